@@ -1,0 +1,200 @@
+"""The file ``study.yaml``: arms, visit schedule, tubes, endpoints and assays of a study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from immunoprofile.errors import Problems, StudyError
+from immunoprofile.schema import CMV_SPECIMENS, CMV_UNITS
+
+CONFIG_NAME = "study.yaml"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Arm(_Model):
+    """A treatment arm."""
+
+    code: str
+    label: str
+
+
+class ScheduledVisit(_Model):
+    """A visit of the schedule.
+
+    ``day`` is the planned study day on the immunology anchor (day 1 is the day of the anchor);
+    ``flow`` says whether blood for flow cytometry is planned.
+    """
+
+    visit: str
+    visitnum: float
+    day: int
+    flow: bool = True
+    baseline: bool = False
+
+
+class Tube(_Model):
+    """A tube of a visit: its panel and the template that gates it."""
+
+    panel: str
+    gates: str
+    """Name of the template, without suffix, for example ``treg``."""
+    label: str = ""
+    staining_protocol: Literal["lyse_no_wash", "washed", "permeabilised", "unknown"] = "unknown"
+    counts: bool = False
+    """Absolute counts come from this tube (counting beads, or the tube whose lymphocytes meet the blood count)."""
+
+
+class Endpoint(_Model):
+    """An immune endpoint that the study declares."""
+
+    population: str
+    measure: Literal["pct_parent", "abs"] = "pct_parent"
+    label: str = ""
+    primary: bool = False
+
+
+class Assay(_Model):
+    """A CMV-DNA assay."""
+
+    name: str
+    unit: str
+    specimen: str
+    lod: float | None = None
+    lloq: float
+    uloq: float | None = None
+    iu_factor: float | None = None
+    """IU per copy, only where it was determined for this assay and specimen."""
+    source: str = ""
+
+    @model_validator(mode="after")
+    def _known_unit(self) -> Assay:
+        if self.unit not in CMV_UNITS:
+            msg = f"unit {self.unit!r} is not one of {', '.join(CMV_UNITS)}"
+            raise ValueError(msg)
+        if self.specimen not in CMV_SPECIMENS:
+            msg = f"specimen {self.specimen!r} is not one of {', '.join(CMV_SPECIMENS)}"
+            raise ValueError(msg)
+        return self
+
+
+class StudyConfig(_Model):
+    """Everything that ``study.yaml`` says."""
+
+    study_id: str
+    title: str
+    registry_id: str = ""
+    synthetic: bool = False
+    arms: tuple[Arm, ...]
+    reference_arm: str
+    visits: tuple[ScheduledVisit, ...]
+    immunology_anchor: Literal["first_il2", "randomised", "first_il2_or_randomised"] = "first_il2_or_randomised"
+    virology_anchor: Literal["first_gcv"] = "first_gcv"
+    primary_visit: str
+    endpoints: tuple[Endpoint, ...]
+    tubes: dict[str, Tube]
+    reporting_tube: dict[str, str] = Field(default_factory=dict)
+    """Population -> tube, for populations that several tubes see; the others are reported by the tube that has them."""
+    attempt_rule: Literal["last", "first", "last_passing"] = "last_passing"
+    assays: dict[str, Assay] = Field(default_factory=dict)
+    eligibility_profile: Literal["seed", "registry"] = "seed"
+    reference_ranges: str = ""
+    """Name of a table of the package's resources, or empty for none."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> StudyConfig:
+        problems = []
+        arms = [arm.code for arm in self.arms]
+        names = [visit.visit for visit in self.visits]
+        if len(set(arms)) != len(arms):
+            problems.append("arms: a code stands twice")
+        if self.reference_arm not in arms:
+            problems.append(f"reference_arm {self.reference_arm!r} is not an arm ({', '.join(arms)})")
+        if len(set(names)) != len(names):
+            problems.append("visits: a visit stands twice")
+        if len(set(visit.visitnum for visit in self.visits)) != len(names):
+            problems.append("visits: a visitnum stands twice")
+        if sum(visit.baseline for visit in self.visits) != 1:
+            problems.append("visits: exactly one visit must have baseline: true")
+        if self.primary_visit not in names:
+            problems.append(f"primary_visit {self.primary_visit!r} is not a visit ({', '.join(names)})")
+        if sum(tube.counts for tube in self.tubes.values()) > 1:
+            problems.append("tubes: only one tube may have counts: true")
+        if sum(endpoint.primary for endpoint in self.endpoints) > 1:
+            problems.append("endpoints: only one may be primary")
+        for tube_id, tube in self.tubes.items():
+            if tube.counts and tube.staining_protocol in ("washed", "permeabilised"):
+                problems.append(
+                    f"tubes.{tube_id}: a {tube.staining_protocol} tube loses cells and beads, no concentration can "
+                    "come from it; set counts: false"
+                )
+        for population, tube_id in self.reporting_tube.items():
+            if tube_id not in self.tubes:
+                problems.append(f"reporting_tube.{population}: {tube_id!r} is not a tube ({', '.join(self.tubes)})")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def baseline_visit(self) -> str:
+        """Name of the baseline visit."""
+        return next(visit.visit for visit in self.visits if visit.baseline)
+
+    @property
+    def visit_names(self) -> tuple[str, ...]:
+        """Names of the visits in the order of their numbers."""
+        return tuple(visit.visit for visit in sorted(self.visits, key=lambda visit: visit.visitnum))
+
+    @property
+    def arm_labels(self) -> dict[str, str]:
+        """Arm code -> label."""
+        return {arm.code: arm.label for arm in self.arms}
+
+    @property
+    def count_tube(self) -> str | None:
+        """The tube that absolute counts come from, or None."""
+        return next((tube_id for tube_id, tube in self.tubes.items() if tube.counts), None)
+
+
+def read_config(folder: Path) -> StudyConfig:
+    """Read and check ``study.yaml`` of a study folder.
+
+    Raises
+    ------
+    StudyError
+        The file is missing, is no YAML, or says something that is not allowed; all problems at once.
+    """
+    path = folder / CONFIG_NAME
+    problems = Problems()
+    if not path.is_file():
+        problems.add(CONFIG_NAME, "file is missing")
+        raise StudyError("this is not a study folder", problems.found, where=str(folder), todo="see docs/study-folder.md")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        problems.add(CONFIG_NAME, f"cannot be read as YAML: {error}")
+        raise StudyError("study.yaml cannot be read", problems.found, where=str(folder)) from error
+    try:
+        return StudyConfig.model_validate(content)
+    except ValidationError as error:
+        for item in error.errors():
+            place = ".".join(str(part) for part in item["loc"])
+            found = "" if isinstance(item.get("input"), dict | list) or not place else item.get("input", "")
+            problems.add(CONFIG_NAME, item["msg"], column=place, value=found)
+        raise StudyError(
+            "study.yaml is not valid", problems.found, where=str(folder), todo="see docs/study-folder.md"
+        ) from error
+
+
+def write_config(config: StudyConfig, folder: Path) -> Path:
+    """Write ``study.yaml``; the text re-reads to an equal configuration."""
+    path = folder / CONFIG_NAME
+    content = config.model_dump(mode="json", exclude_defaults=True)
+    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8", newline="\n")
+    return path
