@@ -1,0 +1,67 @@
+# Everything that make does, pip and the command line can do as well; nothing in the package needs make.
+# On a machine with Python 3.11+ and make, `make demo` and `make test` do the whole set-up by themselves.
+
+SHELL := /bin/sh
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/installed.stamp
+UV ?= uv
+WORKERS ?= 2
+
+# The first Python that is new enough; `make demo PYTHON=/path/to/python3.12` names another.
+CANDIDATES := python3 python3.13 python3.12 python3.11 python
+PYTHON ?= $(shell for python in $(CANDIDATES); do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$python"; break; }; \
+	done)
+
+.PHONY: help demo test lint format lock docs notebooks clean install
+.DEFAULT_GOAL := help
+
+help:  ## List the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1@\2/' | awk -F@ '{printf "%-18s %s\n", $$1, $$2}'
+
+demo: $(STAMP)  ## Simulate a trial, gate it, and write the reports to demo/
+	$(VENV)/bin/immunoprofile demo --out demo
+
+test: $(STAMP)  ## Run the whole test suite
+	$(PY) -m pytest -n $(WORKERS)
+
+lint: $(STAMP)  ## Check style, types and the order of imports
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+
+format: $(STAMP)  ## Format the code
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+docs: $(STAMP)  ## Build the user guide to site/
+	$(PY) docs/make_tables.py
+	$(PY) -m mkdocs build --strict
+
+notebooks: $(STAMP)  ## Execute the notebooks as the tests do
+	$(PY) -m pytest tests/test_notebooks.py
+
+install: $(STAMP)  ## Create .venv and install the locked environment
+
+lock:  ## Resolve pyproject.toml anew into requirements.lock (needs uv)
+	$(UV) pip compile --quiet --universal --no-emit-index-url --no-emit-find-links --python-version 3.11 \
+		--all-extras pyproject.toml --output-file requirements.lock --no-annotate --custom-compile-command "make lock"
+
+clean:  ## Remove what was built or generated, and the environment
+	rm -rf $(VENV) demo site build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+
+$(PY):
+	@if [ -z "$(PYTHON)" ] || ! "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+		echo "Python 3.11 or newer is needed. Install it, or name one: make demo PYTHON=/path/to/python3.12" >&2; exit 1; fi
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "This Python lacks venv or ensurepip (on Debian and Ubuntu: the package python3-venv)." >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+
+# The stamp is touched last: an interrupted installation is taken up again by the next command.
+$(STAMP): requirements.lock pyproject.toml | $(PY)
+	@echo "Installing the locked environment into $(VENV) (once, a few minutes) ..."
+	$(PY) -m pip install -q --disable-pip-version-check -r requirements.lock
+	$(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)

@@ -1,0 +1,127 @@
+"""Write the tables of the user guide from ``immunoprofile/schema.py``, between the markers of the pages.
+
+``python docs/make_tables.py`` rewrites the pages, ``python docs/make_tables.py --check`` only says whether they are up
+to date (exit code 1 when not). A test does the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from immunoprofile import schema
+
+DOCS = Path(__file__).resolve().parent
+
+KINDS = {"str": "text", "float": "number", "int": "whole number", "bool": "Y or N", "date": "ISO 8601 date"}
+
+MARKER = re.compile(r"(<!-- generated: (?P<name>[a-z-]+) -->\n)(?P<body>.*?)(<!-- end of generated -->)", re.DOTALL)
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Lines of a Markdown table."""
+    head = list(header)
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def limits(column: schema.Column) -> str:
+    """What a value of the column may be."""
+    parts = []
+    if column.allowed:
+        parts.append(", ".join(f"`{value}`" for value in column.allowed))
+    if column.minimum is not None and column.maximum is not None:
+        parts.append(f"{column.minimum:g} to {column.maximum:g}")
+    elif column.minimum is not None:
+        parts.append(f"{column.minimum:g} or more")
+    elif column.maximum is not None:
+        parts.append(f"{column.maximum:g} or less")
+    return "; ".join(parts)
+
+
+def study_tables() -> str:
+    """One section for each table of a study folder."""
+    parts = []
+    for spec in schema.TABLES.values():
+        state = "required" if spec.required else "optional"
+        parts.append(f"### `{spec.name}` ({state})\n")
+        if spec.key:
+            parts.append("One row for each " + ", ".join(f"`{name}`" for name in spec.key) + ".\n")
+        rows = [
+            (
+                f"`{column.name}`",
+                KINDS[column.kind] + (f", {column.unit}" if column.unit else ""),
+                ("column required" if column.required else "")
+                + (", never empty" if column.required and not column.nullable else ""),
+                column.meaning,
+                limits(column),
+            )
+            for column in spec.columns
+        ]
+        parts.append(table(("column", "values", "must", "meaning", "allowed"), rows))
+    return "\n".join(parts)
+
+
+def laboratory_units() -> str:
+    """Units that each laboratory test may come in."""
+    rows = [
+        (f"`{test}`", unit, ", ".join(f"`{name}`" for name in factors))
+        for test, (unit, factors) in sorted(schema.LAB_UNITS.items())
+    ]
+    return table(("test", "unit of analysis", "units accepted"), rows)
+
+
+def named(names: dict[str, str], header: str) -> Callable[[], str]:
+    """Table of names with their meaning."""
+    return lambda: table((header, "meaning"), ((f"`{name}`", meaning) for name, meaning in names.items()))
+
+
+def columns(names: Iterable[str]) -> Callable[[], str]:
+    """The columns of a table that a run writes, on one line."""
+    return lambda: ", ".join(f"`{name}`" for name in names) + "\n"
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "study-tables": study_tables,
+    "laboratory-units": laboratory_units,
+    "visit-layers": named(schema.VISIT_LAYERS, "layer"),
+    "visit-obsm": named(schema.VISIT_OBSM, "obsm"),
+    "visit-obs": named(schema.VISIT_OBS, "obs"),
+    "visit-var": named(schema.VISIT_VAR, "var"),
+    "flags": named(schema.FLAGS, "flag"),
+    "count-columns": columns(schema.COUNT_COLUMNS),
+    "exception-columns": columns(schema.EXCEPTION_COLUMNS),
+    "quality-columns": columns(schema.QUALITY_COLUMNS),
+    "virology-columns": columns(schema.VIROLOGY_COLUMNS),
+    "statistic-columns": columns(schema.STATISTIC_COLUMNS),
+}
+
+
+def fill(text: str) -> str:
+    """A page with its tables made anew; KeyError for a marker that nobody makes."""
+    return MARKER.sub(lambda match: f"{match[1]}\n{TABLES[match['name']]()}\n{match[4]}", text)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Rewrite or check all pages; the number of pages that were (are) out of date."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="change nothing, only say what is out of date")
+    check = parser.parse_args(arguments).check
+    stale = 0
+    for page in sorted(DOCS.glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        filled = fill(text)
+        if filled != text:
+            stale += 1
+            print(f"{page.name}: {'out of date' if check else 'rewritten'}")
+            if not check:
+                page.write_text(filled, encoding="utf-8", newline="\n")
+    return int(check and stale > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

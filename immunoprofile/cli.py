@@ -1,0 +1,282 @@
+"""Command line: a thin shell over the same functions that Python users call.
+
+Exit codes: 0 all went well; 1 nothing was done, the message says why; 2 the command line was wrong; 3 done, but something
+was left out (see ``exceptions.csv``).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from immunoprofile._version import __version__
+from immunoprofile.errors import ImmunoprofileError
+
+if TYPE_CHECKING:
+    from immunoprofile.profiling import Profile
+    from immunoprofile.study import Study
+
+EXIT_ERROR = 1
+EXIT_LEFT_OUT = 3
+
+app = typer.Typer(
+    name="immunoprofile",
+    help="Immune monitoring in clinical trials: from FCS files to a per-visit immune report. Research use only.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+OutOption = Annotated[Path, typer.Option("--out", help="Folder to write; made when absent.")]
+SubjectsOption = Annotated[int, typer.Option(min=2, help="Number of simulated subjects, in two arms.")]
+EventsOption = Annotated[int, typer.Option(min=1000, help="Events in each FCS file.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed: the same seed gives the same bytes.")]
+EffectOption = Annotated[str, typer.Option(help="il2, or none to switch the effect of IL-2 off.")]
+GatesOption = Annotated[
+    Path | None,
+    typer.Option("--gates", help="Folder of templates, one template (.csv) or GatingML (.xml); default: the shipped templates."),
+]
+JobsOption = Annotated[int, typer.Option(min=1, help="Files and reports to work on at the same time.")]
+CellsOption = Annotated[bool, typer.Option("--cells", help="Also write all events of each sample (cells/*.h5ad).")]
+PdfOption = Annotated[bool, typer.Option("--pdf", help="Also write PDF (needs the pdf extra).")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,  # noqa: FBT002
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+class _Stages:
+    """Times of the stages of a command, printed as they end and kept for run.log."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._start = time.perf_counter()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        self._say(name, time.perf_counter() - begun)
+
+    def total(self) -> None:
+        self._say("total", time.perf_counter() - self._start)
+
+    def _say(self, name: str, seconds: float) -> None:
+        self.lines.append(f"{name:<22}{seconds:8.1f} s")
+        typer.echo(self.lines[-1])
+
+
+@app.command()
+def demo(
+    out: OutOption = Path("demo"),
+    subjects: SubjectsOption = 10,
+    events: EventsOption = 20_000,
+    seed: SeedOption = 2020,
+    effect: EffectOption = "il2",
+    jobs: JobsOption = 2,
+    quiet: QuietOption = False,  # noqa: FBT002
+) -> None:
+    """Simulate a small trial, gate it, and write its reports.
+
+    The simulated study holds deliberate faults, among them a truncated file: it is listed in exceptions.csv and the exit
+    code is 3, as it would be for a real study.
+    """
+    from immunoprofile import datasets
+
+    stages = _Stages()
+    study_folder = out / "study"
+    with stages.stage("simulate"):
+        datasets.il2_cmv(
+            study_folder, subjects=subjects, events=events, seed=seed, effect=effect, progress=not quiet  # type: ignore[arg-type]
+        )
+    _run(study_folder, out / "results", None, jobs=jobs, cells=False, pdf=False, progress=not quiet, stages=stages)
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Argument(help="Study folder to write.")],
+    subjects: SubjectsOption = 10,
+    events: EventsOption = 20_000,
+    seed: SeedOption = 2020,
+    effect: EffectOption = "il2",
+    quiet: QuietOption = False,  # noqa: FBT002
+) -> None:
+    """Write a simulated study folder: tables and FCS files of the IL-2 and CMV trial."""
+    from immunoprofile import datasets
+
+    folder = datasets.il2_cmv(out, subjects=subjects, events=events, seed=seed, effect=effect, progress=not quiet)  # type: ignore[arg-type]
+    typer.echo(f"study folder: {folder}")
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="Study folder, or results folder.")],
+    gates: GatesOption = None,
+) -> None:
+    """Check a study folder (tables, files, panels), or that a results folder is as it was written."""
+    from immunoprofile.profiling.results import PROVENANCE, verify
+
+    if (folder / PROVENANCE).is_file():
+        changed = verify(folder)
+        for line in changed:
+            typer.echo(line)
+        if changed:
+            raise typer.Exit(EXIT_ERROR)
+        typer.echo("all files are as they were written")
+        return
+    from immunoprofile import gate
+    from immunoprofile.study import read_study
+
+    study = read_study(folder)
+    gate.check(gate.load(gates or gate.shipped_folder()), study)
+    typer.echo(repr(study))
+    _tell_exceptions(study.exceptions)
+    if (study.exceptions["severity"] == "error").any():
+        raise typer.Exit(EXIT_LEFT_OUT)
+
+
+@app.command()
+def run(
+    study: Annotated[Path, typer.Argument(help="Study folder.")],
+    out: OutOption = Path("results"),
+    gates: GatesOption = None,
+    jobs: JobsOption = 1,
+    cells: CellsOption = False,  # noqa: FBT002
+    pdf: PdfOption = False,  # noqa: FBT002
+    quiet: QuietOption = False,  # noqa: FBT002
+) -> None:
+    """Gate a whole study, compare it over time, and write its reports."""
+    _run(study, out, gates, jobs=jobs, cells=cells, pdf=pdf, progress=not quiet, stages=_Stages())
+
+
+@app.command(name="gate")
+def gate_files(
+    files: Annotated[list[Path], typer.Argument(help="FCS files, of one or several tubes.")],
+    out: OutOption,
+    gates: GatesOption = None,
+    jobs: JobsOption = 1,
+    cells: CellsOption = False,  # noqa: FBT002
+    quiet: QuietOption = False,  # noqa: FBT002
+) -> None:
+    """Gate files without a study; the template of each file is found by its panel."""
+    import pandas as pd
+
+    from immunoprofile import gate, schema
+    from immunoprofile.gate.batch import batch, write_cells
+    from immunoprofile.io.files import write_table
+
+    strategies = gate.load(gates or gate.shipped_folder())
+    exceptions: list[dict[str, Any]] = []
+    counts = batch(files, strategies, jobs=jobs, progress=not quiet, exceptions=exceptions)
+    write_table(out / "counts.csv", counts)
+    write_table(out / "exceptions.csv", pd.DataFrame(exceptions, columns=list(schema.EXCEPTION_COLUMNS)))
+    if cells:
+        failed = {row["file"] for row in exceptions}
+        write_cells([file for file in files if file.as_posix() not in failed], strategies, out / "cells")
+    typer.echo(f"{counts['file'].nunique()} of {len(files)} files gated: {out / 'counts.csv'}")
+    if exceptions:
+        for row in exceptions:
+            typer.echo(f"left out: {row['file']}: {row['message']}", err=True)
+        raise typer.Exit(EXIT_LEFT_OUT)
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="Results folder.")],
+    subject: Annotated[str | None, typer.Option(help="Only this subject.")] = None,
+    visit: Annotated[str | None, typer.Option(help="Only this visit.")] = None,
+    jobs: JobsOption = 1,
+    pdf: PdfOption = False,  # noqa: FBT002
+    blinded: Annotated[bool, typer.Option("--blinded", help="Without arm, doses, dates and file names.")] = False,  # noqa: FBT002
+    quiet: QuietOption = False,  # noqa: FBT002
+) -> None:
+    """Write the reports of a results folder again; the FCS files are not needed."""
+    from immunoprofile.profiling import read_results, seal
+    from immunoprofile.report import write_all
+
+    profile = read_results(results)
+    _analyse(profile)
+    written = write_all(
+        profile, results, subject=subject, visit=visit, jobs=jobs, pdf=pdf, blinded=blinded, progress=not quiet
+    )
+    seal(results, {name: value for name, value in profile.provenance.items() if name != "outputs"})
+    typer.echo(f"{len(written)} files written below {results / 'reports'}")
+
+
+def _run(
+    study_folder: Path, out: Path, gates: Path | None, *, jobs: int, cells: bool, pdf: bool, progress: bool, stages: _Stages
+) -> None:
+    from immunoprofile import gate
+    from immunoprofile.io.files import write_text
+    from immunoprofile.profiling import profile, seal
+    from immunoprofile.profiling.results import RUN_LOG
+    from immunoprofile.study import read_study
+
+    with stages.stage("read the study"):
+        study = read_study(study_folder)
+        strategies = gate.load(gates or gate.shipped_folder())
+    with stages.stage("gate the files"):
+        result = profile(study, strategies, out=out, jobs=jobs, cells=cells, progress=progress)
+    with stages.stage("statistics"):
+        _analyse(result)
+    with stages.stage("reports"):
+        from immunoprofile.report import write_all
+
+        write_all(result, out, jobs=jobs, pdf=pdf, progress=progress)
+    with stages.stage("hashes"):
+        seal(out, {name: value for name, value in result.provenance.items() if name != "outputs"})
+    stages.total()
+    write_text(out / RUN_LOG, "\n".join(stages.lines) + "\n")
+    typer.echo(repr(result))
+    _tell_exceptions(result.exceptions)
+    typer.echo(f"visits (AnnData): {out / 'visits.h5ad'}")
+    typer.echo(f"cohort page:      {out / 'reports' / 'cohort.html'}")
+    if (result.exceptions["severity"] == "error").any():
+        raise typer.Exit(EXIT_LEFT_OUT)
+
+
+def _analyse(profile: Profile) -> None:
+    """The analyses that the study declares, as CSV beside the results."""
+    from immunoprofile import tl
+    from immunoprofile.io.files import write_table
+
+    tl.declared(profile.visits)
+    for key, table in tl.tables(profile.visits).items():
+        write_table(profile.folder / "statistics" / f"{key}.csv", table)
+
+
+def _tell_exceptions(exceptions: Any) -> None:
+    errors = exceptions[exceptions["severity"] == "error"]
+    warnings = int((exceptions["severity"] == "warning").sum())
+    for row in errors.itertuples():
+        where = " ".join(part for part in (row.file or row.sample_id, row.usubjid, row.visit) if part)
+        typer.echo(f"left out: {where}: {row.message}", err=True)
+    if warnings:
+        typer.echo(f"{warnings} warnings in exceptions.csv")
+
+
+def main() -> None:
+    """Entry point: run the command and tell an error of ours in one paragraph instead of a traceback."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        app()
+    except ImmunoprofileError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(EXIT_ERROR)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""Gates: load and save them, check them against a study, evaluate them on files.
+
+FlowKit holds the gating model and GatingML; it is imported only when something is evaluated or exchanged.
+"""
+
+from __future__ import annotations
+
+from immunoprofile.gate.batch import batch, membership
+from immunoprofile.gate.check import check
+from immunoprofile.gate.evaluate import GatedSample, gate_sample, strategy_for
+from immunoprofile.gate.exchange import from_flowkit, load, save, shipped_folder, to_flowkit
+from immunoprofile.gate.raster import GateRaster, Outline, rasterise
+from immunoprofile.gate.scales import Scale
+from immunoprofile.gate.strategy import Dimension, Gate, GateSet, Operand, Strategy
+
+__all__ = [
+    "Dimension",
+    "Gate",
+    "GateRaster",
+    "GateSet",
+    "GatedSample",
+    "Operand",
+    "Outline",
+    "Scale",
+    "Strategy",
+    "batch",
+    "check",
+    "from_flowkit",
+    "gate_sample",
+    "load",
+    "membership",
+    "rasterise",
+    "save",
+    "shipped_folder",
+    "strategy_for",
+    "to_flowkit",
+]

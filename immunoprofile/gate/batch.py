@@ -1,0 +1,148 @@
+"""Gate files without a study: membership of one file, counts of many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from immunoprofile import schema
+from immunoprofile.errors import ImmunoprofileError, Problems, ProblemListError
+from immunoprofile.gate.evaluate import GatedSample, gate_sample, strategy_for
+from immunoprofile.gate.strategy import GateSet, Strategy
+from immunoprofile.io.fcs import Sample, read_fcs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def membership(sample: Sample, gates: GateSet | Strategy, *, comp_source: str | None = None) -> pd.DataFrame:
+    """Which events of a file are in which population.
+
+    Parameters
+    ----------
+    sample
+        The file.
+    gates
+        A strategy, or a set of which the one that fits the panel is taken.
+    comp_source
+        ``keyword``, ``none``, ``compensated``; None takes the file's matrix when it has one.
+
+    Returns
+    -------
+    pandas.DataFrame
+        bool, events x populations, in the order of the file.
+
+    Raises
+    ------
+    GateError
+        No template fits the panel.
+    """
+    import pandas as pd
+
+    gated = gate_sample(sample, strategy_for(sample, gates), comp_source=comp_source)
+    return pd.DataFrame(dict(gated.masks))
+
+
+def gate_file(path: Path, gates: GateSet | Strategy, *, comp_source: str | None = None) -> GatedSample:
+    """Read and gate one file; the template is found by the panel."""
+    sample = read_fcs(path)
+    return gate_sample(sample, strategy_for(sample, gates), comp_source=comp_source)
+
+
+def batch(
+    files: Iterable[str | Path],
+    gates: GateSet | Strategy,
+    *,
+    jobs: int = 1,
+    progress: bool = False,
+    exceptions: list[dict[str, Any]] | None = None,
+) -> pd.DataFrame:
+    """Counts of many files, without a study.
+
+    Parameters
+    ----------
+    files
+        FCS files, of one or several tubes.
+    gates
+        A strategy, or a set of which the one that fits the panel of each file is taken.
+    jobs
+        Number of threads.
+    progress
+        Show a progress bar.
+    exceptions
+        List that takes one row (`schema.EXCEPTION_COLUMNS`) for each file that could not be gated. Without it such a
+        file is an error, raised after all others were tried.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `schema.COUNT_COLUMNS`, one row per file x population, in the order of ``files`` whatever ``jobs`` is.
+        ``sample_id`` is the content hash, since file names repeat.
+
+    Raises
+    ------
+    ProblemListError
+        Files that could not be gated, all at once, unless ``exceptions`` is given.
+    """
+    import pandas as pd
+    from tqdm.auto import tqdm
+
+    paths = [Path(file) for file in files]
+
+    def one(path: Path) -> pd.DataFrame | ImmunoprofileError:
+        try:
+            gated = gate_file(path, gates)
+        except ImmunoprofileError as error:
+            return error
+        counts = gated.counts()
+        counts.insert(0, "file", path.as_posix())
+        counts.insert(0, "sample_id", gated.sample.sha256)
+        return counts
+
+    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+        outcomes = list(tqdm(pool.map(one, paths), total=len(paths), desc="gating", unit="file", disable=not progress))
+    failed = [(p, o) for p, o in zip(paths, outcomes, strict=True) if isinstance(o, ImmunoprofileError)]
+    if failed and exceptions is None:
+        problems = Problems()
+        for path, error in failed:
+            problems.add(path.as_posix(), str(error))
+        raise ProblemListError("files could not be gated", problems.found, todo="gate the others without them")
+    if exceptions is not None:
+        exceptions.extend(gating_exception(error, file=path.as_posix()) for path, error in failed)
+    tables = [outcome for outcome in outcomes if not isinstance(outcome, ImmunoprofileError)]
+    if not tables:
+        return pd.DataFrame(columns=list(schema.COUNT_COLUMNS))
+    return pd.concat(tables, ignore_index=True)[list(schema.COUNT_COLUMNS)]
+
+
+def write_cells(files: Iterable[str | Path], gates: GateSet | Strategy, folder: Path) -> list[Path]:
+    """Write all events of each file as AnnData, ``<content hash>.h5ad``; see `cells.cells_of`."""
+    from immunoprofile.gate.cells import cells_of
+    from immunoprofile.io.files import replacing
+
+    written = []
+    for file in files:
+        gated = gate_file(Path(file), gates)
+        path = folder / f"{gated.sample.sha256}.h5ad"
+        with replacing(path) as temporary:
+            cells_of(gated, gated.sample.sha256).write_h5ad(temporary, compression="gzip")
+        written.append(path)
+    return written
+
+
+def gating_exception(error: ImmunoprofileError, **place: object) -> dict[str, Any]:
+    """Row of exceptions.csv for a file that could not be gated; ``place`` fills subject, visit, sample and file."""
+    row: dict[str, Any] = dict.fromkeys(schema.EXCEPTION_COLUMNS, "")
+    code = {"FcsError": "FILE_UNREADABLE", "GateError": "PANEL_MISMATCH", "CompensationError": "COMP_MISSING"}
+    problems: Sequence[object] = getattr(error, "problems", ())
+    message = "; ".join([error.what, *(str(problem) for problem in problems)])
+    row |= {
+        "stage": "gating",
+        "severity": "error",
+        "code": code.get(type(error).__name__, "NOT_GATED"),
+        "message": message,
+        "action": error.todo,
+    }
+    return row | place

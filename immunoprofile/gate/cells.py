@@ -1,0 +1,121 @@
+"""Cells of one file as AnnData: events x channels, with a Boolean column per population."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from immunoprofile import schema
+from immunoprofile.io.markers import is_scatter, is_time
+
+if TYPE_CHECKING:
+    import anndata
+    from numpy.typing import NDArray
+
+    from immunoprofile.gate.evaluate import GatedSample
+
+
+def cells_of(gated: GatedSample, sample_id: str, *, events: NDArray[np.int64] | None = None) -> anndata.AnnData:
+    """Cells object of one gated file.
+
+    Parameters
+    ----------
+    gated
+        The file with its gates.
+    sample_id
+        Goes into ``obs`` and the names of the cells.
+    events
+        Positions of the events to take, in order; all by default.
+
+    Returns
+    -------
+    anndata.AnnData
+        ``X`` float32: fluorescence compensated and on the scale of its gates (logicle when it has none), scatter divided by
+        its range, Time in seconds. ``layers``: ``raw`` and ``comp`` on the linear scale. ``obs``: ``sample_id``, ``time``
+        (s), ``gate_<population>`` and ``population`` (the deepest). ``uns``: ``spillover``, ``transform``, ``immunoprofile``.
+    """
+    import anndata
+    import pandas as pd
+
+    sample = gated.sample
+    chosen = np.arange(sample.n_events) if events is None else np.asarray(events, dtype=np.int64)
+    raw = sample.events[chosen]
+    comp = gated.compensated[chosen]
+    scales = _scale_names(gated)
+    known = dict(gated.strategy.scales)
+    values = np.empty(comp.shape, dtype=np.float32)
+    for column, channel in enumerate(sample.channels):
+        name = scales[column]
+        if name == "range":
+            values[:, column] = comp[:, column] / channel.pnr if channel.pnr > 0 else comp[:, column]
+        elif name == "none":
+            values[:, column] = comp[:, column]
+        else:
+            values[:, column] = known[name].apply(comp[:, column])
+    names = [f"{sample_id}_{event}" for event in chosen]
+    obs = pd.DataFrame({"sample_id": pd.Categorical([sample_id] * len(chosen))}, index=pd.Index(names, name=None))
+    times = [i for i, channel in enumerate(sample.channels) if is_time(channel.pnn)]
+    obs["time"] = comp[:, times[0]] if times else np.nan
+    for population in gated.strategy.populations:
+        obs[f"{schema.GATE_PREFIX}{population}"] = gated.masks[population][chosen]
+    obs["population"] = _deepest(gated, chosen)
+    in_matrix = set(gated.spillover.channels) if gated.spillover is not None else set()
+    var = pd.DataFrame(
+        {
+            "channel": [c.pnn for c in sample.channels],
+            "pnn": [c.pnn for c in sample.channels],
+            "pns": [c.pns for c in sample.channels],
+            "marker_type": [c.kind for c in sample.channels],
+            "pnr": [c.pnr for c in sample.channels],
+            "comp": [c.pnn in in_matrix for c in sample.channels],
+            "scale": scales,
+        },
+        index=_unique([c.marker for c in sample.channels]),
+    )
+    result = anndata.AnnData(X=values, obs=obs, var=var)
+    result.layers[schema.LAYER_RAW] = raw.astype(np.float32)
+    result.layers[schema.LAYER_COMP] = comp.astype(np.float32)
+    if gated.spillover is not None:
+        result.uns["spillover"] = {"matrix": gated.spillover.matrix, "channels": list(gated.spillover.channels)}
+    result.uns["transform"] = {name: {"kind": s.kind, **s.by_letter} for name, s in gated.strategy.scales}
+    result.uns[schema.UNS_VERSION] = {
+        "schema_version": schema.SCHEMA_VERSION,
+        "gating_template": gated.strategy.tube,
+        "gating_template_sha256": gated.strategy.sha256,
+        "fcs_sha256": sample.sha256,
+        "comp_source": gated.comp_source,
+    }
+    return result
+
+
+def _scale_names(gated: GatedSample) -> list[str]:
+    """Scale of each channel: that of its gates, else the first logicle of the template; ``range`` for scatter."""
+    of_channel = {d.marker: d.scale for gate in gated.bound.gates for d in gate.dimensions if d.scale is not None}
+    fallback = next((name for name, scale in gated.strategy.scales if scale.kind == "logicle"), "none")
+    return [
+        "none" if is_time(c.pnn) else "range" if is_scatter(c.pnn) else of_channel.get(c.pnn) or fallback
+        for c in gated.sample.channels
+    ]
+
+
+def _deepest(gated: GatedSample, chosen: NDArray[np.int64]) -> object:
+    """The most specific population of each event; of two equally deep ones the later in the template."""
+    import pandas as pd
+
+    strategy = gated.strategy
+    order = sorted(strategy.gates, key=lambda gate: len(strategy.path(gate.population)))
+    codes = np.full(len(chosen), -1, dtype=np.int64)
+    names = [gate.population for gate in order]
+    for code, name in enumerate(names):
+        codes[gated.masks[name][chosen]] = code
+    return pd.Categorical.from_codes(codes, categories=names)
+
+
+def _unique(names: list[str]) -> list[str]:
+    seen: dict[str, int] = {}
+    result = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        result.append(name if seen[name] == 1 else f"{name}.{seen[name]}")
+    return [name.replace("/", "_") for name in result]

@@ -1,0 +1,150 @@
+"""Gate one file: bind the template to its channels, compensate, evaluate, count."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from immunoprofile import compensation, schema
+from immunoprofile.errors import GateError, Problems
+from immunoprofile.gate.binding import bind, find_channels
+from immunoprofile.gate.strategy import ROOT, GateSet, Strategy
+from immunoprofile.io.fcs import Sample, fluorescence_positions
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from immunoprofile.compensation import Spillover
+
+
+@dataclass(frozen=True, eq=False)
+class GatedSample:
+    """One file with its gates evaluated.
+
+    Attributes
+    ----------
+    sample
+        The file.
+    strategy
+        The template, naming markers.
+    bound
+        The same strategy, naming the channels of this file.
+    spillover
+        Matrix that was removed, or None.
+    comp_source
+        ``keyword``, ``none`` or ``compensated``.
+    masks
+        Population -> bool array, one value per recorded event.
+    """
+
+    sample: Sample
+    strategy: Strategy
+    bound: Strategy
+    spillover: Spillover | None
+    comp_source: str
+    masks: Mapping[str, NDArray[np.bool_]]
+
+    @cached_property
+    def compensated(self) -> NDArray[np.float64]:
+        """Events with the spillover removed, linear, events x channels."""
+        return compensation.compensate(self.sample, self.spillover)
+
+    def mask(self, population: str) -> NDArray[np.bool_]:
+        """Membership of a population; ``root`` is every event."""
+        if population == ROOT:
+            return np.ones(self.sample.n_events, dtype=bool)
+        return self.masks[population]
+
+    def counts(self) -> pd.DataFrame:
+        """One row a population: ``tube population parent gate_path n n_parent pct_parent`` (NaN for an empty parent)."""
+        import pandas as pd
+
+        rows = []
+        for gate in self.strategy.gates:
+            n = int(np.count_nonzero(self.masks[gate.population]))
+            n_parent = int(np.count_nonzero(self.mask(gate.parent)))
+            path = "/".join((*self.strategy.path(gate.population), gate.population))
+            percentage = 100.0 * n / n_parent if n_parent else float("nan")
+            name = gate.label or gate.population
+            rows.append((self.strategy.tube, name, gate.parent, path, n, n_parent, percentage))
+        return pd.DataFrame(rows, columns=list(schema.COUNT_COLUMNS[2:]))
+
+    def medians(self) -> dict[tuple[str, str], float]:
+        """Median linear compensated intensity by (population, marker); populations without events are left out."""
+        columns = fluorescence_positions(self.sample)
+        markers = [self.sample.channels[column].marker for column in columns]
+        values = self.compensated[:, columns]
+        found = {}
+        for gate in self.strategy.gates:
+            selected = values[self.masks[gate.population]]
+            if selected.shape[0]:
+                medians = np.median(selected, axis=0)
+                found |= {(gate.population, m): float(v) for m, v in zip(markers, medians, strict=True)}
+        return found
+
+
+def gate_sample(sample: Sample, strategy: Strategy, *, comp_source: str | None = None) -> GatedSample:
+    """Evaluate a strategy on one file.
+
+    Parameters
+    ----------
+    sample
+        The file.
+    strategy
+        Template of its tube.
+    comp_source
+        What the study declares: ``keyword``, ``none``, ``compensated``; None takes the file's matrix when it has one.
+
+    Raises
+    ------
+    GateError
+        The file lacks markers that the template needs.
+    CompensationError
+        The declared matrix cannot be applied.
+    """
+    from immunoprofile.gate import _flowkit
+
+    bound = bind(strategy, sample)
+    spillover, source = compensation.choose(sample, comp_source)
+    masks = _flowkit.memberships(bound, sample, spillover)
+    return GatedSample(sample, strategy, bound, spillover, source, masks)
+
+
+def strategy_for(sample: Sample, gates: GateSet | Strategy) -> Strategy:
+    """The strategy whose panel the file has.
+
+    Of several that fit, the one that uses most markers is taken, since a small panel fits into a large one.
+
+    Raises
+    ------
+    GateError
+        None fits (what each lacks is listed), or two fit equally well.
+    """
+    if isinstance(gates, Strategy):
+        return gates
+    problems = Problems()
+    fitting: list[Strategy] = []
+    for strategy in gates.values():
+        own = Problems()
+        find_channels(strategy, sample, own)
+        if own:
+            problems.found.extend(own.found)
+        else:
+            fitting.append(strategy)
+    if not fitting:
+        raise GateError("no template fits the panel of the file", problems.found, where=sample.name)
+    most = max(len(strategy.markers) for strategy in fitting)
+    best = [strategy for strategy in fitting if len(strategy.markers) == most]
+    if len(best) > 1:
+        problems = Problems()
+        for strategy in best:
+            problems.add(sample.name, f"fits the template of tube {strategy.tube}")
+        raise GateError(
+            "several templates fit the file equally well", problems.found, todo="pass the strategy of one tube"
+        )
+    return best[0]

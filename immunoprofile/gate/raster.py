@@ -1,0 +1,204 @@
+"""Count rasters of gating plots: what a figure needs of a file, a few kilobytes each, without its events."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from immunoprofile.gate.strategy import Dimension, Gate
+from immunoprofile.io.files import replacing
+from immunoprofile.io.markers import find_marker, is_scatter, is_time
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from immunoprofile.gate.evaluate import GatedSample
+
+BINS = 96
+_SECOND_AXIS = ("SSC-A", "SSC", "FSC-A", "FSC")
+"""Axes that a one-dimensional gate is drawn against, in order of preference."""
+
+
+@dataclass(frozen=True)
+class Outline:
+    """Closed outline of a population in the coordinates of a plot."""
+
+    population: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class GateRaster:
+    """One gating plot: the events of a parent as counts on a grid, with the gates drawn on it.
+
+    Attributes
+    ----------
+    tube, parent
+        Which events are shown.
+    n_parent
+        Number of events shown; those beyond an axis are counted in its last bins.
+    x_marker, y_marker
+        Axes.
+    x_range, y_range
+        Limits of the axes, on their scale.
+    counts
+        uint32, y bins x x bins.
+    x_ticks, y_ticks
+        (position on the scale, label in linear units).
+    outlines
+        The gates of this parent on these axes.
+    """
+
+    tube: str
+    parent: str
+    n_parent: int
+    x_marker: str
+    y_marker: str
+    x_range: tuple[float, float]
+    y_range: tuple[float, float]
+    counts: NDArray[np.uint32]
+    x_ticks: tuple[tuple[float, str], ...]
+    y_ticks: tuple[tuple[float, str], ...]
+    outlines: tuple[Outline, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Axis:
+    marker: str
+    values: NDArray[np.float64]
+    limits: tuple[float, float]
+    ticks: tuple[tuple[float, str], ...]
+
+
+def rasterise(gated: GatedSample) -> tuple[GateRaster, ...]:
+    """All gating plots of a file, one for each parent and pair of axes, in the order of the template."""
+    axes: dict[Dimension, _Axis] = {}
+    plots: dict[tuple[str, str, str], list[tuple[Gate, _Axis, _Axis]]] = {}
+    for gate in gated.strategy.gates:
+        pair = _axes_of(gate, gated, axes)
+        if pair is not None:
+            plots.setdefault((gate.parent, pair[0].marker, pair[1].marker), []).append((gate, *pair))
+    rasters = []
+    for (parent, x_marker, y_marker), members in plots.items():
+        _, x, y = members[0]
+        inside = gated.mask(parent)
+        rasters.append(
+            GateRaster(
+                tube=gated.strategy.tube,
+                parent=parent,
+                n_parent=int(np.count_nonzero(inside)),
+                x_marker=x_marker,
+                y_marker=y_marker,
+                x_range=x.limits,
+                y_range=y.limits,
+                counts=_grid(x, y, inside),
+                x_ticks=x.ticks,
+                y_ticks=y.ticks,
+                outlines=tuple(_outline(gate, x, y) for gate, _, _ in members),
+            )
+        )
+    return tuple(rasters)
+
+
+def _axes_of(gate: Gate, gated: GatedSample, known: dict[Dimension, _Axis]) -> tuple[_Axis, _Axis] | None:
+    if not gate.dimensions:
+        return None
+    dimensions = list(gate.dimensions[:2])
+    if len(dimensions) == 1:
+        sample = gated.sample
+        second = next((name for name in _SECOND_AXIS if len(find_marker(name, sample.markers, sample.labels)) == 1), None)
+        if second is None or second == dimensions[0].marker:
+            return None
+        dimensions.append(Dimension(second))
+    plain = [Dimension(d.marker, scale=d.scale, compensated=d.compensated) for d in dimensions]
+    for dimension in plain:
+        if dimension not in known:
+            known[dimension] = _axis(dimension, gated)
+    return known[plain[0]], known[plain[1]]
+
+
+def _axis(dimension: Dimension, gated: GatedSample) -> _Axis:
+    column = gated.sample.position(dimension.marker)
+    channel = gated.sample.channels[column]
+    linear = (gated.compensated if dimension.compensated else gated.sample.events)[:, column]
+    if dimension.scale is not None:
+        scale = dict(gated.strategy.scales)[dimension.scale]
+        ticks = scale.ticks()
+        low = min(0.0, ticks[0][0])
+        return _Axis(dimension.marker, scale.apply(linear), (low, 1.02), ticks)
+    if is_time(dimension.marker):
+        top = float(np.max(linear, initial=1.0))
+        return _Axis(dimension.marker, linear, (0.0, top), tuple((v, f"{v:.0f} s") for v in (0.0, top / 2, top)))
+    low = 0.0 if is_scatter(dimension.marker) else float(np.min(linear, initial=0.0))
+    top = channel.pnr if channel.pnr > 0 else float(np.max(linear, initial=1.0))
+    ticks = tuple((top * part / 4, f"{top * part / 4000:.0f}k" if top >= 4000 else f"{top * part / 4:.0f}") for part in range(5))
+    return _Axis(dimension.marker, linear, (low, top), ticks)
+
+
+def _grid(x: _Axis, y: _Axis, inside: NDArray[np.bool_]) -> NDArray[np.uint32]:
+    def bins(axis: _Axis) -> NDArray[np.int64]:
+        low, high = axis.limits
+        values = axis.values[inside]
+        finite = np.nan_to_num((values - low) / (high - low) * BINS, nan=0.0, posinf=BINS, neginf=0.0)
+        return np.clip(finite, 0, BINS - 1).astype(np.int64)
+
+    flat = bins(y) * BINS + bins(x)
+    return np.bincount(flat, minlength=BINS * BINS).reshape(BINS, BINS).astype(np.uint32)
+
+
+def _outline(gate: Gate, x: _Axis, y: _Axis) -> Outline:
+    if gate.kind == "polygon":
+        corners = (*gate.vertices, gate.vertices[0])
+        return Outline(gate.population, tuple(c[0] for c in corners), tuple(c[1] for c in corners))
+
+    def limits(position: int, axis: _Axis) -> tuple[float, float]:
+        if position >= len(gate.dimensions):
+            return axis.limits
+        dimension = gate.dimensions[position]
+        low = axis.limits[0] if dimension.minimum is None else dimension.minimum
+        high = axis.limits[1] if dimension.maximum is None else dimension.maximum
+        return max(low, axis.limits[0]), min(high, axis.limits[1])
+
+    (x0, x1), (y0, y1) = limits(0, x), limits(1, y)
+    return Outline(gate.population, (x0, x1, x1, x0, x0), (y0, y0, y1, y1, y0))
+
+
+def write_rasters(rasters: tuple[GateRaster, ...], path: Path) -> None:
+    """Store rasters as one compressed file; equal rasters give equal bytes."""
+    described = [
+        {name: getattr(r, name) for name in ("tube", "parent", "n_parent", "x_marker", "y_marker", "x_range", "y_range",
+                                             "x_ticks", "y_ticks")}
+        | {"outlines": [{"population": o.population, "x": o.x, "y": o.y} for o in r.outlines]}
+        for r in rasters
+    ]  # fmt: skip
+    counts = np.stack([r.counts for r in rasters]) if rasters else np.zeros((0, BINS, BINS), dtype=np.uint32)
+    with replacing(path) as temporary:
+        np.savez_compressed(temporary, counts=counts, described=np.array(json.dumps(described, sort_keys=True)))
+
+
+def read_rasters(path: Path) -> tuple[GateRaster, ...]:
+    """Rasters that `write_rasters` stored."""
+    with np.load(path, allow_pickle=False) as stored:
+        counts = stored["counts"]
+        described = json.loads(str(stored["described"]))
+    return tuple(
+        GateRaster(
+            tube=d["tube"],
+            parent=d["parent"],
+            n_parent=d["n_parent"],
+            x_marker=d["x_marker"],
+            y_marker=d["y_marker"],
+            x_range=tuple(d["x_range"]),
+            y_range=tuple(d["y_range"]),
+            counts=counts[number],
+            x_ticks=tuple((position, label) for position, label in d["x_ticks"]),
+            y_ticks=tuple((position, label) for position, label in d["y_ticks"]),
+            outlines=tuple(Outline(o["population"], tuple(o["x"]), tuple(o["y"])) for o in d["outlines"]),
+        )
+        for number, d in enumerate(described)
+    )

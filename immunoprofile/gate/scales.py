@@ -1,0 +1,87 @@
+"""Scales of a dimension: how linear intensities are drawn and gated (GatingML 2.0 transformations)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ScaleKind = Literal["logicle", "asinh", "linear", "log", "hyperlog"]
+
+SCALE_PARAMETERS: dict[str, tuple[str, ...]] = {
+    "logicle": ("T", "W", "M", "A"),
+    "hyperlog": ("T", "W", "M", "A"),
+    "asinh": ("T", "M", "A"),
+    "log": ("T", "M"),
+    "linear": ("T", "A"),
+}
+"""Parameters of each kind, with the letters of GatingML 2.0."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A named transformation with its GatingML parameters.
+
+    Attributes
+    ----------
+    kind
+        ``logicle``, ``hyperlog``, ``asinh``, ``log`` or ``linear``.
+    parameters
+        (letter, value) pairs in the order of `SCALE_PARAMETERS`: T top of the linear scale, W linear decades,
+        M decades, A additional negative decades.
+    """
+
+    kind: ScaleKind
+    parameters: tuple[tuple[str, float], ...]
+
+    def __post_init__(self) -> None:
+        expected = SCALE_PARAMETERS.get(self.kind)
+        if expected is None:
+            msg = f"scale kind {self.kind!r} is not one of {', '.join(SCALE_PARAMETERS)}"
+            raise ValueError(msg)
+        if tuple(letter for letter, _ in self.parameters) != expected:
+            msg = f"a {self.kind} scale needs the parameters {', '.join(expected)}"
+            raise ValueError(msg)
+
+    @property
+    def by_letter(self) -> dict[str, float]:
+        """Parameters by their letter."""
+        return dict(self.parameters)
+
+    def apply(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Transformed values, same shape (about 0 to 1 over the range of the detector)."""
+        from flowutils import transforms
+
+        p = self.by_letter
+        flat = np.ascontiguousarray(values, dtype=np.float64).ravel()
+        if self.kind == "logicle":
+            out = transforms.logicle(flat, None, t=p["T"], m=p["M"], w=p["W"], a=p["A"])
+        elif self.kind == "hyperlog":
+            out = transforms.hyperlog(flat, None, t=p["T"], m=p["M"], w=p["W"], a=p["A"])
+        elif self.kind == "asinh":
+            out = transforms.asinh(flat, None, t=p["T"], m=p["M"], a=p["A"])
+        elif self.kind == "log":
+            out = transforms.log(flat, None, t=p["T"], m=p["M"])
+        else:
+            out = (flat + p["A"]) / (p["T"] + p["A"])
+        return np.asarray(out, dtype=np.float64).reshape(np.shape(values))
+
+    def ticks(self) -> tuple[tuple[float, str], ...]:
+        """Positions on the scale and labels in linear units, for an axis of a gating plot."""
+        top = self.by_letter["T"]
+        if self.kind == "linear":
+            linear = [top * quarter / 4 for quarter in range(5)]
+            labels = [f"{value / 1000:.0f}k" for value in linear]
+        else:
+            decades = range(3, int(np.floor(np.log10(top))) + 1)
+            linear = [10.0**decade for decade in decades]
+            labels = [f"$10^{decade}$" for decade in decades]
+            if self.kind != "log":
+                linear = [-1000.0, 0.0, *linear]
+                labels = ["$-10^3$", "0", *labels]
+        positions = self.apply(np.array(linear))
+        return tuple(zip((float(position) for position in positions), labels, strict=True))

@@ -1,0 +1,298 @@
+"""Gating templates: one readable table per tube, one row a population.
+
+A template is a CSV file. Lines that begin with ``#`` before the table are its header in YAML; corners of polygons
+stand in ``<name>.vertices.csv`` beside it. docs/gating-templates.md explains each column.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from immunoprofile.errors import GateError, Problems
+from immunoprofile.gate.scales import SCALE_PARAMETERS, Scale
+from immunoprofile.gate.strategy import BOOLEAN_KINDS, ROOT, Dimension, Gate, GateKind, Operand, Strategy
+from immunoprofile.io.files import write_text
+from immunoprofile.io.markers import is_scatter, is_time
+from immunoprofile.schema import POPULATION_ID
+
+VERTICES_SUFFIX = ".vertices.csv"
+MAX_DIMENSIONS = 3
+METHODS = ("fixed",)
+KINDS: tuple[GateKind, ...] = ("rectangle", "polygon", *BOOLEAN_KINDS)
+
+COLUMNS = (
+    "population", "parent", "gate", "method",
+    *(f"{part}_{number}" for number in range(1, MAX_DIMENSIONS + 1) for part in ("dim", "min", "max")),
+    "operands", "group_by", "fallback", "note",
+)  # fmt: skip
+_REQUIRED = ("population", "parent", "gate")
+
+
+class _Header(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tube: str
+    version: str = ""
+    panel: str = ""
+    instrument: str = ""
+    channels: dict[str, str] = Field(default_factory=dict)
+    scales: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    default_scale: str | None = None
+    marker_scales: dict[str, str] = Field(default_factory=dict)
+    compensated: bool = True
+    beads: str = ""
+
+
+def read_template(path: str | Path) -> Strategy:
+    """Read a template and its vertices.
+
+    Parameters
+    ----------
+    path
+        The CSV file; ``<name>.vertices.csv`` beside it holds the corners of its polygons.
+
+    Raises
+    ------
+    GateError
+        With all problems of header, table and vertices at once: what, in which row and column, what is allowed.
+    """
+    path = Path(path)
+    problems = Problems()
+    if not path.is_file():
+        problems.add(path.name, "file is missing")
+        raise GateError("the template cannot be read", problems.found, where=str(path.parent))
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    top = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    header = _parse_header(lines[:top], path, problems)
+    rows = _parse_rows(lines[top:], path.name, COLUMNS, _REQUIRED, problems)
+    corners = _read_vertices(path.with_name(path.stem + VERTICES_SUFFIX), problems)
+    if problems or header is None:
+        raise GateError("the template cannot be read", problems.found, where=path.name, todo="see docs/gating-templates.md")
+    scales = _parse_scales(header, path.name, problems)
+    gates = tuple(_parse_gate(row, number, header, corners, path.name, problems) for number, row in enumerate(rows, 1))
+    for name in sorted(set(corners) - {gate.population for gate in gates if gate.kind == "polygon"}):
+        problems.add(path.stem + VERTICES_SUFFIX, "vertices of a population that is no polygon of the template", value=name)
+    if header.beads and header.beads not in {gate.population for gate in gates}:
+        problems.add(path.name, "beads is not a population of the template", column="beads", value=header.beads)
+    if problems:
+        raise GateError("the template is not valid", problems.found, where=path.name, todo="see docs/gating-templates.md")
+    return Strategy(
+        tube=header.tube,
+        gates=gates,
+        scales=scales,
+        channels=tuple(header.channels.items()),
+        beads=header.beads,
+        version=header.version,
+        panel=header.panel,
+        instrument=header.instrument,
+    )
+
+
+def _parse_header(lines: Sequence[str], path: Path, problems: Problems) -> _Header | None:
+    text = "\n".join(line.removeprefix("#").removeprefix(" ") for line in lines)
+    try:
+        content = yaml.safe_load(text) or {}
+        content.setdefault("tube", path.stem)
+        return _Header.model_validate(content)
+    except (yaml.YAMLError, AttributeError) as error:
+        problems.add(path.name, f"the header is no YAML: {error}")
+    except ValidationError as error:
+        for item in error.errors():
+            problems.add(f"{path.name}, header", item["msg"], column=".".join(str(part) for part in item["loc"]))
+    return None
+
+
+def _parse_rows(
+    lines: Sequence[str], where: str, columns: Sequence[str], required: Sequence[str], problems: Problems
+) -> list[dict[str, str]]:
+    reader = csv.DictReader(lines)
+    found = [name.strip() for name in reader.fieldnames or ()]
+    for name in required:
+        if name not in found:
+            problems.add(where, "a column is missing", column=name)
+    for name in found:
+        if name not in columns:
+            problems.add(where, "unknown column", column=name, allowed=", ".join(columns))
+    rows = []
+    for number, row in enumerate(reader, 1):
+        if None in row or None in row.values():
+            problems.add(where, "the row has another number of cells than the header", row=number)
+            continue
+        rows.append({name.strip(): value.strip() for name, value in row.items()})
+    return rows
+
+
+def _read_vertices(path: Path, problems: Problems) -> dict[str, list[tuple[float, float]]]:
+    if not path.is_file():
+        return {}
+    columns = ("population", "order", "x", "y")
+    rows = _parse_rows(path.read_text(encoding="utf-8-sig").splitlines(), path.name, columns, columns, problems)
+    if problems:
+        return {}
+    found: dict[str, list[tuple[float, float, float]]] = {}
+    for number, row in enumerate(rows, 1):
+        values = [_number(row, name, number, path.name, problems) for name in ("order", "x", "y")]
+        order, x, y = values
+        if order is None or x is None or y is None:
+            if all(row[name] for name in ("order", "x", "y")):
+                continue
+            problems.add(path.name, "order, x and y must all be given", row=number)
+            continue
+        found.setdefault(row["population"], []).append((order, x, y))
+    for name, corners in found.items():
+        if len({order for order, _, _ in corners}) != len(corners):
+            problems.add(path.name, "an order stands twice", column="order", value=name)
+    return {name: [(x, y) for _, x, y in sorted(corners)] for name, corners in found.items()}
+
+
+def _number(row: dict[str, str], column: str, number: int, where: str, problems: Problems) -> float | None:
+    text = row.get(column, "")
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        problems.add(where, "not a number", row=number, column=column, value=text)
+        return None
+    if value != value or value in (float("inf"), float("-inf")):
+        problems.add(where, "not a finite number", row=number, column=column, value=text, allowed="empty for no limit")
+        return None
+    return value
+
+
+def _parse_scales(header: _Header, where: str, problems: Problems) -> tuple[tuple[str, Scale], ...]:
+    scales = []
+    for name, content in header.scales.items():
+        kind = content.get("kind")
+        letters = SCALE_PARAMETERS.get(str(kind))
+        if letters is None:
+            problems.add(where, "unknown kind of scale", column=f"scales.{name}", value=kind,
+                         allowed=", ".join(SCALE_PARAMETERS))  # fmt: skip
+            continue
+        if set(content) != {"kind", *letters}:
+            problems.add(where, f"a {kind} scale needs {', '.join(letters)}", column=f"scales.{name}")
+            continue
+        scales.append((name, Scale(kind, tuple((letter, float(content[letter])) for letter in letters))))  # type: ignore[arg-type]
+    known = {*header.scales}
+    for column, name in (("default_scale", header.default_scale), *header.marker_scales.items()):
+        if name is not None and name not in known:
+            problems.add(where, "unknown scale", column=column, value=name, allowed=", ".join(known))
+    return tuple(scales)
+
+
+def _parse_gate(
+    row: dict[str, str],
+    number: int,
+    header: _Header,
+    corners: dict[str, list[tuple[float, float]]],
+    where: str,
+    problems: Problems,
+) -> Gate:
+    population, kind = row["population"], row["gate"]
+    if not re.match(POPULATION_ID, population):
+        problems.add(where, "not a valid population id", row=number, column="population", value=population,
+                     allowed="lower-case letters, digits and _, beginning with a letter")  # fmt: skip
+    if kind not in KINDS:
+        problems.add(where, "unknown gate", row=number, column="gate", value=kind, allowed=", ".join(KINDS))
+    method = row.get("method") or "fixed"
+    if method not in METHODS:
+        problems.add(where, "unknown method", row=number, column="method", value=method, allowed=", ".join(METHODS))
+    dimensions = []
+    for position in range(1, MAX_DIMENSIONS + 1):
+        minimum = _number(row, f"min_{position}", number, where, problems)
+        maximum = _number(row, f"max_{position}", number, where, problems)
+        marker = row.get(f"dim_{position}", "")
+        if marker:
+            dimensions.append(_dimension(marker, minimum, maximum, header))
+        elif minimum is not None or maximum is not None:
+            problems.add(where, "a limit without a dimension", row=number, column=f"dim_{position}")
+    if kind in BOOLEAN_KINDS and dimensions:
+        problems.add(where, f"a gate '{kind}' has operands, not dimensions", row=number, column="dim_1")
+    operands = tuple(
+        Operand(name.removeprefix("not ").strip(), complement=name.startswith("not "))
+        for name in (part.strip() for part in row.get("operands", "").split(";"))
+        if name
+    )
+    if operands and kind not in BOOLEAN_KINDS:
+        problems.add(where, f"a {kind} has dimensions, not operands", row=number, column="operands")
+    return Gate(
+        population=population,
+        parent=row["parent"] or ROOT,
+        kind=kind,  # type: ignore[arg-type]
+        dimensions=tuple(dimensions),
+        vertices=tuple(corners.get(population, ())) if kind == "polygon" else (),
+        operands=operands,
+        method=method,
+        group_by=row.get("group_by", ""),
+        fallback=row.get("fallback", ""),
+        note=row.get("note", ""),
+    )
+
+
+def _dimension(marker: str, minimum: float | None, maximum: float | None, header: _Header) -> Dimension:
+    if is_time(marker) or is_scatter(marker):
+        return Dimension(marker, minimum, maximum)
+    scale = header.marker_scales.get(marker, header.default_scale)
+    return Dimension(marker, minimum, maximum, scale=scale, compensated=header.compensated)
+
+
+def write_template(strategy: Strategy, path: str | Path) -> Path:
+    """Write a strategy as template and vertices; re-reading gives an equal strategy.
+
+    Raises
+    ------
+    GateError
+        The strategy holds something that a template cannot say (for example two scales for one marker).
+    """
+    path = Path(path)
+    fluorescence = [d for gate in strategy.gates for d in gate.dimensions if not (is_time(d.marker) or is_scatter(d.marker))]
+    scale_of = {d.marker: d.scale for d in fluorescence}
+    header: dict[str, Any] = {"tube": strategy.tube}
+    header |= {key: value for key in ("version", "panel", "instrument", "beads") if (value := getattr(strategy, key))}
+    if strategy.channels:
+        header["channels"] = dict(strategy.channels)
+    if strategy.scales:
+        header["scales"] = {name: {"kind": scale.kind, **scale.by_letter} for name, scale in strategy.scales}
+        header["marker_scales"] = {marker: scale for marker, scale in scale_of.items() if scale is not None}
+    if any(not d.compensated for d in fluorescence):
+        header["compensated"] = False
+    text = "".join(f"# {line}\n" for line in yaml.safe_dump(header, sort_keys=False, allow_unicode=True).splitlines())
+    rows = [",".join(COLUMNS)]
+    rows += [",".join(_quoted(cell) for cell in _row(gate)) for gate in strategy.gates]
+    write_text(path, text + "\n".join(rows) + "\n")
+    corners = ["population,order,x,y"]
+    corners += [
+        f"{gate.population},{order},{x!r},{y!r}" for gate in strategy.gates for order, (x, y) in enumerate(gate.vertices, 1)
+    ]
+    vertices_path = path.with_name(path.stem + VERTICES_SUFFIX)
+    if len(corners) > 1:
+        write_text(vertices_path, "\n".join(corners) + "\n")
+    if read_template(path) != strategy:
+        problems = Problems()
+        problems.add(path.name, "the template does not re-read to the same strategy")
+        raise GateError("the strategy cannot be written as a template", problems.found, todo="save it as GatingML (.xml)")
+    return path
+
+
+def _row(gate: Gate) -> list[str]:
+    cells = [gate.population, gate.parent, gate.kind, gate.method]
+    for position in range(MAX_DIMENSIONS):
+        if position < len(gate.dimensions):
+            dimension = gate.dimensions[position]
+            limits = ("" if value is None else repr(value) for value in (dimension.minimum, dimension.maximum))
+            cells += [dimension.marker, *limits]
+        else:
+            cells += ["", "", ""]
+    operands = "; ".join(f"{'not ' if o.complement else ''}{o.population}" for o in gate.operands)
+    return [*cells, operands, gate.group_by, gate.fallback, gate.note]
+
+
+def _quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"' if re.search(r'[",\n]', cell) else cell

@@ -1,0 +1,82 @@
+"""CMV-DNA curves with the limit of quantification, one panel an arm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from immunoprofile.errors import NotAvailableError
+from immunoprofile.pl import panels, style
+from immunoprofile.pl.series import CmvSeries, cmv_of_table, cmv_of_visits, text
+from immunoprofile.pl.trajectory import anchors_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+    from matplotlib.figure import Figure
+
+
+def cmv(
+    visits: AnnData, *, virology: pd.DataFrame | None = None, subject: str | None = None, by_arm: bool = True
+) -> Figure:
+    """CMV-DNA of every subject on the log10 scale, one panel an arm.
+
+    Parameters
+    ----------
+    visits
+        Visits object.
+    virology
+        Table of all results, also unscheduled ones; default the results at flow visits from ``obs``.
+    subject
+        One subject; default all.
+    by_arm
+        False puts all subjects into one panel (blinded).
+
+    Returns
+    -------
+    Figure
+        Results below the LLOQ and "not detected" are open downward triangles at the LLOQ line: they are
+        censored there, the height is no measurement. The number of subjects stands in each title.
+
+    Raises
+    ------
+    NotAvailableError
+        There is no CMV-DNA result.
+    """
+    if virology is None:
+        found = cmv_of_visits(visits, subject=subject)
+    else:
+        arms = dict(zip(visits.obs["usubjid"].astype(str), visits.obs["arm"].map(text), strict=True))
+        found = [
+            one for one in cmv_of_table(virology, anchors_of(visits), arms) if subject is None or one.subject == subject
+        ]
+    return cmv_figure(found, arms=sorted({one.arm for one in found}) if by_arm else ())
+
+
+def cmv_figure(
+    series: Sequence[CmvSeries], *, arms: Sequence[str] = (), labels: Mapping[str, str] | None = None
+) -> Figure:
+    """CMV-DNA curves from plain values; one panel an arm, or one for all without ``arms``."""
+    series = [one for one in series if one.days]
+    if not series:
+        raise NotAvailableError("there is no CMV-DNA result", where="pl.cmv", todo="add cmv_dna to the study tables")
+    groups = {arm: [one for one in series if one.arm == arm] for arm in arms} if arms else {"": series}
+    marks = style.arm_marks(arms) if arms else None
+    names = labels or {}
+    every = [height for one in series for height in one.heights] + [one.lloq for one in series if one.lloq == one.lloq]
+    days = [day for one in series for day in one.days]
+    with style.look():
+        figure = style.new_figure(7.4, 2.75)
+        grid = figure.add_gridspec(1, len(groups), left=0.09, right=0.985, top=0.9, bottom=0.235, wspace=0.16)
+        for column, (arm, group) in enumerate(groups.items()):
+            axes = figure.add_subplot(grid[0, column])
+            if group:
+                panels.draw_cmv(axes, group, marks)
+            style.title(axes, f"{names.get(arm, arm) or 'all subjects'}: n = {len(group)} subjects")
+            axes.set_ylim(min(every) - 0.35, max(every) + 0.35)
+            axes.set_xlim(min(days) - 2, max(days) + 2)
+            axes.set_xlabel("days since first IL-2 or randomisation (day 0)")
+            if column:
+                axes.set_ylabel("")
+        style.note(figure, f"{panels.CMV_LEGEND}.")
+        return figure

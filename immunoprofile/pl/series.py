@@ -1,0 +1,260 @@
+"""Plain values that figures are drawn from: no AnnData, no tables, cheap to send to another process."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from immunoprofile import schema
+from immunoprofile.errors import NotAvailableError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+Measure = Literal["abs", "pct_parent"]
+BarKind = Literal["il2", "antiviral", "steroid"]
+
+CENSORED_KINDS: Final = ("BLQ", "TND")
+_DRUG_LABELS: Final = {"IL2": "IL-2", "GCV": "ganciclovir", "VGCV": "valganciclovir"}
+_STEROIDS: Final = (
+    "prednisone", "prednisolone", "methylprednisolone", "dexamethasone", "hydrocortisone", "betamethasone",
+    "triamcinolone", "deflazacort", "cortisone",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Series:
+    """Values of one population of one subject over time.
+
+    ``days`` count from the immunology anchor (day 0 is the day of the anchor), so that they can share an
+    axis with doses and CMV-DNA. ``values`` are cells/uL or per cent; NaN breaks the line. ``lower`` and
+    ``upper`` are 95 % limits, or empty. ``failed`` marks values of a tube that failed quality control.
+    """
+
+    population: str
+    display: str
+    subject: str
+    arm: str
+    visits: tuple[str, ...]
+    days: tuple[float, ...]
+    values: tuple[float, ...]
+    lower: tuple[float, ...] = ()
+    upper: tuple[float, ...] = ()
+    failed: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True)
+class CmvSeries:
+    """CMV-DNA of one subject: ``heights`` are log10, at the LLOQ for results below it (plot position only)."""
+
+    subject: str
+    arm: str
+    days: tuple[float, ...]
+    heights: tuple[float, ...]
+    kinds: tuple[str, ...]
+    lloq: float
+    """log10 of the lower limit of quantification, NaN when unknown."""
+    unit: str
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A treatment from one day to another, drawn as a bar."""
+
+    label: str
+    kind: BarKind
+    start: float
+    end: float
+
+
+def axis_day(study_day: float) -> float:
+    """Days since the anchor: the study day, which has no day 0, moved so that its day 1 becomes 0."""
+    return study_day - 1 if study_day > 0 else study_day
+
+
+def iso_day(text: object) -> date | None:
+    """Calendar day of an ISO 8601 text, None for a missing or partial one."""
+    if not isinstance(text, str) or len(text) < 10:
+        return None
+    try:
+        return date.fromisoformat(text[:10])
+    except ValueError:
+        return None
+
+
+def days_between(start: date | None, text: object) -> float:
+    """Days from ``start`` to an ISO text; NaN when one of them is unknown."""
+    day = iso_day(text)
+    return float((day - start).days) if start is not None and day is not None else math.nan
+
+
+def number(value: Any) -> float:
+    """Float of anything a table may hold; every kind of missing becomes NaN."""
+    import pandas as pd
+
+    if value is None or value is pd.NA:
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def text(value: Any) -> str:
+    """Text of anything a table may hold; every kind of missing becomes an empty text."""
+    import pandas as pd
+
+    return "" if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)) else str(value)
+
+
+def population_series(
+    visits: AnnData, population: str, *, measure: Measure = "abs", subject: str | None = None
+) -> list[Series]:
+    """Series of one population, one a subject, in the order of the subjects.
+
+    Raises
+    ------
+    NotAvailableError
+        The population or the layer is not in the object.
+    """
+    if population not in visits.var_names:
+        what = f"population {population!r} is not in the visits object"
+        raise NotAvailableError(what, where="pl", todo=f"choose of: {', '.join(map(str, visits.var_names))}")
+    if measure == "abs" and schema.ABS not in visits.layers:
+        raise NotAvailableError("there are no absolute counts", where="pl", todo='use measure="pct_parent"')
+    column = int(visits.var_names.get_loc(population))
+    matrix, low, high = (
+        (visits.layers[schema.ABS], schema.ABS_LOWER, schema.ABS_UPPER)
+        if measure == "abs"
+        else (visits.X, schema.PCT_LOWER, schema.PCT_UPPER)
+    )
+    display = text(visits.var["display"].iloc[column]) if "display" in visits.var else population
+    obs = visits.obs
+    found = []
+    for name in dict.fromkeys(obs["usubjid"].astype(str)):
+        if subject is not None and name != subject:
+            continue
+        rows = [row for row, owner in enumerate(obs["usubjid"].astype(str)) if owner == name]
+        rows = [row for row in rows if not math.isnan(number(obs["study_day"].iloc[row]))]
+        rows.sort(key=lambda row: number(obs["study_day"].iloc[row]))
+
+        def limits(layer: str, rows: Sequence[int] = rows) -> tuple[float, ...]:
+            return tuple(number(visits.layers[layer][row, column]) for row in rows) if layer in visits.layers else ()
+
+        found.append(
+            Series(
+                population,
+                display or population,
+                name,
+                text(obs["arm"].iloc[rows[0]]) if rows else "",
+                tuple(str(obs["visit"].iloc[row]) for row in rows),
+                tuple(axis_day(number(obs["study_day"].iloc[row])) for row in rows),
+                tuple(number(matrix[row, column]) for row in rows),
+                limits(low),
+                limits(high),
+            )
+        )
+    return found
+
+
+def cmv_of_visits(visits: AnnData, *, subject: str | None = None) -> list[CmvSeries]:
+    """CMV-DNA as it stands in ``obs`` of the visits object (results at flow visits only)."""
+    obs = visits.obs
+    found = []
+    for name in dict.fromkeys(obs["usubjid"].astype(str)):
+        if subject is not None and name != subject:
+            continue
+        rows = obs.loc[(obs["usubjid"].astype(str) == name).to_numpy()]
+        points = []
+        for day, kind, value, upper in zip(
+            rows["study_day"], rows["cmv_kind"], rows["cmv_log10"], rows["cmv_upper"], strict=True
+        ):
+            height = number(upper) if text(kind) in CENSORED_KINDS else number(value)
+            if text(kind) and not math.isnan(height) and not math.isnan(number(day)):
+                points.append((axis_day(number(day)), height, text(kind)))
+        censored = [height for _, height, kind in points if kind in CENSORED_KINDS]
+        points.sort()
+        found.append(
+            CmvSeries(
+                name,
+                text(rows["arm"].iloc[0]),
+                tuple(point[0] for point in points),
+                tuple(point[1] for point in points),
+                tuple(point[2] for point in points),
+                min(censored) if censored else math.nan,
+                next((text(unit) for unit in rows["cmv_unit"] if text(unit)), ""),
+            )
+        )
+    return found
+
+
+def cmv_of_table(virology: pd.DataFrame, anchors: dict[str, date], arms: dict[str, str]) -> list[CmvSeries]:
+    """CMV-DNA of the virology table (all results, also unscheduled ones), one series a subject.
+
+    ``anchors`` gives day 0 of each subject; a subject without one has no place on the time axis and is left out.
+    """
+    found = []
+    for name, rows in virology.groupby("usubjid", sort=True):
+        subject = str(name)
+        if subject not in anchors:
+            continue
+        points = []
+        for record in rows.to_dict("records"):
+            kind = text(record["kind"])
+            lloq, uloq = number(record["lloq"]), number(record["uloq"])
+            if kind in CENSORED_KINDS:
+                height = math.log10(lloq) if lloq > 0 else math.nan
+            elif kind == "ALQ":
+                height = math.log10(uloq) if uloq > 0 else math.nan
+            else:
+                height = number(record["log10_value"])
+            day = days_between(anchors[subject], text(record["collected_dtc"]))
+            if not (math.isnan(height) or math.isnan(day)):
+                points.append((day, height, kind))
+        points.sort()
+        limits = {number(value) for value in rows["lloq"]} - {0.0}
+        limits = {value for value in limits if not math.isnan(value)}
+        found.append(
+            CmvSeries(
+                subject,
+                arms.get(subject, ""),
+                tuple(point[0] for point in points),
+                tuple(point[1] for point in points),
+                tuple(point[2] for point in points),
+                math.log10(min(limits)) if limits else math.nan,
+                next((text(unit) for unit in rows["unit"] if text(unit)), ""),
+            )
+        )
+    return found
+
+
+def treatment_bars(
+    dosing: pd.DataFrame, conmeds: pd.DataFrame, subject: str, anchor: date | None, *, until: float
+) -> list[Bar]:
+    """Bars of study drugs and steroids of a subject, cut at day ``until`` so that no later knowledge shows."""
+    bars = []
+
+    def add(label: str, kind: BarKind, start_dtc: object, end_dtc: object) -> None:
+        start, end = days_between(anchor, start_dtc), days_between(anchor, end_dtc)
+        if math.isnan(start) or start > until:
+            return
+        bars.append(Bar(label, kind, start, until if math.isnan(end) else min(end, until)))
+
+    for record in dosing.to_dict("records"):
+        if text(record.get("usubjid")) == subject:
+            drug = text(record["drug"])
+            amount = f"{number(record.get('dose')):g} {text(record.get('unit'))} {text(record.get('freq'))}".strip()
+            label = f"{_DRUG_LABELS.get(drug, drug)} {amount}"
+            add(label, "il2" if drug == "IL2" else "antiviral", record.get("start_dtc"), record.get("end_dtc"))
+    for record in conmeds.to_dict("records"):
+        drug = text(record.get("drug"))
+        if text(record.get("usubjid")) == subject and drug.casefold() in _STEROIDS:
+            dose = number(record.get("dose"))
+            amount = "" if math.isnan(dose) else f" {dose:g} {text(record.get('unit'))} {text(record.get('freq'))}"
+            add(drug + amount.rstrip(), "steroid", record.get("start_dtc"), record.get("end_dtc"))
+    order = {"il2": 0, "antiviral": 1, "steroid": 2}
+    return sorted(bars, key=lambda bar: (order[bar.kind], bar.label, bar.start))

@@ -1,0 +1,159 @@
+"""The one look of all figures: colours, symbols, fonts, and SVG with the same bytes for the same data."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# The eight colours of Okabe and Ito (2008), distinguishable with every common colour vision.
+BLACK: Final = "#000000"
+ORANGE: Final = "#E69F00"
+SKY: Final = "#56B4E9"
+GREEN: Final = "#009E73"
+YELLOW: Final = "#F0E442"
+BLUE: Final = "#0072B2"
+VERMILLION: Final = "#D55E00"
+PURPLE: Final = "#CC79A7"
+GREY: Final = "#6B6B6B"
+PALE: Final = "#D9D9D9"
+INK: Final = "#1A1A1A"
+
+LineStyle = str | tuple[float, tuple[float, ...]]
+"""A line style as matplotlib takes it."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Colour, symbol and line style together, so that nothing is told by colour alone."""
+
+    color: str
+    marker: str
+    line: LineStyle = "-"
+
+
+_POPULATION_MARKS: Final[dict[str, Mark]] = {
+    "treg": Mark(VERMILLION, "o", "-"),
+    "treg_foxp3": Mark(ORANGE, "P", ":"),
+    "nk": Mark(BLUE, "s", "--"),
+    "nk_bright": Mark(SKY, "D", "-."),
+    "cd8": Mark(GREEN, "^", (0, (6.0, 1.5))),
+    "cd8_act": Mark(PURPLE, "v", ":"),
+    "cd4": Mark(GREY, "X", "-"),
+}
+_OTHERS: Final = (
+    Mark(BLACK, "o", "-"),
+    Mark(ORANGE, "s", "--"),
+    Mark(BLUE, "^", "-."),
+    Mark(PURPLE, "D", ":"),
+)
+_ARM_MARKS: Final = (
+    Mark(BLUE, "s", "--"),
+    Mark(VERMILLION, "o", "-"),
+    Mark(GREEN, "^", "-."),
+    Mark(PURPLE, "D", ":"),
+)
+STATE_MARKS: Final[dict[str, tuple[str, str]]] = {
+    "PASS": ("#CFE8DD", "✓"),
+    "WARN": ("#F6D58A", "!"),
+    "FAIL": ("#E9A07A", "✕"),
+    "NOT_EVALUABLE": ("#D9D9D9", "?"),
+    "MISSING": ("#FFFFFF", "–"),
+}
+"""Fill and symbol of a quality state; ``MISSING`` stands for a tube that was not measured."""
+
+FONT: Final = "DejaVu Sans"
+"""Comes with matplotlib, so that every machine draws the same letters."""
+
+_RC: Final[dict[str, object]] = {
+    "font.family": [FONT],
+    "font.size": 8.0,
+    "axes.titlesize": 8.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8.0,
+    "axes.edgecolor": GREY,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": False,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 5.0,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    # Letters as outlines: a figure inside <img> cannot bring its font along, and another font overlaps.
+    "svg.fonttype": "path",
+    "svg.hashsalt": "immunoprofile",
+    "svg.image_inline": True,
+}
+
+
+@contextmanager
+def look() -> Iterator[None]:
+    """Matplotlib settings of all figures, undone at the end of the block."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(_RC):
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Empty figure of ``width`` x ``height`` inches with an Agg canvas, unknown to pyplot."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def population_mark(population: str, position: int = 0) -> Mark:
+    """Mark of a population; one without its own takes the mark of its position in the figure."""
+    return _POPULATION_MARKS.get(population, _OTHERS[position % len(_OTHERS)])
+
+
+def arm_marks(arms: Sequence[str]) -> dict[str, Mark]:
+    """Arm -> mark, by the order of the arms."""
+    return {arm: _ARM_MARKS[position % len(_ARM_MARKS)] for position, arm in enumerate(arms)}
+
+
+def note(figure: Figure, text: str, *, y: float = 0.005) -> None:
+    """Small text at the lower left edge, for instance n or how intervals were made."""
+    figure.text(0.008, y, text, ha="left", va="bottom", fontsize=7, color=GREY)
+
+
+def title(axes: Axes, text: str) -> None:
+    """Left-aligned title of a panel."""
+    axes.set_title(text, loc="left", pad=4)
+
+
+def to_svg(figure: Figure) -> bytes:
+    """SVG of a figure; the same figure gives the same bytes, without a date.
+
+    Letters are drawn as outlines, images are inside the file, nothing is loaded from elsewhere.
+    """
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    with look(), io.BytesIO() as buffer:
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+        return buffer.getvalue()
+
+
+def to_data_uri(figure: Figure) -> str:
+    """``data:image/svg+xml`` address of a figure for the ``src`` of an ``<img>``."""
+    return "data:image/svg+xml;base64," + base64.b64encode(to_svg(figure)).decode("ascii")

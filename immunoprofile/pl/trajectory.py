@@ -1,0 +1,277 @@
+"""Populations over time with CMV-DNA and treatment on one time axis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from immunoprofile.errors import NotAvailableError
+from immunoprofile.pl import panels, style
+from immunoprofile.pl.series import (
+    Bar,
+    CmvSeries,
+    Measure,
+    Series,
+    axis_day,
+    cmv_of_table,
+    cmv_of_visits,
+    iso_day,
+    number,
+    population_series,
+    text,
+    treatment_bars,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def trajectory(
+    visits: AnnData,
+    populations: Sequence[str],
+    *,
+    subject: str | None = None,
+    measure: Measure = "abs",
+    virology: pd.DataFrame | None = None,
+    dosing: pd.DataFrame | None = None,
+    conmeds: pd.DataFrame | None = None,
+    by_arm: bool = True,
+) -> Figure:
+    """Populations over time: of one subject, or of all subjects with the median of each arm.
+
+    Parameters
+    ----------
+    visits
+        Visits object (subject-visits x populations).
+    populations
+        Ids of at least one population, usually three.
+    subject
+        One subject; default all, thin, with arm medians.
+    measure
+        ``abs`` (cells/uL, log axis; default) or ``pct_parent`` (per cent of the parent, 0-100).
+    virology
+        Table of all CMV-DNA results; default those at the flow visits as they stand in ``obs``.
+    dosing, conmeds
+        Tables of the study; treatment bars are drawn for a single subject when ``dosing`` is given.
+    by_arm
+        False draws all subjects alike and one median (blinded).
+
+    Returns
+    -------
+    Figure
+        Values below the limit of quantification are open triangles at the limit; intervals are 95 %, counting
+        noise only (with pipetting for cells/uL from beads). n stands below the axis.
+
+    Raises
+    ------
+    NotAvailableError
+        A population, the subject or absolute counts are not in the object.
+
+    Examples
+    --------
+    >>> figure = ip.pl.trajectory(visits, ["treg", "nk", "cd8"])  # doctest: +SKIP
+    """
+    if not populations:
+        raise NotAvailableError("no population was named", where="pl.trajectory", todo='for instance ["treg", "nk"]')
+    if subject is not None and subject not in set(visits.obs["usubjid"].astype(str)):
+        known = ", ".join(sorted(set(visits.obs["usubjid"].astype(str))))
+        raise NotAvailableError(f"no subject {subject!r}", where="pl.trajectory", todo=f"choose of: {known}")
+    series = [population_series(visits, name, measure=measure, subject=subject) for name in populations]
+    if virology is None:
+        cmv = cmv_of_visits(visits, subject=subject)
+    else:
+        anchors = anchors_of(visits)
+        arms = dict(zip(visits.obs["usubjid"].astype(str), visits.obs["arm"].map(text), strict=True))
+        cmv = [one for one in cmv_of_table(virology, anchors, arms) if subject in (None, one.subject)]
+    if subject is None:
+        arms_in_order = sorted({one.arm for one in series[0]}) if by_arm else []
+        return arm_figure(series, cmv, measure=measure, arms=arms_in_order)
+    bars: list[Bar] = []
+    if dosing is not None:
+        import pandas as pd
+
+        last = max([day for one in series for row in one for day in row.days] + [0.0])
+        medicines = conmeds if conmeds is not None else pd.DataFrame(columns=["usubjid", "drug"])
+        bars = treatment_bars(dosing, medicines, subject, anchors_of(visits).get(subject), until=last)
+    return subject_figure([row for one in series for row in one], cmv, bars, measure=measure)
+
+
+def anchors_of(visits: AnnData) -> dict[str, date]:
+    """Day 0 of each subject, from the draws whose date and study day are both known."""
+    found: dict[str, date] = {}
+    obs = visits.obs
+    for owner, dtc, day in zip(obs["usubjid"].astype(str), obs["collected_dtc"], obs["study_day"], strict=True):
+        drawn, since = iso_day(text(dtc)), axis_day(number(day))
+        if owner not in found and drawn is not None and not math.isnan(since):
+            found[owner] = drawn - timedelta(days=since)
+    return found
+
+
+def subject_figure(
+    series: Sequence[Series],
+    cmv: Sequence[CmvSeries],
+    bars: Sequence[Bar],
+    *,
+    measure: Measure,
+    schedule: Mapping[str, float] | None = None,
+) -> Figure:
+    """Treatment, CMV-DNA and populations of one subject above each other; ``schedule`` fixes the time axis."""
+    days = dict(schedule or {})
+    for one in series:
+        days.update(zip(one.visits, one.days, strict=True))
+    with style.look():
+        lines = len({bar.label for bar in bars})
+        height = 3.65 + 0.17 * lines
+        figure = style.new_figure(7.4, height)
+        ratios = ([0.17 * lines] if bars else []) + [1.15, 1.75]
+        grid = figure.add_gridspec(
+            len(ratios), 1, height_ratios=ratios, left=0.205, right=0.825, top=1 - 0.08 / height,
+            bottom=0.52 / height, hspace=0.16,
+        )  # fmt: skip
+        axes = [figure.add_subplot(grid[row]) for row in range(len(ratios))]
+        if bars:
+            panels.draw_bars(axes[0], bars)
+        virus, cells = axes[-2], axes[-1]
+        if any(one.days for one in cmv):
+            panels.draw_cmv(virus, cmv)
+        else:
+            _nothing(virus, "CMV-DNA: not done")
+        _draw_cells(cells, series, measure)
+        last = max([day for one in cmv for day in one.days] + [bar.end for bar in bars], default=0.0)
+        for panel in axes:
+            panels.day_axis(panel, days, last=last, label=panel is cells)
+            for day in days.values():
+                panel.axvline(day, color=style.PALE, linewidth=0.6, zorder=0)
+            if panel is not cells:
+                panel.tick_params(axis="x", labelbottom=False)
+        return figure
+
+
+def _draw_cells(axes: Axes, series: Sequence[Series], measure: Measure) -> None:
+    values: list[float] = []
+    ends: list[tuple[float, str, str]] = []
+    for position, one in enumerate(series):
+        mark = style.population_mark(one.population, position)
+        panels.draw_series(axes, one, mark, log=measure == "abs")
+        failed = one.failed or (False,) * len(one.values)
+        good = [value for value, bad in zip(one.values, failed, strict=True) if not (math.isnan(value) or bad)]
+        values += good
+        if good:
+            ends.append((good[-1], one.display, mark.color))
+    if measure == "abs":
+        panels.log_axis(axes, values)
+        axes.set_ylabel("cells/µL\n(log scale)")
+    else:
+        axes.set_ylabel("% of parent")
+        axes.set_ylim(0, max(values, default=1.0) * 1.15)
+    if not values:
+        _nothing(axes, "no value")
+        return
+    # Labels at the right end; where curves end close together they are pushed apart.
+    low, high = axes.get_ylim()
+
+    def place(value: float) -> float:
+        if measure == "abs":
+            return math.log(max(value, low) / low) / math.log(high / low)
+        return (value - low) / (high - low)
+
+    floor = 0.02
+    for value, label, color in sorted(ends):
+        floor = max(place(value), floor)
+        axes.annotate(
+            label, (1.0, floor), xycoords="axes fraction", xytext=(4, 0), textcoords="offset points", va="center",
+            fontsize=7.5, color=style.INK, fontweight="bold",
+        )  # fmt: skip
+        axes.plot([1.004], [floor], marker="_", color=color, transform=axes.transAxes, clip_on=False, markersize=5)
+        floor += 0.11
+
+
+def _nothing(axes: Axes, message: str) -> None:
+    axes.set_yticks([])
+    axes.text(0.5, 0.5, message, transform=axes.transAxes, ha="center", va="center", color=style.GREY)
+
+
+def arm_figure(
+    series: Sequence[Sequence[Series]],
+    cmv: Sequence[CmvSeries],
+    *,
+    measure: Measure | Sequence[Measure],
+    arms: Sequence[str] = (),
+    labels: Mapping[str, str] | None = None,
+) -> Figure:
+    """One panel a population, thin lines per subject, thick medians per arm, and CMV-DNA on the same time axis.
+
+    ``measure`` is one for all populations or one each; without ``arms`` all subjects are drawn alike.
+    """
+    measures = [measure] * len(series) if isinstance(measure, str) else list(measure)
+    marks = style.arm_marks(arms) if arms else {"": style.Mark(style.INK, "o")}
+    days: dict[str, float] = {}
+    for group in series:
+        for visit, (day, _, _) in panels.medians(group).items():
+            days.setdefault(visit, day)
+    with style.look():
+        count = len(series) + 1
+        rows = math.ceil(count / 2)
+        below = 0.6 + 0.13 * len(marks)
+        height = rows * (1.75 + below) + 0.45
+        figure = style.new_figure(7.4, height)
+        grid = figure.add_gridspec(
+            rows, 2, left=0.125, right=0.985, top=1 - 0.5 / height, bottom=(below - 0.1) / height,
+            hspace=(below + 0.2) / 1.75, wspace=0.3,
+        )  # fmt: skip
+        for position, (group, one_measure) in enumerate(zip(series, measures, strict=True)):
+            axes = figure.add_subplot(grid[position // 2, position % 2])
+            _draw_arm_panel(axes, group, marks, measure=one_measure, pooled=not arms)
+            panels.day_axis(axes, days, label=False)
+        axes = figure.add_subplot(grid[(count - 1) // 2, (count - 1) % 2])
+        style.title(axes, "CMV-DNA")
+        if any(one.days for one in cmv):
+            panels.draw_cmv(axes, cmv, marks)
+        else:
+            _nothing(axes, "CMV-DNA: not done")
+        last = max([day for one in cmv for day in one.days], default=0.0)
+        panels.day_axis(axes, days, last=last, label=False)
+        if arms:
+            _arm_legend(figure, marks, labels or {}, 1 - 0.02 / height)
+        style.note(figure, "x: days since first IL-2 or randomisation, visit below. Thin: subjects; thick: medians.")
+        return figure
+
+
+def _draw_arm_panel(
+    axes: Axes, group: Sequence[Series], marks: Mapping[str, style.Mark], *, measure: Measure, pooled: bool
+) -> None:
+    style.title(axes, group[0].display if group else "")
+    values = [value for one in group for value in one.values if not math.isnan(value)]
+    counts: dict[str, dict[float, int]] = {}
+    for arm, mark in marks.items():
+        members = [one for one in group if pooled or one.arm == arm]
+        for one in members:
+            panels.draw_series(axes, one, mark, thin=True, log=measure == "abs")
+        middle = sorted(panels.medians(members).values())
+        axes.plot(
+            [point[0] for point in middle], [point[1] for point in middle], color=mark.color, linestyle=mark.line,
+            marker=mark.marker, linewidth=2.0, markersize=5.5, zorder=5, markeredgecolor="white", markeredgewidth=0.6,
+        )  # fmt: skip
+        counts[arm] = {point[0]: point[2] for point in middle}
+    if measure == "abs":
+        panels.log_axis(axes, values)
+        axes.set_ylabel("cells/µL (log scale)")
+    else:
+        axes.set_ylabel("% of parent")
+        axes.set_ylim(0, max(values, default=1.0) * 1.1)
+    panels.n_below(axes, counts, {arm: mark.color for arm, mark in marks.items()})
+
+
+def _arm_legend(figure: Figure, marks: Mapping[str, style.Mark], labels: Mapping[str, str], y: float) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=mark.color, marker=mark.marker, linestyle=mark.line, label=labels.get(arm) or arm)
+        for arm, mark in marks.items()
+    ]
+    figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.06, y), ncols=len(handles), handlelength=3.2)

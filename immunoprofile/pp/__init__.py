@@ -1,0 +1,61 @@
+"""Arithmetic on the visits object: percentages, cells/uL, ratios, change from baseline, and the verdict on a sample."""
+
+from immunoprofile.pp.absolute import absolute, cells_per_event
+from immunoprofile.pp.baseline import baseline_change
+from immunoprofile.pp.concentration import (
+    Concentration,
+    analyser_alc,
+    bead_concentration,
+    bridge,
+    cells_per_ul,
+    dual_platform,
+)
+from immunoprofile.pp.flags import join_flags, split_flags, update_flags
+from immunoprofile.pp.percentages import percentages
+from immunoprofile.pp.proportions import (
+    Interval,
+    clopper_pearson,
+    events_for_cv,
+    events_for_fold_change,
+    jeffreys,
+    percentage,
+    poisson_cv,
+    poisson_interval,
+    ratio_interval,
+    wilson,
+)
+from immunoprofile.pp.ratios import RATIO_DEFINITIONS, Ratio, ratios
+from immunoprofile.pp.verdict import Check, quality_checks, summarise, verdict
+
+__all__ = [
+    "RATIO_DEFINITIONS",
+    "Check",
+    "Concentration",
+    "Interval",
+    "Ratio",
+    "absolute",
+    "analyser_alc",
+    "baseline_change",
+    "bead_concentration",
+    "bridge",
+    "cells_per_event",
+    "cells_per_ul",
+    "clopper_pearson",
+    "dual_platform",
+    "events_for_cv",
+    "events_for_fold_change",
+    "jeffreys",
+    "join_flags",
+    "percentage",
+    "percentages",
+    "poisson_cv",
+    "poisson_interval",
+    "quality_checks",
+    "ratio_interval",
+    "ratios",
+    "split_flags",
+    "summarise",
+    "update_flags",
+    "verdict",
+    "wilson",
+]

@@ -1,0 +1,277 @@
+"""Verdict on samples and visits: declared checks with limits from a file, and their summary.
+
+FAIL is kept for technical faults. Few cells is the disease, not a fault: it becomes a flag, and the numbers enter the
+statistics with their precision. What could not be judged is NOT_EVALUABLE, which is never a pass.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from immunoprofile.errors import AnalysisError
+from immunoprofile.pp.flags import split_flags, update_flags
+from immunoprofile.resources import load_yaml
+from immunoprofile.schema import FLAGS, QUALITY_COLUMNS, UNS_QUALITY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+    from anndata import AnnData
+
+State = Literal["PASS", "WARN", "FAIL", "NOT_EVALUABLE"]
+Limits = tuple[float, float]
+
+TUBE_COLUMNS = ("usubjid", "visit", "tube", "sample_id", "population", "n", "n_parent")
+"""Columns that ``verdict`` needs of its table of counts; ``parent`` is used where it is there."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: what is measured, in which unit, and what a value means.
+
+    Attributes
+    ----------
+    name, unit, meaning
+        What is checked.
+    passes, warns
+        Lowest and highest value, both allowed; infinite where open.
+    worst
+        State outside ``warns``.
+    flag
+        Code that WARN and FAIL set, empty for none.
+    counting_se
+        For a difference of percentages: also accepted within that many standard errors of counting; 0 = never.
+    source, tag
+        Where the limits come from (V seen, K general knowledge, A decision of the project).
+    """
+
+    name: str
+    unit: str
+    passes: Limits
+    warns: Limits
+    worst: Literal["WARN", "FAIL"]
+    flag: str
+    meaning: str
+    source: str
+    tag: str
+    counting_se: float = 0.0
+
+    def state(self, value: float, *, standard_error: float = 0.0) -> State:
+        """State of a value; NOT_EVALUABLE when it is missing."""
+        if math.isnan(value):
+            return "NOT_EVALUABLE"
+        if _within(value, self.passes) or value <= self.counting_se * standard_error:
+            return "PASS"
+        return "WARN" if _within(value, self.warns) else self.worst
+
+    @property
+    def limits(self) -> str:
+        """The limits as text, for example ``pass 95 to 105, warn 90 to 110``."""
+        text = f"pass {_range_text(self.passes)}"
+        return text if self.warns == self.passes else f"{text}, warn {_range_text(self.warns)}"
+
+
+def quality_checks(
+    limits: Mapping[str, Mapping[str, Sequence[float | None]]] | None = None,
+) -> dict[str, Check]:
+    """The checks of the package, with other limits where a study or site has its own.
+
+    Parameters
+    ----------
+    limits
+        Name of the check -> ``{"pass": [low, high], "warn": [low, high]}``; None is open, either may be left out.
+
+    Raises
+    ------
+    AnalysisError
+        There is no such check, or limits are not ``pass`` and ``warn``.
+
+    Examples
+    --------
+    >>> quality_checks({"gated_lymphocytes": {"pass": [2500, None], "warn": [500, None]}})["gated_lymphocytes"].limits
+    'pass at least 2500, warn at least 500'
+    """
+    checks = {
+        name: Check(
+            name=name,
+            passes=_limits(entry["pass"]),
+            warns=_limits(entry["warn"]),
+            **{key: entry[key] for key in ("unit", "worst", "flag", "meaning", "source", "tag")},
+            counting_se=float(entry.get("counting_se", 0)),
+        )
+        for name, entry in load_yaml("quality_checks.yaml")["checks"].items()
+    }
+    for name, own in (limits or {}).items():
+        if name not in checks:
+            raise AnalysisError(f"no check {name!r}", where="limits", todo=f"one of: {', '.join(checks)}")
+        if unknown := set(own) - {"pass", "warn"}:
+            raise AnalysisError(f"{', '.join(sorted(unknown))} is not a limit", where=f"limits of {name}",
+                                todo="use 'pass' and 'warn'")  # fmt: skip
+        check = checks[name]
+        passes = _limits(own["pass"]) if "pass" in own else check.passes
+        # warning limits that nobody gave must not be tighter than the new pass limits
+        warns = _limits(own["warn"]) if "warn" in own else _wider(check.warns, passes)
+        checks[name] = replace(check, passes=passes, warns=warns, source="study")
+    return checks
+
+
+def verdict(
+    adata: AnnData,
+    tubes: pd.DataFrame,
+    samples: pd.DataFrame | None = None,
+    *,
+    limits: Mapping[str, Mapping[str, Sequence[float | None]]] | None = None,
+    il2_subjects: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Check every visit of the object; a pure function, see :func:`summarise` for what is written back.
+
+    Parameters
+    ----------
+    adata
+        Visits x populations after :func:`immunoprofile.pp.absolute`. Read: ``obs`` (``usubjid``, ``visit``,
+        ``n_beads``, ``alc``, ``wbc``, ``hours_since_last_il2``, ``baseline_flag``), ``layers`` ``counts``,
+        ``parent_counts``, ``abs``, ``abs_bead``, ``var`` ``is_key``.
+    tubes
+        Counts of *all* tubes, one row a sample x population, columns ``TUBE_COLUMNS`` (and ``parent``): the
+        acquisitions that were chosen, one a tube and visit.
+    samples
+        The samples table (``sample_id``, ``specimen_type``, ``collected_dtc``, ``stained_dtc``); without it the times
+        and the kind of specimen are unknown.
+    limits
+        Other limits, see :func:`quality_checks`.
+    il2_subjects
+        Subjects that received IL-2. By default those of every arm in which the time since a dose is known of anybody.
+
+    Returns
+    -------
+    DataFrame with ``schema.QUALITY_COLUMNS``; ``tube`` and ``sample_id`` are empty for checks of a visit. A check of
+    populations is made in every tube that has them; when no tube of the visit has them, one row says NOT_EVALUABLE.
+
+    Raises
+    ------
+    AnalysisError
+        ``tubes`` lacks a column, or names one population of a sample twice.
+    """
+    import pandas as pd
+
+    from immunoprofile.pp._visit_checks import Visit, visit_rows
+
+    if missing := [name for name in TUBE_COLUMNS if name not in tubes.columns]:
+        raise AnalysisError(f"columns are missing: {', '.join(missing)}", where="tubes")
+    twice = tubes.duplicated(["sample_id", "population"])
+    if twice.any():
+        first = tubes[twice].iloc[0]
+        raise AnalysisError(f"{first['population']} of sample {first['sample_id']} stands twice", where="tubes")
+    checks = quality_checks(limits)
+    treated = _treated(adata, il2_subjects)
+    by_visit = {
+        (str(subject), str(visit)): group
+        for (subject, visit), group in tubes.groupby(["usubjid", "visit"], sort=True, observed=True)
+    }
+    by_sample = None if samples is None else samples.drop_duplicates("sample_id").set_index("sample_id")
+    rows: list[dict[str, object]] = []
+    for number in range(adata.n_obs):
+        row = adata.obs.iloc[number]
+        key = (str(row["usubjid"]), str(row["visit"]))
+        visit = Visit(adata, number, by_visit.get(key), by_sample, received_il2=key[0] in treated)
+
+        def add(
+            name: str,
+            value: float,
+            *,
+            of: str = "",
+            tube: str = "",
+            sample_id: str = "",
+            standard_error: float = 0.0,
+            unknown_flag: str = "",
+            key: tuple[str, str] = key,
+        ) -> None:
+            check = checks[name]
+            state = check.state(value, standard_error=standard_error)
+            flag = {"PASS": "", "NOT_EVALUABLE": unknown_flag}.get(state, check.flag)
+            entry = (*key, tube, sample_id, f"{name} {of}".strip(), value, check.unit, check.limits, state, flag)
+            rows.append(dict(zip(QUALITY_COLUMNS, entry, strict=True)))
+
+        visit_rows(visit, add)
+    return pd.DataFrame(rows, columns=list(QUALITY_COLUMNS)).astype({"value": "float64"})
+
+
+def summarise(adata: AnnData, quality: pd.DataFrame) -> None:
+    """Write the outcome of the checks into the visits object.
+
+    Parameters
+    ----------
+    adata
+        Visits x populations.
+    quality
+        Rows of :func:`verdict`, and of other rooms with the same columns.
+
+    Returns
+    -------
+    None; writes
+
+    ``adata.obs['qc_status']``
+        FAIL when any check failed, else WARN when any warned, else PASS when any passed, else NOT_EVALUABLE. A check
+        that could not be evaluated is never a pass, and alone makes no warning.
+    ``adata.obs['flags']``
+        the codes of the checks joined to the codes that were there.
+    ``adata.uns['quality']``
+        the table.
+    """
+    if missing := [name for name in QUALITY_COLUMNS if name not in quality.columns]:
+        raise AnalysisError(f"columns are missing: {', '.join(missing)}", where="quality")
+    owned = {check.flag for check in quality_checks().values() if check.flag} | {"NO_CBC"}
+    # BEADS_LOW also comes from pp.absolute; both mean the same number, the union is right
+    owned.discard("BEADS_LOW")
+    states: dict[tuple[str, str], set[str]] = {}
+    flags: dict[tuple[str, str], set[str]] = {}
+    table = quality[["usubjid", "visit", "state", "flag"]].astype({"usubjid": str, "visit": str})
+    for subject, visit, state, flag in table.itertuples(index=False):
+        states.setdefault((subject, visit), set()).add(state)
+        flags.setdefault((subject, visit), set()).update(split_flags(flag))
+    keys = list(zip(adata.obs["usubjid"].astype(str), adata.obs["visit"].astype(str), strict=True))
+    adata.obs["qc_status"] = [worst_state(states.get(key, set())) for key in keys]
+    update_flags(adata, [sorted(flags.get(key, set()) & FLAGS.keys()) for key in keys], owned=owned)
+    adata.uns[UNS_QUALITY] = quality.reset_index(drop=True)
+
+
+def worst_state(states: set[str]) -> State:
+    """FAIL > WARN > PASS; NOT_EVALUABLE only when nothing else was found."""
+    order: tuple[State, ...] = ("FAIL", "WARN", "PASS")
+    return next((state for state in order if state in states), "NOT_EVALUABLE")
+
+
+def _treated(adata: AnnData, il2_subjects: Sequence[str] | None) -> set[str]:
+    if il2_subjects is not None:
+        return {str(subject) for subject in il2_subjects}
+    if "hours_since_last_il2" not in adata.obs:
+        return set()
+    known = adata.obs["hours_since_last_il2"].notna()
+    arms = adata.obs["arm"].astype(str)
+    return set(adata.obs.loc[arms.isin(arms[known]), "usubjid"].astype(str))
+
+
+def _limits(pair: Sequence[float | None]) -> Limits:
+    low, high = pair
+    return (-math.inf if low is None else float(low), math.inf if high is None else float(high))
+
+
+def _wider(limits: Limits, other: Limits) -> Limits:
+    return min(limits[0], other[0]), max(limits[1], other[1])
+
+
+def _within(value: float, limits: Limits) -> bool:
+    # ten digits, so that 100 * 95 / 100 does not fall outside 95 by rounding error of floats
+    return limits[0] <= float(np.round(value, 10)) <= limits[1]
+
+
+def _range_text(limits: Limits) -> str:
+    low, high = limits
+    if math.isinf(low):
+        return f"up to {high:g}"
+    return f"at least {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"

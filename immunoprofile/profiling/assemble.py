@@ -1,0 +1,274 @@
+"""From the counts of single files to the visits object: one row a visit, each population from its reporting tube."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from immunoprofile import schema
+from immunoprofile.gate.strategy import GateSet
+from immunoprofile.profiling import timeline
+from immunoprofile.profiling.one_file import Outcome
+from immunoprofile.resources import populations as known_populations
+from immunoprofile.study import UNSCHEDULED, Study
+
+if TYPE_CHECKING:
+    import anndata
+
+LYMPHOCYTES = "lymphocytes"
+LEUKOCYTES = "leukocytes"
+
+Chosen = Mapping[tuple[str, str, str], Outcome]
+"""(subject, visit, tube) -> the attempt that is used."""
+
+
+def reporting_tubes(study: Study, gates: GateSet) -> dict[str, str]:
+    """Population -> tube that reports it: as declared, else the counting tube, else the first tube that has it."""
+    order = [tube for tube in study.config.tubes if tube in gates]
+    if study.config.count_tube in order:
+        order = [str(study.config.count_tube), *(t for t in order if t != study.config.count_tube)]
+    found: dict[str, str] = {}
+    for tube in order:
+        for population in gates[tube].populations:
+            found.setdefault(population, tube)
+    return found | {p: t for p, t in study.config.reporting_tube.items() if t in gates and p in gates[t]}
+
+
+def choose_attempts(study: Study, outcomes: Mapping[str, Outcome]) -> dict[tuple[str, str, str], Outcome]:
+    """The attempt of each tube that is used, by the rule of the study, before any result is looked at.
+
+    ``last`` and ``first`` go by the attempt number among the files that could be gated; ``last_passing`` takes the last
+    whose flow rate was stable, or the last when none was.
+    """
+    samples = study.samples[study.samples["role"] == "sample"]
+    chosen: dict[tuple[str, str, str], Outcome] = {}
+    for key, group in samples.groupby(["usubjid", "visit", "tube_id"], sort=True):
+        ordered = group.sort_values(["attempt", "sample_id"], kind="stable", na_position="first")
+        usable = [outcomes[s] for s in ordered["sample_id"] if s in outcomes and outcomes[s].gated]
+        if not usable:
+            continue
+        if study.config.attempt_rule == "first":
+            best = usable[0]
+        else:
+            stable = [o for o in usable if not o.flow_pct_time]
+            best = stable[-1] if study.config.attempt_rule == "last_passing" and stable else usable[-1]
+        chosen[key] = best
+    return chosen
+
+
+def assemble(study: Study, gates: GateSet, chosen: Chosen, virology: pd.DataFrame) -> anndata.AnnData:
+    """The visits object with counts, percentages of common denominators and everything that ``obs`` and ``var`` hold.
+
+    Cells/uL, intervals, ratios, changes and verdicts are added by `immunoprofile.pp`.
+
+    Parameters
+    ----------
+    study, gates
+        The study and its gates.
+    chosen
+        The attempt used for each tube.
+    virology
+        Table of `schema.VIROLOGY_COLUMNS` with a visit for each result.
+    """
+    import anndata
+
+    var = _var(study, gates)
+    rows = _rows(study)
+    obs = _obs(study, gates, rows, chosen, virology)
+    shape = (len(rows), len(var))
+    names = (schema.COUNTS, schema.PARENT_COUNTS, schema.PCT_LYMPHOCYTES, schema.PCT_LEUKOCYTES, schema.ANCHOR_COUNTS)
+    layers = {name: np.full(shape, np.nan) for name in names}
+    for i, (usubjid, visit) in enumerate(rows):
+        for j, (population, tube) in enumerate(zip(var.index, var["tube"], strict=True)):
+            outcome = chosen.get((usubjid, visit, tube))
+            if outcome is None:
+                continue
+            counts = {row[0]: (row[4], row[5]) for row in outcome.counts}
+            n, n_parent = counts[population]
+            layers[schema.COUNTS][i, j] = n
+            layers[schema.PARENT_COUNTS][i, j] = n_parent
+            path = gates[tube].path(population)
+            for ancestor, layer in ((LYMPHOCYTES, schema.PCT_LYMPHOCYTES), (LEUKOCYTES, schema.PCT_LEUKOCYTES)):
+                if ancestor in (*path, population) and counts[ancestor][0]:
+                    layers[layer][i, j] = 100.0 * n / counts[ancestor][0]
+            anchor = var["abs_anchor"].iloc[j]
+            if anchor:
+                layers[schema.ANCHOR_COUNTS][i, j] = counts[anchor][0]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        parents = layers[schema.PARENT_COUNTS]
+        percentages = np.where(parents > 0, 100.0 * layers[schema.COUNTS] / parents, np.nan)
+    visits = anndata.AnnData(X=percentages, obs=obs, var=var, layers=layers)
+    visits.obsm[schema.MDFI] = _medians(rows, var, chosen, obs.index)
+    visits.uns |= _uns(study, gates)
+    return visits
+
+
+def _rows(study: Study) -> list[tuple[str, str]]:
+    samples = study.samples[study.samples["role"] == "sample"]
+    order = {visit: number for number, visit in enumerate(_visit_order(study))}
+    pairs = set(zip(samples["usubjid"], samples["visit"], strict=True))
+    return sorted(pairs, key=lambda pair: (pair[0], order[pair[1]]))
+
+
+def _visit_order(study: Study) -> list[str]:
+    """Visits of the schedule by their number, then unscheduled ones."""
+    samples = study.samples[study.samples["role"] == "sample"]
+    extra = {str(v) for v in samples["visit"].dropna() if str(v).startswith(UNSCHEDULED)}
+    return [*study.config.visit_names, *sorted(extra)]
+
+
+def _var(study: Study, gates: GateSet) -> pd.DataFrame:
+    tubes = reporting_tubes(study, gates)
+    registry = known_populations()
+    keys = {endpoint.population for endpoint in study.config.endpoints}
+    ordered = [p for tube in study.config.tubes if tube in gates for p in gates[tube].populations if tubes[p] == tube]
+    rows = []
+    for population in ordered:
+        tube = tubes[population]
+        strategy = gates[tube]
+        entry = registry.get(population)
+        lineage = (population, *reversed(strategy.path(population)[1:]))
+        anchor = next((name for name in lineage if tubes.get(name) == study.config.count_tube), "")
+        rows.append(
+            {
+                "display": entry.display if entry else strategy[population].label or population,
+                "parent": strategy[population].parent,
+                "tube": tube,
+                "marker_string": entry.marker_string if entry else "",
+                "cl_id": entry.cl_id or "" if entry else "",
+                "cl_match": entry.cl_match if entry else "none",
+                "panel_id": study.config.tubes[tube].panel,
+                "abs_anchor": anchor if study.config.count_tube else "",
+                "is_key": population in keys,
+                "ref_low": np.nan,
+                "ref_high": np.nan,
+            }
+        )
+    return pd.DataFrame(rows, index=pd.Index(ordered, name=None))
+
+
+def _obs(
+    study: Study, gates: GateSet, rows: Sequence[tuple[str, str]], chosen: Chosen, virology: pd.DataFrame
+) -> pd.DataFrame:
+    samples = study.samples[study.samples["role"] == "sample"]
+    numbers = {visit.visit: visit.visitnum for visit in study.config.visits}
+    unscheduled = [visit for visit in _visit_order(study) if visit not in numbers]
+    numbers |= {visit: 900.0 + n for n, visit in enumerate(unscheduled, 1)}
+    count_tube = study.config.count_tube
+    records: list[dict[str, Any]] = []
+    for usubjid, visit in rows:
+        subject = study.subject(usubjid)
+        own = samples[(samples["usubjid"] == usubjid) & (samples["visit"] == visit)]
+        lead = _leading_sample(own, chosen, count_tube)
+        record: dict[str, Any] = {
+            "usubjid": usubjid,
+            "visit": visit,
+            "visitnum": numbers[visit],
+            "study_day": timeline.study_day(subject, lead["collected_dtc"], study.config.immunology_anchor),
+            "virology_day": timeline.days_since(subject["first_gcv_dtc"], lead["collected_dtc"]),
+            "arm": subject["arm"],
+            **{name: _text(lead[name]) for name in ("specimen_type", "collected_dtc", "stained_dtc", "acquired_dtc", "batch_id")},
+            "hours_since_last_il2": lead["hours_since_last_il2"],
+            "hours_since_last_steroid": lead["hours_since_last_steroid"],
+        }
+        record |= _beads(own, chosen.get((usubjid, visit, str(count_tube))), count_tube, gates)
+        record |= timeline.blood_count(study.labs, usubjid, lead["collected_dtc"])
+        record |= _cmv(virology, usubjid, visit)
+        records.append(record)
+    obs = pd.DataFrame(records, index=pd.Index([f"{u}_{v}" for u, v in rows], name=None))
+    obs["visit"] = pd.Categorical(obs["visit"], categories=_visit_order(study), ordered=True)
+    obs["arm"] = pd.Categorical(obs["arm"], categories=[arm.code for arm in study.config.arms])
+    for name in ("study_day", "virology_day"):
+        obs[name] = obs[name].astype("Int64")
+    obs["baseline_flag"] = pd.array(timeline.baseline_rows(obs, study), dtype="boolean")
+    return obs
+
+
+def _leading_sample(own: pd.DataFrame, chosen: Chosen, count_tube: str | None) -> pd.Series[Any]:
+    """The sample whose times stand for the visit: that of the counting tube, else the first."""
+    used = {outcome.sample_id for outcome in chosen.values()}
+    ordered = own.assign(
+        _other=(own["tube_id"] != count_tube).astype(int), _unused=(~own["sample_id"].isin(used)).astype(int)
+    ).sort_values(["_other", "_unused", "sample_id"], kind="stable")
+    return ordered.iloc[0]
+
+
+def _beads(own: pd.DataFrame, outcome: Outcome | None, count_tube: str | None, gates: GateSet) -> dict[str, Any]:
+    names = ("beads_per_tube", "blood_volume_ul", "dilution")
+    if outcome is None or count_tube not in gates:
+        return {"n_beads": np.nan, **dict.fromkeys(names, np.nan), "bead_lot": ""}
+    record = own.set_index("sample_id").loc[outcome.sample_id]
+    beads = gates[count_tube].beads
+    counted = outcome.count(beads) if beads and pd.notna(record["beads_per_tube"]) else None
+    return {
+        "n_beads": np.nan if counted is None else float(counted),
+        **{name: float(record[name]) if pd.notna(record[name]) else np.nan for name in names},
+        "bead_lot": _text(record["bead_lot"]),
+    }
+
+
+def _cmv(virology: pd.DataFrame, usubjid: str, visit: str) -> dict[str, Any]:
+    """CMV-DNA columns of a visit, from its last result; a later assay at the same visit is listed in virology.csv."""
+    own = virology[(virology["usubjid"] == usubjid) & (virology["visit"] == visit)].sort_values("collected_dtc", kind="stable")
+    columns = {
+        "cmv_kind": "kind", "cmv_raw": "result_raw", "cmv_unit": "unit", "cmv_log10": "log10_value",
+        "cmv_lower": "log10_lower", "cmv_upper": "log10_upper", "cmv_drop": "log10_drop",
+        "cmv_drop_lower": "log10_drop_lower", "cmv_drop_upper": "log10_drop_upper",
+    }  # fmt: skip
+    if own.empty:
+        return {name: "" if name in ("cmv_kind", "cmv_raw", "cmv_unit") else np.nan for name in columns}
+    last = own.iloc[-1]
+    return {name: last[source] for name, source in columns.items()}
+
+
+def _medians(rows: Sequence[tuple[str, str]], var: pd.DataFrame, chosen: Chosen, index: pd.Index[Any]) -> pd.DataFrame:
+    """Median intensities, one column a population and marker of its reporting tube."""
+    found: list[dict[str, float]] = []
+    for usubjid, visit in rows:
+        row: dict[str, float] = {}
+        for population, tube in zip(var.index, var["tube"], strict=True):
+            outcome = chosen.get((usubjid, visit, tube))
+            if outcome is not None:
+                row |= {
+                    f"{name}_{_key(marker)}": value for name, marker, value in outcome.medians if name == population
+                }
+        found.append(row)
+    columns = sorted({name for row in found for name in row})
+    return pd.DataFrame(found, columns=columns, index=index, dtype="float64")
+
+
+def _key(marker: str) -> str:
+    return "".join(c if c.isalnum() else "_" for c in marker.casefold())
+
+
+def _uns(study: Study, gates: GateSet) -> dict[str, Any]:
+    config = study.config
+    return {
+        schema.UNS_SCHEDULE: pd.DataFrame(
+            [(v.visit, v.visitnum, v.day, v.flow, v.baseline) for v in sorted(config.visits, key=lambda v: v.visitnum)],
+            columns=["visit", "visitnum", "day", "flow", "baseline"],
+        ),
+        schema.UNS_TEMPLATES: {
+            tube: {"version": s.version, "panel": s.panel, "sha256": s.sha256} for tube, s in gates.items()
+        },
+        schema.UNS_STUDY: {
+            "study_id": config.study_id,
+            "title": config.title,
+            "synthetic": config.synthetic,
+            "arms": [arm.code for arm in config.arms],
+            "arm_labels": [arm.label for arm in config.arms],
+            "reference_arm": config.reference_arm,
+            "primary_visit": config.primary_visit,
+            "baseline_visit": config.baseline_visit,
+            "count_tube": config.count_tube or "",
+            "endpoints": pd.DataFrame([e.model_dump() for e in config.endpoints]),
+            "schema_version": schema.SCHEMA_VERSION,
+        },
+    }
+
+
+def _text(value: Any) -> str:
+    return "" if pd.isna(value) else str(value)

@@ -1,0 +1,251 @@
+"""Gate every file of a study, file by file, and write the results folder."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from immunoprofile import pp, schema
+from immunoprofile._version import __version__
+from immunoprofile.errors import ResultsError
+from immunoprofile.gate.check import check
+from immunoprofile.gate.exchange import save
+from immunoprofile.gate.strategy import GateSet
+from immunoprofile.io.config import CONFIG_NAME
+from immunoprofile.io.files import sha256_of, write_table
+from immunoprofile.io.tables import SUFFIXES
+from immunoprofile.profiling.assemble import assemble, choose_attempts
+from immunoprofile.profiling.one_file import Outcome, Request, process
+from immunoprofile.profiling.results import PROVENANCE, VISITS, Profile, seal, write_visits
+from immunoprofile.study import Exceptions, Study
+from immunoprofile.virology import cmv_results
+
+if TYPE_CHECKING:
+    import anndata
+
+_log = logging.getLogger(__name__)
+
+GATED_ROLES = ("sample", "control", "replicate")
+"""Roles whose files have the whole panel; FMO controls and single stains lack markers on purpose."""
+
+_REPORTED_VERSIONS = ("immunoprofile", "flowkit", "flowio", "flowutils", "anndata", "numpy", "pandas", "scipy", "statsmodels")
+
+
+def profile(
+    study: Study, gates: GateSet, *, out: str | Path, jobs: int = 1, cells: bool = False, progress: bool = False
+) -> Profile:
+    """Gate a whole study and write its results folder.
+
+    The same command resumes a run that was killed and ends with the same bytes. A file that cannot be gated is listed in
+    ``exceptions.csv`` with its reason; the others go on.
+
+    Parameters
+    ----------
+    study
+        From `read_study`.
+    gates
+        One strategy per tube, from `gate.load`.
+    out
+        Results folder. It is made, or completed when it holds an earlier run of the same study.
+    jobs
+        Number of threads.
+    cells
+        Also write ``cells/<sample>.h5ad`` with all events of every sample.
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+    Profile
+
+    Raises
+    ------
+    GateError
+        The gates do not fit the study; nothing was written.
+    ResultsError
+        ``out`` holds something else than results.
+
+    Examples
+    --------
+    >>> profile = ip.profile(study, gates, out="results", jobs=2)  # doctest: +SKIP
+    """
+    out = Path(out)
+    check(gates, study)
+    _prepare(out)
+    requests = _requests(study, gates)
+    outcomes = _gate_all(requests, out, jobs=jobs, cells=cells, progress=progress)
+    chosen = choose_attempts(study, outcomes)
+    notes = _notes(study, outcomes, chosen)
+    virology = cmv_results(study)
+    visits = assemble(study, gates, chosen, virology)
+    pp.percentages(visits)
+    pp.absolute(visits)
+    pp.ratios(visits)
+    pp.baseline_change(visits)
+    quality = _verdict(visits, study, outcomes, chosen)
+    exceptions = pd.concat([study.exceptions, notes.table()], ignore_index=True)
+    provenance = _provenance(study, gates, outcomes, cells=cells)
+    visits.uns[schema.UNS_PROVENANCE] = {"versions": provenance["versions"], "gates": provenance["gates"]}
+    visits.uns[schema.UNS_VERSION] = __version__
+    _write(out, study, gates, visits, outcomes, quality, exceptions, virology, provenance)
+    shutil.rmtree(out / ".partial", ignore_errors=True)
+    return Profile.read(out, study=study)
+
+
+def _prepare(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise ResultsError("is a file, not a folder", where=str(out), todo="choose another folder for the results")
+    marks = (PROVENANCE, ".partial")
+    if out.is_dir() and any(out.iterdir()) and not any((out / mark).exists() for mark in marks):
+        raise ResultsError(
+            "the folder is not empty and holds no results", where=str(out), todo="choose an empty folder for the results"
+        )
+    (out / ".partial").mkdir(parents=True, exist_ok=True)
+
+
+def _requests(study: Study, gates: GateSet) -> list[Request]:
+    rows = study.samples[study.samples["role"].isin(GATED_ROLES)].sort_values("sample_id", kind="stable")
+    excluded = rows["exclude_flag"].fillna(value=False).astype(bool)
+    return [
+        Request(
+            sample_id=str(row.sample_id),
+            path=study.fcs_path(str(row.sample_id)),
+            file=str(row.fcs_path),
+            strategy=gates[str(row.tube_id)],
+            comp_source=None if pd.isna(row.comp_source) else str(row.comp_source),
+            sha256=None if pd.isna(row.sha256) else str(row.sha256),
+        )
+        for row in rows[~excluded].itertuples()
+    ]
+
+
+def _gate_all(requests: list[Request], out: Path, *, jobs: int, cells: bool, progress: bool) -> dict[str, Outcome]:
+    from tqdm.auto import tqdm
+
+    # FlowKit takes seconds to import; doing it here keeps the threads from importing it at the same time.
+    from immunoprofile.gate import _flowkit  # noqa: F401
+
+    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
+        results = pool.map(lambda request: process(request, out, cells=cells), requests)
+        done = tqdm(results, total=len(requests), desc="gating", unit="file", disable=not progress)
+        return {outcome.sample_id: outcome for outcome in done}
+
+
+def _notes(study: Study, outcomes: Mapping[str, Outcome], chosen: Mapping[tuple[str, str, str], Outcome]) -> Exceptions:
+    """Rows of exceptions.csv that the run adds: files that failed, repeats, attempts not used, unstable flow."""
+    notes = Exceptions("gating")
+    samples = study.samples.set_index("sample_id")
+    used = {outcome.sample_id for outcome in chosen.values()}
+    by_content: dict[str, str] = {}
+    for sample_id, outcome in sorted(outcomes.items()):
+        entry = samples.loc[sample_id]
+        place = {
+            "table": "samples", "usubjid": entry["usubjid"], "visit": entry["visit"], "sample_id": sample_id,
+            "file": outcome.file,
+        }  # fmt: skip
+        if outcome.exception is not None:
+            row = outcome.exception
+            notes.add("error", row["code"], row["message"], **place, action=row["action"])
+            continue
+        first = by_content.setdefault(outcome.sha256, sample_id)
+        if first != sample_id:
+            notes.add("warning", "DUPLICATE_CONTENT", f"the file has the same content as that of {first}", **place,
+                      action="find out which sample the file belongs to")  # fmt: skip
+        for repair in outcome.repairs:
+            notes.add("warning", "FILE_REPAIRED", repair, **place, action="look at the plots of this file")
+        if outcome.flow_pct_time is None:
+            notes.add("warning", "TIME_NOT_ASSESSABLE", outcome.flow_reason, **place)
+        elif outcome.flow_pct_time > 0:
+            notes.add("warning", "FLOW_RATE", f"unstable flow rate for {outcome.flow_pct_time:.1f} % of the acquisition time "
+                      f"({outcome.flow_pct_events:.1f} % of the events)", **place, action="look at the signal over time")  # fmt: skip
+        if entry["role"] == "sample" and sample_id not in used:
+            notes.add("note", "ATTEMPT_NOT_USED", f"another attempt is used by the rule '{study.config.attempt_rule}'", **place)
+    for sample_id, entry in samples[samples["exclude_flag"].fillna(value=False).astype(bool)].iterrows():
+        reason = entry["exclude_reason"] if pd.notna(entry["exclude_reason"]) else "no reason given"
+        notes.add("warning", "EXCLUDED", f"excluded by a person: {reason}", table="samples", usubjid=entry["usubjid"],
+                  visit=entry["visit"], sample_id=sample_id, file=entry["fcs_path"])  # fmt: skip
+    return notes
+
+
+def _verdict(
+    visits: anndata.AnnData, study: Study, outcomes: Mapping[str, Outcome], chosen: Mapping[tuple[str, str, str], Outcome]
+) -> pd.DataFrame:
+    """Checks of every sample and visit, and their summary in ``obs``."""
+    counts = pd.DataFrame(
+        [
+            (usubjid, visit, tube, outcome.sample_id, row[0], row[2], row[4], row[5])
+            for (usubjid, visit, tube), outcome in sorted(chosen.items())
+            for row in outcome.counts
+        ],
+        columns=["usubjid", "visit", "tube", "sample_id", "population", "parent", "n", "n_parent"],
+    )
+    files = pd.DataFrame(
+        [
+            (usubjid, visit, tube, outcome.sample_id, outcome.flow_pct_time, outcome.flow_reason, outcome.comp_source)
+            for (usubjid, visit, tube), outcome in sorted(chosen.items())
+        ],
+        columns=["usubjid", "visit", "tube", "sample_id", "flow_pct_time", "flow_reason", "comp_source"],
+    )
+    quality = pp.verdict(visits, counts, study.samples)
+    findings = pp.file_findings(files, tuple(study.config.tubes), study.samples)
+    quality = pd.concat([quality, findings], ignore_index=True)[list(schema.QUALITY_COLUMNS)]
+    quality = quality.sort_values(["usubjid", "visit", "tube", "check"], kind="stable", ignore_index=True)
+    pp.summarise(visits, quality)
+    visits.uns[schema.UNS_QUALITY] = quality
+    return quality
+
+
+def _provenance(study: Study, gates: GateSet, outcomes: Mapping[str, Outcome], *, cells: bool) -> dict[str, Any]:
+    inputs = {outcome.file: outcome.sha256 for outcome in outcomes.values()}
+    for name in (CONFIG_NAME, *(f"{table}{suffix}" for table in schema.TABLES for suffix in SUFFIXES)):
+        if (study.folder / name).is_file():
+            inputs[name] = sha256_of(study.folder / name)
+    return {
+        "study_id": study.config.study_id,
+        "inputs": inputs,
+        "gates": {tube: {"sha256": s.sha256, "version": s.version, "panel": s.panel} for tube, s in gates.items()},
+        "compensation": {outcome.sample_id: outcome.comp_source for outcome in outcomes.values() if outcome.gated},
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _REPORTED_VERSIONS}},
+        "parameters": {"cells": cells, "attempt_rule": study.config.attempt_rule, "engine": "flowkit"},
+        "seeds": {},
+    }
+
+
+def _version(name: str) -> str:
+    if name == "immunoprofile":
+        return __version__
+    return metadata.version(name)
+
+
+def _write(
+    out: Path,
+    study: Study,
+    gates: GateSet,
+    visits: anndata.AnnData,
+    outcomes: Mapping[str, Outcome],
+    quality: pd.DataFrame,
+    exceptions: pd.DataFrame,
+    virology: pd.DataFrame,
+    provenance: Mapping[str, Any],
+) -> None:
+    rows = [
+        (o.sample_id, o.file, o.tube, label, parent, path, n, n_parent, 100.0 * n / n_parent if n_parent else float("nan"))
+        for o in sorted(outcomes.values(), key=lambda o: o.sample_id)
+        for _, label, parent, path, n, n_parent in o.counts
+    ]
+    write_table(out / "counts.csv", pd.DataFrame(rows, columns=list(schema.COUNT_COLUMNS)))
+    write_table(out / "quality.csv", quality)
+    write_table(out / "exceptions.csv", exceptions)
+    write_table(out / "virology.csv", virology)
+    study.write(out / "study")
+    save(gates, out / "gating" / "templates")
+    write_visits(visits, out / VISITS)
+    seal(out, provenance)

@@ -1,0 +1,110 @@
+"""Flow rate over the acquisition: clogs, air and refills show as stretches with another event rate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from immunoprofile.io.markers import is_time
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from immunoprofile.io.fcs import Sample
+
+SHORTEST_BIN_S = 0.1
+EVENTS_PER_BIN = 100
+"""Bins are widened until the median bin holds about this many events: with fewer, even a standstill is within 6 robust
+standard deviations of a Poisson count."""
+Z_LIMIT = 6.0
+MAD_TO_SD = 1.4826
+_MIN_BINS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class FlowRate:
+    """Event rate of one file over its acquisition time.
+
+    Attributes
+    ----------
+    assessable
+        False without a usable Time channel or with too few events; that is never a pass.
+    reason
+        Why it is not assessable.
+    edges
+        Bin edges in seconds, length bins + 1.
+    rate
+        Events per second in each bin.
+    bad_bins
+        Bins whose rate is further than 6 robust standard deviations from the median.
+    bad_events
+        Events in such bins, one value per recorded event, in the order of the file.
+    """
+
+    assessable: bool
+    reason: str
+    edges: NDArray[np.float64]
+    rate: NDArray[np.float64]
+    bad_bins: NDArray[np.bool_]
+    bad_events: NDArray[np.bool_]
+
+    @property
+    def pct_time(self) -> float:
+        """Per cent of the acquisition time with an unstable rate; NaN when not assessable."""
+        return 100.0 * float(np.mean(self.bad_bins)) if self.assessable else float("nan")
+
+    @property
+    def pct_events(self) -> float:
+        """Per cent of the events acquired at an unstable rate; NaN when not assessable."""
+        return 100.0 * float(np.mean(self.bad_events)) if self.assessable else float("nan")
+
+
+def flow_rate(sample: Sample) -> FlowRate:
+    """Judge the flow rate of a file.
+
+    Events are counted in bins of at least 0.1 s; a bin is bad when its count differs from the median by more than
+    6 robust standard deviations (1.4826 MAD, at least the Poisson one).
+
+    Parameters
+    ----------
+    sample
+        The file; Time in seconds.
+
+    Returns
+    -------
+    FlowRate
+    """
+    positions = [i for i, channel in enumerate(sample.channels) if is_time(channel.pnn)]
+    if len(positions) != 1:
+        return _not_assessable(sample, "no Time channel" if not positions else "several Time channels")
+    time = sample.events[:, positions[0]]
+    if not np.all(np.isfinite(time)):
+        return _not_assessable(sample, "Time holds values that are no numbers")
+    span = float(np.ptp(time)) if time.size else 0.0
+    if time.size < _MIN_BINS * EVENTS_PER_BIN or span <= 0:
+        return _not_assessable(sample, "too few events, or Time does not advance")
+    width = max(SHORTEST_BIN_S, span * EVENTS_PER_BIN / time.size)
+    bins = max(_MIN_BINS, int(np.floor(span / width)))
+    edges = np.linspace(float(time.min()), float(time.max()), bins + 1)
+    which = np.clip(np.searchsorted(edges, time, side="right") - 1, 0, bins - 1)
+    counts = np.bincount(which, minlength=bins).astype(np.float64)
+    median = float(np.median(counts))
+    spread = max(MAD_TO_SD * float(np.median(np.abs(counts - median))), np.sqrt(max(median, 1.0)))
+    bad = np.abs(counts - median) > Z_LIMIT * spread
+    return FlowRate(
+        assessable=True, reason="", edges=edges, rate=counts / np.diff(edges), bad_bins=bad, bad_events=bad[which]
+    )
+
+
+def _not_assessable(sample: Sample, reason: str) -> FlowRate:
+    nothing = np.zeros(0)
+    return FlowRate(
+        assessable=False,
+        reason=reason,
+        edges=nothing,
+        rate=nothing,
+        bad_bins=np.zeros(0, dtype=bool),
+        bad_events=np.zeros(sample.n_events, dtype=bool),
+    )

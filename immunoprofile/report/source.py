@@ -1,0 +1,284 @@
+"""What reports read of a profile, looked up once: rows, states, samples, days."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+
+from immunoprofile import schema
+from immunoprofile.errors import NotAvailableError
+from immunoprofile.pl.completeness import tube_states
+from immunoprofile.pl.series import axis_day, iso_day, number, text
+from immunoprofile.pl.trajectory import anchors_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+    from immunoprofile.io.config import StudyConfig
+
+Measure = Literal["abs", "pct_parent"]
+State = Literal["ok", "missing", "suppressed"]
+
+# What would tell a blinded reader the treatment, or when it was given.
+BLINDED_FLAGS: Final = frozenset({"RECENT_IL2", "GCV_UNDERDOSED", "GCV_HAEM_LIMIT"})
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value of one visit, or why there is none."""
+
+    number: float
+    lower: float = math.nan
+    upper: float = math.nan
+    events: float = math.nan
+    positive: float = math.nan
+    """The value with half an event in place of none, for logarithms."""
+    variance: float = math.nan
+    """Variance of its natural logarithm from counting (cells/uL from beads: also pipetting)."""
+    state: State = "ok"
+    reason: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Read access to a profile for the report models; it changes nothing."""
+
+    profile: Any
+    blinded: bool = False
+    config: StudyConfig = field(init=False)
+    visits: AnnData = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "config", self.profile.study.config)
+        object.__setattr__(self, "visits", self.profile.visits)
+
+    # --- tables -------------------------------------------------------------------------------
+
+    @cached_property
+    def records(self) -> dict[str, list[dict[str, Any]]]:
+        """Tables of the study and of the run as plain rows."""
+        study = self.profile.study
+        tables: dict[str, pd.DataFrame] = {
+            name: getattr(study, name) for name in ("subjects", "visits", "samples", "labs", "queries")
+        }
+        tables |= {name: getattr(self.profile, name) for name in ("quality", "exceptions", "virology")}
+        return {name: [_strings(row) for row in table.to_dict("records")] for name, table in tables.items()}
+
+    @cached_property
+    def subjects(self) -> list[str]:
+        """All subjects in the order of the table."""
+        return [text(row["usubjid"]) for row in self.records["subjects"]]
+
+    @cached_property
+    def flow_visits(self) -> list[str]:
+        """Visits for which flow cytometry is planned, in order."""
+        flow = {visit.visit for visit in self.config.visits if visit.flow}
+        return [name for name in self.config.visit_names if name in flow]
+
+    @cached_property
+    def planned_days(self) -> dict[str, float]:
+        """Visit -> planned days since the anchor."""
+        return {visit.visit: axis_day(visit.day) for visit in self.config.visits}
+
+    # --- rows and days ------------------------------------------------------------------------
+
+    @cached_property
+    def rows(self) -> dict[tuple[str, str], int]:
+        """(subject, visit) -> row of the visits object."""
+        obs = self.visits.obs
+        keys = zip(obs["usubjid"].astype(str), obs["visit"].astype(str), strict=True)
+        return {key: row for row, key in enumerate(keys)}
+
+    @cached_property
+    def baselines(self) -> dict[str, int]:
+        """Subject -> baseline row."""
+        obs = self.visits.obs
+        flagged = obs["baseline_flag"].fillna(value=False).to_numpy(dtype=bool)
+        return {str(obs["usubjid"].iloc[row]): int(row) for row in np.flatnonzero(flagged)}
+
+    @cached_property
+    def anchors(self) -> dict[str, date]:
+        """Subject -> day 0 of the immunology anchor, from the draws, else from the subjects table."""
+        found = anchors_of(self.visits)
+        columns = {
+            "first_il2": ("first_il2_dtc",),
+            "randomised": ("randomised_dtc",),
+            "first_il2_or_randomised": ("first_il2_dtc", "randomised_dtc"),
+        }[self.config.immunology_anchor]
+        for row in self.records["subjects"]:
+            days = [iso_day(row.get(name)) for name in columns]
+            day = next((one for one in days if one is not None), None)
+            if day is not None:
+                found.setdefault(text(row["usubjid"]), day)
+        return found
+
+    def previous_row(self, subject: str, visit: str) -> int | None:
+        """Last measured row of the subject before a visit."""
+        order = list(self.config.visit_names)
+        before = order[: order.index(visit)]
+        return next((self.rows[subject, name] for name in reversed(before) if (subject, name) in self.rows), None)
+
+    def visit_day(self, subject: str, visit: str) -> float:
+        """Days since the anchor of a visit; the planned day when it did not take place."""
+        row = self.rows.get((subject, visit))
+        day = math.nan if row is None else axis_day(number(self.visits.obs["study_day"].iloc[row]))
+        return self.planned_days[visit] if math.isnan(day) else day
+
+    def check_visit(self, subject: str, visit: str) -> None:
+        """NotAvailableError for an unknown subject or visit, with the ones there are."""
+        if subject not in self.subjects:
+            todo = f"choose of: {', '.join(self.subjects)}"
+            raise NotAvailableError(f"no subject {subject!r} in this study", where="report.visit", todo=todo)
+        if visit not in self.config.visit_names:
+            todo = f"choose of: {', '.join(self.config.visit_names)}"
+            raise NotAvailableError(f"no visit {visit!r} in the schedule", where="report.visit", todo=todo)
+
+    # --- quality ------------------------------------------------------------------------------
+
+    @cached_property
+    def states(self) -> dict[tuple[str, str, str], str]:
+        """(subject, visit, tube) -> worst state."""
+        return tube_states(self.profile.quality)
+
+    @cached_property
+    def checks(self) -> dict[tuple[str, str], list[dict[str, Any]]]:
+        """(subject, visit) -> rows of the quality table."""
+        found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for row in self.records["quality"]:
+            if not (self.blinded and text(row["flag"]) in BLINDED_FLAGS):
+                found.setdefault((text(row["usubjid"]), text(row["visit"])), []).append(row)
+        return found
+
+    def fail_reason(self, subject: str, visit: str, tube: str) -> str:
+        """Why a tube failed, in words."""
+        words = [
+            schema.FLAGS.get(text(row["flag"]), text(row["check"]))
+            for row in self.checks.get((subject, visit), [])
+            if text(row["tube"]) == tube and text(row["state"]) == "FAIL"
+        ]
+        return "; ".join(dict.fromkeys(words)) or "quality check failed"
+
+    @cached_property
+    def samples(self) -> dict[tuple[str, str], dict[str, str]]:
+        """(subject, visit) -> tube -> the acquisition that was used.
+
+        The quality table names the acquisitions that were judged. Where a tube was run more than once, the last
+        attempt that did not fail is taken, as in the rule of the study.
+        """
+        gated = {text(name) for name in self.profile.counts["sample_id"].unique()}
+        found: dict[tuple[str, str], dict[str, list[tuple[float, str]]]] = {}
+        failed = {text(row["sample_id"]) for row in self.records["quality"] if text(row["state"]) == "FAIL"}
+        for row in self.records["samples"]:
+            name = text(row["sample_id"])
+            if text(row["role"]) == "sample" and name in gated:
+                key = text(row["usubjid"]), text(row["visit"])
+                attempt = number(row.get("attempt"))
+                rank = (0.0 if math.isnan(attempt) else attempt) - (1000.0 if name in failed else 0.0)
+                found.setdefault(key, {}).setdefault(text(row["tube_id"]), []).append((rank, name))
+        return {key: {tube: max(names)[1] for tube, names in tubes.items()} for key, tubes in found.items()}
+
+    @cached_property
+    def sample_rows(self) -> dict[str, dict[str, Any]]:
+        """sample_id -> row of the samples table."""
+        return {text(row["sample_id"]): row for row in self.records["samples"]}
+
+    def flags(self, subject: str, visit: str) -> list[str]:
+        """Flag codes of a visit in the order of the vocabulary, without those that would unblind."""
+        row = self.rows.get((subject, visit))
+        codes = set() if row is None else set(text(self.visits.obs["flags"].iloc[row]).split())
+        codes |= {text(check["flag"]) for check in self.checks.get((subject, visit), [])} - {""}
+        if self.blinded:
+            codes -= BLINDED_FLAGS
+        return [code for code in schema.FLAGS if code in codes] + sorted(codes - schema.FLAGS.keys())
+
+    # --- values -------------------------------------------------------------------------------
+
+    @cached_property
+    def _columns(self) -> dict[str, int]:
+        return {str(name): column for column, name in enumerate(self.visits.var_names)}
+
+    @cached_property
+    def _positive(self) -> Mapping[str, NDArray[np.float64]]:
+        from immunoprofile.pp.baseline import positive_absolute, positive_percentages
+
+        return {"pct_parent": positive_percentages(self.visits), "abs": positive_absolute(self.visits)}
+
+    def has(self, population: str) -> bool:
+        """Whether a population is in the visits object."""
+        return population in self._columns
+
+    def display(self, population: str) -> str:
+        """Name of a population for people."""
+        if not self.has(population):
+            return population
+        return text(self.visits.var["display"].iloc[self._columns[population]]) or population
+
+    def var(self, population: str, name: str) -> Any:
+        """Entry of ``var`` of a population."""
+        return self.visits.var[name].iloc[self._columns[population]]
+
+    def obs(self, row: int | None, name: str) -> Any:
+        """Entry of ``obs``; None without a row or column."""
+        return None if row is None or name not in self.visits.obs else self.visits.obs[name].iloc[row]
+
+    def layer(self, name: str, row: int, population: str) -> float:
+        """One number of a layer; NaN when there is no such layer."""
+        return number(self.visits.layers[name][row, self._columns[population]]) if name in self.visits.layers else math.nan
+
+    def value(self, row: int | None, population: str, measure: Measure) -> Value:
+        """Value of a population at a row, with interval and counting variance, or the reason why there is none."""
+        if row is None:
+            return Value(math.nan, state="missing", reason="not done")
+        subject, visit = (text(self.obs(row, name)) for name in ("usubjid", "visit"))
+        tube, count_tube = text(self.var(population, "tube")), self.config.count_tube
+        concerned = [tube] if measure == "pct_parent" or not count_tube or count_tube == tube else [tube, count_tube]
+        for name in concerned:
+            if self.states.get((subject, visit, name)) == "FAIL":
+                reason = f"{name} tube FAIL: {self.fail_reason(subject, visit, name)}"
+                return Value(math.nan, state="suppressed", reason=reason)
+        events, parent = self.layer(schema.COUNTS, row, population), self.layer(schema.PARENT_COUNTS, row, population)
+        found = (
+            self.layer(schema.ABS, row, population)
+            if measure == "abs"
+            else number(self.visits.X[row, self._columns[population]])
+        )
+        if math.isnan(found):
+            return Value(math.nan, events=events, state="missing", reason=self._why_missing(row, population, measure))
+        column = self._columns[population]
+        if measure == "abs":
+            low, high = self.layer(schema.ABS_LOWER, row, population), self.layer(schema.ABS_UPPER, row, population)
+            cv = self.layer(schema.ABS_CV, row, population) / 100
+            variance = cv * cv if not math.isnan(cv) else 2.0
+        else:
+            low, high = self.layer(schema.PCT_LOWER, row, population), self.layer(schema.PCT_UPPER, row, population)
+            # Binomial on the log scale; half an event in place of none.
+            variance = max(1 / max(events, 0.5) - 1 / parent, 0.0) if parent > 0 else math.nan
+        return Value(found, low, high, events, float(self._positive[measure][row, column]), variance)
+
+    def _why_missing(self, row: int, population: str, measure: Measure) -> str:
+        subject, visit = (text(self.obs(row, name)) for name in ("usubjid", "visit"))
+        tube = text(self.var(population, "tube"))
+        if tube not in self.samples.get((subject, visit), {}):
+            return f"not done: {tube} tube not measured or not readable"
+        if measure == "abs" and text(self.obs(row, "abs_method")) in ("", "none"):
+            return "not done: no bead count and no blood count"
+        if self.layer(schema.PARENT_COUNTS, row, population) == 0:
+            return "not done: no events in the parent"
+        return "not done: not gated in this tube"
+
+
+def _strings(row: dict[Any, Any]) -> dict[str, Any]:
+    return {str(name): value for name, value in row.items()}
+
+
+def truthy(value: object) -> bool:
+    """Whether a yes/no entry says yes; missing is no."""
+    return text(value).strip().casefold() in ("true", "y", "yes", "1", "1.0")

@@ -1,0 +1,326 @@
+"""A study: subjects, visits, samples and results of assays, joined and validated.
+
+`read_study` tells all problems of all tables at once. What is valid but does not fit (a result of an unknown subject, a
+sample of a visit that did not take place) is listed in `Study.exceptions` and left out, never dropped in silence.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from immunoprofile import schema
+from immunoprofile.errors import ImmunoprofileError, Problems, StudyError
+from immunoprofile.io.config import StudyConfig, read_config, write_config
+from immunoprofile.io.files import inside
+from immunoprofile.io.tables import read_table, write_study_table
+
+UNSCHEDULED = "UNS."
+"""Prefix of visits that stand for unscheduled results: UNS.01, UNS.02 ... (decisions 27)."""
+
+_WITH_VISIT = ("samples", "cmv_dna", "labs", "functional")
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """A validated study.
+
+    Attributes
+    ----------
+    folder
+        Where its files are.
+    config
+        What ``study.yaml`` says.
+    tables
+        One DataFrame per table of `schema.TABLES`; an absent optional table is empty.
+    exceptions
+        What was left out or needs a look (`schema.EXCEPTION_COLUMNS`).
+    """
+
+    folder: Path
+    config: StudyConfig
+    tables: Mapping[str, pd.DataFrame]
+    exceptions: pd.DataFrame
+
+    def __getattr__(self, name: str) -> pd.DataFrame:
+        # Only reached for names that are no attributes: the tables, study.labs for study.tables["labs"].
+        if name in schema.TABLES:
+            return self.tables[name]
+        raise AttributeError(name)
+
+    def fcs_path(self, sample_id: str) -> Path:
+        """FCS file of a sample; KeyError for an unknown sample."""
+        samples = self.tables["samples"].set_index("sample_id")
+        return inside(self.folder, str(samples.loc[sample_id, "fcs_path"]))
+
+    def subject(self, usubjid: str) -> pd.Series[Any]:
+        """Row of the subjects table; KeyError for an unknown subject."""
+        return self.tables["subjects"].set_index("usubjid", drop=False).loc[usubjid]
+
+    def write(self, folder: Path) -> None:
+        """Write the validated tables and ``study.yaml`` as a folder that `read_study` reads again (without FCS files)."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_config(self.config, folder)
+        for name, spec in schema.TABLES.items():
+            if len(self.tables[name]) or spec.required:
+                write_study_table(folder, spec, self.tables[name])
+
+    def __repr__(self) -> str:
+        samples = self.tables["samples"]
+        return (
+            f"Study({self.config.study_id!r}: {len(self.tables['subjects'])} subjects, "
+            f"{int((self.tables['visits']['occurred']).sum())} visits, {int((samples['role'] == 'sample').sum())} samples, "
+            f"{len(self.tables['cmv_dna'])} CMV-DNA results, {len(self.exceptions)} exceptions)"
+        )
+
+
+def read_study(folder: str | Path, *, require_files: bool = True) -> Study:
+    """Read and validate a study folder.
+
+    Parameters
+    ----------
+    folder
+        Folder with ``study.yaml`` and the tables (docs/study-folder.md).
+    require_files
+        A missing FCS file is a problem. Switch it off for folders that never had them, such as a results folder.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    StudyError
+        With all problems of all tables: file, row, column, value, and what is allowed.
+
+    Examples
+    --------
+    >>> study = ip.read_study("data/demo")  # doctest: +SKIP
+    >>> study.exceptions  # doctest: +SKIP
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise StudyError("the study folder does not exist", (), where=str(folder))
+    config = read_config(folder)
+    problems = Problems()
+    notes = Exceptions()
+    tables = {}
+    for name, spec in schema.TABLES.items():
+        tables[name], unknown = read_table(folder, spec, problems)
+        for column in unknown:
+            near = difflib.get_close_matches(column, spec.column_names, n=1)
+            hint = f"did you mean {near[0]}?" if near else ""
+            notes.add("warning", "UNKNOWN_COLUMN", f"column {column} is not known and was not used", table=name, action=hint)
+    _check_references(tables, config, problems)
+    if require_files:
+        _check_files(folder, tables["samples"], problems)
+    if problems:
+        count = len(problems)
+        raise StudyError(
+            f"the study has {count} problem{'s' if count > 1 else ''}",
+            problems.found,
+            where=str(folder),
+            todo="correct the files; docs/study-folder.md explains each table",
+        )
+    tables = _match(tables, config, notes)
+    _note_gaps(tables, config, notes)
+    return Study(folder, config, tables, notes.table())
+
+
+class Exceptions:
+    """Collects rows of exceptions.csv."""
+
+    def __init__(self, stage: str = "intake") -> None:
+        self.stage = stage
+        self.rows: list[dict[str, Any]] = []
+
+    def add(self, severity: str, code: str, message: str, **place: Any) -> None:
+        """Note one exception; ``place`` fills the other columns of `schema.EXCEPTION_COLUMNS`."""
+        row = {"stage": self.stage, "severity": severity, "code": code, "message": message, **place}
+        unknown = set(row) - set(schema.EXCEPTION_COLUMNS)
+        if unknown:
+            raise KeyError(", ".join(sorted(unknown)))
+        self.rows.append({name: "" if pd.isna(value) else str(value) for name, value in row.items()})
+
+    def table(self) -> pd.DataFrame:
+        """The rows as a table of text, empty cells where nothing applies."""
+        return pd.DataFrame(self.rows, columns=list(schema.EXCEPTION_COLUMNS)).fillna("")
+
+
+def _check_references(tables: Mapping[str, pd.DataFrame], config: StudyConfig, problems: Problems) -> None:
+    """Codes that must stand in study.yaml or in another table."""
+
+    def must_be(table: str, column: str, allowed: tuple[str, ...]) -> None:
+        for row, value in tables[table][column].dropna().items():
+            if value not in allowed:
+                problems.add(f"{table}.csv", f"unknown {column}", row=int(row), column=column, value=value,
+                             allowed=", ".join(allowed))  # fmt: skip
+
+    arms = tuple(arm.code for arm in config.arms)
+    must_be("subjects", "arm", arms)
+    must_be("subjects", "actual_arm", arms)
+    must_be("samples", "tube_id", tuple(config.tubes))
+    must_be("cmv_dna", "assay_id", tuple(config.assays))
+    for table in ("visits", *_WITH_VISIT):
+        for row, value in tables[table]["visit"].dropna().items():
+            if value not in config.visit_names and not value.startswith(UNSCHEDULED):
+                problems.add(f"{table}.csv", "unknown visit", row=int(row), column="visit", value=value,
+                             allowed=", ".join(config.visit_names))  # fmt: skip
+    for row, entry in tables["cmv_dna"].iterrows():
+        assay = config.assays.get(entry["assay_id"])
+        for column in ("unit", "specimen"):
+            if assay is not None and pd.notna(entry[column]) and entry[column] != getattr(assay, column):
+                problems.add("cmv_dna.csv", f"{column} differs from that of assay {entry['assay_id']}", row=int(str(row)),
+                             column=column, value=entry[column], allowed=getattr(assay, column))  # fmt: skip
+    for row, entry in tables["labs"].iterrows():
+        units = schema.LAB_UNITS.get(entry["test"], ("", {}))[1]
+        if pd.notna(entry["unit"]) and units and entry["unit"] not in units:
+            problems.add("labs.csv", f"unknown unit of {entry['test']}", row=int(str(row)), column="unit", value=entry["unit"],
+                         allowed=", ".join(units))  # fmt: skip
+    _check_samples(tables["samples"], config, problems)
+
+
+def _check_samples(samples: pd.DataFrame, config: StudyConfig, problems: Problems) -> None:
+    known = set(samples["sample_id"].dropna())
+    for row, value in samples["supersedes"].dropna().items():
+        if value not in known:
+            problems.add("samples.csv", "supersedes a sample that is not in the table", row=int(str(row)), column="supersedes",
+                         value=value)  # fmt: skip
+    for row, entry in samples.iterrows():
+        tube = config.tubes.get(entry["tube_id"])
+        if tube is None:
+            continue
+        protocol = entry["staining_protocol"] if pd.notna(entry["staining_protocol"]) else tube.staining_protocol
+        if protocol in ("washed", "permeabilised") and pd.notna(entry["beads_per_tube"]):
+            problems.add("samples.csv", f"counting beads in a {protocol} tube: cells and beads are lost in washing, so no "
+                         "concentration can come from it", row=int(str(row)), column="beads_per_tube",
+                         value=entry["beads_per_tube"], allowed="empty")  # fmt: skip
+        if str(entry["specimen_type"]).startswith("PBMC") and pd.notna(entry["beads_per_tube"]):
+            problems.add("samples.csv", "counting beads in PBMC give no whole-blood concentration", row=int(str(row)),
+                         column="beads_per_tube", value=entry["beads_per_tube"], allowed="empty")  # fmt: skip
+        if entry["role"] == "sample" and pd.isna(entry["usubjid"]):
+            problems.add("samples.csv", "a sample without a subject", row=int(str(row)), column="usubjid")
+
+
+def _check_files(folder: Path, samples: pd.DataFrame, problems: Problems) -> None:
+    paths: dict[str, int] = {}
+    for row, value in samples["fcs_path"].dropna().items():
+        try:
+            path = inside(folder, value)
+        except ImmunoprofileError as error:
+            problems.add("samples.csv", error.what, row=int(str(row)), column="fcs_path", value=value, allowed=error.todo)
+            continue
+        if not path.is_file():
+            problems.add("samples.csv", "FCS file is missing", row=int(str(row)), column="fcs_path", value=value,
+                         allowed="a file below the study folder")  # fmt: skip
+        first = paths.setdefault(value, int(str(row)))
+        if first != row:
+            problems.add("samples.csv", f"the file is already that of row {first}", row=int(str(row)), column="fcs_path",
+                         value=value)  # fmt: skip
+
+
+def _match(tables: dict[str, pd.DataFrame], config: StudyConfig, notes: Exceptions) -> dict[str, pd.DataFrame]:
+    """Give every record its subject and visit; list and leave out what has none."""
+    subjects = set(tables["subjects"]["usubjid"])
+    matched = dict(tables)
+    for name, spec in schema.TABLES.items():
+        if name == "subjects" or "usubjid" not in spec.column_names:
+            continue
+        table = tables[name]
+        unknown = table["usubjid"].notna() & ~table["usubjid"].isin(subjects)
+        for row, entry in table[unknown].iterrows():
+            notes.add("error", "UNKNOWN_SUBJECT", f"no subject {entry['usubjid']} in the subjects table; the row was left out",
+                      table=name, row=row, usubjid=entry["usubjid"], action="add the subject, or correct the id")  # fmt: skip
+        matched[name] = table[~unknown]
+    occurred = matched["visits"][matched["visits"]["occurred"].fillna(value=False).astype(bool)]
+    days = {(v.usubjid, str(v.start_dtc)[:10]): v.visit for v in occurred.itertuples() if pd.notna(v.start_dtc)}
+    unscheduled = _unscheduled_names(matched, days)
+    held = set(zip(occurred["usubjid"], occurred["visit"], strict=True))
+    for name in _WITH_VISIT:
+        matched[name] = _match_visits(name, matched[name], days, unscheduled, held, notes)
+    return matched
+
+
+def _unscheduled_names(tables: Mapping[str, pd.DataFrame], days: Mapping[tuple[Any, str], str]) -> dict[tuple[str, str], str]:
+    """(subject, calendar day) -> UNS.nn for results that name no visit, numbered by day within the subject."""
+    found: set[tuple[str, str]] = set()
+    for name in _WITH_VISIT:
+        table = tables[name]
+        loose = table[table["visit"].isna() & table["usubjid"].notna() & table["collected_dtc"].notna()]
+        found |= {(entry.usubjid, str(entry.collected_dtc)[:10]) for entry in loose.itertuples()}
+    names: dict[tuple[str, str], str] = {}
+    numbers: dict[str, int] = {}
+    for usubjid, day in sorted(found - set(days)):
+        numbers[usubjid] = numbers.get(usubjid, 0) + 1
+        names[usubjid, day] = f"{UNSCHEDULED}{numbers[usubjid]:02d}"
+    return names
+
+
+def _match_visits(
+    name: str,
+    table: pd.DataFrame,
+    days: Mapping[tuple[Any, str], str],
+    unscheduled: Mapping[tuple[str, str], str],
+    held: set[tuple[Any, Any]],
+    notes: Exceptions,
+) -> pd.DataFrame:
+    table = table.copy()
+    left_out = []
+    for row, entry in table.iterrows():
+        if pd.isna(entry["usubjid"]):
+            continue
+        place: dict[str, Any] = {"table": name, "row": row, "usubjid": entry["usubjid"], "visit": entry["visit"]}
+        place |= {"sample_id": entry["sample_id"], "file": entry["fcs_path"]} if name == "samples" else {}
+        if pd.isna(entry["visit"]):
+            key = (entry["usubjid"], str(entry["collected_dtc"])[:10])
+            visit = days.get(key) or unscheduled.get(key)
+            if visit is None:
+                notes.add("error", "NO_VISIT", "neither visit nor date; the row was left out", **place,
+                          action="fill visit or collected_dtc")  # fmt: skip
+                left_out.append(row)
+            else:
+                table.loc[row, "visit"] = visit
+        elif not str(entry["visit"]).startswith(UNSCHEDULED) and (entry["usubjid"], entry["visit"]) not in held:
+            notes.add("error", "VISIT_NOT_HELD", "belongs to a visit that did not take place; the row was left out", **place,
+                      action="correct the visit, or set occurred to Y in visits.csv")  # fmt: skip
+            left_out.append(row)
+    return table.drop(index=left_out)
+
+
+def _note_gaps(tables: Mapping[str, pd.DataFrame], config: StudyConfig, notes: Exceptions) -> None:
+    """What is planned and absent, run twice, or easy to confuse."""
+    visits = tables["visits"]
+    recorded = set(zip(visits["usubjid"], visits["visit"], strict=True))
+    samples = tables["samples"][tables["samples"]["role"] == "sample"]
+    measured = set(zip(samples["usubjid"], samples["visit"], samples["tube_id"], strict=True))
+    planned = [visit for visit in sorted(config.visits, key=lambda v: v.visitnum)]
+    for row, entry in visits[~visits["occurred"].fillna(value=False).astype(bool)].iterrows():
+        reason = entry["reason_not_done"] if pd.notna(entry["reason_not_done"]) else "no reason given"
+        notes.add("note", "VISIT_MISSED", f"the visit did not take place ({reason})", table="visits", row=row,
+                  usubjid=entry["usubjid"], visit=entry["visit"])  # fmt: skip
+    for usubjid in tables["subjects"]["usubjid"]:
+        for visit in planned:
+            if (usubjid, visit.visit) not in recorded:
+                notes.add("warning", "VISIT_NOT_RECORDED", "planned, and not in visits.csv", table="visits", usubjid=usubjid,
+                          visit=visit.visit, action="add a row with occurred N and a reason")  # fmt: skip
+    flow_visits = {visit.visit for visit in planned if visit.flow}
+    held = visits[visits["occurred"].fillna(value=False).astype(bool) & visits["visit"].isin(flow_visits)]
+    for entry in held.itertuples():
+        for tube in config.tubes:
+            if (entry.usubjid, entry.visit, tube) not in measured:
+                notes.add("warning", "TUBE_MISSING", f"no {tube} tube for a visit that took place", table="samples",
+                          usubjid=entry.usubjid, visit=entry.visit)  # fmt: skip
+    for row, entry in samples[samples["supersedes"].notna()].iterrows():
+        notes.add("note", "RERUN", f"attempt {entry['attempt']} replaces {entry['supersedes']}; the rule of the study is "
+                  f"'{config.attempt_rule}'", table="samples", row=row, usubjid=entry["usubjid"], visit=entry["visit"],
+                  sample_id=entry["sample_id"], file=entry["fcs_path"])  # fmt: skip
+    base = samples["fcs_path"].map(lambda path: str(path).replace("\\", "/").rsplit("/", 1)[-1])
+    for name, group in samples.groupby(base, sort=True):
+        if len(group) > 1:
+            notes.add("note", "SAME_FILE_NAME", f"{len(group)} files are called {name}; they are told apart by folder and "
+                      "content", table="samples", file=", ".join(group["fcs_path"]))  # fmt: skip

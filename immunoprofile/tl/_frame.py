@@ -1,0 +1,249 @@
+"""What the analyses have in common: endpoints, scales, rows of the tables of statistics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from immunoprofile.errors import AnalysisError
+from immunoprofile.pp.absolute import cells_per_event
+from immunoprofile.pp.baseline import baseline_rows
+from immunoprofile.schema import ABS, COUNTS, PARENT_COUNTS, STATISTIC_COLUMNS, UNS_STUDY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pandas as pd
+    from anndata import AnnData
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Mask = NDArray[np.bool_]
+
+Measure = Literal["pct_parent", "abs"]
+Scale = Literal["logit", "log2"]
+
+NAN = math.nan
+MEASURES: tuple[Measure, ...] = ("pct_parent", "abs")
+DEFAULT_SCALE: dict[Measure, Scale] = {"pct_parent": "logit", "abs": "log2"}
+EFFECT_KIND: dict[Scale, str] = {"logit": "odds ratio", "log2": "fold change"}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A population, how it is measured, and the scale on which it is analysed."""
+
+    population: str
+    measure: Measure
+    scale: Scale
+
+    @property
+    def effect_kind(self) -> str:
+        """Name of the back-transformed effect."""
+        return EFFECT_KIND[self.scale]
+
+    def back(self, value: float) -> float:
+        """From a difference on the analysis scale to a ratio: fold change or odds ratio."""
+        if math.isnan(value):
+            return NAN
+        try:
+            return 2.0**value if self.scale == "log2" else math.exp(value)
+        except OverflowError:
+            return math.inf
+
+
+def endpoints(
+    adata: AnnData, populations: Iterable[str] | None, measure: Measure | None, scale: Scale | None
+) -> list[Endpoint]:
+    """Endpoints of an analysis: those asked for, else those that the study declares, else ``var['is_key']``.
+
+    Raises
+    ------
+    AnalysisError
+        A population, measure or scale is not known, or nothing is left to analyse.
+    """
+    if measure is not None and measure not in MEASURES:
+        raise AnalysisError(f"measure {measure!r} is not known", todo=f"one of: {', '.join(MEASURES)}")
+    if scale is not None and scale not in EFFECT_KIND:
+        raise AnalysisError(f"scale {scale!r} is not known", todo=f"one of: {', '.join(EFFECT_KIND)}")
+    declared = [dict(item) for item in adata.uns.get(UNS_STUDY, {}).get("endpoints", ())]
+    if not declared and "is_key" in adata.var:
+        declared = [{"population": name} for name in adata.var_names[adata.var["is_key"].to_numpy(dtype=bool)]]
+    if populations is not None:
+        wanted = [populations] if isinstance(populations, str) else list(populations)
+        by_population: dict[str, list[dict[str, Any]]] = {}
+        for item in declared:
+            by_population.setdefault(item["population"], []).append(item)
+        declared = [item for name in wanted for item in by_population.get(name, [{"population": name}])]
+    chosen: list[Endpoint] = []
+    for item in declared:
+        own: Measure = measure or item.get("measure", "pct_parent")
+        endpoint = Endpoint(str(item["population"]), own, scale or DEFAULT_SCALE[own])
+        if endpoint.measure == "abs" and endpoint.scale == "logit":
+            raise AnalysisError("cells/uL have no logit", where=endpoint.population, todo="use scale='log2'")
+        if endpoint not in chosen:
+            chosen.append(endpoint)
+    if not chosen:
+        raise AnalysisError("no endpoint is declared", where="uns['study']['endpoints'], var is_key",
+                            todo="name them: populations=[...]")  # fmt: skip
+    unknown = sorted({endpoint.population for endpoint in chosen} - set(adata.var_names))
+    if unknown:
+        raise AnalysisError(f"no population {', '.join(unknown)}", where="var_names",
+                            todo=f"one of: {', '.join(adata.var_names)}")  # fmt: skip
+    return chosen
+
+
+def natural_values(adata: AnnData, endpoint: Endpoint) -> Floats:
+    """Per cent of the parent (0-100) or cells/uL of every row."""
+    column = adata.var_names.get_loc(endpoint.population)
+    if endpoint.measure == "abs":
+        if ABS not in adata.layers:
+            raise AnalysisError("there are no absolute counts", where="layers['abs']", todo="run pp.absolute first")
+        return np.asarray(adata.layers[ABS][:, column], dtype=np.float64)
+    return np.asarray(adata.X[:, column], dtype=np.float64)
+
+
+def analysis_values(adata: AnnData, endpoint: Endpoint) -> Floats:
+    """Every row on the analysis scale.
+
+    Percentages: logit of (n + 1/2) / (N + 1), or log2 of the percentage. Cells/uL: log2. Where no event was counted
+    log2 takes half an event. NaN where not measured.
+    """
+    column = adata.var_names.get_loc(endpoint.population)
+    counts = np.asarray(adata.layers[COUNTS][:, column], dtype=np.float64)
+    if endpoint.measure == "abs":
+        values = natural_values(adata, endpoint)
+        none_found = values == 0
+        if none_found.any():
+            values = np.where(none_found, 0.5 * cells_per_event(adata)[:, column], values)
+        return np.log2(np.where(values > 0, values, np.nan))
+    parents = np.asarray(adata.layers[PARENT_COUNTS][:, column], dtype=np.float64)
+    parents = np.where(parents > 0, parents, np.nan)
+    if endpoint.scale == "logit":
+        share = (counts + 0.5) / (parents + 1)
+        return np.asarray(np.log(share / (1 - share)))
+    return np.asarray(np.log2(100 * np.where(counts == 0, 0.5, counts) / parents))
+
+
+def usable_rows(adata: AnnData, *, include_failed: bool) -> Mask:
+    """Rows that enter statistics: all but those with qc_status FAIL."""
+    if include_failed or "qc_status" not in adata.obs:
+        return np.ones(adata.n_obs, dtype=bool)
+    return np.asarray((adata.obs["qc_status"].astype(str) != "FAIL").to_numpy())
+
+
+def wanted_visits(adata: AnnData, visit: str | Sequence[str] | None) -> list[str]:
+    """Visits of an analysis: those named, else the primary visit of the study.
+
+    Raises
+    ------
+    AnalysisError
+        No visit is named anywhere, or one does not occur.
+    """
+    if visit is None:
+        primary = adata.uns.get(UNS_STUDY, {}).get("primary_visit")
+        if not primary:
+            raise AnalysisError("no visit is named and the study declares no primary visit",
+                                where="uns['study']['primary_visit']", todo="name it: visit='D14'")  # fmt: skip
+        visit = str(primary)
+    names = [visit] if isinstance(visit, str) else [str(name) for name in visit]
+    found = set(adata.obs["visit"].astype(str))
+    if unknown := [name for name in names if name not in found]:
+        raise AnalysisError(f"no row of visit {', '.join(unknown)}", where="obs visit",
+                            todo=f"one of: {', '.join(sorted(found))}")  # fmt: skip
+    return names
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """One row per subject with a baseline and a value at the visit, sorted by subject.
+
+    ``baseline`` and ``visit`` are row numbers of the visits object.
+    """
+
+    subjects: tuple[str, ...]
+    arms: NDArray[np.str_]
+    baseline: NDArray[np.intp]
+    visit: NDArray[np.intp]
+
+
+def pairs(adata: AnnData, visit: str, *, include_failed: bool) -> Pairs:
+    """Subjects with usable rows both at baseline and at the visit.
+
+    Raises
+    ------
+    AnalysisError
+        The visit is the baseline itself, or a subject has two rows of that visit.
+    """
+    usable = usable_rows(adata, include_failed=include_failed)
+    references = baseline_rows(adata)
+    at_visit = (adata.obs["visit"].astype(str) == visit).to_numpy()
+    rows = np.flatnonzero(at_visit & usable)
+    if np.any(references[rows] == rows):
+        raise AnalysisError(f"{visit} is the baseline visit", where="visit", todo="name a later visit")
+    rows = rows[references[rows] >= 0]
+    rows = rows[usable[references[rows]]]
+    subjects = adata.obs["usubjid"].astype(str).to_numpy()[rows]
+    if len(set(subjects)) != len(subjects):
+        raise AnalysisError(f"a subject has two rows of visit {visit}", where="obs usubjid, visit")
+    order = np.argsort(subjects, kind="stable")
+    rows = rows[order]
+    arms = adata.obs["arm"].astype(str).to_numpy(dtype=str)[rows]
+    return Pairs(tuple(subjects[order]), arms, references[rows], rows)
+
+
+def baseline_name(adata: AnnData, rows: NDArray[np.intp]) -> str:
+    """Name of the baseline visit of these rows; several are joined."""
+    names = sorted(set(adata.obs["visit"].astype(str).to_numpy()[rows]))
+    return "/".join(names) or "baseline"
+
+
+def arm_order(adata: AnnData, reference: str | None) -> tuple[str, list[str]]:
+    """Reference arm and the other arms, sorted.
+
+    Raises
+    ------
+    AnalysisError
+        The reference is not named by the call or the study, or is no arm.
+    """
+    arms = sorted(set(adata.obs["arm"].dropna().astype(str)))
+    chosen = reference or adata.uns.get(UNS_STUDY, {}).get("reference_arm")
+    if not chosen:
+        raise AnalysisError("no reference arm is named", where="uns['study']['reference_arm']",
+                            todo=f"name it: reference=... (arms: {', '.join(arms)})")  # fmt: skip
+    if chosen not in arms:
+        raise AnalysisError(f"{chosen!r} is no arm", where="reference", todo=f"one of: {', '.join(arms)}")
+    return str(chosen), [arm for arm in arms if arm != chosen]
+
+
+def statistic_row(**known: Any) -> dict[str, Any]:
+    """One row with ``STATISTIC_COLUMNS``; what is not given is missing."""
+    text = {"method_id", "method", "population", "measure", "contrast", "visit", "arm", "scale", "effect_kind",
+            "adjusted", "note"}  # fmt: skip
+    if unknown := set(known) - set(STATISTIC_COLUMNS):
+        message = f"no column {sorted(unknown)} in a table of statistics"
+        raise KeyError(message)
+    row: dict[str, Any] = {
+        name: "" if name in text else 0 if name in ("n", "n_reference") else NAN for name in STATISTIC_COLUMNS
+    }
+    return row | known
+
+
+def statistic_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """A table of statistics with fixed columns and types."""
+    import pandas as pd
+
+    table = pd.DataFrame(rows, columns=list(STATISTIC_COLUMNS))
+    numbers = ["estimate", "lower", "upper", "p_value", "effect", "effect_lower", "effect_upper", "median_baseline",
+               "median_visit", "conf_level"]  # fmt: skip
+    return table.astype(dict.fromkeys(numbers, "float64") | {"n": "int64", "n_reference": "int64"})
+
+
+def median(values: Floats) -> float:
+    """Median of what was measured, NaN of nothing."""
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if len(known) else NAN

@@ -1,0 +1,311 @@
+"""S3: arms compared at one visit by analysis of covariance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from immunoprofile.errors import AnalysisError
+from immunoprofile.schema import UNS_COMPARE
+from immunoprofile.tl._frame import (
+    NAN,
+    Endpoint,
+    Measure,
+    Pairs,
+    Scale,
+    analysis_values,
+    arm_order,
+    baseline_name,
+    endpoints,
+    median,
+    natural_values,
+    pairs,
+    statistic_row,
+    statistic_table,
+    wanted_visits,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
+
+    from anndata import AnnData
+    from numpy.typing import ArrayLike, NDArray
+
+    Floats = NDArray[np.float64]
+
+Covariance = Literal["classical", "HC3"]
+
+MINIMUM_RESIDUAL_DF = 3
+"""An analysis with fewer residual degrees of freedom over subjects is refused."""
+
+
+@dataclass(frozen=True)
+class Ancova:
+    """Least-squares fit of outcome ~ baseline + arm (+ covariates).
+
+    Attributes
+    ----------
+    names
+        Terms: ``intercept``, ``baseline``, the arms other than the reference as ``arm[...]``, covariates.
+    coefficients, standard_errors
+        By term, on the scale of the outcome.
+    residual_df
+        Residual degrees of freedom.
+    adjusted_means
+        Arm -> mean outcome at the mean baseline and mean covariates.
+    f_arm, p_arm
+        Test that no arm differs.
+    """
+
+    names: tuple[str, ...]
+    coefficients: Floats
+    standard_errors: Floats
+    residual_df: int
+    adjusted_means: dict[str, float]
+    f_arm: float
+    p_arm: float
+
+    def term(self, name: str, *, confidence: float = 0.95) -> tuple[float, float, float, float]:
+        """Estimate, lower and upper limit, two-sided p of a term, by the t distribution."""
+        from scipy.special import stdtr, stdtrit
+
+        index = self.names.index(name)
+        estimate, error = float(self.coefficients[index]), float(self.standard_errors[index])
+        half = float(stdtrit(self.residual_df, 0.5 + confidence / 2)) * error
+        p_value = 2 * float(stdtr(self.residual_df, -abs(estimate) / error)) if error > 0 else NAN
+        return estimate, estimate - half, estimate + half, p_value
+
+
+def ancova(
+    outcome: ArrayLike,
+    baseline: ArrayLike,
+    arm: Sequence[str] | NDArray[np.str_],
+    *,
+    reference: str,
+    covariates: Mapping[str, ArrayLike] | None = None,
+    covariance: Covariance = "classical",
+) -> Ancova:
+    """Analysis of covariance: outcome ~ baseline + arm (+ covariates), least squares.
+
+    Parameters
+    ----------
+    outcome, baseline
+        One number a subject; nothing missing. The outcome is a value or a change from baseline: the arm effects are
+        the same.
+    arm, reference
+        Arm of each subject; effects are differences from the reference.
+    covariates
+        Further numeric columns.
+    covariance
+        ``classical``, or ``HC3`` (MacKinnon and White 1985) where the variances may differ.
+
+    Raises
+    ------
+    AnalysisError
+        Fewer than 3 residual degrees of freedom, an arm is missing, or the columns depend on each other.
+    """
+    if covariance not in ("classical", "HC3"):
+        raise AnalysisError(f"covariance {covariance!r} is not known", todo="one of: classical, HC3")
+    y, start = np.asarray(outcome, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
+    arms = np.asarray(arm, dtype=str)
+    levels = sorted(set(arms.tolist()))
+    if reference not in levels or len(levels) < 2:
+        raise AnalysisError(f"two arms are needed, found: {', '.join(levels) or 'none'}", where="arm")
+    others = [level for level in levels if level != reference]
+    extra = {name: np.asarray(column, dtype=np.float64) for name, column in (covariates or {}).items()}
+    names = ("intercept", "baseline", *(f"arm[{level}]" for level in others), *extra)
+    design = np.column_stack([np.ones_like(y), start, *((arms == level).astype(float) for level in others),
+                              *extra.values()])  # fmt: skip
+    residual_df = len(y) - design.shape[1]
+    if residual_df < MINIMUM_RESIDUAL_DF:
+        raise AnalysisError(
+            f"{len(y)} subjects leave {residual_df} residual degrees of freedom, fewer than {MINIMUM_RESIDUAL_DF}",
+            where="ANCOVA",
+        )
+    if np.linalg.matrix_rank(design - np.where(np.arange(design.shape[1]) == 0, 0, design.mean(axis=0))) < len(names):
+        raise AnalysisError("baseline, arm and covariates cannot be told apart", where="ANCOVA")
+    q, r = np.linalg.qr(design)
+    inverse = np.linalg.inv(r)
+    coefficients = inverse @ (q.T @ y)
+    residuals = y - design @ coefficients
+    bread = inverse @ inverse.T
+    if covariance == "HC3":
+        leverage = (q**2).sum(axis=1)
+        weights = (residuals / np.maximum(1 - leverage, 1e-12)) ** 2
+        matrix = bread @ (design.T * weights) @ design @ bread
+    else:
+        matrix = bread * float(residuals @ residuals) / residual_df
+    which = np.array([name.startswith("arm[") for name in names])
+    f_arm, p_arm = _wald(coefficients[which], matrix[np.ix_(which, which)], residual_df)
+    centre = design.mean(axis=0)
+    means = {}
+    for level in levels:
+        point = np.where(which, [name == f"arm[{level}]" for name in names], centre)
+        means[level] = float(point @ coefficients)
+    return Ancova(names, coefficients, np.sqrt(np.diag(matrix)), residual_df, means, f_arm, p_arm)
+
+
+def compare(
+    adata: AnnData,
+    *,
+    populations: Iterable[str] | None = None,
+    measure: Measure | None = None,
+    visit: str | Sequence[str] | None = None,
+    covariates: Sequence[str] = (),
+    scale: Scale | None = None,
+    reference: str | None = None,
+    covariance: Covariance = "classical",
+    confidence: float = 0.95,
+    include_failed: bool = False,
+) -> None:
+    """Arms compared at a visit: change from baseline ~ baseline + arm (+ covariates).
+
+    Parameters
+    ----------
+    adata
+        Visits x populations with percentages (and cells/uL).
+    populations, measure, visit, scale
+        As in :func:`change`. Percentages are analysed as logit of (n + 1/2) / (N + 1), the effect is an odds ratio;
+        ``scale='log2'`` gives the fold change of the percentage instead. Cells/uL are analysed as log2.
+    covariates
+        Columns of ``obs``, taken from the baseline row; text becomes indicator columns. Subjects without them are left
+        out and counted in ``note``.
+    reference
+        Reference arm; default is that of the study.
+    covariance
+        ``classical`` or ``HC3``.
+    confidence
+        Coverage of the interval.
+    include_failed
+        Keep rows whose quality failed.
+
+    Returns
+    -------
+    None; writes
+
+    ``adata.uns['compare']``
+        DataFrame with ``schema.STATISTIC_COLUMNS``, one row an endpoint x visit x arm against the reference.
+        ``estimate`` is the difference of the adjusted changes on the analysis scale, ``effect`` back-transformed
+        (ratio of the odds or fold changes of the two arms). ``n`` is the arm, ``n_reference`` the reference;
+        ``median_baseline`` and ``median_visit`` are those of the arm in per cent or cells/uL, and ``note`` has those
+        of the reference. Where fewer than 3 residual degrees of freedom are left the row holds no effect and says why.
+
+    Raises
+    ------
+    AnalysisError
+        Populations, visits, arms or covariates do not fit the object.
+    """
+    chosen = endpoints(adata, populations, measure, scale)
+    reference_arm, others = arm_order(adata, reference)
+    if not others:
+        raise AnalysisError("there is one arm only", where="obs arm", todo="use tl.change")
+    if missing := [name for name in covariates if name not in adata.obs]:
+        raise AnalysisError(f"no column {', '.join(missing)}", where="obs")
+    rows = []
+    for name in wanted_visits(adata, visit):
+        matched = pairs(adata, name, include_failed=include_failed)
+        for endpoint in chosen:
+            rows += [
+                _contrast(adata, endpoint, matched, (name, arm, reference_arm), tuple(covariates), covariance, confidence)
+                for arm in others
+            ]
+    adata.uns[UNS_COMPARE] = statistic_table(rows)
+
+
+def _contrast(
+    adata: AnnData,
+    endpoint: Endpoint,
+    matched: Pairs,
+    contrast: tuple[str, str, str],
+    covariates: tuple[str, ...],
+    covariance: Covariance,
+    confidence: float,
+) -> dict[str, Any]:
+    """Two arms at one visit; each contrast is fitted by itself, so that a third arm lends no variance."""
+    visit, arm, reference = contrast
+    values, natural = analysis_values(adata, endpoint), natural_values(adata, endpoint)
+    start, end = values[matched.baseline], values[matched.visit]
+    extra, complete = _covariates(adata, matched, covariates)
+    measured = np.isin(matched.arms, [arm, reference]) & ~np.isnan(start) & ~np.isnan(end)
+    used = measured & complete
+    in_arm, in_reference = used & (matched.arms == arm), used & (matched.arms == reference)
+    notes = [
+        f"{reference}: median {median(natural[matched.baseline[in_reference]]):.4g} at baseline, "
+        f"{median(natural[matched.visit[in_reference]]):.4g} at {visit}"
+    ]
+    if left_out := int((measured & ~complete).sum()):
+        notes.append(f"{left_out} subjects without covariates left out")
+    estimate = lower = upper = p_value = NAN
+    try:
+        fit = ancova(
+            (end - start)[used], start[used], matched.arms[used], reference=reference, covariance=covariance,
+            covariates=_varying({name: column[used] for name, column in extra.items()}),
+        )  # fmt: skip
+        estimate, lower, upper, p_value = fit.term(f"arm[{arm}]", confidence=confidence)
+        notes.append(f"residual df {fit.residual_df}")
+    except AnalysisError as refused:
+        notes.append(f"refused: {refused.what}")
+    return statistic_row(
+        method_id="S3",
+        method="ANCOVA, change ~ baseline + arm" + "".join(f" + {name}" for name in covariates)
+        + (", HC3" if covariance == "HC3" else ""),
+        population=endpoint.population,
+        measure=endpoint.measure,
+        contrast=f"{arm} - {reference}, {visit} - {baseline_name(adata, matched.baseline[used])}",
+        visit=visit,
+        arm=arm,
+        scale=endpoint.scale,
+        n=int(in_arm.sum()),
+        n_reference=int(in_reference.sum()),
+        estimate=estimate,
+        lower=lower,
+        upper=upper,
+        p_value=p_value,
+        effect_kind=endpoint.effect_kind,
+        effect=endpoint.back(estimate),
+        effect_lower=endpoint.back(lower),
+        effect_upper=endpoint.back(upper),
+        median_baseline=median(natural[matched.baseline[in_arm]]),
+        median_visit=median(natural[matched.visit[in_arm]]),
+        conf_level=NAN if math.isnan(estimate) else confidence,
+        adjusted="none",
+        note="; ".join(notes),
+    )  # fmt: skip
+
+
+def _covariates(
+    adata: AnnData, matched: Pairs, names: tuple[str, ...]
+) -> tuple[dict[str, Floats], NDArray[np.bool_]]:
+    """Covariates at baseline as numeric columns, and which subjects have all of them."""
+    import pandas as pd
+
+    columns: dict[str, Floats] = {}
+    complete = np.ones(len(matched.subjects), dtype=bool)
+    for name in names:
+        column = adata.obs[name].iloc[matched.baseline]
+        complete &= column.notna().to_numpy(dtype=bool)
+        if pd.api.types.is_numeric_dtype(column):
+            columns[name] = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        else:
+            text = column.astype("string")
+            for level in sorted(text.dropna().unique())[1:]:
+                columns[f"{name}[{level}]"] = (text == level).fillna(False).to_numpy(dtype=np.float64)
+    return columns, complete
+
+
+def _varying(columns: dict[str, Floats]) -> dict[str, Floats]:
+    """Without levels that no subject of this contrast has."""
+    return {name: column for name, column in columns.items() if len(np.unique(column)) > 1}
+
+
+def _wald(effects: Floats, covariance: Floats, residual_df: int) -> tuple[float, float]:
+    from scipy.special import fdtrc
+
+    if np.linalg.matrix_rank(covariance) < len(effects):
+        return NAN, NAN
+    statistic = float(effects @ np.linalg.solve(covariance, effects)) / len(effects)
+    return statistic, float(fdtrc(len(effects), residual_df, statistic))

@@ -1,0 +1,136 @@
+"""S1: change from baseline inside an arm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from immunoprofile.schema import UNS_CHANGE
+from immunoprofile.tl._frame import (
+    Endpoint,
+    Measure,
+    Pairs,
+    Scale,
+    analysis_values,
+    baseline_name,
+    endpoints,
+    median,
+    natural_values,
+    pairs,
+    statistic_row,
+    statistic_table,
+    wanted_visits,
+)
+from immunoprofile.tl.ranks import hodges_lehmann, signed_rank, smallest_signed_rank_p
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
+
+    from anndata import AnnData
+
+SIGNIFICANCE = 0.05
+
+
+def change(
+    adata: AnnData,
+    *,
+    populations: Iterable[str] | None = None,
+    measure: Measure | None = None,
+    visit: str | Sequence[str] | None = None,
+    scale: Scale | None = None,
+    confidence: float = 0.95,
+    include_failed: bool = False,
+) -> None:
+    """Paired change from baseline within each arm: Hodges-Lehmann estimate, exact interval, exact signed-rank test.
+
+    Parameters
+    ----------
+    adata
+        Visits x populations with percentages (and cells/uL).
+    populations, measure
+        What to analyse; by default the endpoints of ``uns['study']['endpoints']``, else ``var['is_key']``. ``measure``
+        is ``pct_parent`` or ``abs``.
+    visit
+        One or several visits; default is the primary visit of the study.
+    scale
+        ``logit`` (default of percentages: the effect is an odds ratio) or ``log2`` (default of cells/uL: fold change).
+    confidence
+        Wanted confidence; ``conf_level`` holds what the exact distribution gives.
+    include_failed
+        Keep rows whose quality failed.
+
+    Returns
+    -------
+    None; writes
+
+    ``adata.uns['change']``
+        DataFrame with ``schema.STATISTIC_COLUMNS``, one row an endpoint x visit x arm. ``estimate`` is the
+        pseudo-median of the differences on the analysis scale, ``effect`` back-transformed. ``note`` tells zero
+        differences that were left out, and when no p below 0.05 is possible.
+
+    Raises
+    ------
+    AnalysisError
+        Populations, visits or baselines do not fit the object.
+
+    Notes
+    -----
+    A change inside an arm is no effect of treatment: patients enrolled when sick regress to the mean. Compare arms with
+    :func:`compare`. Method S1: Hollander and Wolfe, Nonparametric Statistical Methods.
+    """
+    chosen = endpoints(adata, populations, measure, scale)
+    rows = []
+    for name in wanted_visits(adata, visit):
+        matched = pairs(adata, name, include_failed=include_failed)
+        for endpoint in chosen:
+            for arm in sorted(set(adata.obs["arm"].dropna().astype(str))):
+                rows.append(_one(adata, endpoint, matched, name, arm, confidence))
+    adata.uns[UNS_CHANGE] = statistic_table(rows)
+
+
+def _one(
+    adata: AnnData, endpoint: Endpoint, matched: Pairs, visit: str, arm: str, confidence: float
+) -> dict[str, Any]:
+    values, natural = analysis_values(adata, endpoint), natural_values(adata, endpoint)
+    differences = values[matched.visit] - values[matched.baseline]
+    used = (matched.arms == arm) & ~np.isnan(differences)
+    result = hodges_lehmann(differences[used], confidence=confidence)
+    test = signed_rank(differences[used])
+    return statistic_row(
+        method_id="S1",
+        method="Wilcoxon signed rank, exact; Hodges-Lehmann",
+        population=endpoint.population,
+        measure=endpoint.measure,
+        contrast=f"{visit} - {baseline_name(adata, matched.baseline[used])}",
+        visit=visit,
+        arm=arm,
+        scale=endpoint.scale,
+        n=int(used.sum()),
+        estimate=result.estimate,
+        lower=result.lower,
+        upper=result.upper,
+        p_value=test.p_value,
+        effect_kind=endpoint.effect_kind,
+        effect=endpoint.back(result.estimate),
+        effect_lower=endpoint.back(result.lower),
+        effect_upper=endpoint.back(result.upper),
+        median_baseline=median(natural[matched.baseline[used]]),
+        median_visit=median(natural[matched.visit[used]]),
+        conf_level=result.conf_level,
+        adjusted="none",
+        note=_note(int(used.sum()), result.n, result.n_zero),
+    )
+
+
+def _note(subjects: int, n: int, n_zero: int) -> str:
+    if subjects == 0:
+        return "no subject with a baseline and a value at this visit"
+    notes = []
+    if n_zero:
+        notes.append(f"{n_zero} zero difference{'s' if n_zero > 1 else ''} left out")
+    smallest = smallest_signed_rank_p(n)
+    if n and smallest >= SIGNIFICANCE:
+        notes.append(f"n = {n}: smallest possible p is {smallest:g}, p < {SIGNIFICANCE:g} cannot be reached")
+    return "; ".join(notes)

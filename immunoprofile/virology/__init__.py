@@ -1,0 +1,22 @@
+"""CMV-DNA: results as the laboratory wrote them, what they prove, and the fall from baseline."""
+
+from immunoprofile.virology.results import (
+    CmvResult,
+    ResultTextError,
+    drop_bounds,
+    drop_text,
+    parse_result,
+    to_iu,
+)
+from immunoprofile.virology.series import VIROLOGY_FLAGS_COLUMN, cmv_results
+
+__all__ = [
+    "VIROLOGY_FLAGS_COLUMN",
+    "CmvResult",
+    "ResultTextError",
+    "cmv_results",
+    "drop_bounds",
+    "drop_text",
+    "parse_result",
+    "to_iu",
+]
