@@ -6,11 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from immunoprofile.datasets.il2_cmv import il2_cmv
-    from immunoprofile.datasets.visits import il2_cmv_counts
+    from immunoprofile.datasets.study_folder import il2_cmv as il2_cmv
+    from immunoprofile.datasets.visits import il2_cmv_counts as il2_cmv_counts
 
 __all__ = ["il2_cmv", "il2_cmv_counts"]
-_HOME = {"il2_cmv": "il2_cmv", "il2_cmv_counts": "visits"}
+_HOME = {"il2_cmv": "study_folder", "il2_cmv_counts": "visits"}
 
 
 def __getattr__(name: str) -> object:
@@ -18,9 +18,7 @@ def __getattr__(name: str) -> object:
     if name not in _HOME:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value  # from now on the function, not the submodule of the same name
-    return value
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -142,9 +142,7 @@ def _concentrations(responds: BoolArray, rng: np.random.Generator) -> dict[str, 
     return per_ul
 
 
-def _proportions(
-    responds: BoolArray, viral_excess: FloatArray, rng: np.random.Generator
-) -> dict[str, FloatArray]:
+def _proportions(responds: BoolArray, viral_excess: FloatArray, rng: np.random.Generator) -> dict[str, FloatArray]:
     n, v = len(responds), len(par.VISIT_DAYS)
     share: dict[str, FloatArray] = {}
     for quantity in par.PROPORTIONS:
@@ -174,9 +172,7 @@ def _true_load(
     return out
 
 
-def _virology(
-    arm: npt.NDArray[np.str_], responds: BoolArray, rng: np.random.Generator
-) -> tuple[Virology, FloatArray]:
+def _virology(arm: npt.NDArray[np.str_], responds: BoolArray, rng: np.random.Generator) -> tuple[Virology, FloatArray]:
     """CMV-DNA, and how far the load a week before exceeds the typical course of the arm (from baseline, log10)."""
     n, days = len(arm), np.array(par.VISIT_DAYS, dtype=float) - 1
     mean, sd = par.CMV_BASELINE

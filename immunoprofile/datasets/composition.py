@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from immunoprofile.datasets import parameters as par
-from immunoprofile.datasets.cohort import Cohort
+from immunoprofile.datasets.cohort import Cohort, generator
 
 DEBRIS_SHARE: Final = 0.05
 DOUBLET_SHARE: Final = 0.035
@@ -20,6 +20,8 @@ LEFT_AFTER_ENRICHMENT: Final = {"monocytes": 0.10, "granulocytes": 0.012}
 """Share that passes the acquisition gate on lymphocyte scatter of the washed tubes."""
 ACTIVATED_TCONV: Final = (0.012, 0.010)
 """Share of conventional CD4 T cells that are activated: always, and added at the peak of IL-2."""
+CONTROL_LYMPHOCYTE_FACTOR: Final = 2.2
+"""The donor of the control aliquots is healthy; the patients are lymphopenic."""
 
 Positive = tuple[tuple[str, ...], tuple[str, ...], float]
 """Classes, markers carried together, and the share of the classes that carries them."""
@@ -104,7 +106,7 @@ def _treg(per_ul: dict[str, float], share: dict[str, float], activation: float) 
         (("tconv",), ("Ki-67",), 0.02),
         # recently activated conventional cells look like Treg for a while: transient FoxP3, some cycling
         (("tconv_act",), ("CD45RA",), 0.25),
-        (("tconv_act",), ("FoxP3",), 0.80),
+        (("tconv_act",), ("FoxP3",), 0.85),
         (("tconv_act",), ("Ki-67",), 0.15),
         (("cd8", "nk"), ("CD45RA",), 0.60),
         (("b",), ("CD45RA",), 0.97),
@@ -140,6 +142,16 @@ def _effector(per_ul: dict[str, float], share: dict[str, float]) -> Composition:
     return Composition(weights, positive)
 
 
+def _tubes(
+    per_ul: dict[str, float], share: dict[str, float], *, activation: float, beads_per_ul: float
+) -> dict[str, Composition]:
+    return {
+        "count": _count(per_ul, share, beads_per_ul),
+        "treg": _treg(per_ul, share, activation),
+        "effector": _effector(per_ul, share),
+    }
+
+
 def compositions(cohort: Cohort, subject: int, visit: int, *, beads: bool = True) -> dict[str, Composition]:
     """Composition of the three tubes of one draw.
 
@@ -156,11 +168,22 @@ def compositions(cohort: Cohort, subject: int, visit: int, *, beads: bool = True
     share = {name: float(value[subject, visit]) for name, value in cohort.share.items()}
     treg = next(quantity for quantity in par.PROPORTIONS if quantity.name == "treg")
     activation = treg.il2_course(par.VISIT_DAYS[visit]) if cohort.responds[subject] else 0.0
-    noise = np.random.default_rng(np.random.SeedSequence([cohort.seed, 6, subject, visit])).standard_normal()
+    noise = generator(cohort.seed, 6, subject, visit).standard_normal()
     pipetted = float(np.exp(par.PIPETTING_SD * noise))
-    beads_per_ul = par.BEADS_PER_TUBE / (par.BLOOD_VOLUME_UL * pipetted) if beads else 0.0
-    return {
-        "count": _count(per_ul, share, beads_per_ul),
-        "treg": _treg(per_ul, share, activation),
-        "effector": _effector(per_ul, share),
+    beads_per_ul = par.BEADS_PER_TUBE / par.BLOOD_VOLUME_UL / pipetted if beads else 0.0
+    return _tubes(per_ul, share, activation=activation, beads_per_ul=beads_per_ul)
+
+
+def control_compositions() -> dict[str, Composition]:
+    """Composition of the three tubes of a control aliquot: one stabilised donor, the same in every batch."""
+    per_ul = {quantity.name: quantity.baseline for quantity in par.CONCENTRATIONS}
+    rest = per_ul.pop("rest")
+    per_ul |= {name: rest * part for name, part in par.REST_SHARES.items()}
+    per_ul = {name: CONTROL_LYMPHOCYTE_FACTOR * value for name, value in per_ul.items()}
+    per_ul |= {
+        "neutrophils": par.GRANULOCYTES[0],
+        "monocytes": par.MONOCYTES[0],
+        "eosinophils": par.EOSINOPHILS[0],
     }
+    share = {quantity.name: quantity.baseline / 100 for quantity in par.PROPORTIONS} | par.CD8_SUBSETS
+    return _tubes(per_ul, share, activation=0.0, beads_per_ul=par.BEADS_PER_TUBE / par.BLOOD_VOLUME_UL)

@@ -219,14 +219,18 @@ def _members(
         }
     subsets = {name: lymphocytes & any_of(name) for name in ("cd8_naive", "cd8_cm", "cd8_em", "cd8_temra")}
     nk = {name: lymphocytes & any_of(name) for name in ("nk_bright", "nk_dim", "nk_cd56dim_cd16neg")}
-    return member | subsets | {
-        "cd8": cd8,
-        "cd8_act": cd8 & carries["HLA-DR"] & carries["CD38"],
-        "nkt_like": member["t"] & carries["CD56"],
-        "nk": np.logical_or.reduce(list(nk.values())),
-        "nk_bright": nk["nk_bright"],
-        "nk_dim": nk["nk_dim"],
-    }
+    return (
+        member
+        | subsets
+        | {
+            "cd8": cd8,
+            "cd8_act": cd8 & carries["HLA-DR"] & carries["CD38"],
+            "nkt_like": member["t"] & carries["CD56"],
+            "nk": np.logical_or.reduce(list(nk.values())),
+            "nk_bright": nk["nk_bright"],
+            "nk_dim": nk["nk_dim"],
+        }
+    )
 
 
 def single_stain(panel: Panel, marker: str, events: int, *, rng: np.random.Generator) -> Acquisition:

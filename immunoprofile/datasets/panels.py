@@ -1,7 +1,7 @@
 """The three tubes of the synthetic trial: channels, fluorochromes, spillover and what each cell type carries.
 
-Intensities are medians on the linear scale of an 18-bit cytometer (0 to 262,144) and SDs of log10. They are own choices,
-set so that a gate that knows every label still errs (F1 of Treg and CD56bright NK between .90 and .97).
+Intensities are medians on the linear scale of an 18-bit cytometer (0 to 262,144) and SDs of log10. They are own
+choices, set so that a gate that knows every label still errs (F1 of Treg and CD56bright NK between .90 and .97).
 """
 
 from __future__ import annotations
@@ -145,8 +145,8 @@ _COUNT_CLASSES: Final[dict[str, dict[str, Level]]] = {
 }
 _TREG_CLASSES: Final[dict[str, dict[str, Level]]] = {
     "treg": {**_T, "CD4": (9_500, 0.10), "CD25": (3_850, 0.19), "CD127": (560, 0.21)},
-    "tconv": {**_T, "CD4": (10_500, 0.10), "CD25": (320, 0.31), "CD127": (3_700, 0.22)},
-    "tconv_act": {**_T, "CD4": (10_500, 0.10), "CD25": (1_900, 0.22), "CD127": (1_750, 0.20)},
+    "tconv": {**_T, "CD4": (10_500, 0.10), "CD25": (320, 0.29), "CD127": (3_700, 0.22)},
+    "tconv_act": {**_T, "CD4": (10_500, 0.10), "CD25": (2_100, 0.22), "CD127": (1_650, 0.20)},
     "cd8": {**_T, "CD127": (2_200, 0.25)},
     "t_dn": {**_T, "CD127": (1_600, 0.25)},
     "t_dp": {**_T, "CD4": (9_500, 0.10), "CD127": (2_800, 0.25)},

@@ -1,4 +1,4 @@
-"""The synthetic trial without FCS files: the visits object with counting noise, made by the thousand for simulations."""
+"""The synthetic trial without FCS files: the visits object with counting noise, for simulations by the thousand."""
 
 from __future__ import annotations
 
@@ -67,9 +67,7 @@ _VAR: Final = pd.DataFrame(
 Counts = dict[str, npt.NDArray[np.int64]]
 
 
-def _partition(
-    total: npt.NDArray[np.int64], parts: dict[str, FloatArray], rng: np.random.Generator
-) -> Counts:
+def _partition(total: npt.NDArray[np.int64], parts: dict[str, FloatArray], rng: np.random.Generator) -> Counts:
     """Multinomial split of ``total`` by weights, as successive binomials: the parts add up exactly."""
     left, weight = total, np.sum(list(parts.values()), axis=0)
     counts: Counts = {}
@@ -130,7 +128,8 @@ def _virology_columns(cohort: Cohort, chosen: list[int]) -> dict[str, object]:
     at_most = np.where((base_kind != "QUANT") & quant, lloq - log10, np.nan)
     missed = kind == "MISSED"
     raw = np.where(kind == "BLQ", f"<{par.CMV_LLOQ:.0f}", np.where(kind == "TND", "not detected", ""))
-    values = [f"{v:.0f}" if not np.isnan(v) else t for v, t in zip(virology.value[:, chosen].ravel(), raw.ravel(), strict=True)]
+    reported = virology.value[:, chosen].ravel()
+    values = [text if np.isnan(value) else f"{value:.0f}" for value, text in zip(reported, raw.ravel(), strict=True)]
     return {
         "cmv_kind": pd.array(np.where(missed, None, kind).ravel(), dtype="object"),
         "cmv_raw": pd.array(np.where(missed.ravel(), None, np.array(values, dtype=object)), dtype="object"),
@@ -211,7 +210,7 @@ def il2_cmv_counts(
     obs = pd.DataFrame(
         {
             "usubjid": np.repeat(cohort.usubjid, len(names)),
-            "visit": pd.Categorical(list(names) * subjects, categories=list(par.VISIT_NAMES), ordered=True),
+            "visit": pd.Categorical(list(names) * subjects, categories=list(names), ordered=True),
             "visitnum": np.tile([par.SCHEDULE[i][1] for i in chosen], subjects),
             "study_day": pd.array(np.tile(day, subjects), dtype="Int64"),
             "virology_day": pd.array(np.tile(day - 1, subjects), dtype="Int64"),

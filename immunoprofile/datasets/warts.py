@@ -65,8 +65,7 @@ def place_warts(subjects: int, flow: tuple[str, ...]) -> tuple[Wart, ...]:
 
     Baseline and the primary visit D14 are spared where another visit is free. Files of one name need two places.
     """
-    spared = ("BL", "D14")
-    visits = [name for name in flow if name not in spared]
+    visits = [name for name in flow if name not in ("BL", "D14")] + ["D14"]
     free = [(i, visit) for visit in visits for i in range(subjects)]
     placed: list[Wart] = []
     for name, subject, visit, tube in _PREFERRED:

@@ -145,7 +145,7 @@ def _typed(
         return None
 
     if column.kind in ("str", "date"):
-        return text.astype(object)
+        return text.astype(object).where(text.notna(), np.nan)
     values = [None if pd.isna(value) else convert(int(row), str(value)) for row, value in text.items()]
     dtype = {"float": "float64", "int": "Int64", "bool": "boolean"}[column.kind]
     return pd.Series(values, index=text.index, dtype=dtype)

@@ -10,6 +10,7 @@ from immunoprofile.pp.concentration import (
     cells_per_ul,
     dual_platform,
 )
+from immunoprofile.pp.files import file_findings
 from immunoprofile.pp.flags import join_flags, split_flags, update_flags
 from immunoprofile.pp.percentages import percentages
 from immunoprofile.pp.proportions import (
@@ -44,6 +45,7 @@ __all__ = [
     "dual_platform",
     "events_for_cv",
     "events_for_fold_change",
+    "file_findings",
     "jeffreys",
     "join_flags",
     "percentage",

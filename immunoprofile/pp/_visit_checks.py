@@ -92,7 +92,7 @@ class Visit:
     def before_first_dose(self) -> bool:
         """The row is the baseline or lies before day 1."""
         obs = self.adata.obs
-        baseline = "baseline_flag" in obs and bool(obs["baseline_flag"].fillna(False).iloc[self.number])
+        baseline = "baseline_flag" in obs and bool(obs["baseline_flag"].fillna(value=False).iloc[self.number])
         return baseline or self.obs("study_day") < 1
 
     def sample(self, sample_id: str, column: str) -> str:

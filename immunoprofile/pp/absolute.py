@@ -133,7 +133,7 @@ def absolute(
     study_has_beads = bool(_has_values(beads).any())
     n_beads = _obs_floats(adata, "n_beads")
     recorded = ~np.isnan(n_beads) & _bead_record(adata)
-    rows = [
+    codes = [
         [
             "BEADS_LOW" if recorded[row] and n_beads[row] < ENOUGH_BEADS else "",
             "NO_BEADS" if study_has_beads and not recorded[row] else "",
@@ -141,7 +141,7 @@ def absolute(
         ]
         for row in range(adata.n_obs)
     ]
-    update_flags(adata, rows, owned=_FLAGS)
+    update_flags(adata, codes, owned=_FLAGS)
 
 
 def cells_per_event(adata: AnnData) -> Floats:

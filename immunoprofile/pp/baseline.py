@@ -35,7 +35,7 @@ def baseline_rows(adata: AnnData) -> NDArray[np.intp]:
     if "baseline_flag" not in adata.obs:
         raise AnalysisError("the baseline visits are not marked", where="obs baseline_flag")
     subjects = adata.obs["usubjid"].astype(str).to_numpy()
-    flagged = adata.obs["baseline_flag"].fillna(False).to_numpy(dtype=bool)
+    flagged = adata.obs["baseline_flag"].fillna(value=False).to_numpy(dtype=bool)
     found: dict[str, int] = {}
     for row in np.flatnonzero(flagged):
         if subjects[row] in found:

@@ -225,7 +225,8 @@ def summarise(adata: AnnData, quality: pd.DataFrame) -> None:
     """
     if missing := [name for name in QUALITY_COLUMNS if name not in quality.columns]:
         raise AnalysisError(f"columns are missing: {', '.join(missing)}", where="quality")
-    owned = {check.flag for check in quality_checks().values() if check.flag} | {"NO_CBC"}
+    owned = {check.flag for check in quality_checks().values() if check.flag}
+    owned |= {"NO_CBC", "TUBE_MISSING", "RERUN", "TIME_NOT_ASSESSABLE", "COMP_NONE"}
     # BEADS_LOW also comes from pp.absolute; both mean the same number, the union is right
     owned.discard("BEADS_LOW")
     states: dict[tuple[str, str], set[str]] = {}

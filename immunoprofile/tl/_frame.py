@@ -70,7 +70,7 @@ def endpoints(
         raise AnalysisError(f"measure {measure!r} is not known", todo=f"one of: {', '.join(MEASURES)}")
     if scale is not None and scale not in EFFECT_KIND:
         raise AnalysisError(f"scale {scale!r} is not known", todo=f"one of: {', '.join(EFFECT_KIND)}")
-    declared = [dict(item) for item in adata.uns.get(UNS_STUDY, {}).get("endpoints", ())]
+    declared = _declared(adata.uns.get(UNS_STUDY, {}).get("endpoints"))
     if not declared and "is_key" in adata.var:
         declared = [{"population": name} for name in adata.var_names[adata.var["is_key"].to_numpy(dtype=bool)]]
     if populations is not None:
@@ -95,6 +95,14 @@ def endpoints(
         raise AnalysisError(f"no population {', '.join(unknown)}", where="var_names",
                             todo=f"one of: {', '.join(adata.var_names)}")  # fmt: skip
     return chosen
+
+
+def _declared(entry: Any) -> list[dict[str, Any]]:
+    """Endpoints of the study: a table in the object (which h5ad can hold), or a list of mappings."""
+    if entry is None:
+        return []
+    items = entry.to_dict("records") if hasattr(entry, "to_dict") else entry
+    return [{"population": str(item["population"]), "measure": item.get("measure", "pct_parent")} for item in items]
 
 
 def natural_values(adata: AnnData, endpoint: Endpoint) -> Floats:

@@ -205,13 +205,13 @@ def compare(
         raise AnalysisError("there is one arm only", where="obs arm", todo="use tl.change")
     if missing := [name for name in covariates if name not in adata.obs]:
         raise AnalysisError(f"no column {', '.join(missing)}", where="obs")
+    options = (tuple(covariates), covariance, confidence)
     rows = []
     for name in wanted_visits(adata, visit):
         matched = pairs(adata, name, include_failed=include_failed)
         for endpoint in chosen:
             rows += [
-                _contrast(adata, endpoint, matched, (name, arm, reference_arm), tuple(covariates), covariance, confidence)
-                for arm in others
+                _contrast(adata, endpoint, matched, (name, arm, reference_arm), options) for arm in others
             ]
     adata.uns[UNS_COMPARE] = statistic_table(rows)
 
@@ -221,12 +221,11 @@ def _contrast(
     endpoint: Endpoint,
     matched: Pairs,
     contrast: tuple[str, str, str],
-    covariates: tuple[str, ...],
-    covariance: Covariance,
-    confidence: float,
+    options: tuple[tuple[str, ...], Covariance, float],
 ) -> dict[str, Any]:
     """Two arms at one visit; each contrast is fitted by itself, so that a third arm lends no variance."""
     visit, arm, reference = contrast
+    covariates, covariance, confidence = options
     values, natural = analysis_values(adata, endpoint), natural_values(adata, endpoint)
     start, end = values[matched.baseline], values[matched.visit]
     extra, complete = _covariates(adata, matched, covariates)
@@ -293,7 +292,7 @@ def _covariates(
         else:
             text = column.astype("string")
             for level in sorted(text.dropna().unique())[1:]:
-                columns[f"{name}[{level}]"] = (text == level).fillna(False).to_numpy(dtype=np.float64)
+                columns[f"{name}[{level}]"] = (text == level).fillna(value=False).to_numpy(dtype=np.float64)
     return columns, complete
 
 

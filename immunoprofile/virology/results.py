@@ -73,7 +73,9 @@ _NEGATIVE = re.compile(
     r"not detected|not detectable|undetect(ed|able)|no target|negative|\bneg\b|\bnd\b|\btnd\b|^nd$"
     r"|阴性|未检出|未检测到|未测出|^\(?-\)?$"
 )
-_BELOW_LOD = re.compile(r"(<|below|under)\s*(the )?(lod\b|limit of detection|detection limit)|低于(最低)?检(测|出)(下)?限")
+_BELOW_LOD = re.compile(
+    r"(<|below|under)\s*(the )?(lod\b|limit of detection|detection limit)|低于(最低)?检(测|出)(下)?限"
+)
 _BELOW_LLOQ = re.compile(
     r"(<|below|under)\s*(the )?(lloq\b|loq\b|lower limit of quanti|limit of quanti|quanti\w* limit)|^blq$|\bblq\b"
     r"|低于(最低)?定量(检测)?(下)?限"
@@ -294,7 +296,9 @@ def _left_censored(kind: Literal["BLQ", "TND"], assay: Assay) -> CmvResult:
 
 def _right_censored(text: str, assay: Assay) -> CmvResult:
     if assay.uloq is None:
-        raise ResultTextError(f"{text!r}: the assay has no upper limit", where=assay.name, todo="set uloq in study.yaml")
+        raise ResultTextError(
+            f"{text!r}: the assay has no upper limit", where=assay.name, todo="set uloq in study.yaml"
+        )
     return CmvResult("ALQ", NAN, math.log10(assay.uloq), NAN)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from immunoprofile.errors import ImmunoprofileError, Problems, StudyError
 from immunoprofile.schema import VIROLOGY_COLUMNS
 from immunoprofile.virology.results import Bounds, CmvResult, drop_bounds, parse_result
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
 
     from immunoprofile.io.config import StudyConfig
@@ -81,7 +83,7 @@ def cmv_results(
         by_subject.setdefault(str(table["usubjid"].iloc[number]), []).append(number)
     rows: list[dict[str, object]] = []
     for usubjid, numbers in by_subject.items():
-        subject = subjects.loc[usubjid] if usubjid in subjects.index else pd.Series(dtype=object)
+        subject = dict(subjects.loc[usubjid]) if usubjid in subjects.index else {}
         rows += _subject_rows(table, numbers, parsed, subject, study.config, baseline_window_days)
     frame = pd.DataFrame(rows, columns=columns)
     numeric = [
@@ -91,7 +93,7 @@ def cmv_results(
     return frame.astype(dict.fromkeys(numeric, "float64") | {"virology_day": "Int64", "is_baseline": "bool"})
 
 
-def _read(row: dict[str, object], number: int, config: StudyConfig, problems: Problems) -> CmvResult:
+def _read(row: dict[Any, Any], number: int, config: StudyConfig, problems: Problems) -> CmvResult:
     assay_id = str(row["assay_id"])
     assay = config.assays.get(assay_id)
     if assay is None:
@@ -113,7 +115,7 @@ def _subject_rows(
     table: pd.DataFrame,
     numbers: list[int],
     parsed: list[CmvResult],
-    subject: pd.Series[object],
+    subject: Mapping[Any, Any],
     config: StudyConfig,
     window: int,
 ) -> list[dict[str, object]]:
@@ -158,7 +160,7 @@ def _assay_limits(assay: object) -> tuple[float, float, float]:
     return lloq, lod, uloq
 
 
-def _first_dose(subject: pd.Series[object]) -> str:
+def _first_dose(subject: Mapping[Any, Any]) -> str:
     """First dose of either study drug; when it is not given as such, the earlier of the two drugs."""
     stated = _text(subject.get("first_dose_dtc"))
     drugs = [_text(subject.get(name)) for name in ("first_il2_dtc", "first_gcv_dtc")]

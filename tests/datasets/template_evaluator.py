@@ -53,8 +53,12 @@ def _inside(points: npt.NDArray[np.float64], polygon: npt.NDArray[np.float64]) -
 
 
 def coordinates(
-    data: npt.NDArray[np.float64], channels: list[str], template: Template, spillover: npt.NDArray[np.float64],
-    fluorescence: list[str], timestep: float,
+    data: npt.NDArray[np.float64],
+    channels: list[str],
+    template: Template,
+    spillover: npt.NDArray[np.float64],
+    fluorescence: list[str],
+    timestep: float,
 ) -> dict[str, npt.NDArray[np.float64]]:
     """Marker, scatter channel or Time -> values in the coordinates of the template."""
     columns = [channels.index(name) for name in fluorescence]

@@ -363,6 +363,7 @@ def make_profile(*, synthetic: bool = True, hostile: str = "") -> FakeProfile:
     adata.obsm["ratios"] = ratio
     adata.obsm["log2_ratios"] = np.log2(ratio)
     adata.uns |= make_statistics()
+    adata.uns["study"] = {"count_tube": "count"}
     exceptions = pd.DataFrame(
         [
             ("intake", "warning", "VISIT_NOT_DONE", "visits", 14, "IL2CMV-01-003", "D28", None, None,

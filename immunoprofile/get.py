@@ -1,0 +1,132 @@
+"""Tidy DataFrames out of the visits object: for plots, spreadsheets and other software."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from immunoprofile.errors import NotAvailableError
+from immunoprofile.schema import ABS, COUNTS, PARENT_COUNTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import pandas as pd
+    from anndata import AnnData
+
+__all__ = ["cmv", "statistics", "visits"]
+
+PCT_PARENT = "pct_parent"
+"""Name that ``X`` has in a tidy table."""
+
+ROW_COLUMNS = ("usubjid", "arm", "visit", "visitnum", "study_day", "virology_day", "qc_status", "flags")
+CMV_COLUMNS = (
+    "usubjid", "arm", "visit", "visitnum", "virology_day", "cmv_kind", "cmv_raw", "cmv_unit", "cmv_log10", "cmv_lower",
+    "cmv_upper", "cmv_drop", "cmv_drop_lower", "cmv_drop_upper",
+)  # fmt: skip
+
+
+def visits(
+    adata: AnnData,
+    *,
+    populations: Iterable[str] | None = None,
+    layers: Sequence[str] = (PCT_PARENT, ABS, COUNTS, PARENT_COUNTS),
+) -> pd.DataFrame:
+    """Long table, one row a subject x visit x population.
+
+    Parameters
+    ----------
+    adata
+        Visits x populations.
+    populations
+        Which ones, in that order; default all.
+    layers
+        One column each; ``pct_parent`` is ``X`` (per cent, 0-100), ``abs`` is in cells/uL. The default columns that
+        the object does not have are left out.
+
+    Returns
+    -------
+    DataFrame with the columns of ``obs`` that name the row (``ROW_COLUMNS``), ``population``, ``display``, ``parent``,
+    ``tube`` and the layers. NaN is not measured, 0 is measured and none found.
+
+    Raises
+    ------
+    NotAvailableError
+        A population or layer that was asked for is not in the object.
+    """
+    import pandas as pd
+
+    names = list(adata.var_names) if populations is None else [str(name) for name in _several(populations)]
+    if unknown := [name for name in names if name not in adata.var_names]:
+        raise NotAvailableError(f"no population {', '.join(unknown)}", where="var_names",
+                                todo=f"one of: {', '.join(adata.var_names)}")  # fmt: skip
+    asked = visits.__kwdefaults__ is None or tuple(layers) != tuple(visits.__kwdefaults__["layers"])
+    missing = [name for name in layers if name != PCT_PARENT and name not in adata.layers]
+    if missing and asked:
+        raise NotAvailableError(f"no layer {', '.join(missing)}", where="layers",
+                                todo=f"one of: {', '.join([PCT_PARENT, *adata.layers])}")  # fmt: skip
+    columns = [adata.var_names.get_loc(name) for name in names]
+    table = pd.DataFrame(
+        {
+            name: pd.Series(adata.obs[name].array.repeat(len(names)))
+            for name in ROW_COLUMNS
+            if name in adata.obs
+        }
+    )
+    table["population"] = names * adata.n_obs
+    for name in ("display", "parent", "tube"):
+        if name in adata.var:
+            table[name] = list(adata.var[name].iloc[columns]) * adata.n_obs
+    for name in layers:
+        if name not in missing:
+            values = adata.X if name == PCT_PARENT else adata.layers[name]
+            table[name] = np.asarray(values, dtype=np.float64)[:, columns].ravel()
+    return table
+
+
+def statistics(adata: AnnData, key: str) -> pd.DataFrame:
+    """A copy of a table that a function of ``tl`` wrote to ``uns``.
+
+    Parameters
+    ----------
+    adata
+        Visits x populations.
+    key
+        ``change``, ``compare``, ``associate``, ``cmv_change`` or another key that holds a table.
+
+    Raises
+    ------
+    NotAvailableError
+        There is no such table.
+    """
+    import pandas as pd
+
+    tables = {name: value for name, value in adata.uns.items() if isinstance(value, pd.DataFrame)}
+    if key not in tables:
+        raise NotAvailableError(
+            f"no table {key!r}",
+            where="uns",
+            todo=f"run the function of ip.tl that writes it; there is: {', '.join(tables) or 'none'}",
+        )
+    return tables[key].copy()
+
+
+def cmv(adata: AnnData) -> pd.DataFrame:
+    """CMV-DNA of the visits, one row a visit with a result; bounds on the log10 scale, missing = open.
+
+    Raises
+    ------
+    NotAvailableError
+        The object has no CMV-DNA results.
+    """
+    if "cmv_kind" not in adata.obs:
+        raise NotAvailableError("there are no CMV-DNA results", where="obs cmv_kind")
+    columns = [name for name in CMV_COLUMNS if name in adata.obs]
+    has_result = adata.obs["cmv_kind"].astype("string").fillna("") != ""
+    table: pd.DataFrame = adata.obs.loc[has_result.to_numpy(dtype=bool), columns].reset_index(drop=True)
+    return table
+
+
+def _several(names: Iterable[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)

@@ -1,0 +1,257 @@
+"""The pure model of the cohort page: counts, tables in words, and what its figures are drawn from."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from immunoprofile import schema
+from immunoprofile.pl.series import CmvSeries, Measure, Series, axis_day, cmv_of_table, number, text
+from immunoprofile.report import wording
+from immunoprofile.report.key_table import shown_populations
+from immunoprofile.report.provenance import facts
+from immunoprofile.report.source import Source, truthy
+from immunoprofile.report.statistics_tables import Effect, effects, methods
+from immunoprofile.report.visit_results import ExceptionRow, exception_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SMALLEST_GROUP: Final = 3
+"""Counts of fewer subjects are not printed: a person could be recognised."""
+
+
+@dataclass(frozen=True, eq=False)
+class CohortModel:
+    """Everything the cohort page shows."""
+
+    study_id: str
+    study_title: str
+    registry_id: str
+    synthetic: bool
+    blinded: bool
+    subjects: tuple[str, ...]
+    arms: tuple[str, ...]
+    arm_labels: tuple[tuple[str, str], ...]
+    groups: tuple[str, ...]
+    """Heads of the columns of the tables by arm."""
+    primary_visit: str
+    endpoints: tuple[tuple[str, str, bool], ...]
+    disposition: tuple[tuple[str, tuple[str, ...]], ...]
+    baseline: tuple[tuple[str, tuple[str, ...]], ...]
+    states_visits: tuple[str, ...]
+    tubes: tuple[str, ...]
+    states: tuple[tuple[tuple[str, str, str], str], ...]
+    state_counts: tuple[tuple[str, tuple[str, ...]], ...]
+    trajectories: tuple[tuple[Measure, tuple[Series, ...]], ...]
+    cmv: tuple[CmvSeries, ...]
+    compare: tuple[Effect, ...]
+    compare_table: pd.DataFrame | None
+    change: tuple[Effect, ...]
+    associate: tuple[Effect, ...]
+    exceptions: tuple[ExceptionRow, ...]
+    methods: tuple[str, ...]
+    displays: tuple[tuple[str, str], ...]
+    facts: tuple[tuple[str, str], ...]
+    inputs: tuple[tuple[str, str], ...]
+    gates: tuple[tuple[str, str, str], ...]
+    smallest_arm: int
+
+
+def build_cohort(source: Source) -> CohortModel:
+    """Model of the cohort page."""
+    config = source.config
+    arms = () if source.blinded else tuple(arm.code for arm in config.arms)
+    members = _members(source, arms)
+    displays = {str(name): source.display(str(name)) for name in source.visits.var_names}
+    uns = source.visits.uns
+    tables = {
+        name: None if source.blinded else uns.get(name)
+        for name in (schema.UNS_COMPARE, schema.UNS_CHANGE, schema.UNS_ASSOCIATE)
+    }
+    provenance = source.profile.provenance
+    inputs = dict(provenance.get("inputs") or {})
+    gates = dict(provenance.get("gates") or {})
+    return CohortModel(
+        study_id=config.study_id,
+        study_title="" if source.blinded else config.title,
+        registry_id="" if source.blinded else config.registry_id,
+        synthetic=config.synthetic,
+        blinded=source.blinded,
+        subjects=tuple(source.subjects),
+        arms=arms,
+        arm_labels=tuple((arm, config.arm_labels.get(arm, arm)) for arm in arms),
+        groups=tuple(f"{config.arm_labels.get(arm, arm) or 'All subjects'} (n = {len(members[arm])})" for arm in members),
+        primary_visit=config.primary_visit,
+        endpoints=tuple(
+            (
+                f"{endpoint.label or displays.get(endpoint.population, endpoint.population)} "
+                f"[{wording.MICRO if endpoint.measure == 'abs' else '% of parent'}]",
+                endpoint.population,
+                endpoint.primary,
+            )
+            for endpoint in config.endpoints
+        ),
+        disposition=_disposition(source, members),
+        baseline=_baseline(source, members),
+        states_visits=tuple(source.flow_visits),
+        tubes=tuple(config.tubes),
+        states=tuple(source.states.items()),
+        state_counts=_state_counts(source),
+        trajectories=_trajectories(source, arms),
+        cmv=_cmv(source, members),
+        compare=effects(tables[schema.UNS_COMPARE], displays),
+        compare_table=tables[schema.UNS_COMPARE],
+        change=effects(tables[schema.UNS_CHANGE], displays),
+        associate=effects(tables[schema.UNS_ASSOCIATE], displays),
+        exceptions=exception_rows(source),
+        methods=methods([table for table in tables.values() if table is not None]),
+        displays=tuple(displays.items()),
+        facts=facts(source),
+        inputs=tuple(("(hidden)" if source.blinded else str(path), str(sha)) for path, sha in sorted(inputs.items())),
+        gates=tuple(
+            (str(tube), text(entry.get("version")), text(entry.get("sha256"))) for tube, entry in sorted(gates.items())
+        ),
+        smallest_arm=min((len(names) for names in members.values()), default=0),
+    )
+
+
+def _members(source: Source, arms: tuple[str, ...]) -> dict[str, list[str]]:
+    if not arms:
+        return {"": source.subjects}
+    own = {text(row["usubjid"]): text(row["arm"]) for row in source.records["subjects"]}
+    return {arm: [name for name in source.subjects if own[name] == arm] for arm in arms}
+
+
+def _disposition(source: Source, members: dict[str, list[str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    dosing = source.profile.study.dosing
+    dosed = {text(name) for name in dosing["usubjid"]}
+    il2 = {text(name) for name, drug in zip(dosing["usubjid"], dosing["drug"], strict=True) if text(drug) == "IL2"}
+    dead = {text(row["usubjid"]) for row in source.records["subjects"] if text(row.get("death_dtc"))}
+    primary = source.config.primary_visit
+    with_cmv = {text(row["usubjid"]) for row in source.records["virology"] if row["is_baseline"] is True}
+    missed = [
+        text(row["usubjid"])
+        for row in source.records["visits"]
+        if not truthy(row["occurred"]) and text(row["visit"]) in source.flow_visits
+    ]
+    sets: list[tuple[str, set[str]]] = [("In the study", set(source.subjects))]
+    if not source.blinded:
+        sets += [("Received any study drug", dosed), ("Received IL-2", il2)]
+    sets += [
+        ("Flow cytometry at baseline", set(source.baselines)),
+        (f"Flow cytometry at {primary}", {name for name in source.subjects if (name, primary) in source.rows}),
+        ("CMV-DNA at baseline", with_cmv),
+        ("Died", dead),
+    ]
+    rows = [
+        (label, tuple(f"{sum(name in found for name in names)} of {len(names)} subjects" for names in members.values()))
+        for label, found in sets
+    ]
+    planned = len(source.flow_visits)
+    measured = [
+        f"{sum((name, visit) in source.rows for name in names for visit in source.flow_visits)} of "
+        f"{planned * len(names)} visits"
+        for names in members.values()
+    ]
+    rows.append(("Flow visits measured", tuple(measured)))
+    rows.append(
+        ("Flow visits that did not take place", tuple(f"{sum(name in names for name in missed)} visits" for names in members.values()))
+    )
+    return tuple(rows)
+
+
+def _spread(values: list[float], decimals: int, unit: str) -> str:
+    present = [value for value in values if not math.isnan(value)]
+    if len(present) < SMALLEST_GROUP:
+        return f"not shown (n < {SMALLEST_GROUP})"
+    low, middle, high = min(present), statistics.median(present), max(present)
+    return f"{middle:,.{decimals}f} ({low:,.{decimals}f} to {high:,.{decimals}f}) {unit}, n = {len(present)}"
+
+
+def _baseline(source: Source, members: dict[str, list[str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Median (range) by arm. No p-values: differences at baseline of a randomised trial are chance."""
+    subjects = {text(row["usubjid"]): row for row in source.records["subjects"]}
+    rows: list[tuple[str, tuple[str, ...]]] = []
+    ages = {name: number(row.get("age_y")) for name, row in subjects.items()}
+    rows.append(("Age", tuple(_spread([ages[name] for name in names], 0, "y") for names in members.values())))
+    women = []
+    for names in members.values():
+        sexes = [text(subjects[name].get("sex")) for name in names]
+        known, count = sum(sex in ("F", "M") for sex in sexes), sexes.count("F")
+        small = 0 < min(count, known - count) < SMALLEST_GROUP or known < SMALLEST_GROUP
+        women.append(f"not shown (a group of < {SMALLEST_GROUP})" if small else f"{count} of {known} subjects")
+    rows.append(("Women", tuple(women)))
+    virus = {
+        text(row["usubjid"]): number(row["log10_value"]) for row in source.records["virology"] if row["is_baseline"] is True
+    }
+    units = {text(row["unit"]) for row in source.records["virology"]} - {""}
+    if len(units) == 1:
+        unit = f"log10 {next(iter(units))}"
+        label = "CMV-DNA (quantified results)"
+        rows.append(
+            (label, tuple(_spread([virus.get(name, math.nan) for name in names], 2, unit) for names in members.values()))
+        )
+    measures: tuple[tuple[Measure, int, str], ...] = (("pct_parent", 1, "%"), ("abs", 0, wording.MICRO))
+    for population in shown_populations(source)[0]:
+        for measure, decimals, unit in measures:
+            values = {
+                name: source.value(source.baselines.get(name), population, measure).number for name in source.subjects
+            }
+            parent = source.display(text(source.var(population, "parent")))
+            what = wording.MICRO if measure == "abs" else f"% of {parent}"
+            rows.append(
+                (
+                    f"{source.display(population)}, {what}",
+                    tuple(_spread([values[name] for name in names], decimals, unit) for names in members.values()),
+                )
+            )
+    return tuple(rows)
+
+
+def _state_counts(source: Source) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    rows = []
+    for visit in source.flow_visits:
+        cells = []
+        for tube in source.config.tubes:
+            found = [source.states.get((name, visit, tube), "MISSING") for name in source.subjects]
+            words = {"NOT_EVALUABLE": "not evaluable", "MISSING": "not measured"}
+            order = ("PASS", "WARN", "FAIL", "NOT_EVALUABLE", "MISSING")
+            cells.append(", ".join(f"{found.count(s)} {words.get(s, s)}" for s in order if s in found))
+        rows.append((visit, tuple(cells)))
+    return tuple(rows)
+
+
+def _trajectories(source: Source, arms: tuple[str, ...]) -> tuple[tuple[Measure, tuple[Series, ...]], ...]:
+    """Declared endpoints, each in its measure (at most five)."""
+    found: list[tuple[Measure, tuple[Series, ...]]] = []
+    wanted: list[tuple[str, Measure]] = [
+        (endpoint.population, endpoint.measure)
+        for endpoint in source.config.endpoints
+        if source.has(endpoint.population)
+    ][:5]
+    arm_of = {text(row["usubjid"]): text(row["arm"]) if arms else "" for row in source.records["subjects"]}
+    for population, measure in wanted:
+        group = []
+        for subject in source.subjects:
+            rows = [source.rows[subject, visit] for visit in source.flow_visits if (subject, visit) in source.rows]
+            days = [axis_day(number(source.obs(row, "study_day"))) for row in rows]
+            kept = [(day, row) for day, row in zip(days, rows, strict=True) if not math.isnan(day)]
+            values = [source.value(row, population, measure) for _, row in kept]
+            group.append(
+                Series(
+                    population, source.display(population), subject, arm_of[subject],
+                    tuple(text(source.obs(row, "visit")) for _, row in kept), tuple(day for day, _ in kept),
+                    tuple(value.number for value in values),
+                )
+            )  # fmt: skip
+        found.append((measure, tuple(group)))
+    return tuple(found)
+
+
+def _cmv(source: Source, members: dict[str, list[str]]) -> tuple[CmvSeries, ...]:
+    arms = {name: arm for arm, names in members.items() for name in names}
+    table: Any = source.profile.virology
+    return tuple(one for one in cmv_of_table(table, source.anchors, arms) if one.days) if len(table) else ()

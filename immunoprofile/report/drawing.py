@@ -1,0 +1,129 @@
+"""Figures of the reports: a model in, pictures with a text for those who cannot see them out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from immunoprofile.pl.completeness import completeness_figure
+from immunoprofile.pl.composition import QUADRANTS, RATIO_NAMES, differentiation_figure, ratios_figure
+from immunoprofile.pl.gating import gating_figure
+from immunoprofile.pl.style import to_data_uri
+from immunoprofile.pl.trajectory import arm_figure, subject_figure
+from immunoprofile.report import wording
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from immunoprofile.report.cohort_model import CohortModel
+    from immunoprofile.report.visit_model import VisitModel
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure inside the page: address of its data and the text that stands for it."""
+
+    source: str
+    alt: str
+
+
+def _picture(figure: Figure, alt: str) -> Picture:
+    return Picture(to_data_uri(figure), alt)
+
+
+def visit_pictures(model: VisitModel) -> dict[str, Picture]:
+    """Figures of a visit report; one without data is left out."""
+    found: dict[str, Picture] = {}
+    if model.series or model.cmv:
+        figure = subject_figure(
+            model.series, model.cmv, model.bars, measure=model.series_measure, schedule=dict(model.schedule)
+        )
+        found["timeline"] = _picture(figure, _timeline_alt(model))
+    if model.panels_now:
+        labels = (model.baseline_visit, model.visit)
+        figure = gating_figure(
+            model.panels_now, model.panels_before or None, displays=dict(model.displays), labels=labels
+        )
+        found["gating"] = _picture(figure, _gating_alt(model))
+    if model.ratios:
+        figure = ratios_figure(model.ratio_visits, model.ratio_days, dict(model.ratios))
+        last = "; ".join(
+            f"{RATIO_NAMES.get(name, name)} {wording.plain(values[-1]) or 'not done'}" for name, values in model.ratios
+        )
+        found["ratios"] = _picture(figure, f"Ratios over time; at this visit: {last}.")
+    if model.quadrants:
+        stack = dict(model.quadrants)
+        names = _quadrant_visits(model, len(stack.pop("visits")))
+        figure = differentiation_figure(names, stack)
+        last = ", ".join(
+            f"{QUADRANTS[name][0]} {wording.percent(values[-1]) or 'not done'}" for name, values in stack.items()
+        )
+        found["differentiation"] = _picture(figure, f"CD8 differentiation at this visit, % of CD8: {last}.")
+    return found
+
+
+def _quadrant_visits(model: VisitModel, count: int) -> list[str]:
+    names = list(dict.fromkeys([model.baseline_visit, model.previous_visit, model.visit]))
+    return [name for name in names if name != "none"][-count:]
+
+
+def _timeline_alt(model: VisitModel) -> str:
+    unit = wording.MICRO if model.series_measure == "abs" else "% of parent"
+    parts = []
+    for one in model.series:
+        values = [
+            f"{visit} {wording.count(value) if model.series_measure == 'abs' else wording.percent(value)}"
+            for visit, value in zip(one.visits, one.values, strict=True)
+            if not math.isnan(value)
+        ]
+        parts.append(f"{one.display} ({unit}): {', '.join(values) or 'no value'}")
+    for virus in model.cmv:
+        values = [
+            f"day {day:g} {'below LLOQ' if kind in ('BLQ', 'TND') else wording.log10(height)}"
+            for day, height, kind in zip(virus.days, virus.heights, virus.kinds, strict=True)
+        ]
+        parts.append(f"CMV-DNA (log10 {virus.unit}): {', '.join(values)}")
+    if model.bars:
+        parts.append("treatment: " + ", ".join(f"{bar.label} day {bar.start:g} to {bar.end:g}" for bar in model.bars))
+    return "Course over time. " + "; ".join(parts) + "."
+
+
+def _gating_alt(model: VisitModel) -> str:
+    parts = [
+        f"{name} {wording.percent(value)}"
+        for panel in model.panels_now
+        if panel is not None
+        for name, value in panel.percentages.items()
+        if not math.isnan(value)
+    ]
+    return f"Gating plots at {model.baseline_visit} and {model.visit} on identical axes. {', '.join(parts)} of parent."
+
+
+def cohort_pictures(model: CohortModel) -> dict[str, Picture]:
+    """Figures of the cohort page."""
+    from immunoprofile.pl.cmv import cmv_figure
+    from immunoprofile.pl.forest import forest
+
+    found: dict[str, Picture] = {}
+    labels = dict(model.arm_labels)
+    if model.states_visits and model.tubes:
+        figure = completeness_figure(model.subjects, model.states_visits, model.tubes, dict(model.states))
+        found["completeness"] = _picture(
+            figure, "Heat map of quality by subject, visit and tube; the table below gives the counts."
+        )
+    if model.trajectories:
+        figure = arm_figure(
+            [group for _, group in model.trajectories], model.cmv, measure=[kind for kind, _ in model.trajectories],
+            arms=model.arms, labels=labels,
+        )  # fmt: skip
+        found["trajectories"] = _picture(
+            figure, "Course of the endpoints and of CMV-DNA, subjects thin and medians of the arms thick."
+        )
+    if any(one.days for one in model.cmv):
+        figure = cmv_figure(model.cmv, arms=model.arms, labels=labels)
+        found["cmv"] = _picture(figure, "CMV-DNA of every subject over time with the LLOQ; censored results are open.")
+    if model.compare_table is not None and len(model.compare_table):
+        figure = forest(model.compare_table, displays=dict(model.displays))
+        found["forest"] = _picture(figure, "Forest plot of the effects in the table below.")
+    return found

@@ -1,0 +1,224 @@
+"""The key table of a visit: six populations, two measures each, with the verdict on their change."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Final
+
+from immunoprofile import schema
+from immunoprofile.pl.series import text
+from immunoprofile.report import noise, wording
+from immunoprofile.report.noise import Verdict
+from immunoprofile.report.source import Measure, Source, Value
+
+KEY_POPULATIONS: Final = ("treg", "nk", "nk_bright", "cd8", "cd8_act", "cd4")
+CONFIRMED: Final = "treg_foxp3"
+_TECHNICAL: Final = frozenset({"root", "beads", "time_ok", "singlets", "live", "leukocytes", "lymphocytes", "cells"})
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of the table: text with unit, ``missing`` and ``suppressed`` cells carry the reason as text."""
+
+    words: str
+    state: str = "ok"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One measure of a population."""
+
+    measure: str
+    """What is measured with its unit."""
+    baseline: Cell
+    previous: Cell
+    now: Cell
+    interval: str
+    interval_kind: str
+    from_baseline: str
+    from_previous: str
+    events: str
+    reference: str
+    verdict: Verdict
+    declared: bool
+    """The study declares this measure of the population as an endpoint."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A population of the key table."""
+
+    population: str
+    display: str
+    definition: str
+    lines: tuple[Line, ...]
+    remark: str = ""
+
+    @property
+    def main(self) -> Line:
+        """The declared measure, else the percentage."""
+        return next((line for line in self.lines if line.declared), self.lines[0])
+
+
+def shown_populations(source: Source) -> tuple[list[str], list[str]]:
+    """Populations of the key table, and the usual ones that this study does not measure.
+
+    A study with other populations gets its endpoints first and is filled up to six.
+    """
+    present = [name for name in KEY_POPULATIONS if source.has(name)]
+    present += [
+        endpoint.population
+        for endpoint in source.config.endpoints
+        if source.has(endpoint.population) and endpoint.population not in present
+    ]
+    for name in map(str, source.visits.var_names):
+        if len(present) >= len(KEY_POPULATIONS):
+            break
+        if name not in present and name not in _TECHNICAL and name != CONFIRMED:
+            present.append(name)
+    return present, [name for name in KEY_POPULATIONS if not source.has(name)]
+
+
+def build_rows(source: Source, subject: str, visit: str) -> tuple[Row, ...]:
+    """Key table of a visit."""
+    now, then, before = (
+        source.rows.get((subject, visit)),
+        source.baselines.get(subject),
+        source.previous_row(subject, visit),
+    )
+    rows = []
+    for population in shown_populations(source)[0]:
+        confirmed = population == "treg" and source.has(CONFIRMED)
+        lines = []
+        measures: tuple[Measure, ...] = ("pct_parent", "abs")
+        for measure in measures:
+            values = [source.value(row, population, measure) for row in (now, then, before)]
+            line = _line(source, population, measure, values, (now, then, before))
+            if confirmed:
+                support = [_confirmed(source, row, measure) for row in (now, then, before)]
+                second = _line(source, population, measure, support, (now, then, before), confirmed=True)
+                verdict = noise.with_confirmation(line.verdict, second.verdict, what="FoxP3-confirmed Treg")
+                lines += [replace(line, verdict=verdict), second]
+            else:
+                lines.append(line)
+        remark = ""
+        if population == "treg":
+            remark = (
+                "held CD25/CD127 gate and FoxP3-confirmed cells are shown together; where they disagree the change is "
+                "not assessable"
+                if confirmed
+                else "FoxP3 not stained: a CD25 shift under IL-2 cannot be excluded"
+            )
+            if source.blinded:
+                remark = remark.replace(" under IL-2", "")
+        definition = text(source.var(population, "marker_string"))
+        rows.append(Row(population, source.display(population), definition, tuple(lines), remark))
+    return tuple(rows)
+
+
+def _confirmed(source: Source, row: int | None, measure: Measure) -> Value:
+    """FoxP3-confirmed Treg as a percentage of what Treg are a percentage of, or in cells/uL."""
+    if measure == "abs" or row is None:
+        return source.value(row, CONFIRMED, measure)
+    gate = source.value(row, "treg", measure)
+    events, parent = source.layer(schema.COUNTS, row, CONFIRMED), source.layer(schema.PARENT_COUNTS, row, "treg")
+    if gate.state != "ok":
+        return gate
+    if math.isnan(events) or not parent > 0:
+        return Value(math.nan, state="missing", reason="not done: FoxP3 not measured")
+    from immunoprofile.pp.proportions import wilson
+
+    low, high = wilson(events, parent)
+    return Value(
+        100 * events / parent, 100 * float(low), 100 * float(high), events, 100 * max(events, 0.5) / parent,
+        max(1 / max(events, 0.5) - 1 / parent, 0.0),
+    )  # fmt: skip
+
+
+def _line(
+    source: Source,
+    population: str,
+    measure: Measure,
+    values: list[Value],
+    rows: tuple[int | None, int | None, int | None],
+    *,
+    confirmed: bool = False,
+) -> Line:
+    now, then, before = values
+    if measure == "abs":
+        name, kind = wording.MICRO, _interval_kind(source, rows[0])
+    else:
+        parent = text(source.var(population, "parent"))
+        name, kind = f"% of {source.display(parent)}", "counting only"
+    declared = not confirmed and any(
+        endpoint.population == population and endpoint.measure == measure for endpoint in source.config.endpoints
+    )
+    return Line(
+        f"FoxP3-confirmed, {name}" if confirmed else name,
+        _cell(then, measure),
+        _cell(before, measure),
+        _cell(now, measure),
+        _interval(now, measure),
+        kind if now.state == "ok" else "",
+        _change(now, then, measure) if rows[0] != rows[1] else "",
+        _change(now, before, measure),
+        wording.count(now.events) + ("†" if 0 <= now.events < 100 else ""),
+        _reference(source, population, measure, confirmed=confirmed),
+        _verdict(source, now, then, rows, measure),
+        declared,
+    )
+
+
+def _interval_kind(source: Source, row: int | None) -> str:
+    method = text(source.obs(row, "abs_method"))
+    return "counting and pipetting only" if method == "bead" else "counting only"
+
+
+def _written(value: float, measure: Measure) -> str:
+    return wording.count(value) if measure == "abs" else wording.percent(value)
+
+
+def _cell(value: Value, measure: Measure) -> Cell:
+    return Cell(_written(value.number, measure)) if value.state == "ok" else Cell(value.reason, value.state)
+
+
+def _interval(value: Value, measure: Measure) -> str:
+    if value.state != "ok" or math.isnan(value.lower) or math.isnan(value.upper):
+        return ""
+    if measure == "abs":
+        return f"{wording.count(value.lower)} to {wording.count(value.upper)}"
+    return f"{wording.percent(value.lower)} to {wording.percent(value.upper)}"
+
+
+def _change(now: Value, then: Value, measure: Measure) -> str:
+    if now.state != "ok" or then.state != "ok":
+        return ""
+    difference = now.number - then.number
+    words = f"{wording.signed(difference)} {wording.MICRO}" if measure == "abs" else wording.points(difference)
+    return f"{words}, {wording.fold(now.positive / then.positive)}" if then.positive > 0 else words
+
+
+def _reference(source: Source, population: str, measure: Measure, *, confirmed: bool) -> str:
+    # Limits stand in var for X only. They come from small cohorts and serve as orientation, never as L or H.
+    low, high = (float(source.var(population, name)) for name in ("ref_low", "ref_high"))
+    if measure == "abs" or confirmed or math.isnan(low) or math.isnan(high):
+        return "none (REFRANGE_NA)"
+    return f"{wording.percent(low)} to {wording.percent(high)} (orientation)"
+
+
+def _verdict(
+    source: Source, now: Value, then: Value, rows: tuple[int | None, int | None, int | None], measure: Measure
+) -> Verdict:
+    if rows[0] is not None and rows[0] == rows[1]:
+        return Verdict("BASELINE")
+    if rows[1] is None:
+        return noise.not_assessable("no baseline visit")
+    for value, name in ((now, "this visit"), (then, "baseline")):
+        if value.state != "ok":
+            return noise.not_assessable(f"{name}: {value.reason}")
+    if text(source.obs(rows[0], "specimen_type")) != text(source.obs(rows[1], "specimen_type")):
+        return noise.not_assessable("another specimen type than at baseline")
+    if measure == "abs" and text(source.obs(rows[0], "abs_method")) != text(source.obs(rows[1], "abs_method")):
+        return noise.not_assessable("another counting method than at baseline")
+    return noise.judge(now.positive, then.positive, variance_now=now.variance, variance_then=then.variance)

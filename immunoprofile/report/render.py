@@ -1,0 +1,134 @@
+"""From a model to one HTML file that needs nothing else, and from there to PDF."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html as html_entities
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from immunoprofile.errors import NotAvailableError
+from immunoprofile.io.files import replacing, write_text
+from immunoprofile.report import wording
+from immunoprofile.report.provenance import TEMPLATE_VERSION
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from immunoprofile.report.cohort_model import CohortModel
+    from immunoprofile.report.visit_model import VisitModel
+
+_ID_PLACE: Final = "0" * 11 + "report-id" + "0" * 12
+
+
+@dataclass(frozen=True)
+class Report:
+    """A finished report: one self-contained HTML page.
+
+    Attributes
+    ----------
+    html
+        The page.
+    title
+        Its title.
+    """
+
+    html: str
+    title: str
+
+    def to_html(self, path: str | Path) -> Path:
+        """Write the page, all or nothing; missing folders are made."""
+        target = Path(path)
+        write_text(target, self.html)
+        return target
+
+    def to_pdf(self, path: str | Path) -> Path:
+        """Write the page as tagged PDF (PDF/UA-1), all or nothing.
+
+        Raises
+        ------
+        NotAvailableError
+            WeasyPrint, or the Pango library that it needs of the system, is not installed.
+        """
+        target = Path(path)
+        with replacing(target) as temporary:
+            temporary.write_bytes(self._pdf())
+        return target
+
+    def _pdf(self) -> bytes:
+        try:
+            from weasyprint import HTML
+        except (ImportError, OSError) as error:
+            # An OSError is how WeasyPrint tells that Pango is missing from the system.
+            raise NotAvailableError(
+                f"PDF needs WeasyPrint and the Pango library of the system ({error})",
+                where="Report.to_pdf",
+                todo="pip install 'immunoprofile[pdf]', and install Pango (Debian: apt install libpango-1.0-0 "
+                "libpangoft2-1.0-0); the HTML report needs neither",
+            ) from error
+        # The identifier replaces the random one, so that the same page gives the same bytes.
+        identifier = hashlib.sha256(self.html.encode()).digest()[:16]
+        document = HTML(string=self.html, url_fetcher=_only_inline)
+        content: bytes = document.write_pdf(pdf_variant="pdf/ua-1", pdf_identifier=identifier)
+        return content
+
+    def _repr_html_(self) -> str:
+        """The page in a frame of its own, so that its style does not leak into the notebook."""
+        return (
+            f'<iframe srcdoc="{html_entities.escape(self.html)}" title="{html_entities.escape(self.title)}" '
+            'sandbox="" style="width:100%;height:900px;border:1px solid #999"></iframe>'
+        )
+
+
+def _only_inline(address: str, *_: Any, **__: Any) -> Any:
+    """What a page may load: data inside itself, nothing else."""
+    if not address.startswith("data:"):
+        raise NotAvailableError(f"a report may not load {address!r}", where="Report.to_pdf")
+    head, _, body = address.removeprefix("data:").partition(",")
+    content = base64.b64decode(body) if head.endswith(";base64") else body.encode()
+    return {"string": content, "mime_type": head.removesuffix(";base64")}
+
+
+@cache
+def environment() -> Environment:
+    """Jinja2 environment: everything is escaped, and an unknown name is an error."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("immunoprofile.report", "templates")
+    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made.filters |= {
+        "percent": wording.percent, "count": wording.count, "log10": wording.log10, "p_value": wording.p_value
+    }  # fmt: skip
+    return made
+
+
+def _render(template: str, title: str, **context: Any) -> Report:
+    from markupsafe import Markup
+
+    css = files("immunoprofile.report").joinpath("templates", "report.css").read_text(encoding="utf-8")
+    page = environment().get_template(template).render(
+        # The only text that is trusted: the style sheet of the package.
+        css=Markup(css), title=title, research_use=wording.RESEARCH_USE, report_id=_ID_PLACE,
+        template_version=TEMPLATE_VERSION, **context,
+    )  # fmt: skip
+    # The id of a report is the hash of its content, so that a changed report cannot keep its id.
+    report_id = hashlib.sha256(page.encode()).hexdigest()[:16]
+    return Report(page.replace(_ID_PLACE, report_id), title)
+
+
+def render_visit(model: VisitModel) -> Report:
+    """Page of a visit."""
+    from immunoprofile.report.drawing import visit_pictures
+
+    return _render("visit.html.j2", f"Immune report {model.subject} {model.visit}", m=model, figures=visit_pictures(model))
+
+
+def render_cohort(model: CohortModel) -> Report:
+    """Page of the cohort."""
+    from immunoprofile.report.drawing import cohort_pictures
+
+    return _render("cohort.html.j2", f"Cohort report {model.study_id}", m=model, figures=cohort_pictures(model))

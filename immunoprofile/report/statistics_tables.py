@@ -1,0 +1,87 @@
+"""Statistics in words: estimand, n, effect and interval first; p-values after them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from immunoprofile.pl.forest import null_value
+from immunoprofile.pl.series import number, text
+from immunoprofile.report import wording
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MEASURES = {"abs": wording.MICRO, "pct_parent": "% of parent"}
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One row of a table of effects."""
+
+    population: str
+    measure: str
+    contrast: str
+    visit: str
+    arm: str
+    n: str
+    kind: str
+    effect: str
+    interval: str
+    p: str
+    conclusion: str
+    medians: str
+    method_id: str
+    note: str
+
+
+def effects(table: pd.DataFrame | None, displays: Mapping[str, str]) -> tuple[Effect, ...]:
+    """Rows of a statistics table (``schema.STATISTIC_COLUMNS``) for print; nothing for no table."""
+    if table is None:
+        return ()
+    return tuple(_effect({str(key): value for key, value in row.items()}, displays) for row in table.to_dict("records"))
+
+
+def _effect(row: Mapping[str, Any], displays: Mapping[str, str]) -> Effect:
+    value, low, high = (number(row.get(name)) for name in ("effect", "effect_lower", "effect_upper"))
+    kind = text(row.get("effect_kind"))
+    level = number(row.get("conf_level"))
+    n, reference = number(row.get("n")), number(row.get("n_reference"))
+    counts = wording.count(n) + (f" vs {wording.count(reference)}" if not math.isnan(reference) else "")
+    null = null_value(kind)
+    if math.isnan(value):
+        conclusion = "not estimated"
+    elif math.isnan(low) or math.isnan(high) or low <= null <= high:
+        conclusion = "cannot conclude"
+    else:
+        conclusion = "higher" if value > null else "lower"
+    percent = 95.0 if math.isnan(level) else 100 * level
+    before, after = number(row.get("median_baseline")), number(row.get("median_visit"))
+    measure = text(row.get("measure"))
+    medians = "" if math.isnan(before) or math.isnan(after) else f"{wording.plain(before)} to {wording.plain(after)}"
+    population = text(row.get("population"))
+    return Effect(
+        displays.get(population, population), MEASURES.get(measure, measure), text(row.get("contrast")),
+        text(row.get("visit")), text(row.get("arm")), counts, kind, "" if math.isnan(value) else f"{value:.2f}",
+        "" if math.isnan(low) or math.isnan(high) else f"{low:.2f} to {high:.2f} ({percent:.4g} %)",
+        wording.p_value(number(row.get("p_value"))), conclusion,
+        f"{medians} {MEASURES.get(measure, '')}".strip() if medians else "", text(row.get("method_id")),
+        text(row.get("note")),
+    )  # fmt: skip
+
+
+def methods(tables: Sequence[pd.DataFrame]) -> tuple[str, ...]:
+    """Methods that were really called, with their scale and adjustment, each once."""
+    found: dict[str, None] = {}
+    for table in tables:
+        for row in table.to_dict("records"):
+            words = f"{text(row.get('method_id'))}: {text(row.get('method'))}"
+            extra = [
+                f"scale {text(row.get('scale'))}" if text(row.get("scale")) else "",
+                f"adjustment {text(row.get('adjusted'))}" if text(row.get("adjusted")) else "",
+            ]
+            extra = [part for part in extra if part]
+            found.setdefault(words + (f" ({', '.join(extra)})" if extra else ""), None)
+    return tuple(found)

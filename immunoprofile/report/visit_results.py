@@ -1,0 +1,221 @@
+"""Tables of a visit report besides the key table: checks, CMV-DNA, laboratory values, exceptions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+from immunoprofile import schema
+from immunoprofile.pl.series import days_between, number, text
+from immunoprofile.report import wording
+from immunoprofile.report.source import Source
+
+LAB_WINDOW_DAYS: Final = 3.0
+"""A laboratory value is shown at a visit when it was drawn at most this many days from it."""
+
+KIND_TEXT: Final[dict[str, str]] = {
+    "QUANT": "quantified",
+    "BLQ": "detected, below the LLOQ: censored",
+    "TND": "target not detected: censored at the LLOQ",
+    "ALQ": "above the ULOQ: censored",
+    "INVALID": "invalid",
+}
+LAB_NAMES: Final[dict[str, str]] = {
+    "ANC": "Neutrophils", "WBC": "White blood cells", "ALC": "Lymphocytes", "LYMPH_PCT": "Lymphocytes, share",
+    "HGB": "Haemoglobin", "PLT": "Platelets", "CREAT": "Creatinine", "ALT": "ALT", "AST": "AST", "TBIL": "Bilirubin",
+    "ALP": "Alkaline phosphatase", "BUN": "Urea nitrogen", "CRP": "CRP", "EOS": "Eosinophils",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    """A quality check; ``value`` and ``limits`` are written with units."""
+
+    tube: str
+    check: str
+    value: str
+    limits: str
+    state: str
+    flag: str
+
+
+@dataclass(frozen=True)
+class CmvRow:
+    """A CMV-DNA result as the laboratory wrote it."""
+
+    visit: str
+    day: str
+    result: str
+    unit: str
+    kind: str
+    kind_text: str
+    log10: str
+    fall: str
+    of_this_visit: bool
+
+
+@dataclass(frozen=True)
+class LabRow:
+    """A laboratory value with the limits of that laboratory."""
+
+    test: str
+    value: str
+    limits: str
+    mark: str
+    visit: str
+    day: str
+    laboratory: str
+
+
+@dataclass(frozen=True)
+class ExceptionRow:
+    """A line of exceptions.csv."""
+
+    subject: str
+    visit: str
+    stage: str
+    severity: str
+    code: str
+    message: str
+    action: str
+
+
+def day_text(day: float) -> str:
+    """Day since the anchor, written with its unit."""
+    return "" if math.isnan(day) else f"{day:g} d"
+
+
+def check_rows(source: Source, subject: str, visit: str) -> tuple[CheckRow, ...]:
+    """Quality checks of a visit, the worst first within each tube."""
+    order = {"FAIL": 0, "WARN": 1, "NOT_EVALUABLE": 2, "PASS": 3}
+    tubes = {name: place for place, name in enumerate(source.config.tubes)}
+    rows = [
+        CheckRow(
+            text(row["tube"]) or "visit",
+            text(row["check"]).replace("_", " "),
+            wording.measured(number(row["value"]), text(row["unit"])) or "no value",
+            f"{text(row['limits'])} {text(row['unit'])}".strip(),
+            text(row["state"]),
+            text(row["flag"]),
+        )
+        for row in source.checks.get((subject, visit), [])
+    ]
+    return tuple(sorted(rows, key=lambda row: (tubes.get(row.tube, len(tubes)), order.get(row.state, 9), row.check)))
+
+
+def cmv_rows(source: Source, subject: str, visit: str, *, until: float) -> tuple[CmvRow, ...]:
+    """CMV-DNA results of a subject up to a day, oldest first."""
+    anchor = source.anchors.get(subject)
+    found: list[tuple[float, CmvRow]] = []
+    for row in source.records["virology"]:
+        if text(row["usubjid"]) != subject:
+            continue
+        day = days_between(anchor, text(row["collected_dtc"]))
+        here = text(row["visit"]) == visit
+        # A result without a day belongs to no time, but it was reported at its visit.
+        if not here and not day <= until:
+            continue
+        kind = text(row["kind"])
+        lloq = number(row["lloq"])
+        exact = number(row["log10_value"])
+        height = wording.log10(exact)
+        if kind in ("BLQ", "TND") and lloq > 0:
+            height = f"< {wording.log10(math.log10(lloq))}"
+        elif kind == "ALQ" and number(row["uloq"]) > 0:
+            height = f"> {wording.log10(math.log10(number(row['uloq'])))}"
+        fall = wording.drop(*(number(row[name]) for name in ("log10_drop", "log10_drop_lower", "log10_drop_upper")))
+        found.append(
+            (
+                day,
+                CmvRow(
+                    text(row["visit"]), day_text(day), text(row["result_raw"]), text(row["unit"]), kind,
+                    KIND_TEXT.get(kind, kind), height or "none", "" if row["is_baseline"] is True else fall, here,
+                ),
+            )
+        )  # fmt: skip
+    found.sort(key=lambda pair: (math.isnan(pair[0]), pair[0]))
+    return tuple(row for _, row in found)
+
+
+def assay_note(source: Source, subject: str) -> str:
+    """Assay, specimen and limits of the results of a subject."""
+    seen = []
+    for row in source.records["virology"]:
+        if text(row["usubjid"]) == subject:
+            assay = source.config.assays.get(text(row["assay_id"]))
+            name = assay.name if assay else text(row["assay_id"])
+            limits = [
+                f"{label} {wording.plain(number(row[key]))} {text(row['unit'])}"
+                for label, key in (("LOD", "lod"), ("LLOQ", "lloq"), ("ULOQ", "uloq"))
+                if not math.isnan(number(row[key]))
+            ]
+            seen.append(f"{name}, {text(row['specimen'])}, {', '.join(limits)}")
+    return "; ".join(dict.fromkeys(seen)) or "no assay: no CMV-DNA result"
+
+
+def lab_rows(source: Source, subject: str, visit: str) -> tuple[LabRow, ...]:
+    """Laboratory values near the visit (nearest of each test), and unscheduled ones since the previous visit."""
+    anchor = source.anchors.get(subject)
+    here = source.visit_day(subject, visit)
+    before = source.previous_row(subject, visit)
+    since = -math.inf if before is None else source.visit_day(subject, text(source.obs(before, "visit")))
+    nearest: dict[str, tuple[float, dict[str, Any]]] = {}
+    loose: list[tuple[float, dict[str, Any]]] = []
+    for row in source.records["labs"]:
+        if text(row["usubjid"]) != subject:
+            continue
+        day = days_between(anchor, text(row["collected_dtc"]))
+        if text(row["visit"]).startswith("UNS") and since < day <= here:
+            loose.append((day, row))
+        # Later values were not known at the visit: only those of the visit itself may be drawn after it.
+        elif text(row["visit"]) == visit or -LAB_WINDOW_DAYS <= day - here <= 0:
+            test = text(row["test"])
+            if test not in nearest or abs(day - here) < abs(nearest[test][0] - here):
+                nearest[test] = (day, row)
+    order = {test: place for place, test in enumerate(schema.LAB_TESTS)}
+    listed = sorted(nearest.values(), key=lambda pair: order.get(text(pair[1]["test"]), 99))
+    return tuple(_lab(row, day) for day, row in listed + sorted(loose, key=lambda pair: pair[0]))
+
+
+def _lab(row: dict[str, Any], day: float) -> LabRow:
+    value, low, high = (number(row.get(name)) for name in ("value", "lln", "uln"))
+    unit, test = text(row["unit"]), text(row["test"])
+    limits = " to ".join(wording.plain(limit) if not math.isnan(limit) else "?" for limit in (low, high))
+    known = not (math.isnan(low) and math.isnan(high))
+    mark = "L" if value < low else "H" if value > high else ""
+    return LabRow(
+        f"{LAB_NAMES.get(test, test)} ({test})", wording.measured(value, unit) or "no value",
+        f"{limits} {unit}" if known else "no limits given", mark, text(row["visit"]), day_text(day),
+        text(row.get("lab_id")),
+    )  # fmt: skip
+
+
+def exception_rows(source: Source, subject: str = "", visit: str = "") -> tuple[ExceptionRow, ...]:
+    """Exceptions that touch a visit (or all, without a subject); messages are hidden when blinded.
+
+    A message may hold a file name, a date, a drug or an arm, so that a blinded page keeps only the code.
+    """
+    samples = {
+        name for name, row in source.sample_rows.items()
+        if (text(row["usubjid"]), text(row["visit"])) == (subject, visit)
+    }  # fmt: skip
+    found = []
+    for row in source.records["exceptions"]:
+        touches = (
+            not subject
+            or (text(row["usubjid"]) == subject and text(row["visit"]) in (visit, ""))
+            or text(row["sample_id"]) in samples
+        )
+        if not touches:
+            continue
+        place = " ".join(part for part in (text(row["sample_id"]), text(row["file"])) if part)
+        message = text(row["message"]) + (f" [{place}]" if place else "")
+        found.append(
+            ExceptionRow(
+                text(row["usubjid"]), text(row["visit"]), text(row["stage"]), text(row["severity"]), text(row["code"]),
+                "(hidden in blinded mode)" if source.blinded else message,
+                "" if source.blinded else text(row["action"]),
+            )
+        )  # fmt: skip
+    return tuple(found)

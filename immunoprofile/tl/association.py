@@ -1,0 +1,310 @@
+"""S8: does a population move with CMV-DNA inside subjects, and both changes side by side."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from immunoprofile.errors import AnalysisError
+from immunoprofile.pp.baseline import baseline_rows
+from immunoprofile.pp.flags import split_flags
+from immunoprofile.schema import UNS_ASSOCIATE
+from immunoprofile.tl._frame import (
+    NAN,
+    Endpoint,
+    Measure,
+    Scale,
+    analysis_values,
+    endpoints,
+    natural_values,
+    statistic_row,
+    statistic_table,
+    usable_rows,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from anndata import AnnData
+    from numpy.typing import ArrayLike, NDArray
+
+    Floats = NDArray[np.float64]
+
+UNS_CMV_CHANGE = "cmv_change"
+CMV_CHANGE_COLUMNS = (
+    "usubjid", "arm", "visit", "population", "measure", "baseline", "value", "fold_change", "cmv_kind", "cmv_drop",
+    "cmv_drop_lower", "cmv_drop_upper",
+)  # fmt: skip
+ROWS_PER_PARAMETER = 3
+"""An analysis with fewer rows per within-subject term is refused."""
+
+
+class RepeatedCorrelation(NamedTuple):
+    """Correlation inside subjects.
+
+    Attributes
+    ----------
+    r, lower, upper, p_value
+        Common within-subject correlation and its interval.
+    df
+        Residual degrees of freedom.
+    n, subjects
+        Rows and subjects that took part (those with at least two rows).
+    """
+
+    r: float
+    lower: float
+    upper: float
+    p_value: float
+    df: int
+    n: int
+    subjects: int
+
+
+def repeated_correlation(
+    subject: ArrayLike, x: ArrayLike, y: ArrayLike, *, adjust: ArrayLike | None = None, confidence: float = 0.95
+) -> RepeatedCorrelation:
+    """Repeated-measures correlation: the common within-subject slope of y on x, as a correlation.
+
+    Parameters
+    ----------
+    subject, x, y
+        One entry a measurement; rows with a missing number are left out, and so are subjects with one row.
+    adjust
+        Labels (visits) whose means are taken out of both, so that a time trend that all subjects share makes no
+        correlation.
+    confidence
+        Coverage of the interval: Fisher z with variance 1 / (df - 1).
+
+    Raises
+    ------
+    AnalysisError
+        Fewer than 3 rows per within-subject term, fewer than 2 residual degrees of freedom, or x does not vary inside
+        subjects.
+
+    Notes
+    -----
+    Bland and Altman 1995, BMJ 310:446; Bakdash and Marusich 2017, Front Psychol 8:456. r^2 is the share of the
+    within-subject variation of y that x explains.
+    """
+    from scipy.special import ndtri, stdtr
+
+    who, a, b = np.asarray(subject, dtype=str), np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    labels = np.zeros(len(who), dtype=str) if adjust is None else np.asarray(adjust, dtype=str)
+    keep = ~np.isnan(a) & ~np.isnan(b)
+    names, repeats = np.unique(who[keep], return_counts=True)
+    keep &= np.isin(who, names[repeats > 1])
+    who, a, b, labels = who[keep], a[keep], b[keep], labels[keep]
+    n, subjects = len(who), len(np.unique(who))
+    within_terms = len(np.unique(labels)) if n else 1  # one less than the labels, and the slope
+    if n < ROWS_PER_PARAMETER * within_terms:
+        raise AnalysisError(f"{n} rows are fewer than {ROWS_PER_PARAMETER} for each of {within_terms} terms within "
+                            "subjects", where="repeated-measures correlation")  # fmt: skip
+    from statsmodels.regression.linear_model import OLS
+
+    nuisance = np.column_stack([_indicators(who), _indicators(labels)[:, 1:]])
+    spread = OLS(a, nuisance).fit()
+    if spread.ssr <= 1e-12 * max(float(((a - a.mean()) ** 2).sum()), 1e-300):
+        raise AnalysisError("the population does not vary within subjects", where="repeated-measures correlation")
+    fit = OLS(b, np.column_stack([nuisance, a])).fit()
+    df = n - int(fit.model.rank)
+    if df < 2:
+        raise AnalysisError(f"{df} residual degrees of freedom", where="repeated-measures correlation")
+    explained = float(OLS(b, nuisance).fit().ssr) - float(fit.ssr)
+    total = explained + float(fit.ssr)
+    if total <= 0:
+        raise AnalysisError("CMV-DNA does not vary within subjects", where="repeated-measures correlation")
+    r = math.copysign(math.sqrt(min(1.0, max(0.0, explained / total))), float(fit.params[-1]))
+    if abs(r) >= 1:
+        return RepeatedCorrelation(r, r, r, 0.0, df, n, subjects)
+    t = r * math.sqrt(df / (1 - r**2))
+    half = float(ndtri(0.5 + confidence / 2)) / math.sqrt(df - 1)
+    return RepeatedCorrelation(
+        r, math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half), 2 * float(stdtr(df, -abs(t))), df, n,
+        subjects,
+    )  # fmt: skip
+
+
+def associate(
+    adata: AnnData,
+    *,
+    populations: Iterable[str] | None = None,
+    measure: Measure | None = None,
+    scale: Scale | None = None,
+    confidence: float = 0.95,
+    include_failed: bool = False,
+) -> None:
+    """Repeated-measures correlation of populations with CMV-DNA, adjusted for visit.
+
+    Parameters
+    ----------
+    adata
+        Visits x populations with ``obs`` ``cmv_kind``, ``cmv_unit``, ``cmv_log10``, ``cmv_lower``, ``cmv_upper``.
+    populations, measure, scale, confidence, include_failed
+        As in :func:`change`.
+
+    Returns
+    -------
+    None; writes
+
+    ``adata.uns['associate']``
+        DataFrame with ``schema.STATISTIC_COLUMNS``, one row an endpoint; ``estimate`` and ``effect`` are the
+        within-subject correlation with log10 CMV-DNA after the means of the visits are taken out, ``n`` the rows.
+        ``note`` has subjects, degrees of freedom and the share of censored results: those stand at their bound here,
+        which the censored mixed model (S10, the primary analysis) does not do. A refused analysis says why.
+
+    Raises
+    ------
+    AnalysisError
+        The object has no CMV-DNA results, or they are in different units.
+
+    Notes
+    -----
+    An association is no cause: ganciclovir lowers both viral load and activation. Rows at which the assay or specimen
+    changed (flag ASSAY_CHANGED) are left out.
+    """
+    chosen = endpoints(adata, populations, measure, scale)
+    virus, censored = _viral_load(adata)
+    usable = usable_rows(adata, include_failed=include_failed)
+    if "flags" in adata.obs:
+        usable &= np.array(["ASSAY_CHANGED" not in split_flags(text) for text in adata.obs["flags"]], dtype=bool)
+    subjects = adata.obs["usubjid"].astype(str).to_numpy()
+    visits = adata.obs["visit"].astype(str).to_numpy()
+    rows = []
+    for endpoint in chosen:
+        values = analysis_values(adata, endpoint)
+        used = usable & ~np.isnan(values) & ~np.isnan(virus)
+        rows.append(_row(adata, endpoint, values, virus, (used, censored, subjects, visits), confidence))
+    adata.uns[UNS_ASSOCIATE] = statistic_table(rows)
+
+
+def join_cmv(
+    adata: AnnData,
+    *,
+    populations: Iterable[str] | None = None,
+    measure: Measure | None = None,
+    include_failed: bool = False,
+) -> None:
+    """Change of the populations beside the fall of CMV-DNA, one row a subject, visit and endpoint.
+
+    Parameters
+    ----------
+    adata
+        Visits x populations with ``obs`` ``cmv_kind``, ``cmv_drop``, ``cmv_drop_lower``, ``cmv_drop_upper``.
+    populations, measure, include_failed
+        As in :func:`change`.
+
+    Returns
+    -------
+    None; writes
+
+    ``adata.uns['cmv_change']``
+        DataFrame: ``usubjid``, ``arm``, ``visit``, ``population``, ``measure``, ``baseline`` and ``value`` (per cent of
+        the parent or cells/uL), ``fold_change`` (no events count as half an event), ``cmv_kind``, ``cmv_drop`` (log10
+        fall, only between two quantified results), ``cmv_drop_lower``, ``cmv_drop_upper`` (bounds, missing = open).
+        Rows after baseline in the order of the object.
+    """
+    import pandas as pd
+
+    references = baseline_rows(adata)
+    usable = usable_rows(adata, include_failed=include_failed)
+    later = [row for row in np.flatnonzero(usable) if references[row] >= 0 and references[row] != row]
+    later = [row for row in later if usable[references[row]]]
+    rows: list[tuple[object, ...]] = []
+    for endpoint in endpoints(adata, populations, measure, "log2"):
+        logs, natural = analysis_values(adata, endpoint), natural_values(adata, endpoint)
+        for row in later:
+            obs, start = adata.obs.iloc[row], int(references[row])
+            kind = obs["cmv_kind"] if isinstance(obs.get("cmv_kind"), str) else ""
+            rows.append(
+                (str(obs["usubjid"]), str(obs["arm"]), str(obs["visit"]), endpoint.population, endpoint.measure,
+                 natural[start], natural[row], endpoint.back(float(logs[row] - logs[start])), kind,
+                 *(_float(obs.get(name)) for name in CMV_CHANGE_COLUMNS[-3:]))
+            )  # fmt: skip
+    numbers = ["baseline", "value", "fold_change", *CMV_CHANGE_COLUMNS[-3:]]
+    table = pd.DataFrame(rows, columns=list(CMV_CHANGE_COLUMNS))
+    adata.uns[UNS_CMV_CHANGE] = table.astype(dict.fromkeys(numbers, "float64"))
+
+
+def _viral_load(adata: AnnData) -> tuple[Floats, NDArray[np.bool_]]:
+    """log10 CMV-DNA with censored results at their bound, and which are censored."""
+    needed = ("cmv_kind", "cmv_log10", "cmv_lower", "cmv_upper")
+    if missing := [name for name in needed if name not in adata.obs]:
+        raise AnalysisError(f"there are no CMV-DNA results ({', '.join(missing)})", where="obs")
+    kind = adata.obs["cmv_kind"].astype("string").fillna("").to_numpy(dtype=str)
+    if "cmv_unit" in adata.obs:
+        units = adata.obs.loc[(kind != "") & (kind != "INVALID"), "cmv_unit"].dropna().astype(str)
+        if units.nunique() > 1:
+            raise AnalysisError(f"CMV-DNA is in {' and '.join(sorted(units.unique()))}", where="obs cmv_unit",
+                                todo="analyse subjects of one unit; units are never mixed")  # fmt: skip
+    log10, lower, upper = (
+        adata.obs[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in ("cmv_log10", "cmv_lower", "cmv_upper")
+    )
+    left, right = np.isin(kind, ["BLQ", "TND"]), kind == "ALQ"
+    exact = kind == "QUANT"
+    values = np.where(exact, log10, np.where(left, upper, np.where(right, lower, np.nan)))
+    return values, left | right
+
+
+def _row(
+    adata: AnnData,
+    endpoint: Endpoint,
+    values: Floats,
+    virus: Floats,
+    rows: tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[Any], NDArray[Any]],
+    confidence: float,
+) -> dict[str, Any]:
+    used, censored, subjects, visits = rows
+    total, at_bound = int(used.sum()), int((used & censored).sum())
+    notes = []
+    estimate = lower = upper = p_value = NAN
+    n = total
+    try:
+        result = repeated_correlation(
+            subjects[used], values[used], virus[used], adjust=visits[used], confidence=confidence
+        )
+        estimate, lower, upper, p_value, n = result.r, result.lower, result.upper, result.p_value, result.n
+        notes.append(f"{result.subjects} subjects, df {result.df}")
+    except AnalysisError as refused:
+        notes.append(f"refused: {refused.what}")
+    if at_bound:
+        notes.append(
+            f"{at_bound} of {total} CMV-DNA results ({100 * at_bound / total:.0f} %) censored, taken at their bound; "
+            "the censored mixed model is the primary analysis"
+        )
+    notes.append("association, not cause")
+    return statistic_row(
+        method_id="S8",
+        method="repeated-measures correlation with log10 CMV-DNA, adjusted for visit",
+        population=endpoint.population,
+        measure=endpoint.measure,
+        contrast="within subjects",
+        visit="all",
+        arm="all",
+        scale=endpoint.scale,
+        n=n,
+        estimate=estimate,
+        lower=lower,
+        upper=upper,
+        p_value=p_value,
+        effect_kind="correlation",
+        effect=estimate,
+        effect_lower=lower,
+        effect_upper=upper,
+        median_baseline=NAN,
+        median_visit=float(np.median(natural_values(adata, endpoint)[used])) if total else NAN,
+        conf_level=NAN if math.isnan(estimate) else confidence,
+        adjusted="none",
+        note="; ".join(notes),
+    )
+
+
+def _indicators(labels: NDArray[Any]) -> Floats:
+    return np.asarray(labels[:, None] == np.unique(labels)[None, :], dtype=np.float64)
+
+
+def _float(value: object) -> float:
+    return float(value) if isinstance(value, int | float | np.floating) else NAN

@@ -1,0 +1,82 @@
+"""Flow rate: steady acquisitions pass, a standstill is found, nothing is judged without Time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from immunoprofile.io.fcs import Channel, Sample
+from immunoprofile.quality import FileFinding, file_findings, flow_rate
+
+
+def sample(time: np.ndarray, name: str = "Time") -> Sample:
+    events = np.column_stack([np.full(time.size, 1000.0), time])
+    channels = (Channel("FSC-A", "", "FSC-A", 262144.0), Channel(name, "", name, 262144.0))
+    return Sample("t.fcs", events, channels)
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("n", [3000, 20_000, 200_000])
+def test_steady_flow_passes(seed, n):
+    rate = flow_rate(sample(np.sort(np.random.default_rng(seed).uniform(0, 60, n))))
+    assert rate.assessable
+    assert rate.pct_time == 0
+
+
+def test_rate_is_events_per_second():
+    rate = flow_rate(sample(np.linspace(0, 50, 10_001)))
+    np.testing.assert_allclose(rate.rate[1:-1], 200, rtol=0.05)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_clog_is_found_where_it_is(seed):
+    """From 20 to 26 of 60 s only a tenth of the events pass."""
+    rng = np.random.default_rng(seed)
+    time = rng.uniform(0, 60, 20_000)
+    kept = time[(time < 20) | (time > 26) | (rng.random(time.size) < 0.1)]
+    rate = flow_rate(sample(np.sort(kept)))
+    middle = (rate.edges[:-1] + rate.edges[1:]) / 2
+    inside = (middle > 20.5) & (middle < 25.5)
+    assert rate.bad_bins[inside].all()
+    assert not rate.bad_bins[(middle < 19.5) | (middle > 26.5)].any()
+    assert rate.pct_time == pytest.approx(10, abs=2)
+
+
+def test_order_of_events_does_not_matter():
+    rng = np.random.default_rng(0)
+    time = np.sort(np.concatenate([rng.uniform(0, 20, 5000), rng.uniform(30, 50, 5000)]))
+    shuffled = rng.permutation(time.size)
+    one, two = flow_rate(sample(time)), flow_rate(sample(time[shuffled]))
+    assert one.pct_time == two.pct_time > 0
+    np.testing.assert_array_equal(one.bad_events[shuffled], two.bad_events)
+
+
+@pytest.mark.parametrize(
+    ("time", "name"),
+    [(np.arange(5000.0), "CD3"), (np.zeros(5000), "Time"), (np.arange(100.0), "Time"), (np.full(5000, np.nan), "Time")],
+)
+def test_not_assessable_is_not_a_pass(time, name):
+    rate = flow_rate(sample(time, name))
+    assert not rate.assessable
+    assert rate.reason
+    assert np.isnan(rate.pct_time)
+
+
+def test_findings():
+    found = [
+        FileFinding("S-1", "BL", "count", "a", 0.0, "keyword", 6, 1),
+        FileFinding("S-1", "BL", "treg", "b", None, "none", 8, 2),
+        FileFinding("S-1", "D14", "count", "c", 12.5, "none", 1, None),
+    ]
+    table = file_findings(found, {("S-1", "BL"): ("count", "treg"), ("S-1", "D14"): ("count", "treg")})
+    rows = {(row.sample_id or row.tube, row.check): (row.state, row.flag) for row in table.itertuples()}
+    assert rows == {
+        ("a", "flow_rate"): ("PASS", ""),
+        ("a", "compensation"): ("PASS", ""),
+        ("b", "flow_rate"): ("NOT_EVALUABLE", "TIME_NOT_ASSESSABLE"),
+        ("b", "compensation"): ("WARN", "COMP_NONE"),
+        ("b", "attempt"): ("PASS", "RERUN"),
+        ("c", "flow_rate"): ("WARN", "FLOW_RATE"),
+        ("c", "compensation"): ("PASS", ""),
+        ("treg", "tube"): ("WARN", "TUBE_MISSING"),
+    }

@@ -1,0 +1,174 @@
+"""Intake of a study folder: all problems at once, every record placed or listed."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+import immunoprofile as ip
+from immunoprofile import schema
+from immunoprofile.errors import StudyError
+from tests.small_study import STUDY_YAML, TABLES, write_study
+
+
+def test_valid_study(tmp_path):
+    study = ip.read_study(write_study(tmp_path))
+    assert len(study.subjects) == 2
+    assert study.config.baseline_visit == "BL"
+    assert study.samples["sample_id"].tolist() == ["S-1_BL", "S-1_D14", "S-2_BL"]
+    assert study.labs["value"].dtype == "float64"
+    assert study.fcs_path("S-2_BL").is_file()
+    # A table that the study does not have is empty, with all its columns.
+    assert list(study.dosing.columns) == list(schema.TABLES["dosing"].column_names)
+
+
+def test_unscheduled_results_get_a_visit_by_day(tmp_path):
+    """Two results of one day without a visit belong together; they are data, not exceptions (decisions 27)."""
+    study = ip.read_study(write_study(tmp_path))
+    assert study.cmv_dna["visit"].tolist() == ["BL", "D14", "UNS.01", "BL"]
+    assert study.labs["visit"].tolist() == ["BL", "BL", "UNS.01"]
+    assert study.exceptions["code"].tolist() == ["VISIT_MISSED"]
+
+
+def test_result_without_visit_on_a_visit_day_belongs_to_it(tmp_path):
+    labs = TABLES["labs"].replace("S-1,,2024-03-20T09:00", "S-1,,2024-03-14T16:00")
+    study = ip.read_study(write_study(tmp_path, labs=labs))
+    assert study.labs["visit"].tolist() == ["BL", "BL", "D14"]
+
+
+def test_all_problems_of_all_tables_at_once(tmp_path):
+    folder = write_study(
+        tmp_path,
+        subjects=TABLES["subjects"].replace("S-1,A,F,44", "S-1,C,X,forty"),
+        visits=TABLES["visits"].replace("S-2,BL", "S-2,D99").replace("2024-03-14,Y", "14.03.2024,Y"),
+        samples=TABLES["samples"].replace("S-1_D14,S-1", "S-1_BL,S-1").replace("fcs/S-2_BL", "fcs/gone"),
+        labs=TABLES["labs"].replace("3.2,10^9/L", "3.2,10^12/L"),
+        cmv_dna=TABLES["cmv_dna"].replace("5000,IU/mL", "5000,copies/mL"),
+    )
+    with pytest.raises(StudyError) as caught:
+        ip.read_study(folder)
+    found = {(p.where, p.row, p.column) for p in caught.value.problems}
+    expected = {
+        ("subjects.csv", 1, "arm"),
+        ("subjects.csv", 1, "sex"),
+        ("subjects.csv", 1, "age_y"),
+        ("visits.csv", 3, "visit"),
+        ("visits.csv", 2, "start_dtc"),
+        ("samples.csv", 2, "sample_id"),
+        ("samples.csv", 3, "fcs_path"),
+        ("labs.csv", 1, "unit"),
+        ("cmv_dna.csv", 4, "unit"),
+    }
+    assert expected <= found, expected - found
+    told = str(caught.value)
+    assert "unknown visit (found 'D99'); allowed: BL, D14" in told
+    assert "(found 'forty'); allowed: a whole number in y" in told
+    assert "unknown unit of WBC (found '10^12/L'); allowed: 10^9/L" in told
+    assert "repeats row 1 (found 'S-1_BL')" in told
+    assert "FCS file is missing (found 'fcs/gone.fcs')" in told
+
+
+@pytest.mark.parametrize(
+    ("table", "old", "new", "told"),
+    [
+        ("samples", "sample_id,", "sampleid,", "column sample_id: a column is missing (found 'sampleid')"),
+        ("subjects", "usubjid,arm,sex", "usubjid;arm;sex", "a column is missing"),
+        ("samples", "fcs/S-1_BL.fcs", "../outside.fcs", "leaves the folder"),
+        ("samples", "fcs/S-1_BL.fcs", "/etc/passwd", "leaves the folder"),
+        ("labs", "WBC,3.2", "WBC,low", "allowed: a number"),
+        ("labs", "WBC,3.2,10^9/L", "WBX,3.2,10^9/L", "allowed: one of ANC, WBC"),
+        ("visits", "S-1,D14", "S-1,BL", "repeats row 1"),
+        ("samples", "S-1_D14,S-1,D14,t", "S-1_D14,S-1,D14,u", "unknown tube_id (found 'u'); allowed: t"),
+        ("samples", "S-1_D14,S-1,D14", "S-1_D14,,D14", "a sample without a subject"),
+    ],
+)
+def test_single_problems(tmp_path, table, old, new, told):
+    assert old in TABLES[table]
+    with pytest.raises(StudyError) as caught:
+        ip.read_study(write_study(tmp_path, **{table: TABLES[table].replace(old, new, 1)}))
+    assert told in str(caught.value)
+
+
+def test_missing_table_and_missing_config(tmp_path):
+    with pytest.raises(StudyError, match=r"subjects\.csv: file is missing"):
+        (write_study(tmp_path) / "subjects.csv").unlink()
+        ip.read_study(tmp_path)
+    with pytest.raises(StudyError, match=r"study\.yaml: file is missing"):
+        ip.read_study(tmp_path / "fcs")
+    with pytest.raises(StudyError, match="does not exist"):
+        ip.read_study(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("reference_arm: B", "reference_arm: C", "reference_arm 'C' is not an arm (A, B)"),
+        ("day: 1, baseline: true", "day: 1", "exactly one visit must have baseline: true"),
+        ("primary_visit: D14", "primary_visit: D15", "primary_visit 'D15' is not a visit (BL, D14)"),
+        ("protocol: washed", "protocol: washed, counts: true", "a washed tube loses cells and beads"),
+        ("title: A small study", "titel: A small study", "titel"),
+        ("unit: IU/mL", "unit: IU", "unit 'IU' is not one of IU/mL, copies/mL"),
+    ],
+)
+def test_wrong_configuration(tmp_path, old, new, told):
+    assert old in STUDY_YAML
+    with pytest.raises(StudyError) as caught:
+        ip.read_study(write_study(tmp_path, config=STUDY_YAML.replace(old, new)))
+    assert told in str(caught.value)
+
+
+def test_records_that_do_not_fit_are_listed_and_left_out(tmp_path):
+    labs = TABLES["labs"] + "S-9,BL,2024-03-01,WBC,4,10^9/L,,,L1\nS-2,D14,2024-03-18,WBC,4,10^9/L,,,L1\n"
+    labs += "S-2,,,ANC,2,10^9/L,,,L1\n"
+    study = ip.read_study(write_study(tmp_path, labs=labs))
+    errors = study.exceptions[study.exceptions["severity"] == "error"]
+    assert list(zip(errors["code"], errors["row"], errors["usubjid"], strict=True)) == [
+        ("UNKNOWN_SUBJECT", "4", "S-9"), ("VISIT_NOT_HELD", "5", "S-2"), ("NO_VISIT", "6", "S-2"),
+    ]  # fmt: skip
+    assert len(study.labs) == 3
+
+
+def test_unknown_columns_and_gaps_are_noted(tmp_path):
+    visits = TABLES["visits"].replace("S-1,D14,2024-03-14,Y,\n", "")
+    samples = "".join(line for line in TABLES["samples"].splitlines(keepends=True) if "S-1_D14" not in line)
+    samples = samples.replace("collected_dtc,fcs_path", "collected_dtc,fcs_path,blood_volume")
+    samples = samples.replace(".fcs\n", ".fcs,50\n")
+    cmv = "".join(line for line in TABLES["cmv_dna"].splitlines(keepends=True) if ",D14," not in line)
+    study = ip.read_study(write_study(tmp_path, visits=visits, samples=samples, cmv_dna=cmv))
+    noted = study.exceptions.set_index("code")
+    assert noted.loc["UNKNOWN_COLUMN", "action"] == "did you mean blood_volume_ul?"
+    assert noted.loc["VISIT_NOT_RECORDED", ["usubjid", "visit"]].tolist() == ["S-1", "D14"]
+
+
+def test_tube_without_sample_is_noted(tmp_path):
+    samples = "".join(line for line in TABLES["samples"].splitlines(keepends=True) if "S-1_D14" not in line)
+    study = ip.read_study(write_study(tmp_path, samples=samples))
+    assert study.exceptions.set_index("code").loc["TUBE_MISSING", "visit"] == "D14"
+
+
+def test_same_study_from_parquet(tmp_path):
+    study = ip.read_study(write_study(tmp_path / "csv"))
+    folder = write_study(tmp_path / "parquet", **{name: None for name in TABLES})
+    for name in TABLES:
+        study.tables[name].dropna(axis=1, how="all").to_parquet(folder / f"{name}.parquet")
+    again = ip.read_study(folder)
+    for name in TABLES:
+        pd.testing.assert_frame_equal(
+            again.tables[name].reset_index(drop=True), study.tables[name].reset_index(drop=True), check_dtype=False
+        )
+
+
+def test_written_study_reads_the_same(tmp_path):
+    study = ip.read_study(write_study(tmp_path / "a"))
+    study.write(tmp_path / "b")
+    again = ip.read_study(tmp_path / "b", require_files=False)
+    assert again.config == study.config
+    for name, table in study.tables.items():
+        pd.testing.assert_frame_equal(again.tables[name].reset_index(drop=True), table.reset_index(drop=True))
+
+
+def test_beads_in_a_washed_tube_are_refused(tmp_path):
+    samples = TABLES["samples"].replace("collected_dtc,fcs_path", "collected_dtc,fcs_path,beads_per_tube")
+    samples = samples.replace(".fcs\n", ".fcs,49650\n")
+    with pytest.raises(StudyError, match="counting beads in a washed tube"):
+        ip.read_study(write_study(tmp_path, samples=samples))
