@@ -75,7 +75,7 @@ class Cohort:
     @property
     def responds(self) -> BoolArray:
         """Subjects whose cells and virus feel IL-2."""
-        return (self.arm == par.TREATED) & (self.effect == "il2")
+        return np.asarray((self.arm == par.TREATED) & (self.effect == "il2"), dtype=np.bool_)
 
 
 def generator(seed: int, *path: int) -> np.random.Generator:

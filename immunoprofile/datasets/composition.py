@@ -18,7 +18,7 @@ NK_CD8DIM_SHARE: Final = 0.35
 MONOCYTE_CD16_SHARE: Final = 0.10
 LEFT_AFTER_ENRICHMENT: Final = {"monocytes": 0.10, "granulocytes": 0.012}
 """Share that passes the acquisition gate on lymphocyte scatter of the washed tubes."""
-ACTIVATED_TCONV: Final = (0.012, 0.010)
+ACTIVATED_TCONV: Final = (0.011, 0.010)
 """Share of conventional CD4 T cells that are activated: always, and added at the peak of IL-2."""
 CONTROL_LYMPHOCYTE_FACTOR: Final = 2.2
 """The donor of the control aliquots is healthy; the patients are lymphopenic."""

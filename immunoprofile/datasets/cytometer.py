@@ -187,7 +187,7 @@ def _members(
     nothing = np.zeros(len(singlets), dtype=bool)
 
     def any_of(*names: str) -> Bool:
-        return np.logical_or.reduce([is_class.get(name, nothing) for name in names])
+        return np.asarray(np.logical_or.reduce([is_class.get(name, nothing) for name in names]), dtype=np.bool_)
 
     not_lymphocyte = any_of(*panels.NOT_LYMPHOCYTES)
     member: dict[str, Bool] = {"time_ok": ~nothing}

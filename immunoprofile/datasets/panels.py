@@ -127,7 +127,7 @@ NEGATIVE: Final[Level] = (110, 0.20)
 DEAD_VIABILITY: Final[Level] = (22_000, 0.18)
 BEAD_LEVEL: Final[Level] = (190_000, 0.02)
 
-_T = {"CD3": (12_000, 0.12)}
+_T: Final[dict[str, Level]] = {"CD3": (12_000, 0.12)}
 _COUNT_CLASSES: Final[dict[str, dict[str, Level]]] = {
     "cd4": {**_T, "CD45": (30_000, 0.08), "CD4": (11_000, 0.10)},
     "cd8": {**_T, "CD45": (30_000, 0.08), "CD8": (22_000, 0.13)},
@@ -158,7 +158,7 @@ _TREG_CLASSES: Final[dict[str, dict[str, Level]]] = {
     "granulocyte": {},
     "debris": {},
 }
-_CD8 = {**_T, "CD8": (22_000, 0.13)}
+_CD8: Final[dict[str, Level]] = {**_T, "CD8": (22_000, 0.13)}
 _CCR7: Final[Level] = (4_000, 0.14)
 _CD45RA: Final[Level] = (12_000, 0.13)
 _EFFECTOR_CLASSES: Final[dict[str, dict[str, Level]]] = {

@@ -207,7 +207,7 @@ def _controls(writer: _Writer, batches: list[int], events: int) -> None:
         day = FIRST_ENROLMENT + timedelta(days=batch * BATCH_D, hours=8)
         for number, (tube, panel) in enumerate(PANELS.items()):
             shift = writer.batch_shift(panel, batch)
-            plan = [("control", "", ())]
+            plan: list[tuple[str, str, tuple[str, ...]]] = [("control", "", ())]
             if batch == batches[0]:
                 plan += [("fmo", marker, (marker,)) for marker in panel.fmo]
                 plan += [("unstained", "", panel.markers)]

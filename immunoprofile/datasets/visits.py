@@ -126,13 +126,12 @@ def _virology_columns(cohort: Cohort, chosen: list[int]) -> dict[str, object]:
     drop = base - log10
     at_least = np.where(below & (base_kind == "QUANT"), base - lloq, np.nan)
     at_most = np.where((base_kind != "QUANT") & quant, lloq - log10, np.nan)
-    missed = kind == "MISSED"
-    raw = np.where(kind == "BLQ", f"<{par.CMV_LLOQ:.0f}", np.where(kind == "TND", "not detected", ""))
-    reported = virology.value[:, chosen].ravel()
-    values = [text if np.isnan(value) else f"{value:.0f}" for value, text in zip(reported, raw.ravel(), strict=True)]
+    words = {"BLQ": f"<{par.CMV_LLOQ:.0f}", "TND": "not detected", "MISSED": None}
+    reported = zip(kind.ravel().tolist(), virology.value[:, chosen].ravel().tolist(), strict=True)
+    raw = [words.get(name, f"{value:.0f}") for name, value in reported]
     return {
-        "cmv_kind": pd.array(np.where(missed, None, kind).ravel(), dtype="object"),
-        "cmv_raw": pd.array(np.where(missed.ravel(), None, np.array(values, dtype=object)), dtype="object"),
+        "cmv_kind": [None if name == "MISSED" else name for name in kind.ravel().tolist()],
+        "cmv_raw": raw,
         "cmv_unit": np.repeat(par.CMV_UNIT, kind.size),
         "cmv_log10": log10.ravel(),
         "cmv_lower": log10.ravel(),

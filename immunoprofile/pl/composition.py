@@ -156,5 +156,7 @@ def differentiation_figure(visits: Sequence[str], values: Mapping[str, Sequence[
             Patch(facecolor=color, hatch=hatch, edgecolor="white", label=name)
             for name, color, hatch in QUADRANTS.values()
         ]
-        figure.legend(handles=handles, loc="center left", bbox_to_anchor=(0.79, 0.45), handlelength=1.8, labelspacing=0.9)
+        figure.legend(
+            handles=handles, loc="center left", bbox_to_anchor=(0.79, 0.45), handlelength=1.8, labelspacing=0.9
+        )
         return figure

@@ -66,7 +66,7 @@ class Panel:
 
 _SIDE: Final = 1.0
 _GAP_X: Final = 0.5
-_GAP_Y: Final = 0.52
+_GAP_Y: Final = 0.64
 _GATE_COLORS: Final = (style.VERMILLION, style.BLUE, style.BLACK, style.PURPLE, style.GREEN)
 
 
@@ -129,7 +129,7 @@ def gating_figure(
     columns = len(now)
     across = columns * _SIDE + (columns - 1) * _GAP_X
     down = len(rows) * _SIDE + (len(rows) - 1) * _GAP_Y
-    left, right, top, bottom = 0.58, 0.06, 0.22, 0.34
+    left, right, top, bottom = 0.58, 0.08, 0.34, 0.34
     with style.look():
         # One set of axes for all thumbnails: twelve of them would take ten times as long to draw.
         scale = min(7.4 / (left + across + right), 1.25)
@@ -184,8 +184,8 @@ def _draw(
     )  # fmt: skip
     tall = raster.parent if raster.parent != "root" else "all events"
     axes.text(
-        x0, y0 + 1.03, f"{displays.get(raster.parent, tall)}, n = {raster.n_parent:,}", fontsize=6, va="bottom",
-        fontweight="bold" if top_row else "normal",
+        x0, y0 + 1.03, f"{displays.get(raster.parent, tall)}\nn = {raster.n_parent:,}", fontsize=5.6, va="bottom",
+        fontweight="bold" if top_row else "normal", linespacing=1.1,
     )  # fmt: skip
     axes.text(x0 + 0.5, y0 - 0.19, raster.x_marker, ha="center", va="center", fontsize=6.3)
     axes.text(x0 - 0.29, y0 + 0.5, raster.y_marker, ha="center", va="center", rotation=90, fontsize=6.3)
@@ -223,17 +223,17 @@ def _label(
     percent = panel.percentages.get(population, math.nan)
     value = "" if math.isnan(percent) else f" {percent:.2f} %" if percent < 1 else f" {percent:.1f} %"
     words = f"{population}{value}"
-    # About 0.043 of a side per letter at this size; kept inside the thumbnail and off the labels already there.
-    half = 0.021 * len(words)
+    # About 0.065 of a side per letter at this size; kept inside the thumbnail and off the labels already there.
+    half = 0.0325 * len(words)
     x = sum(p[0] for p in points) / len(points)
-    x = min(max(x, corner[0] + half + 0.02), corner[0] + 1 - half - 0.02) if half < 0.48 else corner[0] + 0.5
+    x = min(max(x, corner[0] + half + 0.02), corner[0] + 1 - half - 0.02) if half < 0.47 else corner[0] + 0.5
     y = min(max(p[1] for p in points) - 0.055, corner[1] + 0.945)
     y = max(y, corner[1] + 0.055)
     while any(abs(y - other[1]) < 0.095 and abs(x - other[0]) < half + 0.25 for other in taken) and y > corner[1] + 0.1:
         y -= 0.1
     taken.append((x, y))
     axes.text(
-        x, y, words, ha="center", va="center", fontsize=5.4, color=color, fontweight="bold", zorder=6,
+        x, y, words, ha="center", va="center", fontsize=5.0, color=color, fontweight="bold", zorder=6,
         bbox={"facecolor": "white", "alpha": 0.82, "edgecolor": "none", "pad": 0.7},
     )  # fmt: skip
 

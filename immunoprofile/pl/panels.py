@@ -17,10 +17,12 @@ _BAR_LOOK: Final = {"il2": (PURPLE, "////"), "antiviral": (BLUE, ""), "steroid":
 CMV_LEGEND: Final = "filled: quantified; open downward triangle: below the LLOQ or not detected (drawn at the LLOQ)"
 
 
-def day_axis(axes: Axes, days: Mapping[str, float], *, last: float | None = None, label: bool = True) -> None:
+def day_axis(
+    axes: Axes, days: Mapping[str, float], *, first: float = 0.0, last: float | None = None, label: bool = True
+) -> None:
     """Axis in days since the anchor with the visit names in a second line; crowded names are left out."""
     places = sorted((day, visit) for visit, day in days.items() if not math.isnan(day))
-    low = min([place[0] for place in places], default=0.0)
+    low = min([place[0] for place in places] + [first])
     high = max([place[0] for place in places] + ([] if last is None else [last]), default=28.0)
     span = max(high - low, 1.0)
     axes.set_xlim(low - 0.04 * span, high + 0.05 * span)
@@ -174,5 +176,3 @@ def n_below(axes: Axes, rows: Mapping[str, Mapping[float, int]], colors: Mapping
                 str(count), (day, 0.0), xycoords=("data", "axes fraction"), xytext=(0, offset),
                 textcoords="offset points", ha="center", va="top", fontsize=6.2, color=colors.get(name, GREY),
             )  # fmt: skip
-
-

@@ -143,8 +143,10 @@ def subject_figure(
             _nothing(virus, "CMV-DNA: not done")
         _draw_cells(cells, series, measure)
         last = max([day for one in cmv for day in one.days] + [bar.end for bar in bars], default=0.0)
+        # Long-standing treatment begins left of the axis; the first two weeks before day 0 are always shown if used.
+        first = min([max(day, -14.0) for one in cmv for day in one.days] + [0.0])
         for panel in axes:
-            panels.day_axis(panel, days, last=last, label=panel is cells)
+            panels.day_axis(panel, days, first=first, last=last, label=panel is cells)
             for day in days.values():
                 panel.axvline(day, color=style.PALE, linewidth=0.6, zorder=0)
             if panel is not cells:
@@ -235,7 +237,8 @@ def arm_figure(
         else:
             _nothing(axes, "CMV-DNA: not done")
         last = max([day for one in cmv for day in one.days], default=0.0)
-        panels.day_axis(axes, days, last=last, label=False)
+        first = min([max(day, -14.0) for one in cmv for day in one.days] + [0.0])
+        panels.day_axis(axes, days, first=first, last=last, label=False)
         if arms:
             _arm_legend(figure, marks, labels or {}, 1 - 0.02 / height)
         style.note(figure, "x: days since first IL-2 or randomisation, visit below. Thin: subjects; thick: medians.")

@@ -83,12 +83,15 @@ def build_cohort(source: Source) -> CohortModel:
         subjects=tuple(source.subjects),
         arms=arms,
         arm_labels=tuple((arm, config.arm_labels.get(arm, arm)) for arm in arms),
-        groups=tuple(f"{config.arm_labels.get(arm, arm) or 'All subjects'} (n = {len(members[arm])})" for arm in members),
+        groups=tuple(
+            f"{config.arm_labels.get(arm, arm) or 'All subjects'} (n = {len(members[arm])})" for arm in members
+        ),
         primary_visit=config.primary_visit,
         endpoints=tuple(
             (
-                f"{endpoint.label or displays.get(endpoint.population, endpoint.population)} "
-                f"[{wording.MICRO if endpoint.measure == 'abs' else '% of parent'}]",
+                endpoint.label
+                or f"{displays.get(endpoint.population, endpoint.population)}, "
+                f"{wording.MICRO if endpoint.measure == 'abs' else '% of parent'}",
                 endpoint.population,
                 endpoint.primary,
             )
@@ -158,7 +161,10 @@ def _disposition(source: Source, members: dict[str, list[str]]) -> tuple[tuple[s
     ]
     rows.append(("Flow visits measured", tuple(measured)))
     rows.append(
-        ("Flow visits that did not take place", tuple(f"{sum(name in names for name in missed)} visits" for names in members.values()))
+        (
+            "Flow visits that did not take place",
+            tuple(f"{sum(name in names for name in missed)} visits" for names in members.values()),
+        )
     )
     return tuple(rows)
 
@@ -185,14 +191,19 @@ def _baseline(source: Source, members: dict[str, list[str]]) -> tuple[tuple[str,
         women.append(f"not shown (a group of < {SMALLEST_GROUP})" if small else f"{count} of {known} subjects")
     rows.append(("Women", tuple(women)))
     virus = {
-        text(row["usubjid"]): number(row["log10_value"]) for row in source.records["virology"] if row["is_baseline"] is True
+        text(row["usubjid"]): number(row["log10_value"])
+        for row in source.records["virology"]
+        if row["is_baseline"] is True
     }
     units = {text(row["unit"]) for row in source.records["virology"]} - {""}
     if len(units) == 1:
         unit = f"log10 {next(iter(units))}"
         label = "CMV-DNA (quantified results)"
         rows.append(
-            (label, tuple(_spread([virus.get(name, math.nan) for name in names], 2, unit) for names in members.values()))
+            (
+                label,
+                tuple(_spread([virus.get(name, math.nan) for name in names], 2, unit) for names in members.values()),
+            )
         )
     measures: tuple[tuple[Measure, int, str], ...] = (("pct_parent", 1, "%"), ("abs", 0, wording.MICRO))
     for population in shown_populations(source)[0]:

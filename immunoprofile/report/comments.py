@@ -62,7 +62,9 @@ def build_comments(
             found.append(Comment(rule, f"{', '.join(names)}: {reason}."))
     if (subject, visit) in source.rows:
         if "LOW_EVENTS" in flags:
-            found.append(Comment("C-LOW-EVENTS", "Fewer than 100 events in a gate (†): read the interval, not the value."))
+            found.append(
+                Comment("C-LOW-EVENTS", "Fewer than 100 events in a gate (†): read the interval, not the value.")
+            )
         if "RECENT_IL2" in flags:
             found.append(
                 Comment("C-RECENT-IL2", "Drawn less than 18 h after IL-2, or at an unknown time: lymphocytes may have left "
@@ -71,7 +73,9 @@ def build_comments(
     current = next((row for row in reversed(virology) if row.of_this_visit), None)
     if current is not None and current.kind in ("BLQ", "TND"):
         found.append(
-            Comment(f"C-CMV-{current.kind}", f"CMV-DNA {current.kind_text}; the fall from baseline is a bound, not a value.")
+            Comment(
+                f"C-CMV-{current.kind}", f"CMV-DNA {current.kind_text}; the fall from baseline is a bound, not a value."
+            )
         )
     elif current is not None and current.fall and current.kind == "QUANT":
         fall = _number(current.fall)

@@ -36,6 +36,7 @@ class Line:
     now: Cell
     interval: str
     interval_kind: str
+    """What the interval holds; biology is never in it."""
     from_baseline: str
     from_previous: str
     events: str
@@ -131,7 +132,7 @@ def _confirmed(source: Source, row: int | None, measure: Measure) -> Value:
 
     low, high = wilson(events, parent)
     return Value(
-        100 * events / parent, 100 * float(low), 100 * float(high), events, 100 * max(events, 0.5) / parent,
+        100 * events / parent, float(low), float(high), events, 100 * max(events, 0.5) / parent,
         max(1 / max(events, 0.5) - 1 / parent, 0.0),
     )  # fmt: skip
 
@@ -188,23 +189,23 @@ def _interval(value: Value, measure: Measure) -> str:
         return ""
     if measure == "abs":
         return f"{wording.count(value.lower)} to {wording.count(value.upper)}"
-    return f"{wording.percent(value.lower)} to {wording.percent(value.upper)}"
+    return f"{wording.percent(value.lower).removesuffix(' %')} to {wording.percent(value.upper)}"
 
 
 def _change(now: Value, then: Value, measure: Measure) -> str:
     if now.state != "ok" or then.state != "ok":
         return ""
     difference = now.number - then.number
-    words = f"{wording.signed(difference)} {wording.MICRO}" if measure == "abs" else wording.points(difference)
-    return f"{words}, {wording.fold(now.positive / then.positive)}" if then.positive > 0 else words
+    words = f"{wording.signed(difference)}/µL" if measure == "abs" else wording.points(difference)
+    return f"{words} ({wording.fold(now.positive / then.positive)})" if then.positive > 0 else words
 
 
 def _reference(source: Source, population: str, measure: Measure, *, confirmed: bool) -> str:
     # Limits stand in var for X only. They come from small cohorts and serve as orientation, never as L or H.
     low, high = (float(source.var(population, name)) for name in ("ref_low", "ref_high"))
     if measure == "abs" or confirmed or math.isnan(low) or math.isnan(high):
-        return "none (REFRANGE_NA)"
-    return f"{wording.percent(low)} to {wording.percent(high)} (orientation)"
+        return "REFRANGE_NA"
+    return f"{low:g} to {high:g} % (orientation)"
 
 
 def _verdict(

@@ -48,7 +48,7 @@ class Verdict:
         """Symbol that stands beside the words, so that colour is never needed."""
         if self.level == "MORE_THAN_NOISE":
             return "▲" if self.fold > 1 else "▼"
-        return {"WITHIN_NOISE": "＝", "NOT_ASSESSABLE": "?", "BASELINE": "○"}[self.level]
+        return {"WITHIN_NOISE": "=", "NOT_ASSESSABLE": "?", "BASELINE": "○"}[self.level]
 
     @property
     def text(self) -> str:

@@ -75,7 +75,9 @@ def tube_row(source: Source, visit: str, tube: str, sample_id: str) -> TubeRow:
     path = text(row.get("fcs_path"))
     gates = _mapping(_mapping(provenance.get("gates")).get(tube))
     sha = text(_mapping(provenance.get("inputs")).get(path)) or text(row.get("sha256"))
-    gate_text = f"version {text(gates.get('version')) or '?'}, sha256 {text(gates.get('sha256'))[:16] or wording.UNKNOWN}"
+    gate_text = (
+        f"version {text(gates.get('version')) or '?'}, sha256 {text(gates.get('sha256'))[:16] or wording.UNKNOWN}"
+    )
     return TubeRow(
         visit, tube, sample_id, "(hidden)" if source.blinded else path, sha or wording.UNKNOWN,
         text(gates.get("panel")) or text(row.get("panel_id")), gate_text, compensation(source, sample_id),
@@ -119,7 +121,9 @@ def facts(source: Source) -> tuple[tuple[str, str], ...]:
     for name in ("seeds", "parameters"):
         values = _mapping(provenance.get(name))
         if values and not source.blinded:
-            found.append((name.capitalize(), ", ".join(f"{key} = {text(value)}" for key, value in sorted(values.items()))))
+            found.append(
+                (name.capitalize(), ", ".join(f"{key} = {text(value)}" for key, value in sorted(values.items())))
+            )
     return tuple(found)
 
 

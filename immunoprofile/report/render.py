@@ -124,7 +124,9 @@ def render_visit(model: VisitModel) -> Report:
     """Page of a visit."""
     from immunoprofile.report.drawing import visit_pictures
 
-    return _render("visit.html.j2", f"Immune report {model.subject} {model.visit}", m=model, figures=visit_pictures(model))
+    return _render(
+        "visit.html.j2", f"Immune report {model.subject} {model.visit}", m=model, figures=visit_pictures(model)
+    )
 
 
 def render_cohort(model: CohortModel) -> Report:

@@ -231,7 +231,9 @@ class Source:
 
     def layer(self, name: str, row: int, population: str) -> float:
         """One number of a layer; NaN when there is no such layer."""
-        return number(self.visits.layers[name][row, self._columns[population]]) if name in self.visits.layers else math.nan
+        return (
+            number(self.visits.layers[name][row, self._columns[population]]) if name in self.visits.layers else math.nan
+        )
 
     def value(self, row: int | None, population: str, measure: Measure) -> Value:
         """Value of a population at a row, with interval and counting variance, or the reason why there is none."""

@@ -9,7 +9,17 @@ import numpy as np
 
 from immunoprofile.pl.composition import QUADRANTS
 from immunoprofile.pl.gating import Panel
-from immunoprofile.pl.series import Bar, CmvSeries, Measure, Series, axis_day, cmv_of_table, number, text, treatment_bars
+from immunoprofile.pl.series import (
+    Bar,
+    CmvSeries,
+    Measure,
+    Series,
+    axis_day,
+    cmv_of_table,
+    number,
+    text,
+    treatment_bars,
+)
 from immunoprofile.report.key_table import shown_populations
 from immunoprofile.report.source import Source
 

@@ -62,6 +62,7 @@ class VisitModel:
     bars: tuple[Bar, ...]
     schedule: tuple[tuple[str, float], ...]
     queries: tuple[Query, ...]
+    check_places: tuple[str, ...]
     checks: tuple[results.CheckRow, ...]
     flags: tuple[tuple[str, str], ...]
     panels_now: tuple[Panel | None, ...]
@@ -97,6 +98,7 @@ def build_visit(source: Source, subject: str, visit: str) -> VisitModel:
     now, before, displays = figures.gating_panels(source, subject, visit)
     ratio_visits, ratio_days, ratios = figures.ratio_series(source, subject, visit)
     previous = source.previous_row(subject, visit)
+    places, checks = results.check_rows(source, subject, visit)
     return VisitModel(
         subject=subject,
         visit=visit,
@@ -118,7 +120,8 @@ def build_visit(source: Source, subject: str, visit: str) -> VisitModel:
         bars=figures.bars(source, subject, cutoff=cutoff),
         schedule=figures.schedule(source, cutoff=cutoff),
         queries=open_queries(source, subject, visit),
-        checks=results.check_rows(source, subject, visit),
+        check_places=places,
+        checks=checks,
         flags=tuple((code, schema.FLAGS.get(code, "not in the vocabulary")) for code in flags),
         panels_now=now,
         panels_before=before,
@@ -192,7 +195,9 @@ def _findings(rows: tuple[Row, ...], virology: tuple[results.CmvRow, ...]) -> tu
         change = "" if math.isnan(verdict.fold) else f" {wording.fold(verdict.fold)}"
         arrow = f" {verdict.symbol}" if verdict.level == "MORE_THAN_NOISE" else ""
         groups.setdefault(verdict.text, []).append(f"{row.display}{arrow}{change}")
-    found = [f"{name[0].upper()}{name[1:]}: {', '.join(items)}." for name, items in groups.items() if name != "baseline"]
+    found = [
+        f"{name[0].upper()}{name[1:]}: {', '.join(items)}." for name, items in groups.items() if name != "baseline"
+    ]
     if not found:
         found = ["Baseline visit: the values that later visits are compared with."]
     current = [row for row in virology if row.of_this_visit]

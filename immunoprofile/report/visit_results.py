@@ -29,15 +29,26 @@ LAB_NAMES: Final[dict[str, str]] = {
 
 
 @dataclass(frozen=True)
-class CheckRow:
-    """A quality check; ``value`` and ``limits`` are written with units."""
+class CheckCell:
+    """Outcome of a check in one tube, or for the whole visit."""
 
-    tube: str
-    check: str
-    value: str
-    limits: str
     state: str
+    value: str
     flag: str
+
+    @property
+    def state_text(self) -> str:
+        """State for people."""
+        return self.state.replace("_", " ").lower() if self.state == "NOT_EVALUABLE" else self.state
+
+
+@dataclass(frozen=True)
+class CheckRow:
+    """A quality check with its outcome at each place; None where it was not made. Values carry their unit."""
+
+    check: str
+    limits: str
+    cells: tuple[CheckCell | None, ...]
 
 
 @dataclass(frozen=True)
@@ -86,22 +97,31 @@ def day_text(day: float) -> str:
     return "" if math.isnan(day) else f"{day:g} d"
 
 
-def check_rows(source: Source, subject: str, visit: str) -> tuple[CheckRow, ...]:
-    """Quality checks of a visit, the worst first within each tube."""
-    order = {"FAIL": 0, "WARN": 1, "NOT_EVALUABLE": 2, "PASS": 3}
-    tubes = {name: place for place, name in enumerate(source.config.tubes)}
+def check_rows(source: Source, subject: str, visit: str) -> tuple[tuple[str, ...], tuple[CheckRow, ...]]:
+    """Places (tubes, then the whole visit) and the checks of a visit, those with a FAIL or WARN first."""
+    own = source.checks.get((subject, visit), [])
+    order = [*source.config.tubes, "visit"]
+    places = tuple(place for place in order if any((text(row["tube"]) or "visit") == place for row in own))
+    found: dict[tuple[str, str], dict[str, CheckCell]] = {}
+    for row in own:
+        unit, limits = text(row["unit"]), text(row["limits"])
+        with_unit = f"{limits} {unit}" if limits and unit and not limits.endswith(unit) else limits
+        key = (text(row["check"]).replace("_", " "), with_unit)
+        value = wording.measured(number(row["value"]), unit)
+        place = text(row["tube"]) or "visit"
+        cell = CheckCell(text(row["state"]), value, text(row["flag"]))
+        # Of two acquisitions of one tube the worse outcome is shown; both stand in quality.csv.
+        former = found.setdefault(key, {}).get(place)
+        if former is None or _SEVERITY[cell.state] < _SEVERITY[former.state]:
+            found[key][place] = cell
     rows = [
-        CheckRow(
-            text(row["tube"]) or "visit",
-            text(row["check"]).replace("_", " "),
-            wording.measured(number(row["value"]), text(row["unit"])) or "no value",
-            f"{text(row['limits'])} {text(row['unit'])}".strip(),
-            text(row["state"]),
-            text(row["flag"]),
-        )
-        for row in source.checks.get((subject, visit), [])
+        CheckRow(name, limits, tuple(cells.get(place) for place in places)) for (name, limits), cells in found.items()
     ]
-    return tuple(sorted(rows, key=lambda row: (tubes.get(row.tube, len(tubes)), order.get(row.state, 9), row.check)))
+    rows.sort(key=lambda row: min(_SEVERITY[cell.state] for cell in row.cells if cell is not None))
+    return places, tuple(rows)
+
+
+_SEVERITY: Final = {"FAIL": 0, "WARN": 1, "NOT_EVALUABLE": 2, "PASS": 3}
 
 
 def cmv_rows(source: Source, subject: str, visit: str, *, until: float) -> tuple[CmvRow, ...]:

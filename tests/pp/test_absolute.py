@@ -1,0 +1,175 @@
+"""Cells/uL: the golden numbers of the domain specification, the choice of the method, and what is refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from immunoprofile import pp
+from immunoprofile.errors import AnalysisError, UnitError
+from tests.pp.visits_object import visits_object
+
+
+def column(adata, layer: str, population: str) -> np.ndarray:  # type: ignore[no-untyped-def]
+    return adata.layers[layer][:, adata.var_names.get_loc(population)]
+
+
+def test_bead_golden() -> None:
+    result = pp.bead_concentration(5_000, 12_000, beads_per_tube=49_650, volume_ul=50)
+    assert float(result.value) == pytest.approx(413.75, rel=1e-12)
+    assert float(result.cv) == pytest.approx(3.440, abs=5e-4)
+    counting = pp.bead_concentration(5_000, 12_000, beads_per_tube=49_650, volume_ul=50, cv_pipetting=0)
+    assert float(counting.cv) == pytest.approx(1.683, abs=5e-4)
+    assert result.lower < result.value < result.upper
+
+
+def test_dual_golden() -> None:
+    alc = pp.analyser_alc(3.2, 25)
+    assert float(alc) == 800
+    assert float(pp.dual_platform(4_125, 10_000, alc=alc).value) == pytest.approx(330)
+
+
+@pytest.mark.parametrize("unit", ["10^9/L", "K/uL", "10^3/uL", "K/µL", "10⁹/L"])
+def test_thousands_per_ul(unit: str) -> None:
+    assert float(pp.cells_per_ul(3.2, unit)) == 3200
+
+
+@pytest.mark.parametrize("unit", ["10^6/L", "cells/uL", "/mm3", "/mm³", "cells/µL"])
+def test_cells_per_ul(unit: str) -> None:
+    assert float(pp.cells_per_ul(813, unit)) == 813
+
+
+@pytest.mark.parametrize("unit", ["%", "10^12/L", "", "g/L"])
+def test_unknown_unit_is_refused(unit: str) -> None:
+    with pytest.raises(UnitError, match="unit"):
+        pp.cells_per_ul(1, unit)
+
+
+def test_separated_cells_are_refused() -> None:
+    with pytest.raises(AnalysisError, match="not whole blood"):
+        pp.bead_concentration(5_000, 12_000, beads_per_tube=49_650, volume_ul=50, specimen_type="PBMC_FRESH")
+
+
+@pytest.mark.parametrize(("beads", "known"), [(499, False), (500, True)])
+def test_bead_minimum(beads: int, known: bool) -> None:
+    result = pp.bead_concentration(5_000, beads, beads_per_tube=49_650, volume_ul=50)
+    assert np.isnan(result.value) != known
+
+
+def test_none_found_has_an_upper_limit_and_no_cv() -> None:
+    result = pp.bead_concentration(0, 10_000, beads_per_tube=50_000, volume_ul=50)
+    assert (float(result.value), float(result.lower)) == (0, 0)
+    assert np.isnan(result.cv)
+    assert float(result.upper) == pytest.approx(3.689 * 0.1, rel=1e-3)
+
+
+@given(st.integers(1, 4000), st.integers(4000, 10_000))
+def test_bridge_propagates_on_the_log_scale(count: int, total: int) -> None:
+    anchor = pp.bead_concentration(4_000, 10_000, beads_per_tube=50_000, volume_ul=50)
+    result = pp.bridge(anchor, count, total)
+    assert float(result.value) == pytest.approx(400 * count / total)
+    expected = (float(anchor.cv) / 100) ** 2 + 1 / count - 1 / total
+    assert (float(result.cv) / 100) ** 2 == pytest.approx(expected)
+    assert result.lower <= result.value <= result.upper
+
+
+def test_absolute_by_beads_and_bridge() -> None:
+    adata = visits_object()
+    pp.absolute(adata)
+    np.testing.assert_allclose(column(adata, "abs", "lymphocytes"), 1000)
+    np.testing.assert_allclose(column(adata, "abs", "cd4"), 400)
+    np.testing.assert_allclose(column(adata, "abs", "treg"), 400 * 250 / 5000)
+    np.testing.assert_allclose(adata.layers["abs_bead"], adata.layers["abs_dual"])
+    assert list(adata.obs["abs_method"]) == ["bead"] * 4
+    assert list(adata.obs["flags"]) == ["SYNTHETIC_DATA"] * 4
+    np.testing.assert_allclose(pp.cells_per_event(adata)[:, :6], 0.1)
+    np.testing.assert_allclose(pp.cells_per_event(adata)[:, 6], 400 / 5000)
+
+
+def test_a_whole_subject_switches_never_one_visit() -> None:
+    adata = visits_object()
+    adata.obs.loc["S1_D14", ["n_beads"]] = np.nan
+    adata.obs["alc"] = [1200.0, 900.0, 1100.0, 1000.0]
+    pp.absolute(adata)
+    assert list(adata.obs["abs_method"]) == ["dual_lymph", "dual_lymph", "bead", "bead"]
+    np.testing.assert_allclose(column(adata, "abs", "lymphocytes"), [1200, 900, 1000, 1000])
+    flags = adata.obs["flags"].str.split()
+    assert ["ABS_METHOD_SWITCHED" in codes for codes in flags] == [True, True, False, False]
+    assert ["NO_BEADS" in codes for codes in flags] == [False, True, False, False]
+    before = adata.obs["flags"].tolist()
+    pp.absolute(adata)
+    assert adata.obs["flags"].tolist() == before
+
+
+def test_neither_method_complete_takes_the_one_with_more_rows_and_leaves_gaps() -> None:
+    adata = visits_object()
+    adata.obs.loc["S1_D14", ["n_beads", "alc", "wbc"]] = np.nan
+    pp.absolute(adata)
+    assert list(adata.obs["abs_method"]) == ["bead", "none", "bead", "bead"]
+    assert np.isnan(adata.layers["abs"][1]).all()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("bead_lot", ""), ("beads_per_tube", np.nan), ("blood_volume_ul", np.nan), ("n_beads", 499.0)]
+)
+def test_an_incomplete_bead_record_gives_no_count(field: str, value: object) -> None:
+    adata = visits_object()
+    adata.obs[["alc", "wbc"]] = np.nan
+    adata.obs.loc["S2_D14", field] = value
+    pp.absolute(adata)
+    assert np.isnan(adata.layers["abs"][3]).all()
+    assert not np.isnan(adata.layers["abs"][2]).any()
+    assert adata.obs.loc["S2_D14", "abs_method"] == "none"
+
+
+def test_few_beads_are_flagged() -> None:
+    adata = visits_object()
+    adata.obs["n_beads"] = [1000.0, 999.0, 500.0, 499.0]
+    pp.absolute(adata)
+    assert ["BEADS_LOW" in codes for codes in adata.obs["flags"].str.split()] == [False, True, True, True]
+
+
+def test_separated_cells_use_the_blood_count() -> None:
+    adata = visits_object()
+    adata.obs["specimen_type"] = "PBMC_FRESH"
+    with pytest.raises(AnalysisError, match="separated cells"):
+        pp.absolute(adata, method="bead")
+    pp.absolute(adata)
+    assert np.isnan(adata.layers["abs_bead"]).all()
+    assert set(adata.obs["abs_method"]) == {"dual_lymph"}
+
+
+def test_white_cells_stand_in_only_for_the_whole_subject() -> None:
+    adata = visits_object()
+    adata.obs["n_beads"] = np.nan
+    adata.obs.loc["S1_D14", "alc"] = np.nan
+    adata.layers["pct_leukocytes"] = adata.layers["pct_lymphocytes"] / 2
+    pp.absolute(adata)
+    assert list(adata.obs["abs_method"]) == ["dual_wbc", "dual_wbc", "dual_lymph", "dual_lymph"]
+    np.testing.assert_allclose(column(adata, "abs", "lymphocytes"), 1000)
+    assert not adata.obs["flags"].str.contains("SWITCHED").any()
+
+
+def test_rows_in_another_order_give_the_same() -> None:
+    adata = visits_object()
+    adata.obs["n_beads"] = [10_000.0, np.nan, 8_000.0, 900.0]
+    adata.obs["alc"] = [1200.0, 900.0, 1100.0, np.nan]
+    turned = adata[[3, 1, 0, 2]].copy()
+    pp.absolute(adata)
+    pp.absolute(turned)
+    pd.testing.assert_frame_equal(turned.to_df("abs").loc[adata.obs_names], adata.to_df("abs"))
+    pd.testing.assert_series_equal(turned.obs["flags"].loc[adata.obs_names], adata.obs["flags"])
+
+
+def test_missing_inputs_are_named() -> None:
+    adata = visits_object()
+    del adata.uns["study"]
+    with pytest.raises(AnalysisError, match="count_tube"):
+        pp.absolute(adata)
+    adata = visits_object()
+    adata.var.loc["treg", "abs_anchor"] = "cd4x"
+    with pytest.raises(AnalysisError, match="cd4x"):
+        pp.absolute(adata)

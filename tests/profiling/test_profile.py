@@ -1,0 +1,231 @@
+"""Gating a study: the results folder, its reproducibility, and what happens when things go wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+
+import immunoprofile as ip
+from immunoprofile import schema
+from immunoprofile.errors import GateError, NotAvailableError, ResultsError
+from immunoprofile.profiling.results import verify
+from tests.small_study import TABLES, write_gates, write_study
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("small")
+    write_study(folder / "study")
+    write_gates(folder / "gates")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def gates(folder):
+    return ip.gate.load(folder / "gates")
+
+
+@pytest.fixture(scope="module")
+def profile(folder, gates):
+    return ip.profile(ip.read_study(folder / "study"), gates, out=folder / "results")
+
+
+def content(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_slots_are_those_of_the_schema(profile):
+    visits = profile.visits
+    assert set(schema.VISIT_LAYERS) == set(visits.layers)
+    assert set(schema.VISIT_OBSM) <= set(visits.obsm)
+    assert set(schema.VISIT_OBS) <= set(visits.obs.columns)
+    assert set(schema.VISIT_VAR) <= set(visits.var.columns)
+    assert visits.X.dtype == np.float64
+
+
+def test_numbers_are_those_of_the_files(profile, gates):
+    """The row of a visit against the same file gated by itself."""
+    sample = ip.read_fcs(profile.study.fcs_path("S-1_D14"))
+    masks = ip.gate.membership(sample, gates)
+    row = profile.visits["S-1_D14"]
+    n, parent = int(masks["t"].sum()), int(masks["lymphocytes"].sum())
+    assert 0 < n < parent
+    assert row[:, "t"].layers["counts"].item() == n
+    assert row[:, "t"].layers["parent_counts"].item() == parent
+    assert row[:, "t"].X.item() == pytest.approx(100 * n / parent, rel=1e-15)
+    medians = profile.visits.obsm["mdfi"].loc["S-1_D14", "t_cd3"]
+    gated = ip.gate.gate_sample(sample, gates["t"])
+    expected = np.median(gated.compensated[masks["t"].to_numpy(), sample.position("CD3")])
+    assert medians == pytest.approx(expected, rel=1e-12)
+
+
+def test_obs_dates_and_virology(profile):
+    obs = profile.visits.obs
+    assert obs["study_day"].tolist() == [1, 14, 1]
+    assert obs["virology_day"].tolist() == [0, 13, 0]
+    assert obs["baseline_flag"].tolist() == [True, False, True]
+    # Analyser: 3.2 x 10^9/L with 25 % lymphocytes is 800/uL (golden number of the domain specification, 2.2).
+    assert obs.loc["S-1_BL", "alc"] == pytest.approx(800)
+    assert np.isnan(obs.loc["S-2_BL", "alc"])
+    later = obs.loc["S-1_D14"]
+    assert later["cmv_kind"] == "BLQ"
+    assert np.isnan(later["cmv_log10"])
+    assert later["cmv_upper"] == pytest.approx(np.log10(137))
+    # From 10,000 to "<137": a fall of at least 1.86, never a point.
+    assert np.isnan(later["cmv_drop"])
+    assert later["cmv_drop_lower"] == pytest.approx(4 - np.log10(137))
+    assert np.isnan(later["cmv_drop_upper"])
+
+
+def test_h5ad_round_trip_is_identical(profile, tmp_path):
+    profile.visits.write_h5ad(tmp_path / "v.h5ad")
+    again = anndata.read_h5ad(tmp_path / "v.h5ad")
+    pd.testing.assert_frame_equal(again.obs, profile.visits.obs)
+    pd.testing.assert_frame_equal(again.var, profile.visits.var)
+    np.testing.assert_array_equal(again.X, profile.visits.X)
+    for name in schema.VISIT_LAYERS:
+        np.testing.assert_array_equal(again.layers[name], profile.visits.layers[name])
+    for name in schema.VISIT_OBSM:
+        pd.testing.assert_frame_equal(again.obsm[name], profile.visits.obsm[name])
+    assert set(again.uns) == set(profile.visits.uns)
+
+
+def test_same_bytes_whatever_the_jobs(folder, gates, profile):
+    again = ip.profile(ip.read_study(folder / "study"), gates, out=folder / "again", jobs=2)
+    assert content(profile.folder) == content(again.folder)
+
+
+def test_killed_run_resumes_to_the_same_bytes(folder, gates, profile, monkeypatch):
+    from immunoprofile.profiling import one_file, run
+
+    out = folder / "killed"
+    seen: list[str] = []
+
+    def stop_at_the_third(request, target, *, cells):
+        seen.append(request.sample_id)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return one_file.process(request, target, cells=cells)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "process", stop_at_the_third)
+        with pytest.raises(KeyboardInterrupt):
+            ip.profile(ip.read_study(folder / "study"), gates, out=out)
+    assert not (out / "visits.h5ad").exists()
+    with pytest.raises(ResultsError, match="no complete results"):
+        ip.read_results(out)
+    gated: list[str] = []
+    with monkeypatch.context() as patch:
+        whole = one_file._gate
+        patch.setattr(one_file, "_gate", lambda request, *a, **k: gated.append(request.sample_id) or whole(request, *a, **k))
+        ip.profile(ip.read_study(folder / "study"), gates, out=out)
+    assert gated == ["S-2_BL"]
+    assert content(out) == content(profile.folder)
+
+
+def test_changed_file_is_gated_again(folder, gates, tmp_path):
+    shutil.copytree(folder / "study", tmp_path / "study")
+    first = ip.profile(ip.read_study(tmp_path / "study"), gates, out=tmp_path / "results")
+    (tmp_path / "study" / "fcs" / "S-1_BL.fcs").write_bytes((tmp_path / "study" / "fcs" / "S-2_BL.fcs").read_bytes())
+    second = ip.profile(ip.read_study(tmp_path / "study"), gates, out=tmp_path / "results")
+    assert first.visits["S-1_BL"].layers["counts"].tolist() != second.visits["S-1_BL"].layers["counts"].tolist()
+    duplicate = second.exceptions.set_index("code").loc["DUPLICATE_CONTENT"]
+    assert duplicate["sample_id"] == "S-2_BL"
+
+
+def test_results_stand_on_their_own(folder, gates, tmp_path):
+    shutil.copytree(folder / "study", tmp_path / "study")
+    before = ip.profile(ip.read_study(tmp_path / "study"), gates, out=tmp_path / "results", cells=True)
+    shutil.rmtree(tmp_path / "study")
+    after = ip.read_results(tmp_path / "results")
+    np.testing.assert_array_equal(after.visits.X, before.visits.X)
+    pd.testing.assert_frame_equal(after.counts, before.counts)
+    pd.testing.assert_frame_equal(after.exceptions, before.exceptions)
+    assert after.gates["t"] == gates["t"]
+    assert after.study.config == before.study.config
+    assert len(after.rasters("S-1_BL")) == 2
+    cells = after.cells("t", per_visit=100)
+    assert cells.n_obs == 300
+    assert cells.obs["gate_t"].all()
+
+
+def test_cells_from_fcs_and_from_disk_are_the_same(folder, gates, tmp_path):
+    stored = ip.profile(ip.read_study(folder / "study"), gates, out=tmp_path / "results", cells=True)
+    shutil.copytree(tmp_path / "results", tmp_path / "bare")
+    shutil.rmtree(tmp_path / "bare" / "cells")
+    study = ip.read_study(folder / "study")
+    from immunoprofile.profiling import Profile
+
+    fresh = Profile.read(tmp_path / "bare", study=study)
+    one, two = stored.cells("t", per_visit=50), fresh.cells("t", per_visit=50)
+    assert one.obs_names.tolist() == two.obs_names.tolist()
+    np.testing.assert_array_equal(one.X, two.X)
+    np.testing.assert_array_equal(one.layers["comp"], two.layers["comp"])
+    with pytest.raises(NotAvailableError, match="--cells"):
+        ip.read_results(tmp_path / "bare").cells("t")
+    with pytest.raises(KeyError, match="unknown population 'x'"):
+        stored.cells("x")
+
+
+def test_bad_file_is_listed_and_the_others_go_on(folder, gates, tmp_path):
+    shutil.copytree(folder / "study", tmp_path / "study")
+    path = tmp_path / "study" / "fcs" / "S-1_D14.fcs"
+    path.write_bytes(path.read_bytes()[:5000])
+    profile = ip.profile(ip.read_study(tmp_path / "study"), gates, out=tmp_path / "results")
+    row = profile.exceptions.set_index("code").loc["FILE_UNREADABLE"]
+    assert (row["severity"], row["file"], row["visit"]) == ("error", "fcs/S-1_D14.fcs", "D14")
+    assert "cut off" in row["message"]
+    assert np.isnan(profile.visits["S-1_D14"].X).all()
+    assert not np.isnan(profile.visits["S-2_BL"].X).any()
+    assert "TUBE_MISSING" in profile.visits.obs.loc["S-1_D14", "flags"]
+
+
+def test_rerun_is_chosen_by_the_rule(folder, gates, tmp_path):
+    samples = TABLES["samples"].replace("fcs_path", "fcs_path,attempt,supersedes").replace(".fcs\n", ".fcs,1,\n")
+    samples += "S-1_D14_2,S-1,D14,t,sample,WB_EDTA,2024-03-14T08:00,fcs/S-1_D14_2.fcs,2,S-1_D14\n"
+    write_study(tmp_path / "study", samples=samples)
+    other = (tmp_path / "study" / "fcs" / "S-2_BL.fcs").read_bytes()
+    (tmp_path / "study" / "fcs" / "S-1_D14_2.fcs").write_bytes(other)
+    profile = ip.profile(ip.read_study(tmp_path / "study"), gates, out=tmp_path / "results")
+    assert profile.sample_of("S-1", "D14", "t") == "S-1_D14_2"
+    codes = profile.exceptions.groupby("code")["sample_id"].apply(list)
+    assert codes["RERUN"] == ["S-1_D14_2"]
+    assert codes["ATTEMPT_NOT_USED"] == ["S-1_D14"]
+    assert {"S-1_D14", "S-1_D14_2"} <= set(profile.counts["sample_id"])
+
+
+def test_wrong_hash_and_wrong_gates(folder, gates, tmp_path):
+    samples = TABLES["samples"].replace("fcs_path", "fcs_path,sha256").replace(".fcs\n", ".fcs,\n")
+    samples = samples.replace("S-1_BL.fcs,", "S-1_BL.fcs," + "0" * 64)
+    study = ip.read_study(write_study(tmp_path / "study", samples=samples))
+    profile = ip.profile(study, gates, out=tmp_path / "results")
+    assert "not what samples.csv says" in profile.exceptions.set_index("code").loc["FILE_UNREADABLE", "message"]
+    template = (folder / "gates" / "t.csv").read_text().replace("CD3", "CD99").replace("tube: t", "tube: u")
+    (tmp_path / "u.csv").write_text(template)
+    with pytest.raises(GateError, match="tube t: has no gating template"):
+        ip.profile(study, ip.gate.load(tmp_path / "u.csv"), out=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_foreign_folder_is_not_touched(folder, gates, tmp_path):
+    (tmp_path / "thesis.txt").write_text("irreplaceable")
+    with pytest.raises(ResultsError, match="holds no results"):
+        ip.profile(ip.read_study(folder / "study"), gates, out=tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_provenance_hashes_every_file_and_tells_changes(profile):
+    provenance = json.loads((profile.folder / "provenance.json").read_text())
+    files = set(content(profile.folder)) - {"provenance.json"}
+    assert set(provenance["outputs"]) == files
+    assert verify(profile.folder) == []
+    counts = profile.folder / "counts.csv"
+    original = counts.read_bytes()
+    counts.write_bytes(original.replace(b"S-1", b"S-7", 1))
+    assert verify(profile.folder) == ["changed: counts.csv"]
+    counts.write_bytes(original)

@@ -1,0 +1,89 @@
+"""Command line: exit codes, messages, and that it says what the functions say."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+import immunoprofile as ip
+from immunoprofile.cli import EXIT_ERROR, EXIT_LEFT_OUT, app, main
+from tests.small_study import TABLES, write_gates, write_study
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_study(tmp_path / "study")
+    write_gates(tmp_path / "gates")
+    return tmp_path
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def test_help_lists_the_commands():
+    outcome = invoke("--help")
+    assert outcome.exit_code == 0
+    for command in ("demo", "simulate", "check", "run", "gate", "report"):
+        assert command in outcome.output
+    assert invoke("--version").output.strip() == ip.__version__
+
+
+def test_run_writes_the_results_folder(folder):
+    outcome = invoke("run", folder / "study", "--out", folder / "results", "--gates", folder / "gates", "--quiet")
+    assert outcome.exit_code == 0, outcome.output
+    for name in (
+        "visits.h5ad", "counts.csv", "quality.csv", "exceptions.csv", "virology.csv", "provenance.json", "run.log",
+        "study/study.yaml", "study/samples.csv", "gating/S-1_BL.xml", "rasters/S-1_BL.npz", "statistics/change.csv",
+        "statistics/compare.csv", "reports/S-1/BL.html", "reports/S-2/BL.html", "reports/cohort.html",
+    ):  # fmt: skip
+        assert (folder / "results" / name).is_file(), name
+    assert "cohort.html" in outcome.output
+    assert invoke("check", folder / "results").exit_code == 0
+    (folder / "results" / "quality.csv").unlink()
+    outcome = invoke("check", folder / "results")
+    assert (outcome.exit_code, outcome.output) == (EXIT_ERROR, "missing: quality.csv\n")
+
+
+def test_report_from_the_results_alone_gives_the_same_pages(folder):
+    invoke("run", folder / "study", "--out", folder / "results", "--gates", folder / "gates", "--quiet")
+    pages = {path: path.read_bytes() for path in (folder / "results" / "reports").rglob("*.html")}
+    for path in (folder / "study" / "fcs").iterdir():
+        path.unlink()
+    assert invoke("report", folder / "results", "--quiet").exit_code == 0
+    assert {path: path.read_bytes() for path in (folder / "results" / "reports").rglob("*.html")} == pages
+
+
+def test_exit_code_tells_what_was_left_out(folder):
+    path = folder / "study" / "fcs" / "S-2_BL.fcs"
+    path.write_bytes(path.read_bytes()[:4000])
+    outcome = invoke("run", folder / "study", "--out", folder / "results", "--gates", folder / "gates", "--quiet")
+    assert outcome.exit_code == EXIT_LEFT_OUT
+    assert "left out: fcs/S-2_BL.fcs" in outcome.output
+    assert (folder / "results" / "reports" / "cohort.html").is_file()
+
+
+def test_check_tells_all_problems(folder, capsys, monkeypatch):
+    (folder / "study" / "subjects.csv").write_text(TABLES["subjects"].replace("S-1,A", "S-1,X").replace(",F,", ",W,"))
+    monkeypatch.setattr("sys.argv", ["immunoprofile", "check", str(folder / "study")])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == EXIT_ERROR
+    told = capsys.readouterr().err
+    assert "the study has 2 problems" in told
+    assert "unknown arm (found 'X'); allowed: A, B" in told
+    assert "Traceback" not in told
+
+
+def test_gate_without_a_study(folder):
+    files = sorted((folder / "study" / "fcs").glob("*.fcs"))
+    (folder / "broken.fcs").write_bytes(b"FCS3.1")
+    outcome = invoke(
+        "gate", *files, folder / "broken.fcs", "--gates", folder / "gates", "--out", folder / "out", "--cells", "--quiet"
+    )
+    assert outcome.exit_code == EXIT_LEFT_OUT
+    counts = pd.read_csv(folder / "out" / "counts.csv")
+    pd.testing.assert_frame_equal(counts, ip.gate.batch(files, ip.gate.load(folder / "gates")))
+    assert pd.read_csv(folder / "out" / "exceptions.csv")["file"].tolist() == [(folder / "broken.fcs").as_posix()]
+    assert len(list((folder / "out" / "cells").glob("*.h5ad"))) == 3
