@@ -68,11 +68,7 @@ def visits(
                                 todo=f"one of: {', '.join([PCT_PARENT, *adata.layers])}")  # fmt: skip
     columns = [adata.var_names.get_loc(name) for name in names]
     table = pd.DataFrame(
-        {
-            name: pd.Series(adata.obs[name].array.repeat(len(names)))
-            for name in ROW_COLUMNS
-            if name in adata.obs
-        }
+        {name: pd.Series(adata.obs[name].array.repeat(len(names))) for name in ROW_COLUMNS if name in adata.obs}
     )
     table["population"] = names * adata.n_obs
     for name in ("display", "parent", "tube"):

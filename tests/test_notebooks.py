@@ -13,7 +13,13 @@ ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 # Errors that a cell may print without raising.
-LEAKS = ("Traceback (most recent call last)", "FutureWarning", "SettingWithCopyWarning", "RuntimeWarning")
+LEAKS = (
+    "Traceback (most recent call last)",
+    "FutureWarning",
+    "SettingWithCopyWarning",
+    "RuntimeWarning",
+    "TqdmWarning",
+)
 
 
 def test_there_are_notebooks() -> None:

@@ -10,24 +10,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from immunoprofile.pl.cmv import cmv
-    from immunoprofile.pl.completeness import completeness
+    from immunoprofile.pl.cmv_curves import cmv
     from immunoprofile.pl.composition import differentiation, ratios
-    from immunoprofile.pl.forest import forest
-    from immunoprofile.pl.gating import gating
+    from immunoprofile.pl.forest_plot import forest
+    from immunoprofile.pl.heat_map import completeness
     from immunoprofile.pl.style import to_data_uri, to_svg
-    from immunoprofile.pl.trajectory import trajectory
+    from immunoprofile.pl.thumbnails import gating
+    from immunoprofile.pl.trajectories import trajectory
 
 _HOMES = {
-    "cmv": "cmv",
-    "completeness": "completeness",
+    "cmv": "cmv_curves",
+    "completeness": "heat_map",
     "differentiation": "composition",
-    "forest": "forest",
-    "gating": "gating",
+    "forest": "forest_plot",
+    "gating": "thumbnails",
     "ratios": "composition",
     "to_data_uri": "style",
     "to_svg": "style",
-    "trajectory": "trajectory",
+    "trajectory": "trajectories",
 }
 
 __all__ = [
@@ -48,10 +48,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    # A submodule of the same name would hide the function once it is imported.
-    globals()[name] = value
-    return value
+    # No module bears the name of a function: once imported it would hide the function.
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,8 +26,8 @@ GREY: Final = "#6B6B6B"
 PALE: Final = "#D9D9D9"
 INK: Final = "#1A1A1A"
 
-LineStyle = str | tuple[float, tuple[float, ...]]
-"""A line style as matplotlib takes it."""
+LineStyle = Any
+"""A line style as matplotlib takes it: a name such as ``--``, or an offset with lengths on and off."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ STATE_MARKS: Final[dict[str, tuple[str, str]]] = {
 FONT: Final = "DejaVu Sans"
 """Comes with matplotlib, so that every machine draws the same letters."""
 
-_RC: Final[dict[str, object]] = {
+_RC: Final[dict[Any, Any]] = {
     "font.family": [FONT],
     "font.size": 8.0,
     "axes.titlesize": 8.5,
@@ -147,10 +147,8 @@ def to_svg(figure: Figure) -> bytes:
 
     Letters are drawn as outlines, images are inside the file, nothing is loaded from elsewhere.
     """
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
     with look(), io.BytesIO() as buffer:
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
         return buffer.getvalue()
 
 

@@ -1,6 +1,6 @@
 """Arithmetic on the visits object: percentages, cells/uL, ratios, change from baseline, and the verdict on a sample."""
 
-from immunoprofile.pp.absolute import absolute, cells_per_event
+from immunoprofile.pp.absolute import absolute
 from immunoprofile.pp.baseline import baseline_change
 from immunoprofile.pp.concentration import (
     Concentration,
@@ -39,7 +39,6 @@ __all__ = [
     "baseline_change",
     "bead_concentration",
     "bridge",
-    "cells_per_event",
     "cells_per_ul",
     "clopper_pearson",
     "dual_platform",

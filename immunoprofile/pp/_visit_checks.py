@@ -116,9 +116,7 @@ def visit_rows(visit: Visit, add: Add) -> None:
     _endpoints(visit, add)
 
 
-def _in_tubes(
-    visit: Visit, add: Add, name: str, needed: tuple[str, ...], value: Callable[[TubeCounts], float]
-) -> None:
+def _in_tubes(visit: Visit, add: Add, name: str, needed: tuple[str, ...], value: Callable[[TubeCounts], float]) -> None:
     """The check in every tube that has what it needs; one row NOT_EVALUABLE when none has."""
     able = [tube for tube in visit.tubes if tube.has(*needed)]
     for tube in able:
@@ -143,9 +141,7 @@ def _between_tubes(visit: Visit, add: Add) -> None:
     """Largest disagreement of two tubes that gate a population on the same parent."""
     for population in BETWEEN_TUBES:
         able = [tube for tube in visit.tubes if tube.has(population) and not math.isnan(tube.share(population))]
-        pairs = [
-            (one, two) for one, two in combinations(able, 2) if one.parent[population] == two.parent[population]
-        ]
+        pairs = [(one, two) for one, two in combinations(able, 2) if one.parent[population] == two.parent[population]]
         if len(visit.tubes) < 2:
             continue  # a visit of one tube has nothing to compare
         worst, error = NAN, 0.0

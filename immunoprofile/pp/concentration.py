@@ -28,7 +28,7 @@ MINIMUM_BEADS = 500
 ENOUGH_BEADS = 1000
 """From this number on there is no flag BEADS_LOW."""
 
-_UNIT_SIGNS = str.maketrans({"µ": "u", "μ": "u", "³": "3", "⁹": "9", "⁶": "6"})
+_UNIT_SIGNS = str.maketrans({"µ": "u", "μ": "u", "³": "3", "⁹": "^9", "⁶": "^6"})
 
 
 class Concentration(NamedTuple):

@@ -49,9 +49,7 @@ def file_findings(
     import pandas as pd
 
     flow = quality_checks(limits)["flow_rate"]
-    used = {
-        (str(row["usubjid"]), str(row["visit"]), str(row["tube"])): row for row in files.to_dict("records")
-    }
+    used = {(str(row["usubjid"]), str(row["visit"]), str(row["tube"])): row for row in files.to_dict("records")}
     own = samples[(samples["role"] == "sample") & samples["usubjid"].notna() & samples["visit"].notna()]
     attempts: dict[tuple[str, str, str], int] = {}
     for subject, visit, tube in zip(own["usubjid"], own["visit"], own["tube_id"], strict=True):

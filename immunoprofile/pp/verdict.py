@@ -65,7 +65,8 @@ class Check:
         """State of a value; NOT_EVALUABLE when it is missing."""
         if math.isnan(value):
             return "NOT_EVALUABLE"
-        if _within(value, self.passes) or value <= self.counting_se * standard_error:
+        within_counting = self.counting_se > 0 and value <= self.counting_se * standard_error
+        if _within(value, self.passes) or within_counting:
             return "PASS"
         return "WARN" if _within(value, self.warns) else self.worst
 

@@ -16,7 +16,7 @@ from immunoprofile.gate.evaluate import gate_sample
 from immunoprofile.gate.exchange import save_gatingml
 from immunoprofile.gate.raster import rasterise, write_rasters
 from immunoprofile.gate.strategy import Strategy
-from immunoprofile.io.fcs import fluorescence_positions, read_fcs
+from immunoprofile.io.fcs import read_fcs
 from immunoprofile.io.files import replacing, sha256_of, write_json
 from immunoprofile.quality import flow_rate
 
@@ -52,8 +52,6 @@ class Outcome:
         Recorded events.
     comp_source
         ``keyword``, ``none`` or ``compensated``.
-    fluorochromes
-        Number of channels that are neither scatter nor Time.
     counts
         Rows (population, label, parent, gate_path, n, n_parent).
     medians
@@ -74,7 +72,6 @@ class Outcome:
     sha256: str = ""
     n_events: int = 0
     comp_source: str = ""
-    fluorochromes: int = 0
     counts: tuple[tuple[str, str, str, str, int, int], ...] = ()
     medians: tuple[tuple[str, str, float], ...] = ()
     flow_pct_time: float | None = None
@@ -144,7 +141,6 @@ def _gate(request: Request, digest: str, out: Path, *, cells: bool) -> Outcome:
         sha256=digest,
         n_events=sample.n_events,
         comp_source=gated.comp_source,
-        fluorochromes=len(fluorescence_positions(sample)),
         counts=_count_rows(gated),
         medians=tuple((population, marker, value) for (population, marker), value in gated.medians().items()),
         flow_pct_time=rate.pct_time if rate.assessable else None,

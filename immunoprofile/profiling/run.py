@@ -25,7 +25,6 @@ from immunoprofile.io.tables import SUFFIXES
 from immunoprofile.profiling.assemble import assemble, choose_attempts
 from immunoprofile.profiling.one_file import Outcome, Request, process
 from immunoprofile.profiling.results import PROVENANCE, VISITS, Profile, seal, write_visits
-from immunoprofile.quality import FileFinding, file_findings
 from immunoprofile.study import Exceptions, Study
 from immunoprofile.virology import cmv_results
 
@@ -188,23 +187,15 @@ def _verdict(
         ],
         columns=["usubjid", "visit", "tube", "sample_id", "population", "parent", "n", "n_parent"],
     )
-    attempts = study.samples.set_index("sample_id")["attempt"]
-    found = [
-        FileFinding(
-            usubjid=usubjid,
-            visit=visit,
-            tube=tube,
-            sample_id=outcome.sample_id,
-            flow_pct_time=outcome.flow_pct_time,
-            comp_source=outcome.comp_source,
-            fluorochromes=outcome.fluorochromes,
-            attempt=None if pd.isna(attempts[outcome.sample_id]) else int(attempts[outcome.sample_id]),
-        )
-        for (usubjid, visit, tube), outcome in sorted(chosen.items())
-    ]
-    held = list(zip(visits.obs["usubjid"].astype(str), visits.obs["visit"].astype(str), strict=True))
-    findings = file_findings(found, {key: tuple(study.config.tubes) for key in held})
+    files = pd.DataFrame(
+        [
+            (usubjid, visit, tube, outcome.sample_id, outcome.flow_pct_time, outcome.comp_source)
+            for (usubjid, visit, tube), outcome in sorted(chosen.items())
+        ],
+        columns=["usubjid", "visit", "tube", "sample_id", "flow_pct_time", "comp_source"],
+    )
     quality = pp.verdict(visits, counts, study.samples)
+    findings = pp.file_findings(files, tuple(study.config.tubes), study.samples)
     quality = pd.concat([quality, findings], ignore_index=True)[list(schema.QUALITY_COLUMNS)]
     quality = quality.sort_values(["usubjid", "visit", "tube", "check"], kind="stable", ignore_index=True)
     pp.summarise(visits, quality)

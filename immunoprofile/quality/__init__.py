@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from immunoprofile.quality.findings import FileFinding, file_findings
 from immunoprofile.quality.flow_rate import FlowRate, flow_rate
 
-__all__ = ["FileFinding", "FlowRate", "file_findings", "flow_rate"]
+__all__ = ["FlowRate", "flow_rate"]

@@ -38,7 +38,7 @@ class FlowRate:
     rate
         Events per second in each bin.
     bad_bins
-        Bins whose rate is further than 6 robust standard deviations from the median.
+        Bins whose rate is further than 6 robust standard deviations from the usual one.
     bad_events
         Events in such bins, one value per recorded event, in the order of the file.
     """
@@ -64,8 +64,8 @@ class FlowRate:
 def flow_rate(sample: Sample) -> FlowRate:
     """Judge the flow rate of a file.
 
-    Events are counted in bins of at least 0.1 s; a bin is bad when its count differs from the median by more than
-    6 robust standard deviations (1.4826 MAD, at least the Poisson one).
+    Events are counted in bins of at least 0.1 s; a bin is bad when its count differs from the usual one by more than
+    6 robust standard deviations (1.4826 MAD, at least the Poisson one). Medians are taken over events, not over time.
 
     Parameters
     ----------
@@ -90,12 +90,22 @@ def flow_rate(sample: Sample) -> FlowRate:
     edges = np.linspace(float(time.min()), float(time.max()), bins + 1)
     which = np.clip(np.searchsorted(edges, time, side="right") - 1, 0, bins - 1)
     counts = np.bincount(which, minlength=bins).astype(np.float64)
-    median = float(np.median(counts))
-    spread = max(MAD_TO_SD * float(np.median(np.abs(counts - median))), np.sqrt(max(median, 1.0)))
-    bad = np.abs(counts - median) > Z_LIMIT * spread
+    # The usual rate is the one at which the median event was acquired: a standstill takes long and holds few events, so
+    # the median of the bins could be the standstill.
+    usual = _median_of_events(counts, counts)
+    deviation = np.abs(counts - usual)
+    spread = max(MAD_TO_SD * _median_of_events(deviation, counts), np.sqrt(max(usual, 1.0)))
+    bad = deviation > Z_LIMIT * spread
     return FlowRate(
         assessable=True, reason="", edges=edges, rate=counts / np.diff(edges), bad_bins=bad, bad_events=bad[which]
     )
+
+
+def _median_of_events(values: NDArray[np.float64], events: NDArray[np.float64]) -> float:
+    """Median of a value of the bins where every bin counts as often as it holds events."""
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(events[order])
+    return float(values[order[np.searchsorted(reached, reached[-1] / 2)]])
 
 
 def _not_assessable(sample: Sample, reason: str) -> FlowRate:

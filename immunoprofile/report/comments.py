@@ -67,9 +67,11 @@ def build_comments(
             )
         if "RECENT_IL2" in flags:
             found.append(
-                Comment("C-RECENT-IL2", "Drawn less than 18 h after IL-2, or at an unknown time: lymphocytes may have left "
-                                        "the blood for hours.")
-            )  # fmt: skip
+                Comment(
+                    "C-RECENT-IL2",
+                    "Drawn less than 18 h after IL-2, or at an unknown time: lymphocytes may be out of the blood for hours.",
+                )
+            )
     current = next((row for row in reversed(virology) if row.of_this_visit), None)
     if current is not None and current.kind in ("BLQ", "TND"):
         found.append(

@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from immunoprofile.pl.completeness import completeness_figure
 from immunoprofile.pl.composition import QUADRANTS, RATIO_NAMES, differentiation_figure, ratios_figure
-from immunoprofile.pl.gating import gating_figure
+from immunoprofile.pl.heat_map import completeness_figure
 from immunoprofile.pl.style import to_data_uri
-from immunoprofile.pl.trajectory import arm_figure, subject_figure
+from immunoprofile.pl.thumbnails import gating_figure
+from immunoprofile.pl.trajectories import arm_figure, subject_figure
 from immunoprofile.report import wording
 
 if TYPE_CHECKING:
@@ -102,8 +102,8 @@ def _gating_alt(model: VisitModel) -> str:
 
 def cohort_pictures(model: CohortModel) -> dict[str, Picture]:
     """Figures of the cohort page."""
-    from immunoprofile.pl.cmv import cmv_figure
-    from immunoprofile.pl.forest import forest
+    from immunoprofile.pl.cmv_curves import cmv_figure
+    from immunoprofile.pl.forest_plot import forest
 
     found: dict[str, Picture] = {}
     labels = dict(model.arm_labels)

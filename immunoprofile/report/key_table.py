@@ -156,7 +156,7 @@ def _line(
         endpoint.population == population and endpoint.measure == measure for endpoint in source.config.endpoints
     )
     return Line(
-        f"FoxP3-confirmed, {name}" if confirmed else name,
+        f"FoxP3+: {name}" if confirmed else name,
         _cell(then, measure),
         _cell(before, measure),
         _cell(now, measure),

@@ -89,7 +89,7 @@ def _only_inline(address: str, *_: Any, **__: Any) -> Any:
     if not address.startswith("data:"):
         raise NotAvailableError(f"a report may not load {address!r}", where="Report.to_pdf")
     head, _, body = address.removeprefix("data:").partition(",")
-    content = base64.b64decode(body) if head.endswith(";base64") else body.encode()
+    content: bytes = base64.b64decode(body) if head.endswith(";base64") else body.encode()
     return {"string": content, "mime_type": head.removesuffix(";base64")}
 
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from immunoprofile import schema
 from immunoprofile.errors import NotAvailableError
-from immunoprofile.pl.completeness import tube_states
+from immunoprofile.pl.heat_map import tube_states
 from immunoprofile.pl.series import axis_day, iso_day, number, text
-from immunoprofile.pl.trajectory import anchors_of
+from immunoprofile.pl.trajectories import anchors_of
 
 if TYPE_CHECKING:
     import pandas as pd

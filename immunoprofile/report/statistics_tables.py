@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from immunoprofile.pl.forest import null_value
+from immunoprofile.pl.forest_plot import null_value
 from immunoprofile.pl.series import number, text
 from immunoprofile.report import wording
 

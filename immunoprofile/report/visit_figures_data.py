@@ -8,7 +8,6 @@ from typing import Any, Final
 import numpy as np
 
 from immunoprofile.pl.composition import QUADRANTS
-from immunoprofile.pl.gating import Panel
 from immunoprofile.pl.series import (
     Bar,
     CmvSeries,
@@ -20,6 +19,7 @@ from immunoprofile.pl.series import (
     text,
     treatment_bars,
 )
+from immunoprofile.pl.thumbnails import Panel
 from immunoprofile.report.key_table import shown_populations
 from immunoprofile.report.source import Source
 

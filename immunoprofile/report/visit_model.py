@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from immunoprofile import schema
-from immunoprofile.pl.gating import Panel
 from immunoprofile.pl.series import Bar, CmvSeries, Measure, Series, text
+from immunoprofile.pl.thumbnails import Panel
 from immunoprofile.report import visit_figures_data as figures
 from immunoprofile.report import visit_results as results
 from immunoprofile.report import wording
@@ -194,9 +194,13 @@ def _findings(rows: tuple[Row, ...], virology: tuple[results.CmvRow, ...]) -> tu
         verdict = row.main.verdict
         change = "" if math.isnan(verdict.fold) else f" {wording.fold(verdict.fold)}"
         arrow = f" {verdict.symbol}" if verdict.level == "MORE_THAN_NOISE" else ""
-        groups.setdefault(verdict.text, []).append(f"{row.display}{arrow}{change}")
+        unit = wording.MICRO if row.main.measure == wording.MICRO else "%"
+        reason = f"; {verdict.reason}" if verdict.reason else ""
+        groups.setdefault(verdict.text, []).append(f"{row.display}{arrow}{change} ({unit}{reason})")
     found = [
-        f"{name[0].upper()}{name[1:]}: {', '.join(items)}." for name, items in groups.items() if name != "baseline"
+        f"{name[0].upper()}{name[1:]} since baseline: {', '.join(items)}."
+        for name, items in groups.items()
+        if name != "baseline"
     ]
     if not found:
         found = ["Baseline visit: the values that later visits are compared with."]

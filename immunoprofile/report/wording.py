@@ -47,7 +47,9 @@ def plain(value: float) -> str:
 
 def measured(value: float, unit: str) -> str:
     """Number with its unit; a check without unit is a pure number."""
-    return f"{plain(value)} {unit}".strip() if not math.isnan(value) else ""
+    if math.isnan(value):
+        return ""
+    return percent(value) if unit == "%" else f"{plain(value)} {unit}".strip()
 
 
 def signed(value: float) -> str:

@@ -210,9 +210,7 @@ def compare(
     for name in wanted_visits(adata, visit):
         matched = pairs(adata, name, include_failed=include_failed)
         for endpoint in chosen:
-            rows += [
-                _contrast(adata, endpoint, matched, (name, arm, reference_arm), options) for arm in others
-            ]
+            rows += [_contrast(adata, endpoint, matched, (name, arm, reference_arm), options) for arm in others]
     adata.uns[UNS_COMPARE] = statistic_table(rows)
 
 
@@ -276,9 +274,7 @@ def _contrast(
     )  # fmt: skip
 
 
-def _covariates(
-    adata: AnnData, matched: Pairs, names: tuple[str, ...]
-) -> tuple[dict[str, Floats], NDArray[np.bool_]]:
+def _covariates(adata: AnnData, matched: Pairs, names: tuple[str, ...]) -> tuple[dict[str, Floats], NDArray[np.bool_]]:
     """Covariates at baseline as numeric columns, and which subjects have all of them."""
     import pandas as pd
 

@@ -90,9 +90,7 @@ def change(
     adata.uns[UNS_CHANGE] = statistic_table(rows)
 
 
-def _one(
-    adata: AnnData, endpoint: Endpoint, matched: Pairs, visit: str, arm: str, confidence: float
-) -> dict[str, Any]:
+def _one(adata: AnnData, endpoint: Endpoint, matched: Pairs, visit: str, arm: str, confidence: float) -> dict[str, Any]:
     values, natural = analysis_values(adata, endpoint), natural_values(adata, endpoint)
     differences = values[matched.visit] - values[matched.baseline]
     used = (matched.arms == arm) & ~np.isnan(differences)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from immunoprofile import pp
 from immunoprofile.errors import AnalysisError, UnitError
+from immunoprofile.pp.absolute import cells_per_event
 from tests.pp.visits_object import visits_object
 
 
@@ -85,8 +86,8 @@ def test_absolute_by_beads_and_bridge() -> None:
     np.testing.assert_allclose(adata.layers["abs_bead"], adata.layers["abs_dual"])
     assert list(adata.obs["abs_method"]) == ["bead"] * 4
     assert list(adata.obs["flags"]) == ["SYNTHETIC_DATA"] * 4
-    np.testing.assert_allclose(pp.cells_per_event(adata)[:, :6], 0.1)
-    np.testing.assert_allclose(pp.cells_per_event(adata)[:, 6], 400 / 5000)
+    np.testing.assert_allclose(cells_per_event(adata)[:, :6], 0.1)
+    np.testing.assert_allclose(cells_per_event(adata)[:, 6], 400 / 5000)
 
 
 def test_a_whole_subject_switches_never_one_visit() -> None:

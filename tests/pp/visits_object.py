@@ -66,8 +66,8 @@ def tube_counts(adata: anndata.AnnData) -> pd.DataFrame:
     count = {name: (COUNTS[i], PARENTS[i]) for i, name in enumerate(VAR.index) if VAR["tube"].iloc[i] == "count"}
     count |= {"singlets": (38_000, 40_000), "time_ok": (40_000, 40_000)}
     treg = {"live": (19_000, 20_000), "singlets": (20_000, 22_000), "time_ok": (22_000, 22_000), "t": (7_100, 10_000),
-            "cd4": (4_100, 7_100), "treg": (250, 5_000), "treg_foxp3": (200, 250)}  # fmt: skip
-    parent = {"t": "lymphocytes", "cd4": "t"}
+            "cd4": (4_100, 7_100), "cd8": (2_900, 7_100), "treg": (250, 5_000), "treg_foxp3": (200, 250)}  # fmt: skip
+    parent = {"t": "lymphocytes", "cd4": "t", "cd8": "t"}
     rows = [
         (subject, visit, tube, f"{subject}-{visit}-{tube}", name, parent.get(name, ""), float(n), float(n_parent))
         for subject, visit in zip(adata.obs["usubjid"], adata.obs["visit"], strict=True)

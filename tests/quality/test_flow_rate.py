@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from immunoprofile.io.fcs import Channel, Sample
-from immunoprofile.quality import FileFinding, file_findings, flow_rate
+from immunoprofile.quality import flow_rate
 
 
 def sample(time: np.ndarray, name: str = "Time") -> Sample:
@@ -62,21 +62,9 @@ def test_not_assessable_is_not_a_pass(time, name):
     assert np.isnan(rate.pct_time)
 
 
-def test_findings():
-    found = [
-        FileFinding("S-1", "BL", "count", "a", 0.0, "keyword", 6, 1),
-        FileFinding("S-1", "BL", "treg", "b", None, "none", 8, 2),
-        FileFinding("S-1", "D14", "count", "c", 12.5, "none", 1, None),
-    ]
-    table = file_findings(found, {("S-1", "BL"): ("count", "treg"), ("S-1", "D14"): ("count", "treg")})
-    rows = {(row.sample_id or row.tube, row.check): (row.state, row.flag) for row in table.itertuples()}
-    assert rows == {
-        ("a", "flow_rate"): ("PASS", ""),
-        ("a", "compensation"): ("PASS", ""),
-        ("b", "flow_rate"): ("NOT_EVALUABLE", "TIME_NOT_ASSESSABLE"),
-        ("b", "compensation"): ("WARN", "COMP_NONE"),
-        ("b", "attempt"): ("PASS", "RERUN"),
-        ("c", "flow_rate"): ("WARN", "FLOW_RATE"),
-        ("c", "compensation"): ("PASS", ""),
-        ("treg", "tube"): ("WARN", "TUBE_MISSING"),
-    }
+def test_long_standstill_is_the_fault_and_not_the_rest():
+    """Two thirds of the time at a tenth of the rate: the slow part is flagged, with few of the events."""
+    time = np.concatenate([np.linspace(0, 20, 10_000, endpoint=False), np.linspace(20, 60, 2_000)])
+    rate = flow_rate(sample(time))
+    assert rate.pct_time == pytest.approx(66.7, abs=2)
+    assert rate.pct_events == pytest.approx(16.7, abs=2)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.pl import panels, style
 from immunoprofile.pl.series import CmvSeries, cmv_of_table, cmv_of_visits, text
-from immunoprofile.pl.trajectory import anchors_of
+from immunoprofile.pl.trajectories import anchors_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -95,10 +95,12 @@ def completeness_figure(
         axes.set_ylim(len(subjects), 0)
         axes.set_yticks([row + 0.5 for row in range(len(subjects))], subjects)
         turn = 0 if len(centres) <= 9 else 60
-        axes.set_xticks([place for place, _ in centres], [tube for _, tube in centres], rotation=turn)
-        if turn:
-            for label in axes.get_xticklabels():
-                label.set_ha("left")
+        axes.set_xticks(
+            [place for place, _ in centres],
+            [tube for _, tube in centres],
+            rotation=turn,
+            ha="left" if turn else "center",
+        )
         axes.xaxis.tick_top()
         axes.tick_params(length=0, pad=1)
         for column, visit in enumerate(visits):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.pl import style
@@ -16,50 +16,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-
-class OutlineLike(Protocol):
-    """Closed outline of a gate."""
-
-    @property
-    def population(self) -> str: ...
-    @property
-    def x(self) -> tuple[float, ...]: ...
-    @property
-    def y(self) -> tuple[float, ...]: ...
-
-
-class RasterLike(Protocol):
-    """What a thumbnail needs of ``gate.raster.GateRaster``."""
-
-    @property
-    def tube(self) -> str: ...
-    @property
-    def parent(self) -> str: ...
-    @property
-    def n_parent(self) -> int: ...
-    @property
-    def x_marker(self) -> str: ...
-    @property
-    def y_marker(self) -> str: ...
-    @property
-    def x_range(self) -> tuple[float, float]: ...
-    @property
-    def y_range(self) -> tuple[float, float]: ...
-    @property
-    def counts(self) -> NDArray[np.uint32]: ...
-    @property
-    def x_ticks(self) -> tuple[tuple[float, str], ...]: ...
-    @property
-    def y_ticks(self) -> tuple[tuple[float, str], ...]: ...
-    @property
-    def outlines(self) -> Sequence[Any]: ...
+    from immunoprofile.gate.raster import GateRaster
 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
     """One thumbnail: a raster, the percentage of the parent in each gate (0-100), and a word on its quality."""
 
-    raster: Any
+    raster: GateRaster
     percentages: Mapping[str, float]
     remark: str = ""
 
@@ -71,9 +35,9 @@ _GATE_COLORS: Final = (style.VERMILLION, style.BLUE, style.BLACK, style.PURPLE, 
 
 
 def gating(
-    rasters: Sequence[RasterLike],
+    rasters: Sequence[GateRaster],
     *,
-    baseline: Sequence[RasterLike | None] | None = None,
+    baseline: Sequence[GateRaster | None] | None = None,
     percentages: Mapping[str, float] | None = None,
     baseline_percentages: Mapping[str, float] | None = None,
     displays: Mapping[str, str] | None = None,

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from immunoprofile.report import noise, wording
+
+
+def test_default_reference_change_is_that_of_the_decision() -> None:
+    # Decision 21: about +73 % and -42 %.
+    down, up = noise.reference_change()
+    assert up == pytest.approx(1.7314, abs=5e-4)
+    assert down == pytest.approx(0.5776, abs=5e-4)
+    assert down * up == pytest.approx(1.0)
+
+
+def test_counting_noise_widens_the_limits() -> None:
+    # 100 and 100 events: variance 0.02; by hand exp(1.96 sqrt(2 ln 1.04 + 0.02)).
+    up = noise.reference_change(variance_now=0.01, variance_then=0.01)[1]
+    assert up == pytest.approx(math.exp(1.959964 * math.sqrt(2 * math.log(1.04) + 0.02)), rel=1e-6)
+    assert noise.judge(1.75, 1.0).level == "MORE_THAN_NOISE"
+    assert noise.judge(1.75, 1.0, variance_now=0.01, variance_then=0.01).level == "WITHIN_NOISE"
+    assert noise.judge(0.5, 1.0).symbol == "▼"
+
+
+@pytest.mark.parametrize(("now", "then"), [(math.nan, 1.0), (1.0, math.nan), (0.0, 1.0), (1.0, 0.0)])
+def test_a_missing_value_is_never_within_noise(now: float, then: float) -> None:
+    assert noise.judge(now, then).level == "NOT_ASSESSABLE"
+
+
+def test_treg_needs_its_confirmation() -> None:
+    up, flat = noise.judge(2.5, 1.0), noise.judge(1.1, 1.0)
+    down = noise.judge(0.4, 1.0)
+    assert noise.with_confirmation(up, up, what="x").level == "MORE_THAN_NOISE"
+    assert noise.with_confirmation(flat, noise.judge(0.9, 1.0), what="x").level == "WITHIN_NOISE"
+    for other in (flat, down, noise.not_assessable("missing")):
+        assert noise.with_confirmation(up, other, what="x").level == "NOT_ASSESSABLE"
+
+
+def test_numbers_are_written_as_specified() -> None:
+    assert wording.percent(12.345) == "12.3 %"
+    assert wording.percent(0.456) == "0.46 %"
+    assert wording.percent(math.nan) == ""
+    assert wording.count(1234.4) == "1,234"
+    assert wording.log10(2.13672) == "2.14"
+    assert wording.p_value(0.0001) == "< 0.001"
+    # A censored fall is a bound, never a point (specification 3.3: at least 0.86).
+    assert wording.drop(math.nan, 0.8633, math.nan) == "≥ 0.86"
+    assert wording.drop(1.097, 1.097, 1.097) == "1.10"
+    assert wording.drop(math.nan, math.nan, math.nan) == ""
