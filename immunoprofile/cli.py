@@ -1,7 +1,7 @@
 """Command line: a thin shell over the same functions that Python users call.
 
-Exit codes: 0 all went well; 1 nothing was done, the message says why; 2 the command line was wrong; 3 done, but something
-was left out (see ``exceptions.csv``).
+Exit codes: 0 all went well; 1 nothing was done, the message says why; 2 the command line was wrong; 3 done, but
+something was left out (see ``exceptions.csv``).
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from immunoprofile.errors import ImmunoprofileError
 
 if TYPE_CHECKING:
     from immunoprofile.profiling import Profile
-    from immunoprofile.study import Study
 
 EXIT_ERROR = 1
 EXIT_LEFT_OUT = 3
@@ -41,7 +40,9 @@ SeedOption = Annotated[int, typer.Option(min=0, help="Seed: the same seed gives 
 EffectOption = Annotated[str, typer.Option(help="il2, or none to switch the effect of IL-2 off.")]
 GatesOption = Annotated[
     Path | None,
-    typer.Option("--gates", help="Folder of templates, one template (.csv) or GatingML (.xml); default: the shipped templates."),
+    typer.Option(
+        "--gates", help="Folder of templates, one template (.csv) or GatingML (.xml); default: the shipped templates."
+    ),
 ]
 JobsOption = Annotated[int, typer.Option(min=1, help="Files and reports to work on at the same time.")]
 CellsOption = Annotated[bool, typer.Option("--cells", help="Also write all events of each sample (cells/*.h5ad).")]
@@ -91,8 +92,8 @@ def demo(
 ) -> None:
     """Simulate a small trial, gate it, and write its reports.
 
-    The simulated study holds deliberate faults, among them a truncated file: it is listed in exceptions.csv and the exit
-    code is 3, as it would be for a real study.
+    The simulated study holds deliberate faults, among them a truncated file: it is listed in exceptions.csv and the
+    exit code is 3, as it would be for a real study.
     """
     from immunoprofile import datasets
 
@@ -100,7 +101,12 @@ def demo(
     study_folder = out / "study"
     with stages.stage("simulate"):
         datasets.il2_cmv(
-            study_folder, subjects=subjects, events=events, seed=seed, effect=effect, progress=not quiet  # type: ignore[arg-type]
+            study_folder,
+            subjects=subjects,
+            events=events,
+            seed=seed,
+            effect=effect,
+            progress=not quiet,  # type: ignore[arg-type]
         )
     _run(study_folder, out / "results", None, jobs=jobs, cells=False, pdf=False, progress=not quiet, stages=stages)
 
@@ -217,7 +223,15 @@ def report(
 
 
 def _run(
-    study_folder: Path, out: Path, gates: Path | None, *, jobs: int, cells: bool, pdf: bool, progress: bool, stages: _Stages
+    study_folder: Path,
+    out: Path,
+    gates: Path | None,
+    *,
+    jobs: int,
+    cells: bool,
+    pdf: bool,
+    progress: bool,
+    stages: _Stages,
 ) -> None:
     from immunoprofile import gate
     from immunoprofile.io.files import write_text

@@ -490,7 +490,8 @@ STATISTIC_COLUMNS: Final = (
     "estimate", "lower", "upper", "p_value", "effect_kind", "effect", "effect_lower", "effect_upper",
     "median_baseline", "median_visit", "conf_level", "adjusted", "note",
 )  # fmt: skip
-"""A row of any statistic. ``estimate`` is on the analysis scale, ``effect`` back-transformed (fold change, odds ratio)."""
+"""A row of any statistic. ``estimate`` is on the analysis scale, ``effect`` back-transformed (fold change, odds
+ratio)."""
 
 # --- AnnData: the cells object ------------------------------------------------------------------
 LAYER_RAW: Final = "raw"

@@ -63,7 +63,8 @@ class Study:
         return self.tables["subjects"].set_index("usubjid", drop=False).loc[usubjid]
 
     def write(self, folder: Path) -> None:
-        """Write the validated tables and ``study.yaml`` as a folder that `read_study` reads again (without FCS files)."""
+        """Write the validated tables and ``study.yaml`` as a folder that `read_study` reads again (without FCS
+        files)."""
         folder.mkdir(parents=True, exist_ok=True)
         write_config(self.config, folder)
         for name, spec in schema.TABLES.items():
@@ -115,7 +116,9 @@ def read_study(folder: str | Path, *, require_files: bool = True) -> Study:
         for column in unknown:
             near = difflib.get_close_matches(column, spec.column_names, n=1)
             hint = f"did you mean {near[0]}?" if near else ""
-            notes.add("warning", "UNKNOWN_COLUMN", f"column {column} is not known and was not used", table=name, action=hint)
+            notes.add(
+                "warning", "UNKNOWN_COLUMN", f"column {column} is not known and was not used", table=name, action=hint
+            )
     _check_references(tables, config, problems)
     if require_files:
         _check_files(folder, tables["samples"], problems)
@@ -213,7 +216,9 @@ def _check_files(folder: Path, samples: pd.DataFrame, problems: Problems) -> Non
         try:
             path = inside(folder, value)
         except ImmunoprofileError as error:
-            problems.add("samples.csv", error.what, row=int(str(row)), column="fcs_path", value=value, allowed=error.todo)
+            problems.add(
+                "samples.csv", error.what, row=int(str(row)), column="fcs_path", value=value, allowed=error.todo
+            )
             continue
         if not path.is_file():
             problems.add("samples.csv", "FCS file is missing", row=int(str(row)), column="fcs_path", value=value,
@@ -246,7 +251,9 @@ def _match(tables: dict[str, pd.DataFrame], config: StudyConfig, notes: Exceptio
     return matched
 
 
-def _unscheduled_names(tables: Mapping[str, pd.DataFrame], days: Mapping[tuple[Any, str], str]) -> dict[tuple[str, str], str]:
+def _unscheduled_names(
+    tables: Mapping[str, pd.DataFrame], days: Mapping[tuple[Any, str], str]
+) -> dict[tuple[str, str], str]:
     """(subject, calendar day) -> UNS.nn for results that name no visit, numbered by day within the subject."""
     found: set[tuple[str, str]] = set()
     for name in _WITH_VISIT:

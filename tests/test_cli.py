@@ -80,7 +80,15 @@ def test_gate_without_a_study(folder):
     files = sorted((folder / "study" / "fcs").glob("*.fcs"))
     (folder / "broken.fcs").write_bytes(b"FCS3.1")
     outcome = invoke(
-        "gate", *files, folder / "broken.fcs", "--gates", folder / "gates", "--out", folder / "out", "--cells", "--quiet"
+        "gate",
+        *files,
+        folder / "broken.fcs",
+        "--gates",
+        folder / "gates",
+        "--out",
+        folder / "out",
+        "--cells",
+        "--quiet",
     )
     assert outcome.exit_code == EXIT_LEFT_OUT
     counts = pd.read_csv(folder / "out" / "counts.csv")

@@ -1,8 +1,8 @@
 """Real files through the whole walk: four kidney-transplant patients, three tubes each, run by the command line.
 
-The files (Immune Tolerance Network, FACSCanto) carry no spillover keyword; whether they were compensated before they were
-exported is not known, so nothing is applied and the report has to say so. Every tube has its own template, since the same
-marker sits in another channel of another tube.
+The files (Immune Tolerance Network, FACSCanto) carry no spillover keyword; whether they were compensated before they
+were exported is not known, so nothing is applied and the report has to say so. Every tube has its own template, since
+the same marker sits in another channel of another tube.
 
 Measured with the gates below (per cent of the parent, tubes 2 / 5 / 6):
 

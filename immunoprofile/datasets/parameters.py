@@ -135,7 +135,7 @@ CONCENTRATIONS: Final = (
 LYMPHOCYTES: Final = (850.0, 1.35, 1.10)
 """Cells/uL at baseline, factor in IL2_GCV and in GCV at D14: what the sum of the concentrations gives."""
 
-REST_SHARES: Final = {"b": 0.51, "t_dn": 0.36, "t_dp": 0.03, "other": 0.10}
+REST_SHARES: Final = {"b": 0.73, "t_dn": 0.12, "t_dp": 0.03, "other": 0.12}
 """Shares of ``rest`` (own choice); ``other`` are lymphocytes that are neither T, B nor NK."""
 REST_SHARE_SD: Final = 0.30
 

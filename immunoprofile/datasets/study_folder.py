@@ -23,7 +23,7 @@ from immunoprofile.datasets.people import FIRST_ENROLMENT, Person, people
 from immunoprofile.datasets.tables import Row, date, minute, write_table, write_tables
 from immunoprofile.datasets.warts import Wart, find, place_warts
 from immunoprofile.errors import ImmunoprofileError
-from immunoprofile.io.config import Arm, Assay, Endpoint, ScheduledVisit, StudyConfig, Tube, write_config
+from immunoprofile.io.config import Arm, Assay, Endpoint, QualityLimits, ScheduledVisit, StudyConfig, Tube, write_config
 
 TRUTH_SUFFIX: Final = "-truth"
 BATCH_D: Final = 28
@@ -80,6 +80,9 @@ def study_config(flow: tuple[str, ...]) -> StudyConfig:
             for panel in PANELS.values()
         },
         reporting_tube=_REPORTING,
+        # The patients are lymphopenic: 1,000 lymphocytes, even 500, gave equivalent percentages in such samples
+        # (Lape-Nixon and Prince, Cytometry 1996; 26: 223-226).
+        quality_limits={"gated_lymphocytes": QualityLimits(passes=(1000, None), warns=(500, None))},
         assays={
             par.CMV_ASSAY: Assay(
                 name="simulated plasma CMV-DNA PCR",

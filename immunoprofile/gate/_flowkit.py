@@ -73,7 +73,7 @@ class _InMemory(flowio.FlowData):  # type: ignore[misc]
         ]
         self._events = sample.events
 
-    def as_array(self, preprocess: bool = True) -> NDArray[np.float64]:  # noqa: FBT001, FBT002, ARG002
+    def as_array(self, preprocess: bool = True) -> NDArray[np.float64]:  # noqa: FBT001, FBT002
         return self._events
 
 
@@ -164,7 +164,9 @@ def memberships(strategy: Strategy, sample: Sample, spillover: Spillover | None)
         warnings.simplefilter("ignore", FutureWarning)
         results = target.gate_sample(flowkit_sample(sample, spillover), cache_events=True)
     return {
-        gate.population: np.asarray(results.get_gate_membership(gate.population, strategy.path(gate.population)), dtype=bool)
+        gate.population: np.asarray(
+            results.get_gate_membership(gate.population, strategy.path(gate.population)), dtype=bool
+        )
         for gate in strategy.gates
     }
 
@@ -251,7 +253,9 @@ def from_flowkit(target: fk.GatingStrategy, tube: str) -> Strategy:
             continue
         ids[full] = _population_id(name, set(ids.values()))
         label = name if ids[full] != name else ""
-        gate = _from_flowkit_gate(item, ids[full], ids.get(parent_path, ROOT), label, quadrant_gates.get(path), ids, problems)
+        gate = _from_flowkit_gate(
+            item, ids[full], ids.get(parent_path, ROOT), label, quadrant_gates.get(path), ids, problems
+        )
         if gate is not None:
             gates.append(gate)
     if problems:
@@ -293,7 +297,13 @@ def _population_id(name: str, taken: set[str]) -> str:
 
 
 def _from_flowkit_gate(
-    item: Any, population: str, parent: str, label: str, quadrants: Any, ids: dict[tuple[str, ...], str], problems: Problems
+    item: Any,
+    population: str,
+    parent: str,
+    label: str,
+    quadrants: Any,
+    ids: dict[tuple[str, ...], str],
+    problems: Problems,
 ) -> Gate | None:
     if quadrants is not None:
         dividers = {divider.id: divider for divider in quadrants.dimensions}
@@ -307,7 +317,8 @@ def _from_flowkit_gate(
         return None
     if isinstance(item, fk.gates.BooleanGate):
         operands = tuple(
-            Operand(ids[(*tuple(ref["path"]), ref["ref"])], complement=bool(ref["complement"])) for ref in item.gate_refs
+            Operand(ids[(*tuple(ref["path"]), ref["ref"])], complement=bool(ref["complement"]))
+            for ref in item.gate_refs
         )
         return Gate(population, parent, item.type, operands=operands, label=label)
     if any(isinstance(d, fk.RatioDimension) for d in item.dimensions):
@@ -338,6 +349,8 @@ def _from_flowkit_scale(name: str, transform: Any, problems: Problems) -> Scale 
     for kind, cls in _TRANSFORMS.items():
         if isinstance(transform, cls):
             letters = SCALE_PARAMETERS[kind]
-            return Scale(kind, tuple((letter, float(getattr(transform, f"param_{letter.lower()}"))) for letter in letters))  # type: ignore[arg-type]
+            return Scale(
+                kind, tuple((letter, float(getattr(transform, f"param_{letter.lower()}"))) for letter in letters)
+            )  # type: ignore[arg-type]
     problems.add(f"scale {name}", f"{type(transform).__name__} is not supported")
     return None

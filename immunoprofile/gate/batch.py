@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from immunoprofile import schema
-from immunoprofile.errors import ImmunoprofileError, Problems, ProblemListError
+from immunoprofile.errors import ImmunoprofileError, ProblemListError, Problems
 from immunoprofile.gate.evaluate import GatedSample, gate_sample, strategy_for
 from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.io.fcs import Sample, read_fcs
@@ -87,7 +87,7 @@ def batch(
         Files that could not be gated, all at once, unless ``exceptions`` is given.
     """
     import pandas as pd
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     paths = [Path(file) for file in files]
 

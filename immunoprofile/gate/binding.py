@@ -27,7 +27,9 @@ def find_channels(strategy: Strategy, sample: Sample, problems: Problems) -> dic
                              value=found[marker])  # fmt: skip
         elif not hits:
             has = ", ".join(sample.markers)
-            problems.add(sample.name, f"marker {marker} of tube {strategy.tube} is missing", allowed=f"the file has {has}")
+            problems.add(
+                sample.name, f"marker {marker} of tube {strategy.tube} is missing", allowed=f"the file has {has}"
+            )
         else:
             candidates = ", ".join(names[hit] for hit in hits)
             problems.add(sample.name, f"marker {marker} is ambiguous", allowed=f"one of {candidates}")
@@ -40,7 +42,9 @@ def rename(strategy: Strategy, channels: Mapping[str, str]) -> Strategy:
         replace(gate, dimensions=tuple(replace(d, marker=channels.get(d.marker, d.marker)) for d in gate.dimensions))
         for gate in strategy.gates
     )
-    return replace(strategy, gates=gates, channels=tuple((channel, channel) for channel in dict.fromkeys(channels.values())))
+    return replace(
+        strategy, gates=gates, channels=tuple((channel, channel) for channel in dict.fromkeys(channels.values()))
+    )
 
 
 def bind(strategy: Strategy, sample: Sample) -> Strategy:

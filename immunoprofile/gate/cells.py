@@ -31,9 +31,10 @@ def cells_of(gated: GatedSample, sample_id: str, *, events: NDArray[np.int64] | 
     Returns
     -------
     anndata.AnnData
-        ``X`` float32: fluorescence compensated and on the scale of its gates (logicle when it has none), scatter divided by
-        its range, Time in seconds. ``layers``: ``raw`` and ``comp`` on the linear scale. ``obs``: ``sample_id``, ``time``
-        (s), ``gate_<population>`` and ``population`` (the deepest). ``uns``: ``spillover``, ``transform``, ``immunoprofile``.
+        ``X`` float32: fluorescence compensated and on the scale of its gates (logicle when it has none), scatter
+        divided by its range, Time in seconds. ``layers``: ``raw`` and ``comp`` on the linear scale. ``obs``:
+        ``sample_id``, ``time`` (s), ``gate_<population>`` and ``population`` (the deepest). ``uns``: ``spillover``,
+        ``transform``, ``immunoprofile``.
     """
     import anndata
     import pandas as pd

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 def check(gates: GateSet, study: Study) -> None:
-    """Check that the gates fit a study: templates for its tubes, reporting tubes, endpoints, and the panels of its files.
+    """Check that the gates fit a study: templates for its tubes, reporting tubes, endpoints, and the panels of its
+    files.
 
     One file of each tube and panel is opened; a file that cannot be read is left to the run, which lists it.
 
@@ -37,7 +38,9 @@ def check(gates: GateSet, study: Study) -> None:
             problems.add(f"endpoint {endpoint.population}", "is not gated in any tube")
     count_tube = config.count_tube
     if count_tube in gates and study.samples["beads_per_tube"].notna().any() and not gates[count_tube].beads:
-        problems.add(f"tube {count_tube}", "has counting beads, and its template does not name their population (beads)")
+        problems.add(
+            f"tube {count_tube}", "has counting beads, and its template does not name their population (beads)"
+        )
     samples = study.samples[study.samples["role"].isin(("sample", "control", "replicate"))]
     for (tube, _), group in samples.groupby(["tube_id", samples["panel_id"].fillna("")], sort=True):
         if tube not in gates:

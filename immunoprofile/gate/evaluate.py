@@ -61,7 +61,8 @@ class GatedSample:
         return self.masks[population]
 
     def counts(self) -> pd.DataFrame:
-        """One row a population: ``tube population parent gate_path n n_parent pct_parent`` (NaN for an empty parent)."""
+        """One row a population: ``tube population parent gate_path n n_parent pct_parent`` (NaN for an empty
+        parent)."""
         import pandas as pd
 
         rows = []

@@ -30,7 +30,9 @@ def shipped_folder() -> Path:
     for folder in (_PACKAGE / "_shipped" / "gating", _PACKAGE.parent / "gating"):
         if any(folder.glob("*.csv")):
             return folder
-    raise NotAvailableError("the shipped gating templates are missing", where=str(_PACKAGE), todo="install the package again")
+    raise NotAvailableError(
+        "the shipped gating templates are missing", where=str(_PACKAGE), todo="install the package again"
+    )
 
 
 def load(source: str | Path) -> GateSet:
@@ -138,7 +140,9 @@ def save_gatingml(
         if marker not in channels and not marker.startswith(("FSC", "SSC", "Time")):
             problems.add(f"marker {marker}", "the template does not say which channel it is in")
     if problems:
-        raise GateError("GatingML needs channel names", problems.found, where=strategy.tube, todo="add channels to the header")
+        raise GateError(
+            "GatingML needs channel names", problems.found, where=strategy.tube, todo="add channels to the header"
+        )
     _flowkit.export_gatingml(rename(strategy, channels), path, spillover=spillover)
 
 

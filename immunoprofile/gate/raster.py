@@ -111,7 +111,9 @@ def _axes_of(gate: Gate, gated: GatedSample, known: dict[Dimension, _Axis]) -> t
     dimensions = list(gate.dimensions[:2])
     if len(dimensions) == 1:
         sample = gated.sample
-        second = next((name for name in _SECOND_AXIS if len(find_marker(name, sample.markers, sample.labels)) == 1), None)
+        second = next(
+            (name for name in _SECOND_AXIS if len(find_marker(name, sample.markers, sample.labels)) == 1), None
+        )
         if second is None or second == dimensions[0].marker:
             return None
         dimensions.append(Dimension(second))
@@ -136,7 +138,9 @@ def _axis(dimension: Dimension, gated: GatedSample) -> _Axis:
         return _Axis(dimension.marker, linear, (0.0, top), tuple((v, f"{v:.0f} s") for v in (0.0, top / 2, top)))
     low = 0.0 if is_scatter(dimension.marker) else float(np.min(linear, initial=0.0))
     top = channel.pnr if channel.pnr > 0 else float(np.max(linear, initial=1.0))
-    ticks = tuple((top * part / 4, f"{top * part / 4000:.0f}k" if top >= 4000 else f"{top * part / 4:.0f}") for part in range(5))
+    ticks = tuple(
+        (top * part / 4, f"{top * part / 4000:.0f}k" if top >= 4000 else f"{top * part / 4:.0f}") for part in range(5)
+    )
     return _Axis(dimension.marker, linear, (low, top), ticks)
 
 

@@ -74,15 +74,21 @@ def read_template(path: str | Path) -> Strategy:
     rows = _parse_rows(lines[top:], path.name, COLUMNS, _REQUIRED, problems)
     corners = _read_vertices(path.with_name(path.stem + VERTICES_SUFFIX), problems)
     if problems or header is None:
-        raise GateError("the template cannot be read", problems.found, where=path.name, todo="see docs/gating-templates.md")
+        raise GateError(
+            "the template cannot be read", problems.found, where=path.name, todo="see docs/gating-templates.md"
+        )
     scales = _parse_scales(header, path.name, problems)
     gates = tuple(_parse_gate(row, number, header, corners, path.name, problems) for number, row in enumerate(rows, 1))
     for name in sorted(set(corners) - {gate.population for gate in gates if gate.kind == "polygon"}):
-        problems.add(path.stem + VERTICES_SUFFIX, "vertices of a population that is no polygon of the template", value=name)
+        problems.add(
+            path.stem + VERTICES_SUFFIX, "vertices of a population that is no polygon of the template", value=name
+        )
     if header.beads and header.beads not in {gate.population for gate in gates}:
         problems.add(path.name, "beads is not a population of the template", column="beads", value=header.beads)
     if problems:
-        raise GateError("the template is not valid", problems.found, where=path.name, todo="see docs/gating-templates.md")
+        raise GateError(
+            "the template is not valid", problems.found, where=path.name, todo="see docs/gating-templates.md"
+        )
     return Strategy(
         tube=header.tube,
         gates=gates,
@@ -252,7 +258,9 @@ def write_template(strategy: Strategy, path: str | Path) -> Path:
         The strategy holds something that a template cannot say (for example two scales for one marker).
     """
     path = Path(path)
-    fluorescence = [d for gate in strategy.gates for d in gate.dimensions if not (is_time(d.marker) or is_scatter(d.marker))]
+    fluorescence = [
+        d for gate in strategy.gates for d in gate.dimensions if not (is_time(d.marker) or is_scatter(d.marker))
+    ]
     scale_of = {d.marker: d.scale for d in fluorescence}
     header: dict[str, Any] = {"tube": strategy.tube}
     header |= {key: value for key in ("version", "panel", "instrument", "beads") if (value := getattr(strategy, key))}
@@ -269,7 +277,9 @@ def write_template(strategy: Strategy, path: str | Path) -> Path:
     write_text(path, text + "\n".join(rows) + "\n")
     corners = ["population,order,x,y"]
     corners += [
-        f"{gate.population},{order},{x!r},{y!r}" for gate in strategy.gates for order, (x, y) in enumerate(gate.vertices, 1)
+        f"{gate.population},{order},{x!r},{y!r}"
+        for gate in strategy.gates
+        for order, (x, y) in enumerate(gate.vertices, 1)
     ]
     vertices_path = path.with_name(path.stem + VERTICES_SUFFIX)
     if len(corners) > 1:
@@ -277,7 +287,9 @@ def write_template(strategy: Strategy, path: str | Path) -> Path:
     if read_template(path) != strategy:
         problems = Problems()
         problems.add(path.name, "the template does not re-read to the same strategy")
-        raise GateError("the strategy cannot be written as a template", problems.found, todo="save it as GatingML (.xml)")
+        raise GateError(
+            "the strategy cannot be written as a template", problems.found, todo="save it as GatingML (.xml)"
+        )
     return path
 
 

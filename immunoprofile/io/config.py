@@ -84,6 +84,15 @@ class Assay(_Model):
         return self
 
 
+class QualityLimits(_Model):
+    """Limits of a quality check: lowest and highest value that pass, and that only warn; null is open."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    passes: tuple[float | None, float | None] | None = Field(default=None, alias="pass")
+    warns: tuple[float | None, float | None] | None = Field(default=None, alias="warn")
+
+
 class StudyConfig(_Model):
     """Everything that ``study.yaml`` says."""
 
@@ -106,6 +115,8 @@ class StudyConfig(_Model):
     eligibility_profile: Literal["seed", "registry"] = "seed"
     reference_ranges: str = ""
     """Name of a table of the package's resources, or empty for none."""
+    quality_limits: dict[str, QualityLimits] = Field(default_factory=dict)
+    """Check -> limits of this study, in place of those of the package (resources/quality_checks.yaml)."""
 
     @model_validator(mode="after")
     def _consistent(self) -> StudyConfig:
@@ -157,6 +168,14 @@ class StudyConfig(_Model):
         return {arm.code: arm.label for arm in self.arms}
 
     @property
+    def check_limits(self) -> dict[str, dict[str, tuple[float | None, float | None]]]:
+        """Limits of checks that the study sets, as `pp.quality_checks` takes them."""
+        return {
+            name: {key: pair for key, pair in (("pass", own.passes), ("warn", own.warns)) if pair is not None}
+            for name, own in self.quality_limits.items()
+        }
+
+    @property
     def count_tube(self) -> str | None:
         """The tube that absolute counts come from, or None."""
         return next((tube_id for tube_id, tube in self.tubes.items() if tube.counts), None)
@@ -174,7 +193,9 @@ def read_config(folder: Path) -> StudyConfig:
     problems = Problems()
     if not path.is_file():
         problems.add(CONFIG_NAME, "file is missing")
-        raise StudyError("this is not a study folder", problems.found, where=str(folder), todo="see docs/study-folder.md")
+        raise StudyError(
+            "this is not a study folder", problems.found, where=str(folder), todo="see docs/study-folder.md"
+        )
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -195,6 +216,6 @@ def read_config(folder: Path) -> StudyConfig:
 def write_config(config: StudyConfig, folder: Path) -> Path:
     """Write ``study.yaml``; the text re-reads to an equal configuration."""
     path = folder / CONFIG_NAME
-    content = config.model_dump(mode="json", exclude_defaults=True)
+    content = config.model_dump(mode="json", exclude_defaults=True, by_alias=True)
     path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8", newline="\n")
     return path

@@ -70,7 +70,9 @@ def find_table(folder: Path, spec: TableSpec, problems: Problems) -> Path | None
     """File of a table; None when there is none."""
     found = [folder / f"{spec.name}{suffix}" for suffix in SUFFIXES if (folder / f"{spec.name}{suffix}").is_file()]
     if len(found) > 1:
-        problems.add(spec.name, "stands in two files", value=", ".join(path.name for path in found), allowed="one of them")
+        problems.add(
+            spec.name, "stands in two files", value=", ".join(path.name for path in found), allowed="one of them"
+        )
         return None
     if not found:
         if spec.required:
@@ -88,14 +90,18 @@ def _read_text(path: Path, problems: Problems) -> pd.DataFrame | None:
         else:
             raw = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False)
     except UnicodeDecodeError as error:
-        problems.add(path.name, f"is not UTF-8 text ({error.reason} at byte {error.start})", allowed="save it as CSV UTF-8")
+        problems.add(
+            path.name, f"is not UTF-8 text ({error.reason} at byte {error.start})", allowed="save it as CSV UTF-8"
+        )
         return None
     except (ValueError, OSError) as error:
         problems.add(path.name, f"cannot be read as a table: {error}")
         return None
     raw.columns = [str(name).strip() for name in raw.columns]
     if len(raw.columns) == 1 and any(mark in raw.columns[0] for mark in ";\t"):
-        problems.add(path.name, "columns are not separated by commas", value=raw.columns[0], allowed="comma-separated values")
+        problems.add(
+            path.name, "columns are not separated by commas", value=raw.columns[0], allowed="comma-separated values"
+        )
         return None
     twice = sorted({name for name in raw.columns if list(raw.columns).count(name) > 1})
     for name in twice:
@@ -165,7 +171,9 @@ def pandera_schema(spec: TableSpec) -> pa.DataFrameSchema:
         if column.allowed:
             found.append(pa.Check.isin(list(column.allowed), error=f"one of {', '.join(column.allowed)}"))
         if column.kind == "date":
-            found.append(pa.Check(_is_iso_date, element_wise=True, error="ISO 8601, for example 2024-03-31 or 2024-03-31T08:15"))
+            found.append(
+                pa.Check(_is_iso_date, element_wise=True, error="ISO 8601, for example 2024-03-31 or 2024-03-31T08:15")
+            )
         unit = f" {column.unit}" if column.unit else ""
         if column.minimum is not None:
             found.append(pa.Check.ge(column.minimum, error=f"at least {column.minimum:g}{unit}"))
@@ -193,7 +201,12 @@ def _is_iso_date(value: object) -> bool:
 
 
 def _apply_rules(
-    table: pd.DataFrame, spec: TableSpec, where: str, missing: set[str], problems: Problems, bad_cells: set[tuple[int, str]]
+    table: pd.DataFrame,
+    spec: TableSpec,
+    where: str,
+    missing: set[str],
+    problems: Problems,
+    bad_cells: set[tuple[int, str]],
 ) -> None:
     from pandera.errors import SchemaErrors
 
@@ -222,7 +235,9 @@ def _apply_rules(
 def _same(keyed: pd.DataFrame, values: pd.Series[Any]) -> pd.Series[bool]:
     """Rows equal to ``values`` where two missing values count as equal, as they do for duplicates."""
     return pd.Series(
-        np.logical_and.reduce([(keyed[name] == values[name]) | (keyed[name].isna() & pd.isna(values[name])) for name in keyed]),
+        np.logical_and.reduce(
+            [(keyed[name] == values[name]) | (keyed[name].isna() & pd.isna(values[name])) for name in keyed]
+        ),
         index=keyed.index,
     ).fillna(value=False)
 

@@ -83,8 +83,8 @@ def draw_cmv(axes: Axes, series: Sequence[CmvSeries], marks: Mapping[str, Mark] 
     for limit in limits:
         axes.axhline(limit, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
         axes.annotate(
-            f"LLOQ {10**limit:,.0f}", (1.0, limit), xycoords=("axes fraction", "data"), xytext=(-2, 2.5),
-            textcoords="offset points", ha="right", va="bottom", fontsize=6.5, color=GREY,
+            f"LLOQ {10**limit:,.0f}", (0.0, limit), xycoords=("axes fraction", "data"), xytext=(2, 2.5),
+            textcoords="offset points", ha="left", va="bottom", fontsize=6.5, color=GREY,
         )  # fmt: skip
     unit = next((one.unit for one in series if one.unit), "")
     axes.set_ylabel(f"CMV-DNA\nlog10 {unit}".rstrip())

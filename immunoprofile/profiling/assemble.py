@@ -170,7 +170,10 @@ def _obs(
             "study_day": timeline.study_day(subject, lead["collected_dtc"], study.config.immunology_anchor),
             "virology_day": timeline.days_since(subject["first_gcv_dtc"], lead["collected_dtc"]),
             "arm": subject["arm"],
-            **{name: _text(lead[name]) for name in ("specimen_type", "collected_dtc", "stained_dtc", "acquired_dtc", "batch_id")},
+            **{
+                name: _text(lead[name])
+                for name in ("specimen_type", "collected_dtc", "stained_dtc", "acquired_dtc", "batch_id")
+            },
             "hours_since_last_il2": lead["hours_since_last_il2"],
             "hours_since_last_steroid": lead["hours_since_last_steroid"],
         }
@@ -212,7 +215,9 @@ def _beads(own: pd.DataFrame, outcome: Outcome | None, count_tube: str | None, g
 
 def _cmv(virology: pd.DataFrame, usubjid: str, visit: str) -> dict[str, Any]:
     """CMV-DNA columns of a visit, from its last result; a later assay at the same visit is listed in virology.csv."""
-    own = virology[(virology["usubjid"] == usubjid) & (virology["visit"] == visit)].sort_values("collected_dtc", kind="stable")
+    own = virology[(virology["usubjid"] == usubjid) & (virology["visit"] == visit)].sort_values(
+        "collected_dtc", kind="stable"
+    )
     columns = {
         "cmv_kind": "kind", "cmv_raw": "result_raw", "cmv_unit": "unit", "cmv_log10": "log10_value",
         "cmv_lower": "log10_lower", "cmv_upper": "log10_upper", "cmv_drop": "log10_drop",

@@ -93,8 +93,8 @@ class Outcome:
 def process(request: Request, out: Path, *, cells: bool) -> Outcome:
     """Gate one file, write what belongs to it, and return what the study needs; never raises for a bad file.
 
-    Writes ``rasters/<sample>.npz``, ``gating/<sample>.xml``, with ``cells`` also ``cells/<sample>.h5ad``, and a checkpoint.
-    A checkpoint of the same file, gates, options and version is taken instead of gating again.
+    Writes ``rasters/<sample>.npz``, ``gating/<sample>.xml``, with ``cells`` also ``cells/<sample>.h5ad``, and a
+    checkpoint. A checkpoint of the same file, gates, options and version is taken instead of gating again.
     """
     digest = sha256_of(request.path) if request.path.is_file() else ""
     key = _key(request, digest, cells=cells)

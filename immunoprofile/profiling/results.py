@@ -79,7 +79,9 @@ class Profile:
             study=read_study(folder / "study", require_files=False) if study is None else study,
             visits=anndata.read_h5ad(folder / VISITS),
             counts=pd.read_csv(folder / "counts.csv"),
-            quality=pd.read_csv(folder / "quality.csv").fillna({"limits": "", "flag": "", "unit": "", "sample_id": "", "tube": ""}),
+            quality=pd.read_csv(folder / "quality.csv").fillna(
+                {"limits": "", "flag": "", "unit": "", "sample_id": "", "tube": ""}
+            ),
             exceptions=pd.read_csv(folder / "exceptions.csv", **text),  # type: ignore[call-overload]
             virology=virology,
             gates=load(folder / "gating" / "templates"),
@@ -99,15 +101,20 @@ class Profile:
         used = [str(name) for name in own["sample_id"] if name]
         return used[0] if used else None
 
-    def cells(self, population: str, *, per_visit: int | None = 2000, seed: int = 0) -> anndata.AnnData:
+    def cells(
+        self, population: str, *, per_visit: int | None = 2000, tube: str | None = None, seed: int = 0
+    ) -> anndata.AnnData:
         """Cells of one population over all visits, ready for scanpy.
 
         Parameters
         ----------
         population
-            Population id; its reporting tube is used.
+            Population id.
         per_visit
             Take at most this many cells of a visit, drawn at random; None takes all.
+        tube
+            Tube to take them from, by default the reporting tube of the population. CD8 T cells are counted in the
+            counting tube, but their CCR7 and HLA-DR are stained in another.
         seed
             Of the random draw; each sample has a stream of its own, so that other samples do not change the draw.
 
@@ -119,7 +126,7 @@ class Profile:
         Raises
         ------
         KeyError
-            Unknown population.
+            Unknown population, or a tube that does not gate it.
         NotAvailableError
             Neither ``cells/`` nor the FCS files are at hand.
         """
@@ -129,7 +136,11 @@ class Profile:
             known = ", ".join(self.visits.var_names)
             msg = f"unknown population {population!r}; known: {known}"
             raise KeyError(msg)
-        tube = str(self.visits.var.loc[population, "tube"])
+        tube = str(self.visits.var.loc[population, "tube"]) if tube is None else tube
+        if tube not in self.gates or population not in self.gates[tube]:
+            having = ", ".join(name for name, strategy in self.gates.items() if population in strategy)
+            msg = f"tube {tube!r} does not gate {population}; these do: {having}"
+            raise KeyError(msg)
         parts = []
         for _, row in self.visits.obs.iterrows():
             sample_id = self.sample_of(str(row["usubjid"]), str(row["visit"]), tube)
@@ -143,7 +154,8 @@ class Profile:
         if not parts:
             raise NotAvailableError(f"no file of tube {tube} was gated", where=str(self.folder))
         merged = anndata.concat(parts, merge="same", uns_merge="same")
-        order = [str(visit) for visit in self.visits.obs["visit"].cat.categories]
+        seen = set(merged.obs["visit"])
+        order = [str(visit) for visit in self.visits.obs["visit"].cat.categories if visit in seen]
         merged.obs["visit"] = pd.Categorical(merged.obs["visit"], categories=order, ordered=True)
         for column in ("usubjid", "arm", "sample_id"):
             merged.obs[column] = merged.obs[column].astype("category")
@@ -211,7 +223,8 @@ def write_visits(visits: anndata.AnnData, path: Path) -> None:
 
 
 def seal(folder: Path, provenance: Mapping[str, Any]) -> None:
-    """Write ``provenance.json`` with the hash of every file that the folder holds now, except itself and ``run.log``."""
+    """Write ``provenance.json`` with the hash of every file that the folder holds now, except itself and
+    ``run.log``."""
     hidden = {PROVENANCE, RUN_LOG}
     outputs = {
         path.relative_to(folder).as_posix(): sha256_of(path)

@@ -36,7 +36,17 @@ _log = logging.getLogger(__name__)
 GATED_ROLES = ("sample", "control", "replicate")
 """Roles whose files have the whole panel; FMO controls and single stains lack markers on purpose."""
 
-_REPORTED_VERSIONS = ("immunoprofile", "flowkit", "flowio", "flowutils", "anndata", "numpy", "pandas", "scipy", "statsmodels")
+_REPORTED_VERSIONS = (
+    "immunoprofile",
+    "flowkit",
+    "flowio",
+    "flowutils",
+    "anndata",
+    "numpy",
+    "pandas",
+    "scipy",
+    "statsmodels",
+)
 
 
 def profile(
@@ -44,8 +54,8 @@ def profile(
 ) -> Profile:
     """Gate a whole study and write its results folder.
 
-    The same command resumes a run that was killed and ends with the same bytes. A file that cannot be gated is listed in
-    ``exceptions.csv`` with its reason; the others go on.
+    The same command resumes a run that was killed and ends with the same bytes. A file that cannot be gated is listed
+    in ``exceptions.csv`` with its reason; the others go on.
 
     Parameters
     ----------
@@ -106,7 +116,9 @@ def _prepare(out: Path) -> None:
     marks = (PROVENANCE, ".partial")
     if out.is_dir() and any(out.iterdir()) and not any((out / mark).exists() for mark in marks):
         raise ResultsError(
-            "the folder is not empty and holds no results", where=str(out), todo="choose an empty folder for the results"
+            "the folder is not empty and holds no results",
+            where=str(out),
+            todo="choose an empty folder for the results",
         )
     (out / ".partial").mkdir(parents=True, exist_ok=True)
 
@@ -128,7 +140,7 @@ def _requests(study: Study, gates: GateSet) -> list[Request]:
 
 
 def _gate_all(requests: list[Request], out: Path, *, jobs: int, cells: bool, progress: bool) -> dict[str, Outcome]:
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     # FlowKit takes seconds to import; doing it here keeps the threads from importing it at the same time.
     from immunoprofile.gate import _flowkit  # noqa: F401
@@ -167,7 +179,12 @@ def _notes(study: Study, outcomes: Mapping[str, Outcome], chosen: Mapping[tuple[
             notes.add("warning", "FLOW_RATE", f"unstable flow rate for {outcome.flow_pct_time:.1f} % of the acquisition time "
                       f"({outcome.flow_pct_events:.1f} % of the events)", **place, action="look at the signal over time")  # fmt: skip
         if entry["role"] == "sample" and sample_id not in used:
-            notes.add("note", "ATTEMPT_NOT_USED", f"another attempt is used by the rule '{study.config.attempt_rule}'", **place)
+            notes.add(
+                "note",
+                "ATTEMPT_NOT_USED",
+                f"another attempt is used by the rule '{study.config.attempt_rule}'",
+                **place,
+            )
     for sample_id, entry in samples[samples["exclude_flag"].fillna(value=False).astype(bool)].iterrows():
         reason = entry["exclude_reason"] if pd.notna(entry["exclude_reason"]) else "no reason given"
         notes.add("warning", "EXCLUDED", f"excluded by a person: {reason}", table="samples", usubjid=entry["usubjid"],
@@ -176,7 +193,10 @@ def _notes(study: Study, outcomes: Mapping[str, Outcome], chosen: Mapping[tuple[
 
 
 def _verdict(
-    visits: anndata.AnnData, study: Study, outcomes: Mapping[str, Outcome], chosen: Mapping[tuple[str, str, str], Outcome]
+    visits: anndata.AnnData,
+    study: Study,
+    outcomes: Mapping[str, Outcome],
+    chosen: Mapping[tuple[str, str, str], Outcome],
 ) -> pd.DataFrame:
     """Checks of every sample and visit, and their summary in ``obs``."""
     counts = pd.DataFrame(
@@ -194,8 +214,9 @@ def _verdict(
         ],
         columns=["usubjid", "visit", "tube", "sample_id", "flow_pct_time", "comp_source"],
     )
-    quality = pp.verdict(visits, counts, study.samples)
-    findings = pp.file_findings(files, tuple(study.config.tubes), study.samples)
+    limits = study.config.check_limits
+    quality = pp.verdict(visits, counts, study.samples, limits=limits)
+    findings = pp.file_findings(files, tuple(study.config.tubes), study.samples, limits=limits)
     quality = pd.concat([quality, findings], ignore_index=True)[list(schema.QUALITY_COLUMNS)]
     quality = quality.sort_values(["usubjid", "visit", "tube", "check"], kind="stable", ignore_index=True)
     pp.summarise(visits, quality)
@@ -237,7 +258,17 @@ def _write(
     provenance: Mapping[str, Any],
 ) -> None:
     rows = [
-        (o.sample_id, o.file, o.tube, label, parent, path, n, n_parent, 100.0 * n / n_parent if n_parent else float("nan"))
+        (
+            o.sample_id,
+            o.file,
+            o.tube,
+            label,
+            parent,
+            path,
+            n,
+            n_parent,
+            100.0 * n / n_parent if n_parent else float("nan"),
+        )
         for o in sorted(outcomes.values(), key=lambda o: o.sample_id)
         for _, label, parent, path, n, n_parent in o.counts
     ]

@@ -69,7 +69,7 @@ def build_comments(
             found.append(
                 Comment(
                     "C-RECENT-IL2",
-                    "Drawn less than 18 h after IL-2, or at an unknown time: lymphocytes may be out of the blood for hours.",
+                    "Drawn less than 18 h after IL-2, or at an unknown time: lymphocytes leave the blood for hours.",
                 )
             )
     current = next((row for row in reversed(virology) if row.of_this_visit), None)

@@ -110,7 +110,7 @@ def facts(source: Source) -> tuple[tuple[str, str], ...]:
         ("Software", ", ".join(f"{name} {text(value)}" for name, value in sorted(versions.items())) or wording.UNKNOWN),
         ("Absolute counts", "beads or blood count of the same draw; one method for all visits of a subject; "
                             "populations of other tubes are bridged over their parent in the count tube"),
-        ("More than noise", f"asymmetric reference change value, CV {noise.DEFAULT_CV:.2f} of a visit (default, without "
+        ("More than noise", f"asymmetric reference change value, CV {noise.DEFAULT_CV:.2f} of a visit (default, no "
                             "replicates of this study) plus counting noise of both visits"),
         ("Reference ranges", source.config.reference_ranges or "none applied; ranges shown are orientation"),
         ("CMV assays", "; ".join(

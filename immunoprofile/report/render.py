@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import html as html_entities
 from dataclasses import dataclass
@@ -72,8 +71,7 @@ class Report:
             ) from error
         # The identifier replaces the random one, so that the same page gives the same bytes.
         identifier = hashlib.sha256(self.html.encode()).digest()[:16]
-        document = HTML(string=self.html, url_fetcher=_only_inline)
-        content: bytes = document.write_pdf(pdf_variant="pdf/ua-1", pdf_identifier=identifier)
+        content: bytes = HTML(string=self.html).write_pdf(pdf_variant="pdf/ua-1", pdf_identifier=identifier)
         return content
 
     def _repr_html_(self) -> str:
@@ -82,15 +80,6 @@ class Report:
             f'<iframe srcdoc="{html_entities.escape(self.html)}" title="{html_entities.escape(self.title)}" '
             'sandbox="" style="width:100%;height:900px;border:1px solid #999"></iframe>'
         )
-
-
-def _only_inline(address: str, *_: Any, **__: Any) -> Any:
-    """What a page may load: data inside itself, nothing else."""
-    if not address.startswith("data:"):
-        raise NotAvailableError(f"a report may not load {address!r}", where="Report.to_pdf")
-    head, _, body = address.removeprefix("data:").partition(",")
-    content: bytes = base64.b64decode(body) if head.endswith(";base64") else body.encode()
-    return {"string": content, "mime_type": head.removesuffix(";base64")}
 
 
 @cache

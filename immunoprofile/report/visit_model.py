@@ -153,7 +153,7 @@ def summarise(source: Source, subject: str, visit: str, rows: tuple[Row, ...], f
         return Summary("unusable", f"Unusable: no key population can be reported ({'; '.join(reasons)}).")
     parts = []
     if lost:
-        parts.append(f"{_list(lost)} cannot be reported ({'; '.join(reasons)})")
+        parts.append(f"{_list(lost)} cannot be reported, {'; '.join(reasons)}")
     counts = [
         line.now.words
         for row in rows
@@ -195,14 +195,17 @@ def _findings(rows: tuple[Row, ...], virology: tuple[results.CmvRow, ...]) -> tu
         change = "" if math.isnan(verdict.fold) else f" {wording.fold(verdict.fold)}"
         arrow = f" {verdict.symbol}" if verdict.level == "MORE_THAN_NOISE" else ""
         unit = wording.MICRO if row.main.measure == wording.MICRO else "%"
-        reason = f"; {verdict.reason}" if verdict.reason else ""
+        # What the first sentence says already is not said again.
+        reason = f"; {verdict.reason}" if verdict.reason and row.main.now.state == "ok" else ""
         groups.setdefault(verdict.text, []).append(f"{row.display}{arrow}{change} ({unit}{reason})")
+    if all(line.now.state != "ok" for row in rows for line in row.lines):
+        groups = {}
     found = [
         f"{name[0].upper()}{name[1:]} since baseline: {', '.join(items)}."
         for name, items in groups.items()
         if name != "baseline"
     ]
-    if not found:
+    if not found and any(row.main.verdict.level == "BASELINE" for row in rows):
         found = ["Baseline visit: the values that later visits are compared with."]
     current = [row for row in virology if row.of_this_visit]
     if current:

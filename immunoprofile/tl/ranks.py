@@ -130,7 +130,8 @@ def rank_sum(first: ArrayLike, second: ArrayLike, *, confidence: float = 0.95) -
     """Wilcoxon rank-sum test with the Hodges-Lehmann shift of two independent samples.
 
     p is exact when both samples are small (fewer than 50) and have no ties, else from the normal approximation with
-    continuity correction. The limits are order statistics of all pairwise differences.
+    continuity correction. The limits are order statistics of all pairwise differences, their rank from the normal
+    approximation.
     """
     from scipy.special import ndtri
     from scipy.stats import mannwhitneyu, rankdata

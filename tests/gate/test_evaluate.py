@@ -9,8 +9,8 @@ from immunoprofile import gate
 from immunoprofile.compensation import compensate, from_keywords
 from immunoprofile.errors import GateError
 from immunoprofile.gate.raster import read_rasters, write_rasters
-from immunoprofile.gate.strategy import Dimension, Gate, GateSet, Operand, Strategy
 from immunoprofile.gate.scales import Scale
+from immunoprofile.gate.strategy import Dimension, Gate, GateSet, Operand, Strategy
 from immunoprofile.io.fcs import read_fcs
 from tests.io.fcs_files import events, spill_text, write
 
@@ -85,7 +85,9 @@ def test_batch_lists_bad_files_and_does_not_depend_on_jobs(tmp_path):
     one = gate.batch(files, strategy(), jobs=1, exceptions=exceptions)
     two = gate.batch(files, strategy(), jobs=2, exceptions=[])
     assert one.equals(two)
-    assert [(row["code"], row["file"]) for row in exceptions] == [("FILE_UNREADABLE", (tmp_path / "bad.fcs").as_posix())]
+    assert [(row["code"], row["file"]) for row in exceptions] == [
+        ("FILE_UNREADABLE", (tmp_path / "bad.fcs").as_posix())
+    ]
     assert one["file"].nunique() == 5
     with pytest.raises(Exception, match="cut off"):
         gate.batch(files, strategy())

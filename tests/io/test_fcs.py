@@ -7,8 +7,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from immunoprofile.errors import CompensationError, FcsError
 from immunoprofile.compensation import choose, compensate, from_keywords
+from immunoprofile.errors import CompensationError, FcsError
 from immunoprofile.io.fcs import read_fcs
 from tests.io.fcs_files import PNN, SPILL, events, spill_text, write
 

@@ -86,7 +86,7 @@ def test_errors_name_what_there_is(profile: Any) -> None:
         pl.trajectory(profile.visits, ["unknown"])
     with pytest.raises(NotAvailableError, match="IL2CMV-01-010"):
         pl.trajectory(profile.visits, ["treg"], subject="nobody")
-    with pytest.raises(NotAvailableError, match="tl.compare"):
+    with pytest.raises(NotAvailableError, match=r"tl\.compare"):
         pl.forest(profile.visits.uns["compare"].iloc[:0])
     with pytest.raises(NotAvailableError):
         pl.gating([])

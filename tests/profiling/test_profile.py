@@ -122,7 +122,9 @@ def test_killed_run_resumes_to_the_same_bytes(folder, gates, profile, monkeypatc
     gated: list[str] = []
     with monkeypatch.context() as patch:
         whole = one_file._gate
-        patch.setattr(one_file, "_gate", lambda request, *a, **k: gated.append(request.sample_id) or whole(request, *a, **k))
+        patch.setattr(
+            one_file, "_gate", lambda request, *a, **k: gated.append(request.sample_id) or whole(request, *a, **k)
+        )
         ip.profile(ip.read_study(folder / "study"), gates, out=out)
     assert gated == ["S-2_BL"]
     assert content(out) == content(profile.folder)

@@ -21,8 +21,8 @@ BLOOD = Assay(name="in-house", unit="copies/mL", specimen="whole_blood", lloq=50
 
 @pytest.mark.parametrize(
     "text",
-    ["12,400 IU/mL", "12400", "12400.0", "1.24E+04", "1.24e4", "1.24×10^4", "1.24x10⁴", "1.24*10^4 iu/ml", "１２，４００",
-     "12 400", "12'400", "Detected 12,400", "阳性 12400", " 12400 IU / mL "],
+    ["12,400 IU/mL", "12400", "12400.0", "1.24E+04", "1.24e4", "1.24×10^4", "1.24x10⁴", "1.24*10^4 iu/ml",
+     "１２，４００", "12 400", "12'400", "Detected 12,400", "阳性 12400", " 12400 IU / mL "],
 )  # fmt: skip
 def test_numbers(text: str) -> None:
     result = parse_result(text, ROCHE)
