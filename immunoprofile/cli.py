@@ -145,9 +145,11 @@ def check(
         return
     from immunoprofile import gate
     from immunoprofile.study import read_study
+    from immunoprofile.virology import cmv_results
 
     study = read_study(folder)
     gate.check(gate.load(gates or gate.shipped_folder()), study)
+    cmv_results(study)
     typer.echo(repr(study))
     _tell_exceptions(study.exceptions)
     if (study.exceptions["severity"] == "error").any():

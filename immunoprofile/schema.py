@@ -484,6 +484,14 @@ UNS_STUDY: Final = "study"
 UNS_CHANGE: Final = "change"
 UNS_COMPARE: Final = "compare"
 UNS_ASSOCIATE: Final = "associate"
+UNS_CMV_CHANGE: Final = "cmv_change"
+UNS_TRUTH: Final = "truth"
+"""True effects of a simulated cohort."""
+
+CMV_CHANGE_COLUMNS: Final = (
+    "usubjid", "arm", "visit", "population", "measure", "baseline", "value", "fold_change", "cmv_kind", "cmv_drop",
+    "cmv_drop_lower", "cmv_drop_upper",
+)  # fmt: skip
 
 STATISTIC_COLUMNS: Final = (
     "method_id", "method", "population", "measure", "contrast", "visit", "arm", "scale", "n", "n_reference",

@@ -16,7 +16,6 @@ from immunoprofile.datasets.cohort import Cohort, Effect, FloatArray, generator,
 if TYPE_CHECKING:
     from anndata import AnnData
 
-UNS_TRUTH: Final = "truth"
 
 
 @dataclass(frozen=True)
@@ -238,5 +237,5 @@ def il2_cmv_counts(
     keep = truth["population"].isin(measured) & truth["visit"].isin(names)
     # per cent of NK cells that are not bright is the latent quantity, not per cent of the parent
     keep &= truth["population"] != "nk_dim"
-    visits_object.uns[UNS_TRUTH] = truth[keep].reset_index(drop=True)
+    visits_object.uns[schema.UNS_TRUTH] = truth[keep].reset_index(drop=True)
     return visits_object

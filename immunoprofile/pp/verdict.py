@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from anndata import AnnData
+    from numpy.typing import NDArray
 
 State = Literal["PASS", "WARN", "FAIL", "NOT_EVALUABLE"]
 Limits = tuple[float, float]
@@ -277,3 +278,36 @@ def _range_text(limits: Limits) -> str:
     if math.isinf(low):
         return f"up to {high:g}"
     return f"at least {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
+
+
+def failed_rows(adata: AnnData, population: str, *, measure: str = "pct_parent") -> NDArray[np.bool_]:
+    """Rows in which a tube that a population rests on failed for a technical reason.
+
+    Parameters
+    ----------
+    adata
+        Visits x populations after :func:`summarise`.
+    population
+        Population id.
+    measure
+        ``pct_parent`` rests on the reporting tube; ``abs`` also on the tube of the population that the count comes from.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool, one value a row. A failure of one tube does not touch what the other tubes of the visit measured; a failed
+        check of the visit as a whole touches everything. Without a table of checks ``obs['qc_status']`` decides.
+    """
+    quality = adata.uns.get(UNS_QUALITY)
+    if quality is None:
+        if "qc_status" not in adata.obs:
+            return np.zeros(adata.n_obs, dtype=bool)
+        return np.asarray((adata.obs["qc_status"].astype(str) == "FAIL").to_numpy(), dtype=bool)
+    tubes = {"", str(adata.var.loc[population, "tube"])}
+    anchor = str(adata.var.loc[population, "abs_anchor"]) if "abs_anchor" in adata.var else ""
+    if measure == "abs" and anchor:
+        tubes.add(str(adata.var.loc[anchor, "tube"]))
+    failed = quality[(quality["state"] == "FAIL") & quality["tube"].fillna("").isin(tubes)]
+    places = set(zip(failed["usubjid"].astype(str), failed["visit"].astype(str), strict=True))
+    rows = zip(adata.obs["usubjid"].astype(str), adata.obs["visit"].astype(str), strict=True)
+    return np.array([row in places for row in rows], dtype=bool)

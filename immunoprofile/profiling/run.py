@@ -80,6 +80,8 @@ def profile(
     ------
     GateError
         The gates do not fit the study; nothing was written.
+    StudyError
+        CMV-DNA results that cannot be understood, all at once; nothing was written.
     ResultsError
         ``out`` holds something else than results.
 
@@ -89,12 +91,12 @@ def profile(
     """
     out = Path(out)
     check(gates, study)
+    virology = cmv_results(study)
     _prepare(out)
     requests = _requests(study, gates)
     outcomes = _gate_all(requests, out, jobs=jobs, cells=cells, progress=progress)
     chosen = choose_attempts(study, outcomes)
     notes = _notes(study, outcomes, chosen)
-    virology = cmv_results(study)
     visits = assemble(study, gates, chosen, virology)
     pp.percentages(visits)
     pp.absolute(visits)

@@ -13,11 +13,13 @@ from immunoprofile.report import wording
 from immunoprofile.report.key_table import shown_populations
 from immunoprofile.report.provenance import facts
 from immunoprofile.report.source import Source, truthy
-from immunoprofile.report.statistics_tables import Effect, effects, methods
+from immunoprofile.report.statistics_tables import MEASURES, Effect, effects, methods
 from immunoprofile.report.visit_results import ExceptionRow, exception_rows
 
 if TYPE_CHECKING:
     import pandas as pd
+
+UNS_CMV_CHANGE: Final = "cmv_change"
 
 SMALLEST_GROUP: Final = 3
 """Counts of fewer subjects are not printed: a person could be recognised."""
@@ -51,6 +53,8 @@ class CohortModel:
     compare_table: pd.DataFrame | None
     change: tuple[Effect, ...]
     associate: tuple[Effect, ...]
+    cmv_change: tuple[tuple[str, ...], ...]
+    """Change of an endpoint beside the fall of CMV-DNA: one row a subject and endpoint at the primary visit."""
     exceptions: tuple[ExceptionRow, ...]
     methods: tuple[str, ...]
     displays: tuple[tuple[str, str], ...]
@@ -109,6 +113,7 @@ def build_cohort(source: Source) -> CohortModel:
         compare_table=tables[schema.UNS_COMPARE],
         change=effects(tables[schema.UNS_CHANGE], displays),
         associate=effects(tables[schema.UNS_ASSOCIATE], displays),
+        cmv_change=_cmv_change(source, displays),
         exceptions=exception_rows(source),
         methods=methods([table for table in tables.values() if table is not None]),
         displays=tuple(displays.items()),
@@ -118,6 +123,26 @@ def build_cohort(source: Source) -> CohortModel:
             (str(tube), text(entry.get("version")), text(entry.get("sha256"))) for tube, entry in sorted(gates.items())
         ),
         smallest_arm=min((len(names) for names in members.values()), default=0),
+    )
+
+
+def _cmv_change(source: Source, displays: dict[str, str]) -> tuple[tuple[str, ...], ...]:
+    table = source.visits.uns.get(UNS_CMV_CHANGE)
+    if table is None or source.blinded:
+        return ()
+    return tuple(
+        (
+            text(row["usubjid"]),
+            text(row["arm"]),
+            displays.get(text(row["population"]), text(row["population"])),
+            MEASURES.get(text(row["measure"]), text(row["measure"])),
+            wording.fold(number(row["fold_change"])) or "not done",
+            text(row["cmv_kind"]) or "not done",
+            wording.drop(*(number(row[name]) for name in ("cmv_drop", "cmv_drop_lower", "cmv_drop_upper")))
+            or "unknown",
+        )
+        for row in table.to_dict("records")
+        if text(row["visit"]) == source.config.primary_visit
     )
 
 
@@ -134,7 +159,7 @@ def _disposition(source: Source, members: dict[str, list[str]]) -> tuple[tuple[s
     il2 = {text(name) for name, drug in zip(dosing["usubjid"], dosing["drug"], strict=True) if text(drug) == "IL2"}
     dead = {text(row["usubjid"]) for row in source.records["subjects"] if text(row.get("death_dtc"))}
     primary = source.config.primary_visit
-    with_cmv = {text(row["usubjid"]) for row in source.records["virology"] if row["is_baseline"] is True}
+    with_cmv = {text(row["usubjid"]) for row in source.records["virology"] if truthy(row["is_baseline"])}
     missed = [
         text(row["usubjid"])
         for row in source.records["visits"]
@@ -193,7 +218,7 @@ def _baseline(source: Source, members: dict[str, list[str]]) -> tuple[tuple[str,
     virus = {
         text(row["usubjid"]): number(row["log10_value"])
         for row in source.records["virology"]
-        if row["is_baseline"] is True
+        if truthy(row["is_baseline"])
     }
     units = {text(row["unit"]) for row in source.records["virology"]} - {""}
     if len(units) == 1:

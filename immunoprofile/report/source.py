@@ -170,18 +170,21 @@ class Source:
     def samples(self) -> dict[tuple[str, str], dict[str, str]]:
         """(subject, visit) -> tube -> the acquisition that was used.
 
-        The quality table names the acquisitions that were judged. Where a tube was run more than once, the last
-        attempt that did not fail is taken, as in the rule of the study.
+        The quality table names the acquisitions that were chosen and judged. Where it names several of one tube, or
+        none, the last attempt that did not fail is taken.
         """
         gated = {text(name) for name in self.profile.counts["sample_id"].unique()}
         found: dict[tuple[str, str], dict[str, list[tuple[float, str]]]] = {}
+        judged = {text(row["sample_id"]) for row in self.records["quality"]}
         failed = {text(row["sample_id"]) for row in self.records["quality"] if text(row["state"]) == "FAIL"}
         for row in self.records["samples"]:
             name = text(row["sample_id"])
             if text(row["role"]) == "sample" and name in gated:
                 key = text(row["usubjid"]), text(row["visit"])
                 attempt = number(row.get("attempt"))
-                rank = (0.0 if math.isnan(attempt) else attempt) - (1000.0 if name in failed else 0.0)
+                rank = (
+                    (0.0 if math.isnan(attempt) else attempt) - 1000.0 * (name in failed) + 10_000.0 * (name in judged)
+                )
                 found.setdefault(key, {}).setdefault(text(row["tube_id"]), []).append((rank, name))
         return {key: {tube: max(names)[1] for tube, names in tubes.items()} for key, tubes in found.items()}
 

@@ -211,7 +211,9 @@ def _findings(rows: tuple[Row, ...], virology: tuple[results.CmvRow, ...]) -> tu
     if current:
         last = current[-1]
         fall = f", fall from baseline {last.fall} log10" if last.fall else ""
-        found.append(f"CMV-DNA: {last.result} {last.unit} ({last.kind_text}){fall}.")
+        # "not detected" has no unit
+        unit = f" {last.unit}" if any(letter.isdigit() for letter in last.result) else ""
+        found.append(f"CMV-DNA: {last.result}{unit} ({last.kind_text}){fall}.")
     else:
         found.append("CMV-DNA: not done at this visit.")
     return tuple(found)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from immunoprofile import schema
 from immunoprofile.pl.series import days_between, number, text
 from immunoprofile.report import wording
-from immunoprofile.report.source import Source
+from immunoprofile.report.source import Source, truthy
 
 LAB_WINDOW_DAYS: Final = 3.0
 """A laboratory value is shown at a visit when it was drawn at most this many days from it."""
@@ -150,7 +150,7 @@ def cmv_rows(source: Source, subject: str, visit: str, *, until: float) -> tuple
                 day,
                 CmvRow(
                     text(row["visit"]), day_text(day), text(row["result_raw"]), text(row["unit"]), kind,
-                    KIND_TEXT.get(kind, kind), height or "none", "" if row["is_baseline"] is True else fall, here,
+                    KIND_TEXT.get(kind, kind), height or "none", "" if truthy(row["is_baseline"]) else fall, here,
                 ),
             )
         )  # fmt: skip

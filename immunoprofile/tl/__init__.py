@@ -2,6 +2,7 @@
 
 from immunoprofile.tl.ancova import Ancova, ancova, compare
 from immunoprofile.tl.association import RepeatedCorrelation, associate, join_cmv, repeated_correlation
+from immunoprofile.tl.declared import declared, tables
 from immunoprofile.tl.paired import change
 from immunoprofile.tl.ranks import (
     HodgesLehmann,
@@ -23,10 +24,12 @@ __all__ = [
     "associate",
     "change",
     "compare",
+    "declared",
     "hodges_lehmann",
     "join_cmv",
     "rank_sum",
     "repeated_correlation",
     "signed_rank",
     "smallest_signed_rank_p",
+    "tables",
 ]

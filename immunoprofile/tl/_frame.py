@@ -12,6 +12,7 @@ import numpy as np
 from immunoprofile.errors import AnalysisError
 from immunoprofile.pp.absolute import cells_per_event
 from immunoprofile.pp.baseline import baseline_rows
+from immunoprofile.pp.verdict import failed_rows
 from immunoprofile.schema import ABS, COUNTS, PARENT_COUNTS, STATISTIC_COLUMNS, UNS_STUDY
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
-    Mask = NDArray[np.bool_]
 
 Measure = Literal["pct_parent", "abs"]
 Scale = Literal["logit", "log2"]
@@ -115,12 +115,20 @@ def natural_values(adata: AnnData, endpoint: Endpoint) -> Floats:
     return np.asarray(adata.X[:, column], dtype=np.float64)
 
 
-def analysis_values(adata: AnnData, endpoint: Endpoint) -> Floats:
+def analysis_values(adata: AnnData, endpoint: Endpoint, *, include_failed: bool) -> Floats:
     """Every row on the analysis scale.
 
     Percentages: logit of (n + 1/2) / (N + 1), or log2 of the percentage. Cells/uL: log2. Where no event was counted
-    log2 takes half an event. NaN where not measured.
+    log2 takes half an event. NaN where not measured and, unless ``include_failed``, where a tube that the endpoint
+    rests on failed for a technical reason.
     """
+    values = _all_values(adata, endpoint)
+    if include_failed:
+        return values
+    return np.where(failed_rows(adata, endpoint.population, measure=endpoint.measure), np.nan, values)
+
+
+def _all_values(adata: AnnData, endpoint: Endpoint) -> Floats:
     column = adata.var_names.get_loc(endpoint.population)
     counts = np.asarray(adata.layers[COUNTS][:, column], dtype=np.float64)
     if endpoint.measure == "abs":
@@ -135,13 +143,6 @@ def analysis_values(adata: AnnData, endpoint: Endpoint) -> Floats:
         share = (counts + 0.5) / (parents + 1)
         return np.asarray(np.log(share / (1 - share)))
     return np.asarray(np.log2(100 * np.where(counts == 0, 0.5, counts) / parents))
-
-
-def usable_rows(adata: AnnData, *, include_failed: bool) -> Mask:
-    """Rows that enter statistics: all but those with qc_status FAIL."""
-    if include_failed or "qc_status" not in adata.obs:
-        return np.ones(adata.n_obs, dtype=bool)
-    return np.asarray((adata.obs["qc_status"].astype(str) != "FAIL").to_numpy())
 
 
 def wanted_visits(adata: AnnData, visit: str | Sequence[str] | None) -> list[str]:
@@ -179,22 +180,20 @@ class Pairs:
     visit: NDArray[np.intp]
 
 
-def pairs(adata: AnnData, visit: str, *, include_failed: bool) -> Pairs:
-    """Subjects with usable rows both at baseline and at the visit.
+def pairs(adata: AnnData, visit: str) -> Pairs:
+    """Subjects with rows both at baseline and at the visit.
 
     Raises
     ------
     AnalysisError
         The visit is the baseline itself, or a subject has two rows of that visit.
     """
-    usable = usable_rows(adata, include_failed=include_failed)
     references = baseline_rows(adata)
     at_visit = (adata.obs["visit"].astype(str) == visit).to_numpy()
-    rows = np.flatnonzero(at_visit & usable)
+    rows = np.flatnonzero(at_visit)
     if np.any(references[rows] == rows):
         raise AnalysisError(f"{visit} is the baseline visit", where="visit", todo="name a later visit")
     rows = rows[references[rows] >= 0]
-    rows = rows[usable[references[rows]]]
     subjects = adata.obs["usubjid"].astype(str).to_numpy()[rows]
     if len(set(subjects)) != len(subjects):
         raise AnalysisError(f"a subject has two rows of visit {visit}", where="obs usubjid, visit")

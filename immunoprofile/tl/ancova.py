@@ -205,10 +205,10 @@ def compare(
         raise AnalysisError("there is one arm only", where="obs arm", todo="use tl.change")
     if missing := [name for name in covariates if name not in adata.obs]:
         raise AnalysisError(f"no column {', '.join(missing)}", where="obs")
-    options = (tuple(covariates), covariance, confidence)
+    options = (tuple(covariates), covariance, confidence, include_failed)
     rows = []
     for name in wanted_visits(adata, visit):
-        matched = pairs(adata, name, include_failed=include_failed)
+        matched = pairs(adata, name)
         for endpoint in chosen:
             rows += [_contrast(adata, endpoint, matched, (name, arm, reference_arm), options) for arm in others]
     adata.uns[UNS_COMPARE] = statistic_table(rows)
@@ -219,12 +219,13 @@ def _contrast(
     endpoint: Endpoint,
     matched: Pairs,
     contrast: tuple[str, str, str],
-    options: tuple[tuple[str, ...], Covariance, float],
+    options: tuple[tuple[str, ...], Covariance, float, bool],
 ) -> dict[str, Any]:
     """Two arms at one visit; each contrast is fitted by itself, so that a third arm lends no variance."""
     visit, arm, reference = contrast
-    covariates, covariance, confidence = options
-    values, natural = analysis_values(adata, endpoint), natural_values(adata, endpoint)
+    covariates, covariance, confidence, include_failed = options
+    values = analysis_values(adata, endpoint, include_failed=include_failed)
+    natural = natural_values(adata, endpoint)
     start, end = values[matched.baseline], values[matched.visit]
     extra, complete = _covariates(adata, matched, covariates)
     measured = np.isin(matched.arms, [arm, reference]) & ~np.isnan(start) & ~np.isnan(end)

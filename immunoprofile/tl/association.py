@@ -10,7 +10,7 @@ import numpy as np
 from immunoprofile.errors import AnalysisError
 from immunoprofile.pp.baseline import baseline_rows
 from immunoprofile.pp.flags import split_flags
-from immunoprofile.schema import UNS_ASSOCIATE
+from immunoprofile.schema import CMV_CHANGE_COLUMNS, UNS_ASSOCIATE, UNS_CMV_CHANGE
 from immunoprofile.tl._frame import (
     NAN,
     Endpoint,
@@ -21,7 +21,6 @@ from immunoprofile.tl._frame import (
     natural_values,
     statistic_row,
     statistic_table,
-    usable_rows,
 )
 
 if TYPE_CHECKING:
@@ -33,11 +32,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-UNS_CMV_CHANGE = "cmv_change"
-CMV_CHANGE_COLUMNS = (
-    "usubjid", "arm", "visit", "population", "measure", "baseline", "value", "fold_change", "cmv_kind", "cmv_drop",
-    "cmv_drop_lower", "cmv_drop_upper",
-)  # fmt: skip
 ROWS_PER_PARAMETER = 3
 """An analysis with fewer rows per within-subject term is refused."""
 
@@ -168,14 +162,14 @@ def associate(
     """
     chosen = endpoints(adata, populations, measure, scale)
     virus, censored = _viral_load(adata)
-    usable = usable_rows(adata, include_failed=include_failed)
+    usable = np.ones(adata.n_obs, dtype=bool)
     if "flags" in adata.obs:
         usable &= np.array(["ASSAY_CHANGED" not in split_flags(text) for text in adata.obs["flags"]], dtype=bool)
     subjects = adata.obs["usubjid"].astype(str).to_numpy()
     visits = adata.obs["visit"].astype(str).to_numpy()
     rows = []
     for endpoint in chosen:
-        values = analysis_values(adata, endpoint)
+        values = analysis_values(adata, endpoint, include_failed=include_failed)
         used = usable & ~np.isnan(values) & ~np.isnan(virus)
         rows.append(_row(adata, endpoint, values, virus, (used, censored, subjects, visits), confidence))
     adata.uns[UNS_ASSOCIATE] = statistic_table(rows)
@@ -210,12 +204,12 @@ def join_cmv(
     import pandas as pd
 
     references = baseline_rows(adata)
-    usable = usable_rows(adata, include_failed=include_failed)
-    later = [row for row in np.flatnonzero(usable) if references[row] >= 0 and references[row] != row]
-    later = [row for row in later if usable[references[row]]]
+    later = [row for row in range(adata.n_obs) if references[row] >= 0 and references[row] != row]
     rows: list[tuple[object, ...]] = []
     for endpoint in endpoints(adata, populations, measure, "log2"):
-        logs, natural = analysis_values(adata, endpoint), natural_values(adata, endpoint)
+        logs = analysis_values(adata, endpoint, include_failed=include_failed)
+        # what failed shows no value either; a logarithm is also missing where nothing was measured
+        natural = np.where(np.isnan(logs), np.nan, natural_values(adata, endpoint))
         for row in later:
             obs, start = adata.obs.iloc[row], int(references[row])
             kind = obs["cmv_kind"] if isinstance(obs.get("cmv_kind"), str) else ""

@@ -83,15 +83,25 @@ def change(
     chosen = endpoints(adata, populations, measure, scale)
     rows = []
     for name in wanted_visits(adata, visit):
-        matched = pairs(adata, name, include_failed=include_failed)
+        matched = pairs(adata, name)
         for endpoint in chosen:
             for arm in sorted(set(adata.obs["arm"].dropna().astype(str))):
-                rows.append(_one(adata, endpoint, matched, name, arm, confidence))
+                rows.append(_one(adata, endpoint, matched, (name, arm), confidence, include_failed=include_failed))
     adata.uns[UNS_CHANGE] = statistic_table(rows)
 
 
-def _one(adata: AnnData, endpoint: Endpoint, matched: Pairs, visit: str, arm: str, confidence: float) -> dict[str, Any]:
-    values, natural = analysis_values(adata, endpoint), natural_values(adata, endpoint)
+def _one(
+    adata: AnnData,
+    endpoint: Endpoint,
+    matched: Pairs,
+    place: tuple[str, str],
+    confidence: float,
+    *,
+    include_failed: bool,
+) -> dict[str, Any]:
+    visit, arm = place
+    values = analysis_values(adata, endpoint, include_failed=include_failed)
+    natural = natural_values(adata, endpoint)
     differences = values[matched.visit] - values[matched.baseline]
     used = (matched.arms == arm) & ~np.isnan(differences)
     result = hodges_lehmann(differences[used], confidence=confidence)

@@ -62,3 +62,33 @@ def test_every_exception_is_listed(profile: Any, page: str) -> None:
 def test_baseline_has_units_and_no_p(profile: Any) -> None:
     for label, cells in build_cohort(Source(profile)).baseline:
         assert all(re.search(r"(y|%|cells/µL|log10|subjects|not shown)", cell) for cell in cells), label
+
+
+def test_cmv_change_keeps_bounds(profile: Any) -> None:
+    import copy
+
+    import pandas as pd
+
+    other = copy.copy(profile)
+    other.visits = profile.visits.copy()
+    nan = float("nan")
+    other.visits.uns["cmv_change"] = pd.DataFrame(
+        {
+            "usubjid": ["a", "b"],
+            "arm": ["GCV", "GCV"],
+            "visit": ["D14", "D7"],
+            "population": ["treg", "treg"],
+            "measure": ["pct_parent", "pct_parent"],
+            "baseline": [5.0, 5.0],
+            "value": [10.0, 10.0],
+            "fold_change": [2.0, 2.0],
+            "cmv_kind": ["BLQ", "BLQ"],
+            "cmv_drop": [nan, nan],
+            "cmv_drop_lower": [0.8633, 0.1],
+            "cmv_drop_upper": [nan, nan],
+        }
+    )
+    rows = build_cohort(Source(other)).cmv_change
+    assert rows == (("a", "GCV", "Regulatory T cells", "% of parent", "×2.00", "BLQ", "≥ 0.86"),)
+    assert "Immune change beside CMV-DNA" in report.cohort(other).html
+    assert build_cohort(Source(other, blinded=True)).cmv_change == ()

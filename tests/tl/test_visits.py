@@ -12,7 +12,7 @@ import pytest
 from immunoprofile import get, pp, tl
 from immunoprofile.datasets import il2_cmv_counts
 from immunoprofile.errors import AnalysisError, NotAvailableError
-from immunoprofile.schema import STATISTIC_COLUMNS
+from immunoprofile.schema import QUALITY_COLUMNS, STATISTIC_COLUMNS
 
 
 @pytest.fixture
@@ -203,3 +203,33 @@ def test_missing_table() -> None:
     adata = il2_cmv_counts(subjects=4, seed=3)
     with pytest.raises(NotAvailableError, match="no table"):
         get.statistics(adata, "compare")
+
+
+def test_failure_of_one_tube_leaves_the_others() -> None:
+    """A clog in the Treg tube takes Treg out of the statistics, and neither NK nor CD8 of the counting tube."""
+    cohort = il2_cmv_counts(subjects=12, seed=3)
+    cohort.uns["study"] = {"reference_arm": "GCV", "primary_visit": "D14"}
+    tl.compare(cohort, populations=["treg", "nk"])
+    before = cohort.uns["compare"].set_index("population")
+    row = cohort.obs[(cohort.obs["visit"] == "D14") & (cohort.obs["arm"] == "GCV")].iloc[0]
+    failed = (row["usubjid"], "D14", "treg", "file", "flow_rate", 80.0, "%", "", "FAIL", "FLOW_RATE")
+    cohort.uns["quality"] = pd.DataFrame([failed], columns=list(QUALITY_COLUMNS))
+    tl.compare(cohort, populations=["treg", "nk"])
+    after = cohort.uns["compare"].set_index("population")
+    assert after.loc["treg", "n_reference"] == before.loc["treg", "n_reference"] - 1
+    assert after.loc["nk", "n_reference"] == before.loc["nk", "n_reference"]
+    assert after.loc["nk", "estimate"] == before.loc["nk", "estimate"]
+    tl.compare(cohort, populations=["treg"], include_failed=True)
+    assert cohort.uns["compare"].iloc[0]["estimate"] == before.loc["treg", "estimate"]
+
+
+def test_declared_analyses_tell_why_they_were_refused() -> None:
+    cohort = il2_cmv_counts(subjects=4, seed=3)
+    cohort = cohort[cohort.obs["visit"] == "BL"].copy()
+    cohort.uns["study"] = {"reference_arm": "GCV", "primary_visit": "BL"}
+    tl.declared(cohort)
+    written = tl.tables(cohort)
+    assert set(written) == {"change", "compare", "associate", "cmv_change"}
+    assert written["change"]["note"].str.startswith("refused: visit: BL is the baseline visit").all()
+    assert written["change"]["p_value"].isna().all()
+    assert written["cmv_change"].empty
