@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -37,7 +37,7 @@ OutOption = Annotated[Path, typer.Option("--out", help="Folder to write; made wh
 SubjectsOption = Annotated[int, typer.Option(min=2, help="Number of simulated subjects, in two arms.")]
 EventsOption = Annotated[int, typer.Option(min=1000, help="Events in each FCS file.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed: the same seed gives the same bytes.")]
-EffectOption = Annotated[str, typer.Option(help="il2, or none to switch the effect of IL-2 off.")]
+EffectOption = Annotated[Literal["il2", "none"], typer.Option(help="none switches the effect of IL-2 off.")]
 GatesOption = Annotated[
     Path | None,
     typer.Option(
@@ -106,7 +106,7 @@ def demo(
             events=events,
             seed=seed,
             effect=effect,
-            progress=not quiet,  # type: ignore[arg-type]
+            progress=not quiet,
         )
     _run(study_folder, out / "results", None, jobs=jobs, cells=False, pdf=False, progress=not quiet, stages=stages)
 
@@ -123,7 +123,7 @@ def simulate(
     """Write a simulated study folder: tables and FCS files of the IL-2 and CMV trial."""
     from immunoprofile import datasets
 
-    folder = datasets.il2_cmv(out, subjects=subjects, events=events, seed=seed, effect=effect, progress=not quiet)  # type: ignore[arg-type]
+    folder = datasets.il2_cmv(out, subjects=subjects, events=events, seed=seed, effect=effect, progress=not quiet)
     typer.echo(f"study folder: {folder}")
 
 

@@ -59,8 +59,9 @@ class Study:
         return inside(self.folder, str(samples.loc[sample_id, "fcs_path"]))
 
     def subject(self, usubjid: str) -> pd.Series[Any]:
-        """Row of the subjects table; KeyError for an unknown subject."""
-        return self.tables["subjects"].set_index("usubjid", drop=False).loc[usubjid]
+        """Row of the subjects table; ValueError for an unknown subject."""
+        subjects = self.tables["subjects"]
+        return subjects.iloc[subjects["usubjid"].tolist().index(usubjid)]
 
     def write(self, folder: Path) -> None:
         """Write the validated tables and ``study.yaml`` as a folder that `read_study` reads again (without FCS
@@ -161,7 +162,7 @@ def _check_references(tables: Mapping[str, pd.DataFrame], config: StudyConfig, p
     def must_be(table: str, column: str, allowed: tuple[str, ...]) -> None:
         for row, value in tables[table][column].dropna().items():
             if value not in allowed:
-                problems.add(f"{table}.csv", f"unknown {column}", row=int(row), column=column, value=value,
+                problems.add(f"{table}.csv", f"unknown {column}", row=int(str(row)), column=column, value=value,
                              allowed=", ".join(allowed))  # fmt: skip
 
     arms = tuple(arm.code for arm in config.arms)
@@ -172,7 +173,7 @@ def _check_references(tables: Mapping[str, pd.DataFrame], config: StudyConfig, p
     for table in ("visits", *_WITH_VISIT):
         for row, value in tables[table]["visit"].dropna().items():
             if value not in config.visit_names and not value.startswith(UNSCHEDULED):
-                problems.add(f"{table}.csv", "unknown visit", row=int(row), column="visit", value=value,
+                problems.add(f"{table}.csv", "unknown visit", row=int(str(row)), column="visit", value=value,
                              allowed=", ".join(config.visit_names))  # fmt: skip
     for row, entry in tables["cmv_dna"].iterrows():
         assay = config.assays.get(entry["assay_id"])
@@ -243,7 +244,8 @@ def _match(tables: dict[str, pd.DataFrame], config: StudyConfig, notes: Exceptio
                       table=name, row=row, usubjid=entry["usubjid"], action="add the subject, or correct the id")  # fmt: skip
         matched[name] = table[~unknown]
     occurred = matched["visits"][matched["visits"]["occurred"].fillna(value=False).astype(bool)]
-    days = {(v.usubjid, str(v.start_dtc)[:10]): v.visit for v in occurred.itertuples() if pd.notna(v.start_dtc)}
+    dated = occurred[occurred["start_dtc"].notna()]
+    days = {(str(v.usubjid), str(v.start_dtc)[:10]): str(v.visit) for v in dated.itertuples()}
     unscheduled = _unscheduled_names(matched, days)
     held = set(zip(occurred["usubjid"], occurred["visit"], strict=True))
     for name in _WITH_VISIT:
@@ -252,14 +254,14 @@ def _match(tables: dict[str, pd.DataFrame], config: StudyConfig, notes: Exceptio
 
 
 def _unscheduled_names(
-    tables: Mapping[str, pd.DataFrame], days: Mapping[tuple[Any, str], str]
+    tables: Mapping[str, pd.DataFrame], days: Mapping[tuple[str, str], str]
 ) -> dict[tuple[str, str], str]:
     """(subject, calendar day) -> UNS.nn for results that name no visit, numbered by day within the subject."""
     found: set[tuple[str, str]] = set()
     for name in _WITH_VISIT:
         table = tables[name]
         loose = table[table["visit"].isna() & table["usubjid"].notna() & table["collected_dtc"].notna()]
-        found |= {(entry.usubjid, str(entry.collected_dtc)[:10]) for entry in loose.itertuples()}
+        found |= {(str(entry.usubjid), str(entry.collected_dtc)[:10]) for entry in loose.itertuples()}
     names: dict[tuple[str, str], str] = {}
     numbers: dict[str, int] = {}
     for usubjid, day in sorted(found - set(days)):
@@ -271,7 +273,7 @@ def _unscheduled_names(
 def _match_visits(
     name: str,
     table: pd.DataFrame,
-    days: Mapping[tuple[Any, str], str],
+    days: Mapping[tuple[str, str], str],
     unscheduled: Mapping[tuple[str, str], str],
     held: set[tuple[Any, Any]],
     notes: Exceptions,
@@ -317,11 +319,11 @@ def _note_gaps(tables: Mapping[str, pd.DataFrame], config: StudyConfig, notes: E
                           visit=visit.visit, action="add a row with occurred N and a reason")  # fmt: skip
     flow_visits = {visit.visit for visit in planned if visit.flow}
     held = visits[visits["occurred"].fillna(value=False).astype(bool) & visits["visit"].isin(flow_visits)]
-    for entry in held.itertuples():
+    for usubjid, name in zip(held["usubjid"], held["visit"], strict=True):
         for tube in config.tubes:
-            if (entry.usubjid, entry.visit, tube) not in measured:
+            if (usubjid, name, tube) not in measured:
                 notes.add("warning", "TUBE_MISSING", f"no {tube} tube for a visit that took place", table="samples",
-                          usubjid=entry.usubjid, visit=entry.visit)  # fmt: skip
+                          usubjid=usubjid, visit=name)  # fmt: skip
     for row, entry in samples[samples["supersedes"].notna()].iterrows():
         notes.add("note", "RERUN", f"attempt {entry['attempt']} replaces {entry['supersedes']}; the rule of the study is "
                   f"'{config.attempt_rule}'", table="samples", row=row, usubjid=entry["usubjid"], visit=entry["visit"],

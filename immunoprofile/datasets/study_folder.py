@@ -82,7 +82,7 @@ def study_config(flow: tuple[str, ...]) -> StudyConfig:
         reporting_tube=_REPORTING,
         # The patients are lymphopenic: 1,000 lymphocytes, even 500, gave equivalent percentages in such samples
         # (Lape-Nixon and Prince, Cytometry 1996; 26: 223-226).
-        quality_limits={"gated_lymphocytes": QualityLimits(passes=(1000, None), warns=(500, None))},
+        quality_limits={"gated_lymphocytes": QualityLimits.model_validate({"pass": (1000, None), "warn": (500, None)})},
         assays={
             par.CMV_ASSAY: Assay(
                 name="simulated plasma CMV-DNA PCR",

@@ -348,9 +348,7 @@ def _dimension(channel: str, low: float | None, high: float | None, source: Any)
 def _from_flowkit_scale(name: str, transform: Any, problems: Problems) -> Scale | None:
     for kind, cls in _TRANSFORMS.items():
         if isinstance(transform, cls):
-            letters = SCALE_PARAMETERS[kind]
-            return Scale(
-                kind, tuple((letter, float(getattr(transform, f"param_{letter.lower()}"))) for letter in letters)
-            )  # type: ignore[arg-type]
+            values = {letter: getattr(transform, f"param_{letter.lower()}") for letter in SCALE_PARAMETERS[kind]}
+            return Scale.of(kind, values)
     problems.add(f"scale {name}", f"{type(transform).__name__} is not supported")
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -100,7 +100,7 @@ def _scale_names(gated: GatedSample) -> list[str]:
     ]
 
 
-def _deepest(gated: GatedSample, chosen: NDArray[np.int64]) -> object:
+def _deepest(gated: GatedSample, chosen: NDArray[np.int64]) -> Any:
     """The most specific population of each event; of two equally deep ones the later in the template."""
     import pandas as pd
 
@@ -110,7 +110,7 @@ def _deepest(gated: GatedSample, chosen: NDArray[np.int64]) -> object:
     names = [gate.population for gate in order]
     for code, name in enumerate(names):
         codes[gated.masks[name][chosen]] = code
-    return pd.Categorical.from_codes(codes, categories=names)
+    return pd.Categorical.from_codes(codes.tolist(), categories=pd.Index(names))
 
 
 def _unique(names: list[str]) -> list[str]:

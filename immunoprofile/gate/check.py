@@ -37,12 +37,14 @@ def check(gates: GateSet, study: Study) -> None:
         if endpoint.population not in populations:
             problems.add(f"endpoint {endpoint.population}", "is not gated in any tube")
     count_tube = config.count_tube
-    if count_tube in gates and study.samples["beads_per_tube"].notna().any() and not gates[count_tube].beads:
+    has_beads = study.samples["beads_per_tube"].notna().any()
+    if has_beads and count_tube is not None and count_tube in gates and not gates[count_tube].beads:
         problems.add(
             f"tube {count_tube}", "has counting beads, and its template does not name their population (beads)"
         )
     samples = study.samples[study.samples["role"].isin(("sample", "control", "replicate"))]
-    for (tube, _), group in samples.groupby(["tube_id", samples["panel_id"].fillna("")], sort=True):
+    for (tube_id, _), group in samples.groupby(["tube_id", samples["panel_id"].fillna("")], sort=True):
+        tube = str(tube_id)
         if tube not in gates:
             continue
         for sample_id in group["sample_id"]:

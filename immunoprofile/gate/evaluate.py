@@ -80,7 +80,7 @@ class GatedSample:
         columns = fluorescence_positions(self.sample)
         markers = [self.sample.channels[column].marker for column in columns]
         values = self.compensated[:, columns]
-        found = {}
+        found: dict[tuple[str, str], float] = {}
         for gate in self.strategy.gates:
             selected = values[self.masks[gate.population]]
             if selected.shape[0]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
@@ -46,6 +47,15 @@ class Scale:
         if tuple(letter for letter, _ in self.parameters) != expected:
             msg = f"a {self.kind} scale needs the parameters {', '.join(expected)}"
             raise ValueError(msg)
+
+    @classmethod
+    def of(cls, kind: str, parameters: Mapping[str, float]) -> Scale:
+        """A scale from the values of its letters, in any order; ValueError when the kind or a letter is wrong."""
+        letters = SCALE_PARAMETERS.get(kind, ())
+        if set(letters) != set(parameters):
+            msg = f"scale kind {kind!r} does not have the parameters {', '.join(parameters)}"
+            raise ValueError(msg)
+        return cls(cast("ScaleKind", kind), tuple((letter, float(parameters[letter])) for letter in letters))
 
     @property
     def by_letter(self) -> dict[str, float]:

@@ -185,11 +185,11 @@ def _parse_scales(header: _Header, where: str, problems: Problems) -> tuple[tupl
         if set(content) != {"kind", *letters}:
             problems.add(where, f"a {kind} scale needs {', '.join(letters)}", column=f"scales.{name}")
             continue
-        scales.append((name, Scale(kind, tuple((letter, float(content[letter])) for letter in letters))))  # type: ignore[arg-type]
+        scales.append((name, Scale.of(str(kind), {letter: content[letter] for letter in letters})))
     known = {*header.scales}
-    for column, name in (("default_scale", header.default_scale), *header.marker_scales.items()):
-        if name is not None and name not in known:
-            problems.add(where, "unknown scale", column=column, value=name, allowed=", ".join(known))
+    for column, wanted in (("default_scale", header.default_scale), *header.marker_scales.items()):
+        if wanted is not None and wanted not in known:
+            problems.add(where, "unknown scale", column=column, value=wanted, allowed=", ".join(known))
     return tuple(scales)
 
 

@@ -87,7 +87,7 @@ class Assay(_Model):
 class QualityLimits(_Model):
     """Limits of a quality check: lowest and highest value that pass, and that only warn; null is open."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True)
 
     passes: tuple[float | None, float | None] | None = Field(default=None, alias="pass")
     warns: tuple[float | None, float | None] | None = Field(default=None, alias="warn")

@@ -10,7 +10,7 @@ import logging
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -189,15 +189,15 @@ def read_fcs(path: str | Path) -> Sample:
     )
 
 
-def _channel(entry: Mapping[str, object]) -> Channel:
+def _channel(entry: Mapping[str, Any]) -> Channel:
     pnn, pns = str(entry["pnn"]).strip(), str(entry["pns"]).strip()
-    decades, log0 = entry["pne"]  # type: ignore[misc]
+    decades, log0 = entry["pne"]
     return Channel(
         pnn=pnn,
         pns=pns,
         marker=marker_of_channel(pnn, pns),
-        pnr=float(entry["pnr"]),  # type: ignore[arg-type]
-        gain=1.0 if is_time(pnn) else float(entry["png"]),  # type: ignore[arg-type]
+        pnr=float(entry["pnr"]),
+        gain=1.0 if is_time(pnn) else float(entry["png"]),
         decades=float(decades),
         log0=float(log0),
     )

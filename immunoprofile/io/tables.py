@@ -152,7 +152,7 @@ def _typed(
 
     if column.kind in ("str", "date"):
         return text.astype(object).where(text.notna(), np.nan)
-    values = [None if pd.isna(value) else convert(int(row), str(value)) for row, value in text.items()]
+    values = [None if pd.isna(value) else convert(row, str(value)) for row, value in enumerate(text, 1)]
     dtype = {"float": "float64", "int": "Int64", "bool": "boolean"}[column.kind]
     return pd.Series(values, index=text.index, dtype=dtype)
 
@@ -224,22 +224,12 @@ def _apply_rules(
                 problems.add(where, "wrong value", row=int(row), column=name, value=case["failure_case"],
                              allowed=str(case["check"]))  # fmt: skip
     if spec.key and not missing & set(spec.key):
-        keyed = table[list(spec.key)].dropna(how="all")
-        for row in keyed.index[keyed.duplicated(keep="first")]:
-            values = table.loc[row, list(spec.key)]
-            first = keyed.index[(keyed == values).fillna(value=False).all(axis=1) | _same(keyed, values)][0]
-            problems.add(where, f"repeats row {first}", row=int(row), column=", ".join(spec.key),
-                         value=" ".join("" if pd.isna(v) else str(v) for v in values))  # fmt: skip
-
-
-def _same(keyed: pd.DataFrame, values: pd.Series[Any]) -> pd.Series[bool]:
-    """Rows equal to ``values`` where two missing values count as equal, as they do for duplicates."""
-    return pd.Series(
-        np.logical_and.reduce(
-            [(keyed[name] == values[name]) | (keyed[name].isna() & pd.isna(values[name])) for name in keyed]
-        ),
-        index=keyed.index,
-    ).fillna(value=False)
+        seen: dict[tuple[str, ...], int] = {}
+        for row, values in enumerate(table[list(spec.key)].to_numpy(dtype=object), 1):
+            key = tuple("" if pd.isna(value) else str(value) for value in values)
+            first = seen.setdefault(key, row)
+            if first != row and any(key):
+                problems.add(where, f"repeats row {first}", row=row, column=", ".join(spec.key), value=" ".join(key))
 
 
 def write_study_table(folder: Path, spec: TableSpec, table: pd.DataFrame) -> None:

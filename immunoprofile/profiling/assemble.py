@@ -55,7 +55,8 @@ def choose_attempts(study: Study, outcomes: Mapping[str, Outcome]) -> dict[tuple
         else:
             stable = [o for o in usable if not o.flow_pct_time]
             best = stable[-1] if study.config.attempt_rule == "last_passing" and stable else usable[-1]
-        chosen[key] = best
+        usubjid, visit, tube = (str(part) for part in key)
+        chosen[usubjid, visit, tube] = best
     return chosen
 
 
@@ -201,7 +202,7 @@ def _leading_sample(own: pd.DataFrame, chosen: Chosen, count_tube: str | None) -
 
 def _beads(own: pd.DataFrame, outcome: Outcome | None, count_tube: str | None, gates: GateSet) -> dict[str, Any]:
     names = ("beads_per_tube", "blood_volume_ul", "dilution")
-    if outcome is None or count_tube not in gates:
+    if outcome is None or count_tube is None or count_tube not in gates:
         return {"n_beads": np.nan, **dict.fromkeys(names, np.nan), "bead_lot": ""}
     record = own.set_index("sample_id").loc[outcome.sample_id]
     beads = gates[count_tube].beads

@@ -151,10 +151,10 @@ def _gate(request: Request, digest: str, out: Path, *, cells: bool) -> Outcome:
 
 
 def _count_rows(gated: GatedSample) -> tuple[tuple[str, str, str, str, int, int], ...]:
-    counts = gated.counts()
+    rows = gated.counts().to_dict("records")
     return tuple(
-        (gate.population, str(row.population), str(row.parent), str(row.gate_path), int(row.n), int(row.n_parent))
-        for gate, row in zip(gated.strategy.gates, counts.itertuples(), strict=True)
+        (gate.population, str(r["population"]), str(r["parent"]), str(r["gate_path"]), int(r["n"]), int(r["n_parent"]))
+        for gate, r in zip(gated.strategy.gates, rows, strict=True)
     )
 
 

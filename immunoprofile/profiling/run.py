@@ -187,10 +187,10 @@ def _notes(study: Study, outcomes: Mapping[str, Outcome], chosen: Mapping[tuple[
                 f"another attempt is used by the rule '{study.config.attempt_rule}'",
                 **place,
             )
-    for sample_id, entry in samples[samples["exclude_flag"].fillna(value=False).astype(bool)].iterrows():
+    for name, entry in samples[samples["exclude_flag"].fillna(value=False).astype(bool)].iterrows():
         reason = entry["exclude_reason"] if pd.notna(entry["exclude_reason"]) else "no reason given"
         notes.add("warning", "EXCLUDED", f"excluded by a person: {reason}", table="samples", usubjid=entry["usubjid"],
-                  visit=entry["visit"], sample_id=sample_id, file=entry["fcs_path"])  # fmt: skip
+                  visit=entry["visit"], sample_id=name, file=entry["fcs_path"])  # fmt: skip
     return notes
 
 
