@@ -80,6 +80,7 @@ def study_config(flow: tuple[str, ...]) -> StudyConfig:
             for panel in PANELS.values()
         },
         reporting_tube=_REPORTING,
+        reference_ranges="chng2004",
         # The patients are lymphopenic: 1,000 lymphocytes, even 500, gave equivalent percentages in such samples
         # (Lape-Nixon and Prince, Cytometry 1996; 26: 223-226).
         quality_limits={"gated_lymphocytes": QualityLimits.model_validate({"pass": (1000, None), "warn": (500, None)})},

@@ -13,6 +13,7 @@ from immunoprofile.gate.strategy import GateSet
 from immunoprofile.profiling import timeline
 from immunoprofile.profiling.one_file import Outcome
 from immunoprofile.resources import populations as known_populations
+from immunoprofile.resources import reference_ranges
 from immunoprofile.study import UNSCHEDULED, Study
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ def assemble(study: Study, gates: GateSet, chosen: Chosen, virology: pd.DataFram
     visits = anndata.AnnData(X=percentages, obs=obs, var=var, layers=layers)
     visits.obsm[schema.MDFI] = _medians(rows, var, chosen, obs.index)
     visits.uns |= _uns(study, gates)
+    if study.config.reference_ranges:
+        _add_ranges(visits, reference_ranges(study.config.reference_ranges))
     return visits
 
 
@@ -274,6 +277,14 @@ def _uns(study: Study, gates: GateSet) -> dict[str, Any]:
             "schema_version": schema.SCHEMA_VERSION,
         },
     }
+
+
+def _add_ranges(visits: anndata.AnnData, ranges: pd.DataFrame) -> None:
+    """The table of reference ranges, and in ``var`` the limits of X that hold for both sexes."""
+    visits.uns[schema.UNS_RANGES] = ranges
+    both = ranges[(ranges["measure"] == "pct_parent") & (ranges["sex"] == "any")].drop_duplicates("population")
+    for name, column in (("ref_low", "low"), ("ref_high", "high")):
+        visits.var[name] = both.set_index("population")[column].reindex(visits.var_names).to_numpy(dtype=float)
 
 
 def _text(value: Any) -> str:

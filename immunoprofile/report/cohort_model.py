@@ -19,7 +19,6 @@ from immunoprofile.report.visit_results import ExceptionRow, exception_rows
 if TYPE_CHECKING:
     import pandas as pd
 
-UNS_CMV_CHANGE: Final = "cmv_change"
 
 SMALLEST_GROUP: Final = 3
 """Counts of fewer subjects are not printed: a person could be recognised."""
@@ -127,7 +126,7 @@ def build_cohort(source: Source) -> CohortModel:
 
 
 def _cmv_change(source: Source, displays: dict[str, str]) -> tuple[tuple[str, ...], ...]:
-    table = source.visits.uns.get(UNS_CMV_CHANGE)
+    table = source.visits.uns.get(schema.UNS_CMV_CHANGE)
     if table is None or source.blinded:
         return ()
     return tuple(

@@ -10,6 +10,7 @@ from immunoprofile import schema
 from immunoprofile.pl.series import text
 from immunoprofile.report import noise, wording
 from immunoprofile.report.noise import Verdict
+from immunoprofile.report.reference import NONE_APPLIES, reference
 from immunoprofile.report.source import Measure, Source, Value
 
 KEY_POPULATIONS: Final = ("treg", "nk", "nk_bright", "cd8", "cd8_act", "cd4")
@@ -165,7 +166,7 @@ def _line(
         _change(now, then, measure) if rows[0] != rows[1] else "",
         _change(now, before, measure),
         wording.count(now.events) + ("†" if 0 <= now.events < 100 else ""),
-        _reference(source, population, measure, confirmed=confirmed),
+        NONE_APPLIES if confirmed else reference(source, rows[0], population, measure, now),
         _verdict(source, now, then, rows, measure),
         declared,
     )
@@ -198,14 +199,6 @@ def _change(now: Value, then: Value, measure: Measure) -> str:
     difference = now.number - then.number
     words = f"{wording.signed(difference)}/µL" if measure == "abs" else wording.points(difference)
     return f"{words} ({wording.fold(now.positive / then.positive)})" if then.positive > 0 else words
-
-
-def _reference(source: Source, population: str, measure: Measure, *, confirmed: bool) -> str:
-    # Limits stand in var for X only. They come from small cohorts and serve as orientation, never as L or H.
-    low, high = (float(source.var(population, name)) for name in ("ref_low", "ref_high"))
-    if measure == "abs" or confirmed or math.isnan(low) or math.isnan(high):
-        return "REFRANGE_NA"
-    return f"{low:g} to {high:g} % (orientation)"
 
 
 def _verdict(

@@ -77,6 +77,13 @@ class Source:
         """All subjects in the order of the table."""
         return [text(row["usubjid"]) for row in self.records["subjects"]]
 
+    def subject(self, usubjid: str) -> dict[str, Any]:
+        """Row of a subject; KeyError for an unknown one."""
+        for row in self.records["subjects"]:
+            if text(row["usubjid"]) == usubjid:
+                return row
+        raise KeyError(usubjid)
+
     @cached_property
     def flow_visits(self) -> list[str]:
         """Visits for which flow cytometry is planned, in order."""

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from immunoprofile.errors import NotAvailableError
 from immunoprofile.report.cohort_model import build_cohort
 from immunoprofile.report.render import Report, render_cohort, render_visit
 from immunoprofile.report.source import Source
@@ -60,7 +61,15 @@ def cohort(profile: Any, *, blinded: bool = False) -> Report:
 
 
 def write_all(
-    profile: Any, out: str | Path, *, jobs: int = 1, pdf: bool = False, progress: bool = False, blinded: bool = False
+    profile: Any,
+    out: str | Path,
+    *,
+    subject: str | None = None,
+    visit: str | None = None,
+    jobs: int = 1,
+    pdf: bool = False,
+    progress: bool = False,
+    blinded: bool = False,
 ) -> list[Path]:
     """Write ``reports/<subject>/<visit>.html`` of every flow visit and ``reports/cohort.html``.
 
@@ -70,6 +79,8 @@ def write_all(
         Profile of a study.
     out
         Results folder; ``reports`` is made inside it.
+    subject, visit
+        Only the pages of this subject or visit; the cohort page is then left as it is.
     jobs
         Processes. The bytes written do not depend on it.
     pdf
@@ -88,7 +99,7 @@ def write_all(
     Raises
     ------
     NotAvailableError
-        PDF was asked for and cannot be made.
+        PDF was asked for and cannot be made, or there is no such subject or visit.
     """
     from tqdm import tqdm
 
@@ -96,11 +107,19 @@ def write_all(
     source = Source(profile, blinded)
     names = _folder_names(source.subjects)
     models: list[tuple[VisitModel | CohortModel, Path]] = [
-        (build_visit(source, subject, name), folder / names[subject] / f"{_file_name(name)}.html")
-        for subject in source.subjects
+        (build_visit(source, one, name), folder / names[one] / f"{_file_name(name)}.html")
+        for one in source.subjects
         for name in source.flow_visits
+        if subject in (None, one) and visit in (None, name)
     ]
-    models.append((build_cohort(source), folder / "cohort.html"))
+    if subject is None and visit is None:
+        models.append((build_cohort(source), folder / "cohort.html"))
+    elif not models:
+        raise NotAvailableError(
+            f"no flow visit {visit or ''} of subject {subject or ''}".replace("  ", " "),
+            where="report",
+            todo=f"subjects: {', '.join(source.subjects)}; visits: {', '.join(source.flow_visits)}",
+        )
     # A task gets its model (some 100 kB), never the profile.
     if jobs == 1 or len(models) < 4:
         done = [
