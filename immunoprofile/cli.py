@@ -266,12 +266,12 @@ def _run(
 
 def _analyse(profile: Profile) -> None:
     """The analyses that the study declares, as CSV beside the results."""
-    from immunoprofile import tl
+    from immunoprofile import get, schema, tl
     from immunoprofile.io.files import write_table
 
     tl.declared(profile.visits)
-    for key, table in tl.tables(profile.visits).items():
-        write_table(profile.folder / "statistics" / f"{key}.csv", table)
+    for key in schema.STATISTICS:
+        write_table(profile.folder / "statistics" / f"{key}.csv", get.statistics(profile.visits, key))
 
 
 def _tell_exceptions(exceptions: Any) -> None:

@@ -485,6 +485,8 @@ UNS_CHANGE: Final = "change"
 UNS_COMPARE: Final = "compare"
 UNS_ASSOCIATE: Final = "associate"
 UNS_CMV_CHANGE: Final = "cmv_change"
+STATISTICS: Final = (UNS_CHANGE, UNS_COMPARE, UNS_ASSOCIATE, UNS_CMV_CHANGE)
+"""Tables of the analyses that a study declares, as they are called in ``uns`` and in ``statistics/``."""
 UNS_TRUTH: Final = "truth"
 """True effects of a simulated cohort."""
 

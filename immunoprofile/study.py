@@ -64,8 +64,7 @@ class Study:
         return subjects.iloc[subjects["usubjid"].tolist().index(usubjid)]
 
     def write(self, folder: Path) -> None:
-        """Write the validated tables and ``study.yaml`` as a folder that `read_study` reads again (without FCS
-        files)."""
+        """Write the validated tables and ``study.yaml`` as a folder that `read_study` reads again; no FCS files."""
         folder.mkdir(parents=True, exist_ok=True)
         write_config(self.config, folder)
         for name, spec in schema.TABLES.items():
@@ -73,10 +72,11 @@ class Study:
                 write_study_table(folder, spec, self.tables[name])
 
     def __repr__(self) -> str:
-        samples = self.tables["samples"]
+        visits = int(self.tables["visits"]["occurred"].sum())
+        samples = int((self.tables["samples"]["role"] == "sample").sum())
         return (
             f"Study({self.config.study_id!r}: {len(self.tables['subjects'])} subjects, "
-            f"{int((self.tables['visits']['occurred']).sum())} visits, {int((samples['role'] == 'sample').sum())} samples, "
+            f"{visits} visits, {samples} samples, "
             f"{len(self.tables['cmv_dna'])} CMV-DNA results, {len(self.exceptions)} exceptions)"
         )
 
@@ -162,8 +162,14 @@ def _check_references(tables: Mapping[str, pd.DataFrame], config: StudyConfig, p
     def must_be(table: str, column: str, allowed: tuple[str, ...]) -> None:
         for row, value in tables[table][column].dropna().items():
             if value not in allowed:
-                problems.add(f"{table}.csv", f"unknown {column}", row=int(str(row)), column=column, value=value,
-                             allowed=", ".join(allowed))  # fmt: skip
+                problems.add(
+                    f"{table}.csv",
+                    f"unknown {column}",
+                    row=int(str(row)),
+                    column=column,
+                    value=value,
+                    allowed=", ".join(allowed),
+                )
 
     arms = tuple(arm.code for arm in config.arms)
     must_be("subjects", "arm", arms)
@@ -173,19 +179,37 @@ def _check_references(tables: Mapping[str, pd.DataFrame], config: StudyConfig, p
     for table in ("visits", *_WITH_VISIT):
         for row, value in tables[table]["visit"].dropna().items():
             if value not in config.visit_names and not value.startswith(UNSCHEDULED):
-                problems.add(f"{table}.csv", "unknown visit", row=int(str(row)), column="visit", value=value,
-                             allowed=", ".join(config.visit_names))  # fmt: skip
+                problems.add(
+                    f"{table}.csv",
+                    "unknown visit",
+                    row=int(str(row)),
+                    column="visit",
+                    value=value,
+                    allowed=", ".join(config.visit_names),
+                )
     for row, entry in tables["cmv_dna"].iterrows():
         assay = config.assays.get(entry["assay_id"])
         for column in ("unit", "specimen"):
             if assay is not None and pd.notna(entry[column]) and entry[column] != getattr(assay, column):
-                problems.add("cmv_dna.csv", f"{column} differs from that of assay {entry['assay_id']}", row=int(str(row)),
-                             column=column, value=entry[column], allowed=getattr(assay, column))  # fmt: skip
+                problems.add(
+                    "cmv_dna.csv",
+                    f"{column} differs from that of assay {entry['assay_id']}",
+                    row=int(str(row)),
+                    column=column,
+                    value=entry[column],
+                    allowed=getattr(assay, column),
+                )
     for row, entry in tables["labs"].iterrows():
         units = schema.LAB_UNITS.get(entry["test"], ("", {}))[1]
         if pd.notna(entry["unit"]) and units and entry["unit"] not in units:
-            problems.add("labs.csv", f"unknown unit of {entry['test']}", row=int(str(row)), column="unit", value=entry["unit"],
-                         allowed=", ".join(units))  # fmt: skip
+            problems.add(
+                "labs.csv",
+                f"unknown unit of {entry['test']}",
+                row=int(str(row)),
+                column="unit",
+                value=entry["unit"],
+                allowed=", ".join(units),
+            )
     _check_samples(tables["samples"], config, problems)
 
 
@@ -193,20 +217,37 @@ def _check_samples(samples: pd.DataFrame, config: StudyConfig, problems: Problem
     known = set(samples["sample_id"].dropna())
     for row, value in samples["supersedes"].dropna().items():
         if value not in known:
-            problems.add("samples.csv", "supersedes a sample that is not in the table", row=int(str(row)), column="supersedes",
-                         value=value)  # fmt: skip
+            problems.add(
+                "samples.csv",
+                "supersedes a sample that is not in the table",
+                row=int(str(row)),
+                column="supersedes",
+                value=value,
+            )
     for row, entry in samples.iterrows():
         tube = config.tubes.get(entry["tube_id"])
         if tube is None:
             continue
         protocol = entry["staining_protocol"] if pd.notna(entry["staining_protocol"]) else tube.staining_protocol
         if protocol in ("washed", "permeabilised") and pd.notna(entry["beads_per_tube"]):
-            problems.add("samples.csv", f"counting beads in a {protocol} tube: cells and beads are lost in washing, so no "
-                         "concentration can come from it", row=int(str(row)), column="beads_per_tube",
-                         value=entry["beads_per_tube"], allowed="empty")  # fmt: skip
+            problems.add(
+                "samples.csv",
+                f"counting beads in a {protocol} tube: cells and beads are lost in washing, so no "
+                "concentration can come from it",
+                row=int(str(row)),
+                column="beads_per_tube",
+                value=entry["beads_per_tube"],
+                allowed="empty",
+            )
         if str(entry["specimen_type"]).startswith("PBMC") and pd.notna(entry["beads_per_tube"]):
-            problems.add("samples.csv", "counting beads in PBMC give no whole-blood concentration", row=int(str(row)),
-                         column="beads_per_tube", value=entry["beads_per_tube"], allowed="empty")  # fmt: skip
+            problems.add(
+                "samples.csv",
+                "counting beads in PBMC give no whole-blood concentration",
+                row=int(str(row)),
+                column="beads_per_tube",
+                value=entry["beads_per_tube"],
+                allowed="empty",
+            )
         if entry["role"] == "sample" and pd.isna(entry["usubjid"]):
             problems.add("samples.csv", "a sample without a subject", row=int(str(row)), column="usubjid")
 
@@ -222,12 +263,23 @@ def _check_files(folder: Path, samples: pd.DataFrame, problems: Problems) -> Non
             )
             continue
         if not path.is_file():
-            problems.add("samples.csv", "FCS file is missing", row=int(str(row)), column="fcs_path", value=value,
-                         allowed="a file below the study folder")  # fmt: skip
+            problems.add(
+                "samples.csv",
+                "FCS file is missing",
+                row=int(str(row)),
+                column="fcs_path",
+                value=value,
+                allowed="a file below the study folder",
+            )
         first = paths.setdefault(value, int(str(row)))
         if first != row:
-            problems.add("samples.csv", f"the file is already that of row {first}", row=int(str(row)), column="fcs_path",
-                         value=value)  # fmt: skip
+            problems.add(
+                "samples.csv",
+                f"the file is already that of row {first}",
+                row=int(str(row)),
+                column="fcs_path",
+                value=value,
+            )
 
 
 def _match(tables: dict[str, pd.DataFrame], config: StudyConfig, notes: Exceptions) -> dict[str, pd.DataFrame]:
@@ -240,8 +292,15 @@ def _match(tables: dict[str, pd.DataFrame], config: StudyConfig, notes: Exceptio
         table = tables[name]
         unknown = table["usubjid"].notna() & ~table["usubjid"].isin(subjects)
         for row, entry in table[unknown].iterrows():
-            notes.add("error", "UNKNOWN_SUBJECT", f"no subject {entry['usubjid']} in the subjects table; the row was left out",
-                      table=name, row=row, usubjid=entry["usubjid"], action="add the subject, or correct the id")  # fmt: skip
+            notes.add(
+                "error",
+                "UNKNOWN_SUBJECT",
+                f"no subject {entry['usubjid']} in the subjects table; the row was left out",
+                table=name,
+                row=row,
+                usubjid=entry["usubjid"],
+                action="add the subject, or correct the id",
+            )
         matched[name] = table[~unknown]
     occurred = matched["visits"][matched["visits"]["occurred"].fillna(value=False).astype(bool)]
     dated = occurred[occurred["start_dtc"].notna()]
@@ -289,14 +348,24 @@ def _match_visits(
             key = (entry["usubjid"], str(entry["collected_dtc"])[:10])
             visit = days.get(key) or unscheduled.get(key)
             if visit is None:
-                notes.add("error", "NO_VISIT", "neither visit nor date; the row was left out", **place,
-                          action="fill visit or collected_dtc")  # fmt: skip
+                notes.add(
+                    "error",
+                    "NO_VISIT",
+                    "neither visit nor date; the row was left out",
+                    **place,
+                    action="fill visit or collected_dtc",
+                )
                 left_out.append(row)
             else:
                 table.loc[row, "visit"] = visit
         elif not str(entry["visit"]).startswith(UNSCHEDULED) and (entry["usubjid"], entry["visit"]) not in held:
-            notes.add("error", "VISIT_NOT_HELD", "belongs to a visit that did not take place; the row was left out", **place,
-                      action="correct the visit, or set occurred to Y in visits.csv")  # fmt: skip
+            notes.add(
+                "error",
+                "VISIT_NOT_HELD",
+                "belongs to a visit that did not take place; the row was left out",
+                **place,
+                action="correct the visit, or set occurred to Y in visits.csv",
+            )
             left_out.append(row)
     return table.drop(index=left_out)
 
@@ -310,26 +379,60 @@ def _note_gaps(tables: Mapping[str, pd.DataFrame], config: StudyConfig, notes: E
     planned = [visit for visit in sorted(config.visits, key=lambda v: v.visitnum)]
     for row, entry in visits[~visits["occurred"].fillna(value=False).astype(bool)].iterrows():
         reason = entry["reason_not_done"] if pd.notna(entry["reason_not_done"]) else "no reason given"
-        notes.add("note", "VISIT_MISSED", f"the visit did not take place ({reason})", table="visits", row=row,
-                  usubjid=entry["usubjid"], visit=entry["visit"])  # fmt: skip
+        notes.add(
+            "note",
+            "VISIT_MISSED",
+            f"the visit did not take place ({reason})",
+            table="visits",
+            row=row,
+            usubjid=entry["usubjid"],
+            visit=entry["visit"],
+        )
     for usubjid in tables["subjects"]["usubjid"]:
         for visit in planned:
             if (usubjid, visit.visit) not in recorded:
-                notes.add("warning", "VISIT_NOT_RECORDED", "planned, and not in visits.csv", table="visits", usubjid=usubjid,
-                          visit=visit.visit, action="add a row with occurred N and a reason")  # fmt: skip
+                notes.add(
+                    "warning",
+                    "VISIT_NOT_RECORDED",
+                    "planned, and not in visits.csv",
+                    table="visits",
+                    usubjid=usubjid,
+                    visit=visit.visit,
+                    action="add a row with occurred N and a reason",
+                )
     flow_visits = {visit.visit for visit in planned if visit.flow}
     held = visits[visits["occurred"].fillna(value=False).astype(bool) & visits["visit"].isin(flow_visits)]
     for usubjid, name in zip(held["usubjid"], held["visit"], strict=True):
         for tube in config.tubes:
             if (usubjid, name, tube) not in measured:
-                notes.add("warning", "TUBE_MISSING", f"no {tube} tube for a visit that took place", table="samples",
-                          usubjid=usubjid, visit=name)  # fmt: skip
+                notes.add(
+                    "warning",
+                    "TUBE_MISSING",
+                    f"no {tube} tube for a visit that took place",
+                    table="samples",
+                    usubjid=usubjid,
+                    visit=name,
+                )
     for row, entry in samples[samples["supersedes"].notna()].iterrows():
-        notes.add("note", "RERUN", f"attempt {entry['attempt']} replaces {entry['supersedes']}; the rule of the study is "
-                  f"'{config.attempt_rule}'", table="samples", row=row, usubjid=entry["usubjid"], visit=entry["visit"],
-                  sample_id=entry["sample_id"], file=entry["fcs_path"])  # fmt: skip
+        notes.add(
+            "note",
+            "RERUN",
+            f"attempt {entry['attempt']} replaces {entry['supersedes']}; the rule of the study is "
+            f"'{config.attempt_rule}'",
+            table="samples",
+            row=row,
+            usubjid=entry["usubjid"],
+            visit=entry["visit"],
+            sample_id=entry["sample_id"],
+            file=entry["fcs_path"],
+        )
     base = samples["fcs_path"].map(lambda path: str(path).replace("\\", "/").rsplit("/", 1)[-1])
     for name, group in samples.groupby(base, sort=True):
         if len(group) > 1:
-            notes.add("note", "SAME_FILE_NAME", f"{len(group)} files are called {name}; they are told apart by folder and "
-                      "content", table="samples", file=", ".join(group["fcs_path"]))  # fmt: skip
+            notes.add(
+                "note",
+                "SAME_FILE_NAME",
+                f"{len(group)} files are called {name}; they are told apart by folder and content",
+                table="samples",
+                file=", ".join(group["fcs_path"]),
+            )

@@ -16,8 +16,8 @@ from immunoprofile import schema
 from immunoprofile.cli import EXIT_LEFT_OUT, app
 
 SMALL_PARENT = 500
-"""Below this many events in the parent (in the demo: only subsets of Treg), single misplaced cells are up to a
-point."""
+"""Below this many events in the parent (in the demo: subsets of Treg, and of NK at a few visits), single misplaced
+cells are up to a point."""
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +52,9 @@ def test_results_folder_is_that_of_the_design(demo):
     visits = anndata.read_h5ad(results / "visits.h5ad")
     assert visits.shape[0] == 49  # 10 subjects x 5 visits, one of them missed
     for name in (
-        "counts.csv", "quality.csv", "exceptions.csv", "virology.csv", "provenance.json", "run.log", "reports/cohort.html",
-        "study/study.yaml", "statistics/change.csv", "statistics/compare.csv", "statistics/associate.csv",
+        "counts.csv", "quality.csv", "exceptions.csv", "virology.csv", "provenance.json", "run.log",
+        "reports/cohort.html", "study/study.yaml", "statistics/change.csv", "statistics/compare.csv",
+        "statistics/associate.csv",
     ):  # fmt: skip
         assert (results / name).is_file(), name
     for row in visits.obs.itertuples():
@@ -124,9 +125,10 @@ def test_populations_are_recovered(demo, warts):
     counts["off"] = counts["pct_parent"] - 100 * counts["true_n"] / counts["true_parent"]
     large = counts[counts["true_parent"] >= SMALL_PARENT]
     assert large["off"].abs().max() <= 2.0, large.loc[large["off"].abs().idxmax()]
-    assert set(counts.loc[counts["true_parent"] < SMALL_PARENT, "parent"]) == {"treg"}
+    assert set(counts.loc[counts["true_parent"] < SMALL_PARENT, "parent"]) <= {"treg", "nk"}
     assert counts.groupby(["tube", "population"])["off"].median().abs().max() <= 2.0
-    assert len(large) > 4000
+    # 49 visits x 3 tubes and the control aliquots, less the faulty files.
+    assert len(large) > 2000
 
 
 def test_cells_per_ul_are_recovered(demo):

@@ -162,6 +162,10 @@ def test_at_most_three_positional_arguments_and_no_boolean_among_them(room: str)
             )
 
 
+# It reads the object and returns one row a check; pp.summarise writes them in, together with those of other rooms.
+TABLE_OF_CHECKS = ("pp", "verdict")
+
+
 @pytest.mark.parametrize("room", ["pp", "tl"])
 def test_what_works_on_anndata_takes_it_first_writes_into_it_and_returns_none(room: str) -> None:
     writers = 0
@@ -174,7 +178,8 @@ def test_what_works_on_anndata_takes_it_first_writes_into_it_and_returns_none(ro
         if "AnnData" in str(first.annotation):
             writers += 1
             assert first.name == "adata", f"{room}.{name} takes {first.name!r} first"
-            assert signature.return_annotation in (None, "None"), f"{room}.{name} does not return None"
+            if (room, name) != TABLE_OF_CHECKS:
+                assert signature.return_annotation in (None, "None"), f"{room}.{name} does not return None"
     assert writers >= 3
 
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
-
 @dataclass(frozen=True)
 class _Population:
     name: str

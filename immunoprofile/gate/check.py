@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
 
 def check(gates: GateSet, study: Study) -> None:
-    """Check that the gates fit a study: templates for its tubes, reporting tubes, endpoints, and the panels of its
-    files.
+    """Check that the gates fit a study: its tubes, reporting tubes, endpoints, and the panels of its files.
 
     One file of each tube and panel is opened; a file that cannot be read is left to the run, which lists it.
 

@@ -61,8 +61,10 @@ class GatedSample:
         return self.masks[population]
 
     def counts(self) -> pd.DataFrame:
-        """One row a population: ``tube population parent gate_path n n_parent pct_parent`` (NaN for an empty
-        parent)."""
+        """Counts, one row a population: ``tube population parent gate_path n n_parent pct_parent``.
+
+        The percentage of an empty parent is NaN.
+        """
         import pandas as pd
 
         rows = []

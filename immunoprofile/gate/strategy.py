@@ -136,12 +136,20 @@ class Strategy:
             problems.add(where, "stands twice")
         if gate.parent not in known:
             late = gate.parent in names
-            problems.add(where, "its parent comes later, or the gates form a cycle" if late else "its parent is unknown",
-                         value=gate.parent, allowed="a population above it, or root")  # fmt: skip
+            problems.add(
+                where,
+                "its parent comes later, or the gates form a cycle" if late else "its parent is unknown",
+                value=gate.parent,
+                allowed="a population above it, or root",
+            )
         for dimension in gate.dimensions:
             if dimension.scale is not None and dimension.scale not in dict(self.scales):
-                problems.add(where, f"scale of {dimension.marker} is unknown", value=dimension.scale,
-                             allowed=", ".join(dict(self.scales)))  # fmt: skip
+                problems.add(
+                    where,
+                    f"scale of {dimension.marker} is unknown",
+                    value=dimension.scale,
+                    allowed=", ".join(dict(self.scales)),
+                )
             low, high = dimension.minimum, dimension.maximum
             if low is not None and high is not None and not low < high:
                 problems.add(where, f"minimum of {dimension.marker} is not below its maximum", value=f"{low} .. {high}")
@@ -161,8 +169,11 @@ class Strategy:
             for operand in gate.operands:
                 if operand.population == gate.parent:
                     # Also, FlowKit loses a gate whose operand is its parent when it re-reads GatingML.
-                    problems.add(where, "an operand is its parent, whose events are all that it sees; leave it out",
-                                 value=operand.population)  # fmt: skip
+                    problems.add(
+                        where,
+                        "an operand is its parent, whose events are all that it sees; leave it out",
+                        value=operand.population,
+                    )
                 elif operand.population not in known - {ROOT}:
                     problems.add(where, "an operand is not a population above it", value=operand.population)
 

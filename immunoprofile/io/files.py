@@ -68,7 +68,7 @@ def inside(folder: Path, relative: str) -> Path:
     folder
         The study or results folder.
     relative
-        Path relative to it, with ``/`` or ``\\``.
+        Path relative to it, with slashes of either kind.
 
     Raises
     ------

@@ -114,12 +114,9 @@ def look() -> Iterator[None]:
 
 def new_figure(width: float, height: float) -> Figure:
     """Empty figure of ``width`` x ``height`` inches with an Agg canvas, unknown to pyplot."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from immunoprofile.pl.shown import ShownFigure
 
-    figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
-    return figure
+    return ShownFigure(width, height)
 
 
 def population_mark(population: str, position: int = 0) -> Mark:

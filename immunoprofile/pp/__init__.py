@@ -26,7 +26,7 @@ from immunoprofile.pp.proportions import (
     wilson,
 )
 from immunoprofile.pp.ratios import RATIO_DEFINITIONS, Ratio, ratios
-from immunoprofile.pp.verdict import Check, failed_rows, quality_checks, summarise, verdict
+from immunoprofile.pp.verdict import Check, quality_checks, summarise, verdict
 
 __all__ = [
     "RATIO_DEFINITIONS",
@@ -44,7 +44,6 @@ __all__ = [
     "dual_platform",
     "events_for_cv",
     "events_for_fold_change",
-    "failed_rows",
     "file_findings",
     "jeffreys",
     "join_flags",

@@ -290,7 +290,8 @@ def failed_rows(adata: AnnData, population: str, *, measure: str = "pct_parent")
     population
         Population id.
     measure
-        ``pct_parent`` rests on the reporting tube; ``abs`` also on the tube of the population that the count comes from.
+        ``pct_parent`` rests on the reporting tube; ``abs`` also on the tube of the population that the count comes
+        from.
 
     Returns
     -------

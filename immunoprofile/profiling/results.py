@@ -223,8 +223,7 @@ def write_visits(visits: anndata.AnnData, path: Path) -> None:
 
 
 def seal(folder: Path, provenance: Mapping[str, Any]) -> None:
-    """Write ``provenance.json`` with the hash of every file that the folder holds now, except itself and
-    ``run.log``."""
+    """Write ``provenance.json`` with the hash of every file of the folder, except itself and ``run.log``."""
     hidden = {PROVENANCE, RUN_LOG}
     outputs = {
         path.relative_to(folder).as_posix(): sha256_of(path)

@@ -17,8 +17,8 @@ from immunoprofile import pp, schema
 from immunoprofile._version import __version__
 from immunoprofile.errors import ResultsError
 from immunoprofile.gate.check import check
-from immunoprofile.gate.exchange import save
 from immunoprofile.gate.strategy import GateSet
+from immunoprofile.gate.template import write_template
 from immunoprofile.io.config import CONFIG_NAME
 from immunoprofile.io.files import sha256_of, write_table
 from immunoprofile.io.tables import SUFFIXES
@@ -162,24 +162,38 @@ def _notes(study: Study, outcomes: Mapping[str, Outcome], chosen: Mapping[tuple[
     for sample_id, outcome in sorted(outcomes.items()):
         entry = samples.loc[sample_id]
         place = {
-            "table": "samples", "usubjid": entry["usubjid"], "visit": entry["visit"], "sample_id": sample_id,
+            "table": "samples",
+            "usubjid": entry["usubjid"],
+            "visit": entry["visit"],
+            "sample_id": sample_id,
             "file": outcome.file,
-        }  # fmt: skip
+        }
         if outcome.exception is not None:
             row = outcome.exception
             notes.add("error", row["code"], row["message"], **place, action=row["action"])
             continue
         first = by_content.setdefault(outcome.sha256, sample_id)
         if first != sample_id:
-            notes.add("warning", "DUPLICATE_CONTENT", f"the file has the same content as that of {first}", **place,
-                      action="find out which sample the file belongs to")  # fmt: skip
+            notes.add(
+                "warning",
+                "DUPLICATE_CONTENT",
+                f"the file has the same content as that of {first}",
+                **place,
+                action="find out which sample the file belongs to",
+            )
         for repair in outcome.repairs:
             notes.add("warning", "FILE_REPAIRED", repair, **place, action="look at the plots of this file")
         if outcome.flow_pct_time is None:
             notes.add("warning", "TIME_NOT_ASSESSABLE", outcome.flow_reason, **place)
         elif outcome.flow_pct_time > 0:
-            notes.add("warning", "FLOW_RATE", f"unstable flow rate for {outcome.flow_pct_time:.1f} % of the acquisition time "
-                      f"({outcome.flow_pct_events:.1f} % of the events)", **place, action="look at the signal over time")  # fmt: skip
+            notes.add(
+                "warning",
+                "FLOW_RATE",
+                f"unstable flow rate for {outcome.flow_pct_time:.1f} % of the acquisition time "
+                f"({outcome.flow_pct_events:.1f} % of the events)",
+                **place,
+                action="look at the signal over time",
+            )
         if entry["role"] == "sample" and sample_id not in used:
             notes.add(
                 "note",
@@ -189,8 +203,16 @@ def _notes(study: Study, outcomes: Mapping[str, Outcome], chosen: Mapping[tuple[
             )
     for name, entry in samples[samples["exclude_flag"].fillna(value=False).astype(bool)].iterrows():
         reason = entry["exclude_reason"] if pd.notna(entry["exclude_reason"]) else "no reason given"
-        notes.add("warning", "EXCLUDED", f"excluded by a person: {reason}", table="samples", usubjid=entry["usubjid"],
-                  visit=entry["visit"], sample_id=name, file=entry["fcs_path"])  # fmt: skip
+        notes.add(
+            "warning",
+            "EXCLUDED",
+            f"excluded by a person: {reason}",
+            table="samples",
+            usubjid=entry["usubjid"],
+            visit=entry["visit"],
+            sample_id=name,
+            file=entry["fcs_path"],
+        )
     return notes
 
 
@@ -279,6 +301,7 @@ def _write(
     write_table(out / "exceptions.csv", exceptions)
     write_table(out / "virology.csv", virology)
     study.write(out / "study")
-    save(gates, out / "gating" / "templates")
+    for tube, strategy in gates.items():
+        write_template(strategy, out / "gating" / "templates" / f"{tube}.csv")
     write_visits(visits, out / VISITS)
     seal(out, provenance)

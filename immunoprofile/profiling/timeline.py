@@ -1,5 +1,4 @@
-"""Days, anchors and nearness in time: study day, days since ganciclovir, the baseline row, the blood count of a
-draw."""
+"""Days, anchors and nearness in time: study day, days since ganciclovir, baseline row, blood count of a draw."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ _LETTERS = {"LOW": " L", "HIGH": " H"}
 def reference(source: Source, row: int | None, population: str, measure: Measure, value: Value) -> str:
     """Limits with their unit, and L or H where the value is outside limits that may say so.
 
-    A range applies to its own sex, specimen and measure; another is never taken in its place. ``REFRANGE_NA`` where none
-    applies. Ranges marked as orientation (few reference subjects, or another method) never produce L or H.
+    A range applies to its own sex, specimen and measure; another is never taken in its place. ``REFRANGE_NA`` where
+    none applies. Ranges marked as orientation (few reference subjects, or another method) never produce L or H.
     """
     name = source.config.reference_ranges
     if not name or row is None:

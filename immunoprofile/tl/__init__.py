@@ -2,7 +2,7 @@
 
 from immunoprofile.tl.ancova import Ancova, ancova, compare
 from immunoprofile.tl.association import RepeatedCorrelation, associate, join_cmv, repeated_correlation
-from immunoprofile.tl.declared import declared, tables
+from immunoprofile.tl.declared import declared
 from immunoprofile.tl.paired import change
 from immunoprofile.tl.ranks import (
     HodgesLehmann,
@@ -31,5 +31,4 @@ __all__ = [
     "repeated_correlation",
     "signed_rank",
     "smallest_signed_rank_p",
-    "tables",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from immunoprofile.errors import AnalysisError
-from immunoprofile.schema import UNS_ASSOCIATE, UNS_CHANGE, UNS_CMV_CHANGE, UNS_COMPARE, UNS_STUDY
+from immunoprofile.schema import UNS_ASSOCIATE, UNS_CHANGE, UNS_COMPARE, UNS_STUDY
 from immunoprofile.tl._frame import statistic_row, statistic_table
 from immunoprofile.tl.ancova import compare
 from immunoprofile.tl.association import associate, join_cmv
@@ -14,7 +14,6 @@ from immunoprofile.tl.paired import change
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import pandas as pd
     from anndata import AnnData
 
 _ANALYSES: tuple[tuple[str, str, Callable[..., None]], ...] = (
@@ -53,9 +52,3 @@ def declared(adata: AnnData) -> None:
             row = statistic_row(method_id=method_id, visit=visit, note=f"refused: {refused}")
             adata.uns[key] = statistic_table([row])
     join_cmv(adata)
-
-
-def tables(adata: AnnData) -> dict[str, pd.DataFrame]:
-    """The tables that :func:`declared` wrote, by the names of their files in ``statistics/``."""
-    keys = (*(key for key, _, _ in _ANALYSES), UNS_CMV_CHANGE)
-    return {key: adata.uns[key] for key in keys if key in adata.uns}
