@@ -24,7 +24,7 @@ def reference(source: Source, row: int | None, population: str, measure: Measure
     if not name or row is None:
         return NONE_APPLIES
     table = reference_ranges(name)
-    wanted = [measure]
+    wanted: list[str] = [measure]
     if measure == "pct_parent" and text(source.var(population, "parent")) == "lymphocytes":
         wanted.append("pct_lymphocytes")
     sex = text(source.subject(text(source.obs(row, "usubjid"))).get("sex"))
