@@ -6,6 +6,7 @@ something was left out (see ``exceptions.csv``).
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
@@ -95,19 +96,11 @@ def demo(
     The simulated study holds deliberate faults, among them a truncated file: it is listed in exceptions.csv and the
     exit code is 3, as it would be for a real study.
     """
-    from immunoprofile import datasets
-
     stages = _Stages()
     study_folder = out / "study"
+    settings = {"subjects": subjects, "events": events, "seed": seed, "effect": effect, "version": __version__}
     with stages.stage("simulate"):
-        datasets.il2_cmv(
-            study_folder,
-            subjects=subjects,
-            events=events,
-            seed=seed,
-            effect=effect,
-            progress=not quiet,
-        )
+        _simulate_once(study_folder, out / "simulation.json", settings, progress=not quiet)
     _run(study_folder, out / "results", None, jobs=jobs, cells=False, pdf=False, progress=not quiet, stages=stages)
 
 
@@ -222,6 +215,25 @@ def report(
     )
     seal(results, {name: value for name, value in profile.provenance.items() if name != "outputs"})
     typer.echo(f"{len(written)} files written below {results / 'reports'}")
+
+
+def _simulate_once(folder: Path, record: Path, settings: dict[str, Any], *, progress: bool) -> None:
+    """Simulate the study of the demo, or take the one that is there when it was made with the same settings."""
+    from immunoprofile import datasets
+    from immunoprofile.io.files import write_json
+
+    if record.is_file() and folder.is_dir():
+        if json.loads(record.read_text(encoding="utf-8")) == settings:
+            typer.echo(f"using the simulated study in {folder}")
+            return
+        raise ImmunoprofileError(
+            "holds a demo with other settings",
+            where=str(folder.parent),
+            todo="choose another --out, or delete the folder",
+        )
+    options = {name: value for name, value in settings.items() if name != "version"}
+    datasets.il2_cmv(folder, **options, progress=progress)
+    write_json(record, settings)
 
 
 def _run(

@@ -95,3 +95,18 @@ def test_gate_without_a_study(folder):
     pd.testing.assert_frame_equal(counts, ip.gate.batch(files, ip.gate.load(folder / "gates")))
     assert pd.read_csv(folder / "out" / "exceptions.csv")["file"].tolist() == [(folder / "broken.fcs").as_posix()]
     assert len(list((folder / "out" / "cells").glob("*.h5ad"))) == 3
+
+
+def test_demo_can_be_run_again_and_does_not_mix_settings(tmp_path, monkeypatch, capsys):
+    arguments = ["demo", "--out", tmp_path / "d", "--subjects", 2, "--events", 2000, "--quiet", "--jobs", 1]
+    first = invoke(*arguments)
+    pages = {path: path.read_bytes() for path in (tmp_path / "d" / "results" / "reports").rglob("*.html")}
+    again = invoke(*arguments)
+    assert "using the simulated study" in again.output
+    assert again.exit_code == first.exit_code
+    assert {path: path.read_bytes() for path in (tmp_path / "d" / "results" / "reports").rglob("*.html")} == pages
+    monkeypatch.setattr("sys.argv", ["immunoprofile", *(str(a) for a in arguments), "--seed", "1"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == EXIT_ERROR
+    assert "holds a demo with other settings" in capsys.readouterr().err
