@@ -42,7 +42,8 @@ EffectOption = Annotated[Literal["il2", "none"], typer.Option(help="none switche
 GatesOption = Annotated[
     Path | None,
     typer.Option(
-        "--gates", help="Folder of templates, one template (.csv) or GatingML (.xml); default: the shipped templates."
+        "--gates",
+        help="Folder of templates, one template (.csv) or GatingML (.xml); default: gating/ of the study, or shipped.",
     ),
 ]
 JobsOption = Annotated[int, typer.Option(min=1, help="Files and reports to work on at the same time.")]
@@ -141,7 +142,7 @@ def check(
     from immunoprofile.virology import cmv_results
 
     study = read_study(folder)
-    gate.check(gate.load(gates or gate.shipped_folder()), study)
+    gate.check(gate.load(_gates_of(folder, gates)), study)
     cmv_results(study)
     typer.echo(repr(study))
     _tell_exceptions(study.exceptions)
@@ -217,6 +218,14 @@ def report(
     typer.echo(f"{len(written)} files written below {results / 'reports'}")
 
 
+def _gates_of(study: Path, gates: Path | None) -> Path:
+    """The gates that were named, else those of the study, else the shipped ones."""
+    from immunoprofile import gate
+
+    own = study / "gating"
+    return gates or (own if own.is_dir() else gate.shipped_folder())
+
+
 def _simulate_once(folder: Path, record: Path, settings: dict[str, Any], *, progress: bool) -> None:
     """Simulate the study of the demo, or take the one that is there when it was made with the same settings."""
     from immunoprofile import datasets
@@ -255,7 +264,7 @@ def _run(
 
     with stages.stage("read the study"):
         study = read_study(study_folder)
-        strategies = gate.load(gates or gate.shipped_folder())
+        strategies = gate.load(_gates_of(study_folder, gates))
     with stages.stage("gate the files"):
         result = profile(study, strategies, out=out, jobs=jobs, cells=cells, progress=progress)
     with stages.stage("statistics"):

@@ -110,3 +110,10 @@ def test_demo_can_be_run_again_and_does_not_mix_settings(tmp_path, monkeypatch, 
         main()
     assert stopped.value.code == EXIT_ERROR
     assert "holds a demo with other settings" in capsys.readouterr().err
+
+
+def test_gates_of_the_study_are_found(folder):
+    write_gates(folder / "study" / "gating")
+    outcome = invoke("run", folder / "study", "--out", folder / "results", "--quiet")
+    assert outcome.exit_code == 0, outcome.output
+    assert list(ip.read_results(folder / "results").gates) == ["t"]

@@ -157,3 +157,12 @@ def test_results_do_not_need_the_files(demo):
         if name.endswith(".fcs"):
             assert len(digest) == 64
     assert "reports/cohort.html" in provenance["outputs"]
+
+
+def test_nk_without_cd14_is_told(demo):
+    """The counting tube gates NK by CD16+CD56 without CD14: CD16+ monocytes cannot be excluded by a marker."""
+    visits = anndata.read_h5ad(demo / "results" / "visits.h5ad")
+    assert visits.obs["flags"].str.contains("NK_NO_CD14").all()
+    quality = pd.read_csv(demo / "results" / "quality.csv", keep_default_na=False)
+    assert set(quality.loc[quality["flag"] == "NK_NO_CD14", "state"]) == {"NOT_EVALUABLE"}
+    assert (visits.obs["qc_status"] == "PASS").any()

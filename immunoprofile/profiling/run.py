@@ -102,7 +102,7 @@ def profile(
     pp.absolute(visits)
     pp.ratios(visits)
     pp.baseline_change(visits)
-    quality = _verdict(visits, study, outcomes, chosen)
+    quality = _verdict(visits, study, gates, chosen)
     exceptions = pd.concat([study.exceptions, notes.table()], ignore_index=True)
     provenance = _provenance(study, gates, outcomes, cells=cells)
     visits.uns[schema.UNS_PROVENANCE] = {"versions": provenance["versions"], "gates": provenance["gates"]}
@@ -217,10 +217,7 @@ def _notes(study: Study, outcomes: Mapping[str, Outcome], chosen: Mapping[tuple[
 
 
 def _verdict(
-    visits: anndata.AnnData,
-    study: Study,
-    outcomes: Mapping[str, Outcome],
-    chosen: Mapping[tuple[str, str, str], Outcome],
+    visits: anndata.AnnData, study: Study, gates: GateSet, chosen: Mapping[tuple[str, str, str], Outcome]
 ) -> pd.DataFrame:
     """Checks of every sample and visit, and their summary in ``obs``."""
     counts = pd.DataFrame(
@@ -241,11 +238,40 @@ def _verdict(
     limits = study.config.check_limits
     quality = pp.verdict(visits, counts, study.samples, limits=limits)
     findings = pp.file_findings(files, tuple(study.config.tubes), study.samples, limits=limits)
-    quality = pd.concat([quality, findings], ignore_index=True)[list(schema.QUALITY_COLUMNS)]
+    panels = _panel_findings(gates, visits, chosen)
+    quality = pd.concat([quality, findings, panels], ignore_index=True)[list(schema.QUALITY_COLUMNS)]
     quality = quality.sort_values(["usubjid", "visit", "tube", "check"], kind="stable", ignore_index=True)
     pp.summarise(visits, quality)
     visits.uns[schema.UNS_QUALITY] = quality
     return quality
+
+
+def _panel_findings(
+    gates: GateSet, visits: anndata.AnnData, chosen: Mapping[tuple[str, str, str], Outcome]
+) -> pd.DataFrame:
+    """What the panel of a tube leaves open: NK cells by CD16 without CD14 may hold CD16+ monocytes.
+
+    The check is not evaluable, which is never a pass and no fault of the sample.
+    """
+    rows = []
+    tube = str(visits.var.loc["nk", "tube"]) if "nk" in visits.var_names else ""
+    markers = set() if not tube else {part for marker in gates[tube].markers for part in marker.split("+")}
+    if "CD16" in markers and "CD14" not in markers:
+        for (usubjid, visit, name), outcome in sorted(chosen.items()):
+            if name == tube:
+                place = (usubjid, visit, tube, outcome.sample_id)
+                rows.append(
+                    (
+                        *place,
+                        "nk_without_monocytes",
+                        float("nan"),
+                        "",
+                        "CD14 in the panel",
+                        "NOT_EVALUABLE",
+                        "NK_NO_CD14",
+                    )
+                )
+    return pd.DataFrame(rows, columns=list(schema.QUALITY_COLUMNS)).astype({"value": "float64"})
 
 
 def _provenance(study: Study, gates: GateSet, outcomes: Mapping[str, Outcome], *, cells: bool) -> dict[str, Any]:
