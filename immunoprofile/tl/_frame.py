@@ -235,7 +235,7 @@ def statistic_row(**known: Any) -> dict[str, Any]:
         message = f"no column {sorted(unknown)} in a table of statistics"
         raise KeyError(message)
     row: dict[str, Any] = {
-        name: "" if name in text else 0 if name in ("n", "n_reference") else NAN for name in STATISTIC_COLUMNS
+        name: "" if name in text else None if name in ("n", "n_reference") else NAN for name in STATISTIC_COLUMNS
     }
     return row | known
 
@@ -247,7 +247,7 @@ def statistic_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=list(STATISTIC_COLUMNS))
     numbers = ["estimate", "lower", "upper", "p_value", "effect", "effect_lower", "effect_upper", "median_baseline",
                "median_visit", "conf_level"]  # fmt: skip
-    return table.astype(dict.fromkeys(numbers, "float64") | {"n": "int64", "n_reference": "int64"})
+    return table.astype(dict.fromkeys(numbers, "float64") | {"n": "Int64", "n_reference": "Int64"})
 
 
 def median(values: Floats) -> float:
