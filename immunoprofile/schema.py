@@ -21,6 +21,10 @@ POPULATION_ID: Final = r"^[a-z][a-z0-9_]*$"
 """Our own population ids. FlowKit exports other names as GatingML that its parser rejects."""
 
 
+SAMPLE_ID: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+"""Sample ids name files of the results folder, on every operating system."""
+
+
 @dataclass(frozen=True)
 class Column:
     """One column of a study table.

@@ -7,6 +7,7 @@ sample of a visit that did not take place) is listed in `Study.exceptions` and l
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,6 +216,16 @@ def _check_references(tables: Mapping[str, pd.DataFrame], config: StudyConfig, p
 
 def _check_samples(samples: pd.DataFrame, config: StudyConfig, problems: Problems) -> None:
     known = set(samples["sample_id"].dropna())
+    for row, value in samples["sample_id"].dropna().items():
+        if not re.match(schema.SAMPLE_ID, value):
+            problems.add(
+                "samples.csv",
+                "not a valid sample id",
+                row=int(str(row)),
+                column="sample_id",
+                value=value,
+                allowed="letters, digits, . _ and -, beginning with a letter or digit, at most 100",
+            )
     for row, value in samples["supersedes"].dropna().items():
         if value not in known:
             problems.add(

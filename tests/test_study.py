@@ -80,6 +80,8 @@ def test_all_problems_of_all_tables_at_once(tmp_path):
         ("visits", "S-1,D14", "S-1,BL", "repeats row 1"),
         ("samples", "S-1_D14,S-1,D14,t", "S-1_D14,S-1,D14,u", "unknown tube_id (found 'u'); allowed: t"),
         ("samples", "S-1_D14,S-1,D14", "S-1_D14,,D14", "a sample without a subject"),
+        ("samples", "S-1_D14,S-1", "../../S-1_D14,S-1", "not a valid sample id (found '../../S-1_D14')"),
+        ("samples", "S-1_D14,S-1", "S 1:D14,S-1", "not a valid sample id"),
     ],
 )
 def test_single_problems(tmp_path, table, old, new, told):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,7 +71,8 @@ def load(source: str | Path) -> GateSet:
             raise GateError("no gates found", problems.found)
         from immunoprofile.gate import _flowkit
 
-        return GateSet((_flowkit.parse_gatingml(path, path.stem),))
+        tube = re.sub(r"[^A-Za-z0-9._-]+", "_", path.stem).lstrip("._-") or "tube"
+        return GateSet((_flowkit.parse_gatingml(path, tube),))
     problems.add(str(path), "unknown kind of gates", allowed="a folder of templates, .csv, or GatingML .xml")
     raise GateError("no gates found", problems.found)
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from immunoprofile.errors import GateError, Problems
 from immunoprofile.gate.scales import Scale
+from immunoprofile.schema import SAMPLE_ID
 
 ROOT = "root"
 """Parent of the first gates: all recorded events."""
@@ -122,6 +124,10 @@ class Strategy:
 
     def __post_init__(self) -> None:
         problems = Problems()
+        if not re.match(SAMPLE_ID, self.tube):
+            problems.add(
+                "tube", "is no name that a file can have", value=self.tube, allowed="letters, digits, . _ and -"
+            )
         known = {ROOT}
         names = [gate.population for gate in self.gates]
         for gate in self.gates:
