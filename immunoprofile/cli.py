@@ -125,6 +125,7 @@ def simulate(
 def check(
     folder: Annotated[Path, typer.Argument(help="Study folder, or results folder.")],
     gates: GatesOption = None,
+    quiet: QuietOption = False,  # noqa: FBT002
 ) -> None:
     """Check a study folder (tables, files, panels), or that a results folder is as it was written."""
     from immunoprofile.profiling.results import PROVENANCE, verify
@@ -137,16 +138,23 @@ def check(
             raise typer.Exit(EXIT_ERROR)
         typer.echo("all files are as they were written")
         return
+    import pandas as pd
+
     from immunoprofile import gate
+    from immunoprofile.profiling.preflight import check_files, prepare
     from immunoprofile.study import read_study
-    from immunoprofile.virology import cmv_results
 
     study = read_study(folder)
-    gate.check(gate.load(_gates_of(folder, gates)), study)
-    cmv_results(study)
+    source = _gates_of(folder, gates)
+    prepare(study, gate.load(source))
     typer.echo(repr(study))
-    _tell_exceptions(study.exceptions)
-    if (study.exceptions["severity"] == "error").any():
+    typer.echo(f"gates: {source}")
+    exceptions = pd.concat([study.exceptions, check_files(study, progress=not quiet)], ignore_index=True)
+    _tell_exceptions(exceptions)
+    for row in exceptions[exceptions["severity"] == "warning"].to_dict("records"):
+        where = " ".join(str(row[name]) for name in ("table", "file", "usubjid", "visit") if row[name])
+        typer.echo(f"warning: {where}: {row['message']}")
+    if (exceptions["severity"] == "error").any():
         raise typer.Exit(EXIT_LEFT_OUT)
 
 
@@ -206,9 +214,17 @@ def report(
     quiet: QuietOption = False,  # noqa: FBT002
 ) -> None:
     """Write the reports of a results folder again; the FCS files are not needed."""
+    from immunoprofile.errors import ResultsError
     from immunoprofile.profiling import read_results, seal
+    from immunoprofile.profiling.results import verify
     from immunoprofile.report import write_all
 
+    if changed := verify(results):
+        raise ResultsError(
+            f"the folder is not as it was written: {'; '.join(changed[:5])}",
+            where=str(results),
+            todo="run the study again",
+        )
     profile = read_results(results)
     _analyse(profile)
     written = write_all(
@@ -264,7 +280,9 @@ def _run(
 
     with stages.stage("read the study"):
         study = read_study(study_folder)
-        strategies = gate.load(_gates_of(study_folder, gates))
+        source = _gates_of(study_folder, gates)
+        strategies = gate.load(source)
+    typer.echo(f"gates: {source}")
     with stages.stage("gate the files"):
         result = profile(study, strategies, out=out, jobs=jobs, cells=cells, progress=progress)
     with stages.stage("statistics"):

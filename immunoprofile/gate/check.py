@@ -2,21 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from immunoprofile.errors import FcsError, GateError, Problems
+from immunoprofile.errors import FcsError, GateError, Problem, Problems
 from immunoprofile.gate.binding import find_channels
-from immunoprofile.gate.strategy import GateSet
+from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.io.fcs import read_fcs
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from immunoprofile.io.config import StudyConfig
     from immunoprofile.study import Study
+
+
+def for_study(gates: GateSet, config: StudyConfig) -> GateSet:
+    """The strategies of the tubes of a study, by tube: ``tubes.<tube>.gates`` of study.yaml names the template.
+
+    Raises
+    ------
+    GateError
+        A tube names a template that was not loaded.
+    """
+    problems = Problems()
+    found = []
+    for tube_id, tube in config.tubes.items():
+        if tube.gates in gates:
+            found.append(replace(gates[tube.gates], tube=tube_id))
+        else:
+            loaded = ", ".join(gates) or "none loaded"
+            problems.add(f"tube {tube_id}", "has no gating template", value=tube.gates, allowed=loaded)
+    if problems:
+        raise GateError("the gates do not fit the study", problems.found, where=config.study_id)
+    return GateSet(tuple(found))
 
 
 def check(gates: GateSet, study: Study) -> None:
     """Check that the gates fit a study: its tubes, reporting tubes, endpoints, and the panels of its files.
 
-    One file of each tube and panel is opened; a file that cannot be read is left to the run, which lists it.
+    A panel is refused when none of its files fits the template; a single file that does not fit, or cannot be read, is
+    left to the run, which lists it.
 
     Raises
     ------
@@ -25,9 +52,7 @@ def check(gates: GateSet, study: Study) -> None:
     """
     problems = Problems()
     config = study.config
-    for tube in config.tubes:
-        if tube not in gates:
-            problems.add(f"tube {tube}", "has no gating template", allowed=", ".join(gates) or "none loaded")
+    gates = for_study(gates, config)
     for population, tube in config.reporting_tube.items():
         if tube in gates and population not in gates[tube]:
             problems.add(f"reporting_tube.{population}", f"is not gated in tube {tube}")
@@ -46,12 +71,22 @@ def check(gates: GateSet, study: Study) -> None:
         tube = str(tube_id)
         if tube not in gates:
             continue
-        for sample_id in group["sample_id"]:
-            try:
-                sample = read_fcs(study.fcs_path(sample_id))
-            except FcsError:
-                continue
-            find_channels(gates[tube], sample, problems)
-            break
+        problems.found.extend(_misfits(gates[tube], [study.fcs_path(str(name)) for name in group["sample_id"]]))
     if problems:
         raise GateError("the gates do not fit the study", problems.found, where=config.study_id)
+
+
+def _misfits(strategy: Strategy, paths: Iterable[Path]) -> list[Problem]:
+    """Problems of the first readable file, unless some file fits."""
+    first: list[Problem] = []
+    for path in paths:
+        try:
+            sample = read_fcs(path)
+        except FcsError:
+            continue
+        problems = Problems()
+        find_channels(strategy, sample, problems)
+        if not problems:
+            return []
+        first = first or problems.found
+    return first

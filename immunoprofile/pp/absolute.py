@@ -130,9 +130,9 @@ def absolute(
     names = np.where(use_beads, "bead", np.where(use_lymphocytes, "dual_lymph", "dual_wbc"))
     adata.obs["abs_method"] = np.where(_has_values(chosen), names, "none")
 
-    study_has_beads = bool(_has_values(beads).any())
     n_beads = _obs_floats(adata, "n_beads")
     recorded = ~np.isnan(n_beads) & _bead_record(adata)
+    study_has_beads = bool(recorded.any())
     codes = [
         [
             "BEADS_LOW" if recorded[row] and n_beads[row] < ENOUGH_BEADS else "",

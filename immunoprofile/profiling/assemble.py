@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from immunoprofile import schema
-from immunoprofile.gate.strategy import GateSet
+from immunoprofile.gate.strategy import GateSet, Strategy
+from immunoprofile.io.dates import days_between
 from immunoprofile.profiling import timeline
 from immunoprofile.profiling.one_file import Outcome
 from immunoprofile.resources import populations as known_populations
@@ -38,11 +39,14 @@ def reporting_tubes(study: Study, gates: GateSet) -> dict[str, str]:
     return found | {p: t for p, t in study.config.reporting_tube.items() if t in gates and p in gates[t]}
 
 
-def choose_attempts(study: Study, outcomes: Mapping[str, Outcome]) -> dict[tuple[str, str, str], Outcome]:
+def choose_attempts(
+    study: Study, outcomes: Mapping[str, Outcome], *, stable_pct: float
+) -> dict[tuple[str, str, str], Outcome]:
     """The attempt of each tube that is used, by the rule of the study, before any result is looked at.
 
     ``last`` and ``first`` go by the attempt number among the files that could be gated; ``last_passing`` takes the last
-    whose flow rate was stable, or the last when none was.
+    that passes the check of the flow rate, or the last when none does. ``stable_pct`` is the limit of that check, per
+    cent of the time; a flow rate that could not be assessed has not passed.
     """
     samples = study.samples[study.samples["role"] == "sample"]
     chosen: dict[tuple[str, str, str], Outcome] = {}
@@ -54,7 +58,7 @@ def choose_attempts(study: Study, outcomes: Mapping[str, Outcome]) -> dict[tuple
         if study.config.attempt_rule == "first":
             best = usable[0]
         else:
-            stable = [o for o in usable if not o.flow_pct_time]
+            stable = [o for o in usable if o.flow_pct_time is not None and o.flow_pct_time <= stable_pct]
             best = stable[-1] if study.config.attempt_rule == "last_passing" and stable else usable[-1]
         usubjid, visit, tube = (str(part) for part in key)
         chosen[usubjid, visit, tube] = best
@@ -134,8 +138,7 @@ def _var(study: Study, gates: GateSet) -> pd.DataFrame:
         tube = tubes[population]
         strategy = gates[tube]
         entry = registry.get(population)
-        lineage = (population, *reversed(strategy.path(population)[1:]))
-        anchor = next((name for name in lineage if tubes.get(name) == study.config.count_tube), "")
+        anchor = _anchor(population, strategy, tubes, study.config.count_tube)
         rows.append(
             {
                 "display": entry.display if entry else strategy[population].label or population,
@@ -145,13 +148,25 @@ def _var(study: Study, gates: GateSet) -> pd.DataFrame:
                 "cl_id": entry.cl_id or "" if entry else "",
                 "cl_match": entry.cl_match if entry else "none",
                 "panel_id": study.config.tubes[tube].panel,
-                "abs_anchor": anchor if study.config.count_tube else "",
+                "abs_anchor": anchor,
                 "is_key": population in keys,
                 "ref_low": np.nan,
                 "ref_high": np.nan,
             }
         )
     return pd.DataFrame(rows, index=pd.Index(ordered, name=None))
+
+
+def _anchor(population: str, strategy: Strategy, tubes: Mapping[str, str], count_tube: str | None) -> str:
+    """Nearest ancestor (or itself) that the counting tube reports; empty for what is no cell population.
+
+    Beads, singlets or live cells have no concentration in blood: only leukocytes, lymphocytes and what is below them.
+    """
+    lineage = (population, *reversed(strategy.path(population)[1:]))
+    blood = {LEUKOCYTES, LYMPHOCYTES}
+    if count_tube is None or not blood & set(lineage):
+        return ""
+    return next((name for name in lineage if tubes.get(name) == count_tube), "")
 
 
 def _obs(
@@ -172,7 +187,7 @@ def _obs(
             "visit": visit,
             "visitnum": numbers[visit],
             "study_day": timeline.study_day(subject, lead["collected_dtc"], study.config.immunology_anchor),
-            "virology_day": timeline.days_since(subject["first_gcv_dtc"], lead["collected_dtc"]),
+            "virology_day": days_between(subject["first_gcv_dtc"], lead["collected_dtc"]),
             "arm": subject["arm"],
             **{
                 name: _text(lead[name])
@@ -182,7 +197,8 @@ def _obs(
             "hours_since_last_steroid": lead["hours_since_last_steroid"],
         }
         record |= _beads(own, chosen.get((usubjid, visit, str(count_tube))), count_tube, gates)
-        record |= timeline.blood_count(study.labs, usubjid, lead["collected_dtc"])
+        count = timeline.blood_count(study.labs, usubjid, lead["collected_dtc"])
+        record |= {"alc": count.alc, "wbc": count.wbc, "cbc_hours": count.hours, "cbc_ambiguous": count.ambiguous}
         record |= _cmv(virology, usubjid, visit)
         records.append(record)
     obs = pd.DataFrame(records, index=pd.Index([f"{u}_{v}" for u, v in rows], name=None))
@@ -190,7 +206,8 @@ def _obs(
     obs["arm"] = pd.Categorical(obs["arm"], categories=[arm.code for arm in study.config.arms])
     for name in ("study_day", "virology_day"):
         obs[name] = obs[name].astype("Int64")
-    obs["baseline_flag"] = pd.array(timeline.baseline_rows(obs, study), dtype="boolean")
+    measured = [f"{usubjid}_{visit}" for usubjid, visit, _ in chosen]
+    obs["baseline_flag"] = pd.array(timeline.baseline_rows(obs, study, measured), dtype="boolean")
     return obs
 
 
@@ -218,19 +235,25 @@ def _beads(own: pd.DataFrame, outcome: Outcome | None, count_tube: str | None, g
 
 
 def _cmv(virology: pd.DataFrame, usubjid: str, visit: str) -> dict[str, Any]:
-    """CMV-DNA columns of a visit, from its last result; a later assay at the same visit is listed in virology.csv."""
+    """CMV-DNA columns of a visit, from its last valid result; the others are listed in virology.csv.
+
+    ``cmv_series`` names assay and specimen: results of different series are never compared.
+    """
     own = virology[(virology["usubjid"] == usubjid) & (virology["visit"] == visit)].sort_values(
         "collected_dtc", kind="stable"
     )
+    own = own[own["kind"] != "INVALID"] if (own["kind"] != "INVALID").any() else own
     columns = {
         "cmv_kind": "kind", "cmv_raw": "result_raw", "cmv_unit": "unit", "cmv_log10": "log10_value",
         "cmv_lower": "log10_lower", "cmv_upper": "log10_upper", "cmv_drop": "log10_drop",
         "cmv_drop_lower": "log10_drop_lower", "cmv_drop_upper": "log10_drop_upper",
     }  # fmt: skip
     if own.empty:
-        return {name: "" if name in ("cmv_kind", "cmv_raw", "cmv_unit") else np.nan for name in columns}
+        texts = dict.fromkeys(("cmv_kind", "cmv_raw", "cmv_unit", "cmv_series", "flags"), "")
+        return dict.fromkeys(columns, np.nan) | texts
     last = own.iloc[-1]
-    return {name: last[source] for name, source in columns.items()}
+    series = f"{last['assay_id']}, {last['specimen']}"
+    return {name: last[source] for name, source in columns.items()} | {"cmv_series": series, "flags": last["flags"]}
 
 
 def _medians(rows: Sequence[tuple[str, str]], var: pd.DataFrame, chosen: Chosen, index: pd.Index[Any]) -> pd.DataFrame:

@@ -72,12 +72,16 @@ class Profile:
                 where=str(folder),
                 todo="run 'immunoprofile run' again with the same --out; it goes on where it stopped",
             )
+        visits = anndata.read_h5ad(folder / VISITS)
+        for key in schema.STATISTICS:
+            if (folder / "statistics" / f"{key}.csv").is_file():
+                visits.uns[key] = _read_statistics(folder / "statistics" / f"{key}.csv")
         text = {"dtype": str, "keep_default_na": False}
         virology = pd.read_csv(folder / "virology.csv")
         return cls(
             folder=folder,
             study=read_study(folder / "study", require_files=False) if study is None else study,
-            visits=anndata.read_h5ad(folder / VISITS),
+            visits=visits,
             counts=pd.read_csv(folder / "counts.csv"),
             quality=pd.read_csv(folder / "quality.csv").fillna(
                 {"limits": "", "flag": "", "unit": "", "sample_id": "", "tube": ""}
@@ -199,6 +203,16 @@ class Profile:
         )
 
 
+def _read_statistics(path: Path) -> pd.DataFrame:
+    """A table of statistics as it was written: empty text is empty, not missing."""
+    table = pd.read_csv(path)
+    numbers = {"n": "Int64", "n_reference": "Int64"}
+    table = table.astype({name: dtype for name, dtype in numbers.items() if name in table})
+    words = [str(name) for name in table if table[name].dtype == object or name in ("note", "contrast", "arm", "scale")]
+    table[words] = table[words].fillna("")
+    return table
+
+
 def _draw(inside: np.ndarray[Any, Any], at_most: int | None, rng: np.random.Generator) -> np.ndarray[Any, Any]:
     if at_most is None or inside.size <= at_most:
         return inside
@@ -224,17 +238,22 @@ def write_visits(visits: anndata.AnnData, path: Path) -> None:
 
 def seal(folder: Path, provenance: Mapping[str, Any]) -> None:
     """Write ``provenance.json`` with the hash of every file of the folder, except itself and ``run.log``."""
-    hidden = {PROVENANCE, RUN_LOG}
-    outputs = {
-        path.relative_to(folder).as_posix(): sha256_of(path)
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in hidden and ".partial" not in path.relative_to(folder).parts
-    }
+    outputs = {name: sha256_of(path) for name, path in _files(folder).items()}
     write_json(folder / PROVENANCE, {**provenance, "outputs": outputs})
 
 
+def _files(folder: Path) -> dict[str, Path]:
+    """Files that a seal covers, by their path relative to the folder."""
+    hidden = {PROVENANCE, RUN_LOG}
+    return {
+        path.relative_to(folder).as_posix(): path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in hidden and ".partial" not in path.relative_to(folder).parts
+    }
+
+
 def verify(folder: Path) -> list[str]:
-    """Files of a results folder that are not as they were written: one line each, empty when all are.
+    """Files of a results folder that are not as they were written, or were not written by a run: one line each.
 
     Raises
     ------
@@ -251,4 +270,5 @@ def verify(folder: Path) -> list[str]:
             lines.append(f"missing: {name}")
         elif sha256_of(folder / name) != digest:
             lines.append(f"changed: {name}")
-    return lines
+    unexpected = set(_files(folder)) - set(expected)
+    return lines + [f"not written by a run: {name}" for name in sorted(unexpected)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import platform
 import shutil
@@ -16,7 +17,6 @@ import pandas as pd
 from immunoprofile import pp, schema
 from immunoprofile._version import __version__
 from immunoprofile.errors import ResultsError
-from immunoprofile.gate.check import check
 from immunoprofile.gate.strategy import GateSet
 from immunoprofile.gate.template import write_template
 from immunoprofile.io.config import CONFIG_NAME
@@ -24,9 +24,9 @@ from immunoprofile.io.files import sha256_of, write_table
 from immunoprofile.io.tables import SUFFIXES
 from immunoprofile.profiling.assemble import assemble, choose_attempts
 from immunoprofile.profiling.one_file import Outcome, Request, process
+from immunoprofile.profiling.preflight import prepare
 from immunoprofile.profiling.results import PROVENANCE, VISITS, Profile, seal, write_visits
 from immunoprofile.study import Exceptions, Study
-from immunoprofile.virology import cmv_results
 
 if TYPE_CHECKING:
     import anndata
@@ -90,14 +90,16 @@ def profile(
     >>> profile = ip.profile(study, gates, out="results", jobs=2)  # doctest: +SKIP
     """
     out = Path(out)
-    check(gates, study)
-    virology = cmv_results(study)
-    _prepare(out)
+    prepared = prepare(study, gates)
+    gates, virology = prepared.gates, prepared.virology
+    _prepare(out, study)
     requests = _requests(study, gates)
     outcomes = _gate_all(requests, out, jobs=jobs, cells=cells, progress=progress)
-    chosen = choose_attempts(study, outcomes)
+    limits = pp.quality_checks(study.config.check_limits)
+    chosen = choose_attempts(study, outcomes, stable_pct=limits["flow_rate"].passes[1])
     notes = _notes(study, outcomes, chosen)
     visits = assemble(study, gates, chosen, virology)
+    _note_visits(visits, study, notes)
     pp.percentages(visits)
     pp.absolute(visits)
     pp.ratios(visits)
@@ -107,12 +109,13 @@ def profile(
     provenance = _provenance(study, gates, outcomes, cells=cells)
     visits.uns[schema.UNS_PROVENANCE] = {"versions": provenance["versions"], "gates": provenance["gates"]}
     visits.uns[schema.UNS_VERSION] = __version__
+    _remove_stale(out, outcomes, cells=cells)
     _write(out, study, gates, visits, outcomes, quality, exceptions, virology, provenance)
     shutil.rmtree(out / ".partial", ignore_errors=True)
     return Profile.read(out, study=study)
 
 
-def _prepare(out: Path) -> None:
+def _prepare(out: Path, study: Study) -> None:
     if out.exists() and not out.is_dir():
         raise ResultsError("is a file, not a folder", where=str(out), todo="choose another folder for the results")
     marks = (PROVENANCE, ".partial")
@@ -122,7 +125,31 @@ def _prepare(out: Path) -> None:
             where=str(out),
             todo="choose an empty folder for the results",
         )
+    if (out / PROVENANCE).is_file():
+        other = json.loads((out / PROVENANCE).read_text(encoding="utf-8")).get("study_id")
+        if other != study.config.study_id:
+            raise ResultsError(
+                f"the folder holds the results of study {other}", where=str(out), todo="choose another folder"
+            )
     (out / ".partial").mkdir(parents=True, exist_ok=True)
+
+
+def _remove_stale(out: Path, outcomes: Mapping[str, Outcome], *, cells: bool) -> None:
+    """Take out what an earlier run wrote of samples and subjects that are no longer in the study.
+
+    Reports and statistics are written anew after every run, so those of the earlier one go as a whole.
+    """
+    gated = {outcome.sample_id for outcome in outcomes.values() if outcome.gated}
+    for folder, suffix, kept in (
+        ("rasters", ".npz", gated),
+        ("gating", ".xml", gated),
+        ("cells", ".h5ad", gated if cells else set()),
+    ):
+        for path in (out / folder).glob(f"*{suffix}"):
+            if path.stem not in kept:
+                path.unlink()
+    for folder in ("reports", "statistics"):
+        shutil.rmtree(out / folder, ignore_errors=True)
 
 
 def _requests(study: Study, gates: GateSet) -> list[Request]:
@@ -216,6 +243,31 @@ def _notes(study: Study, outcomes: Mapping[str, Outcome], chosen: Mapping[tuple[
     return notes
 
 
+def _note_visits(visits: anndata.AnnData, study: Study, notes: Exceptions) -> None:
+    """Visits whose blood count or baseline is not what one would expect."""
+    obs = visits.obs
+    for row in obs[obs["cbc_ambiguous"]].to_dict("records"):
+        notes.add(
+            "warning",
+            "CBC_AMBIGUOUS",
+            "several blood counts are equally near to the draw and disagree; none was taken",
+            table="labs",
+            usubjid=row["usubjid"],
+            visit=row["visit"],
+            action="give collected_dtc its time of day",
+        )
+    for usubjid in dict.fromkeys(obs["usubjid"]):
+        own = obs[(obs["usubjid"] == usubjid) & obs["baseline_flag"].astype(bool)]
+        name = "" if own.empty else str(own["visit"].iloc[0])
+        if name != study.config.baseline_visit:
+            message = (
+                f"baseline is {name}"
+                if name
+                else "no visit was measured before the first dose: no change from baseline"
+            )
+            notes.add("warning", "BASELINE", message, table="samples", usubjid=usubjid, visit=name)
+
+
 def _verdict(
     visits: anndata.AnnData, study: Study, gates: GateSet, chosen: Mapping[tuple[str, str, str], Outcome]
 ) -> pd.DataFrame:
@@ -236,10 +288,12 @@ def _verdict(
         columns=["usubjid", "visit", "tube", "sample_id", "flow_pct_time", "comp_source"],
     )
     limits = study.config.check_limits
-    quality = pp.verdict(visits, counts, study.samples, limits=limits)
+    dosing, subjects = study.dosing, study.subjects
+    il2 = {*dosing.loc[dosing["drug"] == "IL2", "usubjid"], *subjects.loc[subjects["first_il2_dtc"].notna(), "usubjid"]}
+    quality = pp.verdict(visits, counts, study.samples, limits=limits, il2_subjects=sorted(il2))
     findings = pp.file_findings(files, tuple(study.config.tubes), study.samples, limits=limits)
-    panels = _panel_findings(gates, visits, chosen)
-    quality = pd.concat([quality, findings, panels], ignore_index=True)[list(schema.QUALITY_COLUMNS)]
+    others = [_panel_findings(gates, visits, chosen), _specimen_findings(visits)]
+    quality = pd.concat([quality, findings, *others], ignore_index=True)[list(schema.QUALITY_COLUMNS)]
     quality = quality.sort_values(["usubjid", "visit", "tube", "check"], kind="stable", ignore_index=True)
     pp.summarise(visits, quality)
     visits.uns[schema.UNS_QUALITY] = quality
@@ -271,6 +325,29 @@ def _panel_findings(
                         "NK_NO_CD14",
                     )
                 )
+    return pd.DataFrame(rows, columns=list(schema.QUALITY_COLUMNS)).astype({"value": "float64"})
+
+
+def _specimen_findings(visits: anndata.AnnData) -> pd.DataFrame:
+    """Visits of another specimen type than the subject's baseline: no change from baseline is computed there."""
+    obs = visits.obs
+    base = obs[obs["baseline_flag"].astype(bool)].set_index("usubjid")["specimen_type"]
+    rows = [
+        (
+            usubjid,
+            visit,
+            "",
+            "",
+            "specimen",
+            float("nan"),
+            "",
+            f"as at baseline ({base[usubjid]})",
+            "WARN",
+            "SPECIMEN_MISMATCH",
+        )
+        for usubjid, visit, specimen in zip(obs["usubjid"], obs["visit"], obs["specimen_type"], strict=True)
+        if usubjid in base.index and specimen != base[usubjid]
+    ]
     return pd.DataFrame(rows, columns=list(schema.QUALITY_COLUMNS)).astype({"value": "float64"})
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile import schema
+from immunoprofile.io.dates import first_dose
 from immunoprofile.pl.series import CmvSeries, Measure, Series, axis_day, cmv_of_table, number, text
 from immunoprofile.report import wording
 from immunoprofile.report.key_table import shown_populations
@@ -15,6 +16,7 @@ from immunoprofile.report.provenance import facts
 from immunoprofile.report.source import Source, truthy
 from immunoprofile.report.statistics_tables import MEASURES, Effect, effects, methods
 from immunoprofile.report.visit_results import ExceptionRow, exception_rows
+from immunoprofile.virology import drop_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -137,8 +139,7 @@ def _cmv_change(source: Source, displays: dict[str, str]) -> tuple[tuple[str, ..
             MEASURES.get(text(row["measure"]), text(row["measure"])),
             wording.fold(number(row["fold_change"])) or "not done",
             text(row["cmv_kind"]) or "not done",
-            wording.drop(*(number(row[name]) for name in ("cmv_drop", "cmv_drop_lower", "cmv_drop_upper")))
-            or "unknown",
+            drop_text(*(number(row[name]) for name in ("cmv_drop", "cmv_drop_lower", "cmv_drop_upper"))) or "unknown",
         )
         for row in table.to_dict("records")
         if text(row["visit"]) == source.config.primary_visit
@@ -154,8 +155,10 @@ def _members(source: Source, arms: tuple[str, ...]) -> dict[str, list[str]]:
 
 def _disposition(source: Source, members: dict[str, list[str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     dosing = source.profile.study.dosing
-    dosed = {text(name) for name in dosing["usubjid"]}
+    people = source.records["subjects"]
+    dosed = {text(name) for name in dosing["usubjid"]} | {text(row["usubjid"]) for row in people if first_dose(row)}
     il2 = {text(name) for name, drug in zip(dosing["usubjid"], dosing["drug"], strict=True) if text(drug) == "IL2"}
+    il2 |= {text(row["usubjid"]) for row in people if text(row.get("first_il2_dtc"))}
     dead = {text(row["usubjid"]) for row in source.records["subjects"] if text(row.get("death_dtc"))}
     primary = source.config.primary_visit
     with_cmv = {text(row["usubjid"]) for row in source.records["virology"] if truthy(row["is_baseline"])}
@@ -165,7 +168,8 @@ def _disposition(source: Source, members: dict[str, list[str]]) -> tuple[tuple[s
         if not truthy(row["occurred"]) and text(row["visit"]) in source.flow_visits
     ]
     sets: list[tuple[str, set[str]]] = [("In the study", set(source.subjects))]
-    if not source.blinded:
+    # Without any record of a dose nothing is said, since "0 of 5" would read as untreated.
+    if not source.blinded and dosed:
         sets += [("Received any study drug", dosed), ("Received IL-2", il2)]
     sets += [
         ("Flow cytometry at baseline", set(source.baselines)),

@@ -29,6 +29,7 @@ State = Literal["ok", "missing", "suppressed"]
 
 # What would tell a blinded reader the treatment, or when it was given.
 BLINDED_FLAGS: Final = frozenset({"RECENT_IL2", "GCV_UNDERDOSED", "GCV_HAEM_LIMIT"})
+BLINDED_CHECKS: Final = frozenset({"hours_since_il2"})
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class Source:
     blinded: bool = False
     config: StudyConfig = field(init=False)
     visits: AnnData = field(init=False)
+    _failures: dict[tuple[str, str], NDArray[np.bool_]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "config", self.profile.study.config)
@@ -89,6 +91,11 @@ class Source:
         """Visits for which flow cytometry is planned, in order."""
         flow = {visit.visit for visit in self.config.visits if visit.flow}
         return [name for name in self.config.visit_names if name in flow]
+
+    def visits_of(self, subject: str) -> list[str]:
+        """Visits that have a report: the planned flow visits, and unscheduled ones that were measured."""
+        extra = [visit for one, visit in self.rows if one == subject and visit not in self.config.visit_names]
+        return [*self.flow_visits, *extra]
 
     @cached_property
     def planned_days(self) -> dict[str, float]:
@@ -129,9 +136,9 @@ class Source:
 
     def previous_row(self, subject: str, visit: str) -> int | None:
         """Last measured row of the subject before a visit."""
-        order = list(self.config.visit_names)
-        before = order[: order.index(visit)]
-        return next((self.rows[subject, name] for name in reversed(before) if (subject, name) in self.rows), None)
+        day = self.visit_day(subject, visit)
+        own = [(self.visit_day(subject, name), row) for (one, name), row in self.rows.items() if one == subject]
+        return max((pair for pair in own if pair[0] < day), default=(0.0, None))[1]
 
     def visit_day(self, subject: str, visit: str) -> float:
         """Days since the anchor of a visit; the planned day when it did not take place."""
@@ -144,7 +151,7 @@ class Source:
         if subject not in self.subjects:
             todo = f"choose of: {', '.join(self.subjects)}"
             raise NotAvailableError(f"no subject {subject!r} in this study", where="report.visit", todo=todo)
-        if visit not in self.config.visit_names:
+        if visit not in self.config.visit_names and (subject, visit) not in self.rows:
             todo = f"choose of: {', '.join(self.config.visit_names)}"
             raise NotAvailableError(f"no visit {visit!r} in the schedule", where="report.visit", todo=todo)
 
@@ -160,14 +167,15 @@ class Source:
         """(subject, visit) -> rows of the quality table."""
         found: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for row in self.records["quality"]:
-            if not (self.blinded and text(row["flag"]) in BLINDED_FLAGS):
+            unblinds = text(row["flag"]) in BLINDED_FLAGS or text(row["check"]) in BLINDED_CHECKS
+            if not (self.blinded and unblinds):
                 found.setdefault((text(row["usubjid"]), text(row["visit"])), []).append(row)
         return found
 
     def fail_reason(self, subject: str, visit: str, tube: str) -> str:
         """Why a tube failed, in words."""
         words = [
-            schema.FLAGS.get(text(row["flag"]), text(row["check"]))
+            schema.FLAGS.get(text(row["flag"]), text(row["check"]).replace("_", " "))
             for row in self.checks.get((subject, visit), [])
             if text(row["tube"]) == tube and text(row["state"]) == "FAIL"
         ]
@@ -260,6 +268,9 @@ class Source:
             if self.states.get((subject, visit, name)) == "FAIL":
                 reason = f"{name} tube FAIL: {self.fail_reason(subject, visit, name)}"
                 return Value(math.nan, state="suppressed", reason=reason)
+        if self._failed(population, measure)[row]:
+            reason = f"FAIL: {self.fail_reason(subject, visit, '')}"
+            return Value(math.nan, state="suppressed", reason=reason)
         events, parent = self.layer(schema.COUNTS, row, population), self.layer(schema.PARENT_COUNTS, row, population)
         found = (
             self.layer(schema.ABS, row, population)
@@ -278,6 +289,15 @@ class Source:
             # Binomial on the log scale; half an event in place of none.
             variance = max(1 / max(events, 0.5) - 1 / parent, 0.0) if parent > 0 else math.nan
         return Value(found, low, high, events, float(self._positive[measure][row, column]), variance)
+
+    def _failed(self, population: str, measure: Measure) -> NDArray[np.bool_]:
+        """Rows whose value failed: the same rule as in the statistics."""
+        key = (population, measure)
+        if key not in self._failures:
+            from immunoprofile.pp.verdict import failed_rows
+
+            self._failures[key] = failed_rows(self.visits, population, measure=measure)
+        return self._failures[key]
 
     def _why_missing(self, row: int, population: str, measure: Measure) -> str:
         subject, visit = (text(self.obs(row, name)) for name in ("usubjid", "visit"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.pl.forest_plot import null_value
 from immunoprofile.pl.series import number, text
@@ -37,6 +37,12 @@ class Effect:
     note: str
 
 
+LEAST_LEVEL: Final = 0.95
+"""An interval of less confidence (few subjects cannot give more) never concludes."""
+SHOWN_LEVEL: Final = 0.8
+"""Below this the interval of three subjects or fewer says next to nothing, and is not printed."""
+
+
 def effects(table: pd.DataFrame | None, displays: Mapping[str, str]) -> tuple[Effect, ...]:
     """Rows of a statistics table (``schema.STATISTIC_COLUMNS``) for print; nothing for no table."""
     if table is None:
@@ -53,11 +59,13 @@ def _effect(row: Mapping[str, Any], displays: Mapping[str, str]) -> Effect:
     null = null_value(kind)
     if math.isnan(value):
         conclusion = "not estimated"
-    elif math.isnan(low) or math.isnan(high) or low <= null <= high:
+    elif math.isnan(low) or math.isnan(high) or low <= null <= high or level < LEAST_LEVEL:
         conclusion = "cannot conclude"
     else:
         conclusion = "higher" if value > null else "lower"
     percent = 95.0 if math.isnan(level) else 100 * level
+    shown = not (math.isnan(low) or math.isnan(high) or level < SHOWN_LEVEL)
+    interval = f"{low:.2f} to {high:.2f} ({percent:.4g} %)" if shown else ""
     before, after = number(row.get("median_baseline")), number(row.get("median_visit"))
     measure = text(row.get("measure"))
     medians = "" if math.isnan(before) or math.isnan(after) else f"{wording.plain(before)} to {wording.plain(after)}"
@@ -65,7 +73,7 @@ def _effect(row: Mapping[str, Any], displays: Mapping[str, str]) -> Effect:
     return Effect(
         displays.get(population, population), MEASURES.get(measure, measure), text(row.get("contrast")),
         text(row.get("visit")), text(row.get("arm")), counts, kind, "" if math.isnan(value) else f"{value:.2f}",
-        "" if math.isnan(low) or math.isnan(high) else f"{low:.2f} to {high:.2f} ({percent:.4g} %)",
+        interval,
         wording.p_value(number(row.get("p_value"))), conclusion,
         f"{medians} {MEASURES.get(measure, '')}".strip() if medians else "", text(row.get("method_id")),
         text(row.get("note")),

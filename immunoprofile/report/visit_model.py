@@ -178,7 +178,9 @@ def why_not_done(source: Source, subject: str, visit: str) -> str:
     planned = visit in source.flow_visits
     for row in source.records["visits"]:
         if (text(row["usubjid"]), text(row["visit"])) == (subject, visit) and not truthy(row["occurred"]):
-            return f"visit not done (reason: {text(row.get('reason_not_done')) or wording.UNKNOWN}); no values."
+            # A reason such as rescue treatment would tell a blinded reader more than the visit.
+            reason = "hidden" if source.blinded else text(row.get("reason_not_done")) or wording.UNKNOWN
+            return f"visit not done (reason: {reason}); no values."
     return "no flow cytometry was measured at this visit." if planned else "no flow cytometry is planned at this visit."
 
 

@@ -10,6 +10,7 @@ from immunoprofile import schema
 from immunoprofile.pl.series import days_between, number, text
 from immunoprofile.report import wording
 from immunoprofile.report.source import Source, truthy
+from immunoprofile.virology import drop_text
 
 LAB_WINDOW_DAYS: Final = 3.0
 """A laboratory value is shown at a visit when it was drawn at most this many days from it."""
@@ -144,7 +145,7 @@ def cmv_rows(source: Source, subject: str, visit: str, *, until: float) -> tuple
             height = f"< {wording.log10(math.log10(lloq))}"
         elif kind == "ALQ" and number(row["uloq"]) > 0:
             height = f"> {wording.log10(math.log10(number(row['uloq'])))}"
-        fall = wording.drop(*(number(row[name]) for name in ("log10_drop", "log10_drop_lower", "log10_drop_upper")))
+        fall = drop_text(*(number(row[name]) for name in ("log10_drop", "log10_drop_lower", "log10_drop_upper")))
         found.append(
             (
                 day,

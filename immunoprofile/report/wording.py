@@ -55,14 +55,3 @@ def measured(value: float, unit: str) -> str:
 def signed(value: float) -> str:
     """Integer with its sign."""
     return "" if math.isnan(value) else f"{value:+,.0f}"
-
-
-def drop(point: float, lower: float, upper: float) -> str:
-    """Fall in log10 with two decimals; a bound carries its sign, an unknown fall is empty.
-
-    A bound is never written as a point: it was not measured.
-    """
-    if not math.isnan(point):
-        return f"{point:.2f}"
-    known = [f"≥ {lower:.2f}" if not math.isnan(lower) else "", f"≤ {upper:.2f}" if not math.isnan(upper) else ""]
-    return " and ".join(part for part in known if part)

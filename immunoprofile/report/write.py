@@ -109,7 +109,7 @@ def write_all(
     models: list[tuple[VisitModel | CohortModel, Path]] = [
         (build_visit(source, one, name), folder / names[one] / f"{_file_name(name)}.html")
         for one in source.subjects
-        for name in source.flow_visits
+        for name in source.visits_of(one)
         if subject in (None, one) and visit in (None, name)
     ]
     if subject is None and visit is None:

@@ -181,7 +181,7 @@ class Pairs:
 
 
 def pairs(adata: AnnData, visit: str) -> Pairs:
-    """Subjects with rows both at baseline and at the visit.
+    """Subjects with rows both at baseline and at the visit, of one specimen type.
 
     Raises
     ------
@@ -194,6 +194,10 @@ def pairs(adata: AnnData, visit: str) -> Pairs:
     if np.any(references[rows] == rows):
         raise AnalysisError(f"{visit} is the baseline visit", where="visit", todo="name a later visit")
     rows = rows[references[rows] >= 0]
+    if "specimen_type" in adata.obs:
+        # Whole blood and PBMC, fresh and frozen, differ as measurements: a change across them is not the patient's.
+        specimen = adata.obs["specimen_type"].astype(str).to_numpy()
+        rows = rows[specimen[rows] == specimen[references[rows]]]
     subjects = adata.obs["usubjid"].astype(str).to_numpy()[rows]
     if len(set(subjects)) != len(subjects):
         raise AnalysisError(f"a subject has two rows of visit {visit}", where="obs usubjid, visit")

@@ -9,7 +9,6 @@ import numpy as np
 
 from immunoprofile.errors import AnalysisError
 from immunoprofile.pp.baseline import baseline_rows
-from immunoprofile.pp.flags import split_flags
 from immunoprofile.schema import CMV_CHANGE_COLUMNS, UNS_ASSOCIATE, UNS_CMV_CHANGE
 from immunoprofile.tl._frame import (
     NAN,
@@ -148,7 +147,7 @@ def associate(
         DataFrame with ``schema.STATISTIC_COLUMNS``, one row an endpoint; ``estimate`` and ``effect`` are the
         within-subject correlation with log10 CMV-DNA after the means of the visits are taken out, ``n`` the rows.
         ``note`` has subjects, degrees of freedom and the share of censored results: those stand at their bound here,
-        which the censored mixed model (S10, the primary analysis) does not do. A refused analysis says why.
+        which a censored mixed model would not do. A refused analysis says why.
 
     Raises
     ------
@@ -157,14 +156,13 @@ def associate(
 
     Notes
     -----
-    An association is no cause: ganciclovir lowers both viral load and activation. Rows at which the assay or specimen
-    changed (flag ASSAY_CHANGED) are left out.
+    An association is no cause: ganciclovir lowers both viral load and activation. Assays and specimens are never mixed:
+    of a subject only the series (``obs['cmv_series']``) of its first result enters.
     """
     chosen = endpoints(adata, populations, measure, scale)
     virus, censored = _viral_load(adata)
     usable = np.ones(adata.n_obs, dtype=bool)
-    if "flags" in adata.obs:
-        usable &= np.array(["ASSAY_CHANGED" not in split_flags(text) for text in adata.obs["flags"]], dtype=bool)
+    usable &= _first_series(adata)
     subjects = adata.obs["usubjid"].astype(str).to_numpy()
     visits = adata.obs["visit"].astype(str).to_numpy()
     rows = []
@@ -223,6 +221,20 @@ def join_cmv(
     adata.uns[UNS_CMV_CHANGE] = table.astype(dict.fromkeys(numbers, "float64"))
 
 
+def _first_series(adata: AnnData) -> NDArray[np.bool_]:
+    """Rows whose CMV-DNA result is of the assay and specimen of the subject's first result."""
+    if "cmv_series" not in adata.obs:
+        return np.ones(adata.n_obs, dtype=bool)
+    series = adata.obs["cmv_series"].astype("string").fillna("").to_numpy(dtype=str)
+    order = np.argsort(adata.obs["visitnum"].to_numpy(dtype=float), kind="stable")
+    subjects = adata.obs["usubjid"].astype(str).to_numpy()
+    first: dict[str, str] = {}
+    for row in order:
+        if series[row]:
+            first.setdefault(subjects[row], series[row])
+    return np.array([series[row] == first.get(subjects[row], "") for row in range(adata.n_obs)], dtype=bool)
+
+
 def _viral_load(adata: AnnData) -> tuple[Floats, NDArray[np.bool_]]:
     """log10 CMV-DNA with censored results at their bound, and which are censored."""
     needed = ("cmv_kind", "cmv_log10", "cmv_lower", "cmv_upper")
@@ -267,7 +279,7 @@ def _row(
     if at_bound:
         notes.append(
             f"{at_bound} of {total} CMV-DNA results ({100 * at_bound / total:.0f} %) censored, taken at their bound; "
-            "the censored mixed model is the primary analysis"
+            "a censored mixed model, which this version does not have, would use them as bounds"
         )
     notes.append("association, not cause")
     return statistic_row(

@@ -71,7 +71,7 @@ _INVALID = re.compile(
 )
 _NEGATIVE = re.compile(
     r"not detected|not detectable|undetect(ed|able)|no target|negative|\bneg\b|\bnd\b|\btnd\b|^nd$"
-    r"|阴性|未检出|未检测到|未测出|^\(?-\)?$"
+    r"|阴性|未检出|未检测到|未测出|^\(-\)$"
 )
 _BELOW_LOD = re.compile(
     r"(<|below|under)\s*(the )?(lod\b|limit of detection|detection limit)|低于(最低)?检(测|出)(下)?限"

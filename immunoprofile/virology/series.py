@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from immunoprofile.errors import ImmunoprofileError, Problems, StudyError
+from immunoprofile.io.dates import days_between, drawn_before, first_dose
 from immunoprofile.schema import VIROLOGY_COLUMNS
 from immunoprofile.virology.results import Bounds, CmvResult, drop_bounds, parse_result
 
@@ -71,7 +72,8 @@ def cmv_results(
     collected = Problems() if problems is None else problems
     before = len(collected)
     table = study.cmv_dna
-    parsed = [_read(row, number, study.config, collected) for number, row in enumerate(table.to_dict("records"), 1)]
+    records = zip(table.index, table.to_dict("records"), strict=True)
+    parsed = [_read(row, int(number), study.config, collected) for number, row in records]
     if problems is None and len(collected) > before:
         raise StudyError("CMV-DNA results cannot be used", collected.found, where="cmv_dna",
                          todo="correct the rows, or the assays in study.yaml")  # fmt: skip
@@ -119,13 +121,13 @@ def _subject_rows(
     config: StudyConfig,
     window: int,
 ) -> list[dict[str, object]]:
-    first_dose = _first_dose(subject)
+    dose = first_dose(subject)
     first_gcv = _text(subject.get("first_gcv_dtc"))
     dates = {number: _text(table["collected_dtc"].iloc[number]) for number in numbers}
     series = {number: (str(table["assay_id"].iloc[number]), str(table["specimen"].iloc[number])) for number in numbers}
     baselines: dict[tuple[str, str], int] = {}
     for number in numbers:
-        if parsed[number].valid and _is_before(dates[number], first_dose, window):
+        if parsed[number].valid and _is_before(dates[number], dose, window):
             baselines[series[number]] = number
     rows: list[dict[str, object]] = []
     seen: set[tuple[str, str]] = set()
@@ -145,7 +147,7 @@ def _subject_rows(
         codes = [{"BLQ": "CMV_BLQ", "TND": "CMV_TND"}.get(result.kind, ""), "ASSAY_CHANGED" if changed else ""]
         assay = config.assays.get(own[0])
         entry: tuple[object, ...] = (
-            str(source["usubjid"]), _text(source.get("visit")), dates[number], _days(first_gcv, dates[number]),
+            str(source["usubjid"]), _text(source.get("visit")), dates[number], days_between(first_gcv, dates[number]),
             own[0], own[1], _text(source["unit"]), _text(source["result_raw"]), result.kind, result.value,
             result.log10_value, result.log10_lower, result.log10_upper, *_assay_limits(assay), number == baseline,
             fall.point, fall.lower, fall.upper, " ".join(code for code in codes if code),
@@ -160,30 +162,10 @@ def _assay_limits(assay: object) -> tuple[float, float, float]:
     return lloq, lod, uloq
 
 
-def _first_dose(subject: Mapping[Any, Any]) -> str:
-    """First dose of either study drug; when it is not given as such, the earlier of the two drugs."""
-    stated = _text(subject.get("first_dose_dtc"))
-    drugs = [_text(subject.get(name)) for name in ("first_il2_dtc", "first_gcv_dtc")]
-    return stated or min((date for date in drugs if date), default="")
-
-
 def _is_before(date: str, dose: str, window: int) -> bool:
-    """On or before the dose, to the precision that both have, and not longer before than the window."""
-    days = _days(dose, date)
-    if days is None or not -window <= days <= 0:
-        return False
-    if days < 0 or "T" not in date or "T" not in dose:
-        return True
-    return date[: len("2024-01-01T00:00")] <= dose[: len("2024-01-01T00:00")]
-
-
-def _days(start: str, end: str) -> int | None:
-    """Calendar days from start to end; None unless both are full dates."""
-    from datetime import date
-
-    if len(start) < len("2024-01-01") or len(end) < len("2024-01-01"):
-        return None
-    return (date.fromisoformat(end[:10]) - date.fromisoformat(start[:10])).days
+    """Drawn before the dose, and not longer before it than the window."""
+    days = days_between(dose, date)
+    return days is not None and days >= -window and drawn_before(date, dose)
 
 
 def _sort_key(table: pd.DataFrame, number: int) -> tuple[str, ...]:

@@ -676,11 +676,13 @@ def make_profile(*, synthetic: bool = True, hostile: str = "") -> FakeProfile:
         "seeds": {"simulation": 20},
         "parameters": {"pipetting_cv_pct": 3.0},
     }
+    checks = pd.DataFrame(quality)[list(schema.QUALITY_COLUMNS)]
+    adata.uns[schema.UNS_QUALITY] = checks
     return FakeProfile(
         study=study,
         visits=adata,
         counts=pd.DataFrame(counts),
-        quality=pd.DataFrame(quality)[list(schema.QUALITY_COLUMNS)],
+        quality=checks,
         exceptions=exceptions,
         virology=pd.DataFrame(cmv)[list(schema.VIROLOGY_COLUMNS)],
         provenance=provenance,

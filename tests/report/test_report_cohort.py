@@ -89,6 +89,6 @@ def test_cmv_change_keeps_bounds(profile: Any) -> None:
         }
     )
     rows = build_cohort(Source(other)).cmv_change
-    assert rows == (("a", "GCV", "Regulatory T cells", "% of parent", "×2.00", "BLQ", "≥ 0.86"),)
+    assert rows == (("a", "GCV", "Regulatory T cells", "% of parent", "×2.00", "BLQ", "≥0.86"),)
     assert "Immune change beside CMV-DNA" in report.cohort(other).html
     assert build_cohort(Source(other, blinded=True)).cmv_change == ()

@@ -205,6 +205,7 @@ def test_all_problems_at_once() -> None:
     bad.cmv_dna["assay_id"] = ["R", "R", "X", "R"]
     bad.cmv_dna["specimen"] = ["plasma", "plasma", "plasma", "whole_blood"]
     with pytest.raises(StudyError) as caught:
+        bad.cmv_dna.index = range(1, 5)  # rows are counted as read_study does
         cmv_results(bad)
     assert [problem.row for problem in caught.value.problems] == [1, 2, 3, 4]
     problems = Problems()

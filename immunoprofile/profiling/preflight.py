@@ -1,0 +1,78 @@
+"""Everything that can be known to be wrong before the first file is gated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from immunoprofile import pp
+from immunoprofile.gate.check import check, for_study
+from immunoprofile.gate.strategy import GateSet
+from immunoprofile.io.fcs import read_fcs
+from immunoprofile.io.files import sha256_of
+from immunoprofile.resources import reference_ranges
+from immunoprofile.study import Exceptions, Study
+from immunoprofile.virology import cmv_results
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What a run works with after all checks.
+
+    Attributes
+    ----------
+    gates
+        One strategy per tube of the study.
+    virology
+        CMV-DNA results, read and censored.
+    """
+
+    gates: GateSet
+    virology: pd.DataFrame
+
+
+def prepare(study: Study, gates: GateSet) -> Prepared:
+    """Check gates, CMV-DNA results, limits of checks and the table of reference ranges against each other.
+
+    Raises
+    ------
+    GateError, StudyError, AnalysisError, NotAvailableError
+        What does not fit; nothing was written.
+    """
+    own = for_study(gates, study.config)
+    check(own, study)
+    virology = cmv_results(study)
+    pp.quality_checks(study.config.check_limits)
+    if study.config.reference_ranges:
+        reference_ranges(study.config.reference_ranges)
+    return Prepared(own, virology)
+
+
+def check_files(study: Study, *, progress: bool = False) -> pd.DataFrame:
+    """Open every FCS file of a study and compare its content with its registry.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `schema.EXCEPTION_COLUMNS`, one row for each file that cannot be read or is not what ``samples.csv`` says.
+    """
+    from tqdm import tqdm
+
+    from immunoprofile.errors import ImmunoprofileError
+
+    notes = Exceptions("check")
+    rows = study.samples.to_dict("records")
+    for row in tqdm(rows, desc="files", unit="file", disable=not progress):
+        place = {"table": "samples", "sample_id": row["sample_id"], "file": row["fcs_path"], "usubjid": row["usubjid"]}
+        place["visit"] = row["visit"]
+        path = study.fcs_path(str(row["sample_id"]))
+        if isinstance(row["sha256"], str) and sha256_of(path) != row["sha256"]:
+            notes.add("error", "CONTENT_CHANGED", "the content is not what samples.csv says (sha256)", **place)
+        try:
+            read_fcs(path)
+        except ImmunoprofileError as error:
+            notes.add("error", "FILE_UNREADABLE", error.what, **place, action=error.todo)
+    return notes.table()
