@@ -42,8 +42,8 @@ def prepare(study: Study, gates: GateSet) -> Prepared:
     GateError, StudyError, AnalysisError, NotAvailableError
         What does not fit; nothing was written.
     """
+    check(gates, study)
     own = for_study(gates, study.config)
-    check(own, study)
     virology = cmv_results(study)
     pp.quality_checks(study.config.check_limits)
     if study.config.reference_ranges:

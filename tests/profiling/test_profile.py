@@ -231,3 +231,45 @@ def test_provenance_hashes_every_file_and_tells_changes(profile):
     counts.write_bytes(original.replace(b"S-1", b"S-7", 1))
     assert verify(profile.folder) == ["changed: counts.csv"]
     counts.write_bytes(original)
+
+
+def test_forged_files_and_other_studies(folder, gates, tmp_path):
+    shutil.copytree(folder / "results", tmp_path / "results")
+    (tmp_path / "results" / "reports").mkdir(exist_ok=True)
+    (tmp_path / "results" / "reports" / "forged.html").write_text("<p>all well</p>")
+    assert verify(tmp_path / "results") == ["not written by a run: reports/forged.html"]
+    config = (folder / "study" / "study.yaml").read_text().replace("study_id: SMALL", "study_id: OTHER")
+    study = ip.read_study(write_study(tmp_path / "study", config=config))
+    with pytest.raises(ResultsError, match="holds the results of study SMALL"):
+        ip.profile(study, gates, out=tmp_path / "results")
+
+
+def test_withdrawn_subject_leaves_no_trace(folder, gates, tmp_path):
+    shutil.copytree(folder / "results", tmp_path / "results")
+    without = {
+        name: "".join(line for line in text.splitlines(keepends=True) if not line.startswith(("S-2", "S-2_BL")))
+        for name, text in TABLES.items()
+    }
+    ip.profile(ip.read_study(write_study(tmp_path / "study", **without)), gates, out=tmp_path / "results")
+    assert not [name for name in content(tmp_path / "results") if "S-2" in name]
+    assert verify(tmp_path / "results") == []
+
+
+def test_repeated_invalid_result_does_not_hide_the_valid_one(folder, gates, tmp_path):
+    cmv = TABLES["cmv_dna"] + "S-2,BL,2024-03-04T23:00,haemolysed,IU/mL,cap,plasma\n"
+    study = ip.read_study(write_study(tmp_path / "study", cmv_dna=cmv))
+    obs = ip.profile(study, gates, out=tmp_path / "results").visits.obs
+    assert obs.loc["S-2_BL", "cmv_kind"] == "QUANT"
+    assert obs.loc["S-1_D14", "cmv_series"] == "cap, plasma"
+    assert "CMV_BLQ" in obs.loc["S-1_D14", "flags"]
+
+
+def test_template_is_taken_by_the_name_in_study_yaml(folder, gates, tmp_path):
+    config = (folder / "study" / "study.yaml").read_text().replace("gates: t,", "gates: tcells,")
+    study = ip.read_study(write_study(tmp_path / "study", config=config))
+    with pytest.raises(GateError, match=r"has no gating template \(found 'tcells'\); allowed: t"):
+        ip.profile(study, gates, out=tmp_path / "results")
+    text = (folder / "gates" / "t.csv").read_text().replace("tube: t", "tube: tcells")
+    (tmp_path / "tcells.csv").write_text(text)
+    profile = ip.profile(study, ip.gate.load(tmp_path / "tcells.csv"), out=tmp_path / "results")
+    assert set(profile.counts["tube"]) == {"t"}
