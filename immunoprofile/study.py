@@ -437,6 +437,22 @@ def _note_gaps(tables: Mapping[str, pd.DataFrame], config: StudyConfig, notes: E
             sample_id=entry["sample_id"],
             file=entry["fcs_path"],
         )
+    subjects = set(tables["subjects"]["usubjid"])
+    for row, entry in samples.iterrows():
+        others = sorted(name for name in subjects - {entry["usubjid"]} if name in str(entry["fcs_path"]))
+        if others and entry["usubjid"] not in str(entry["fcs_path"]):
+            notes.add(
+                "warning",
+                "PATH_OF_ANOTHER_SUBJECT",
+                f"the path of the file names {', '.join(others)}",
+                table="samples",
+                row=row,
+                usubjid=entry["usubjid"],
+                visit=entry["visit"],
+                sample_id=entry["sample_id"],
+                file=entry["fcs_path"],
+                action="find out whose file it is",
+            )
     base = samples["fcs_path"].map(lambda path: str(path).replace("\\", "/").rsplit("/", 1)[-1])
     for name, group in samples.groupby(base, sort=True):
         if len(group) > 1:

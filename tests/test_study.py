@@ -142,6 +142,13 @@ def test_unknown_columns_and_gaps_are_noted(tmp_path):
     assert noted.loc["VISIT_NOT_RECORDED", ["usubjid", "visit"]].tolist() == ["S-1", "D14"]
 
 
+def test_path_of_another_subject_is_noted(tmp_path):
+    samples = TABLES["samples"].replace("fcs/S-1_D14.fcs", "fcs/@").replace("fcs/S-2_BL.fcs", "fcs/S-1_D14.fcs")
+    study = ip.read_study(write_study(tmp_path, samples=samples.replace("fcs/@", "fcs/S-2_BL.fcs")))
+    noted = study.exceptions[study.exceptions["code"] == "PATH_OF_ANOTHER_SUBJECT"]
+    assert noted["sample_id"].tolist() == ["S-1_D14", "S-2_BL"]
+
+
 def test_tube_without_sample_is_noted(tmp_path):
     samples = "".join(line for line in TABLES["samples"].splitlines(keepends=True) if "S-1_D14" not in line)
     study = ip.read_study(write_study(tmp_path, samples=samples))

@@ -207,6 +207,19 @@ def pairs(adata: AnnData, visit: str) -> Pairs:
     return Pairs(tuple(subjects[order]), arms, references[rows], rows)
 
 
+def methods_note(adata: AnnData, endpoint: Endpoint, rows: NDArray[np.intp]) -> str:
+    """Says when the cells/uL of an analysis come from several methods; empty otherwise.
+
+    A subject keeps its method over all visits, so changes are comparable, and values of two subjects less so.
+    """
+    if endpoint.measure != "abs" or "abs_method" not in adata.obs:
+        return ""
+    counts = adata.obs["abs_method"].iloc[rows].astype(str).value_counts().sort_index()
+    if len(counts) < 2:
+        return ""
+    return "cells/uL by several methods: " + ", ".join(f"{name} {number}" for name, number in counts.items())
+
+
 def baseline_name(adata: AnnData, rows: NDArray[np.intp]) -> str:
     """Name of the baseline visit of these rows; several are joined."""
     names = sorted(set(adata.obs["visit"].astype(str).to_numpy()[rows]))

@@ -21,6 +21,7 @@ from immunoprofile.tl._frame import (
     baseline_name,
     endpoints,
     median,
+    methods_note,
     natural_values,
     pairs,
     statistic_row,
@@ -235,6 +236,8 @@ def _contrast(
         f"{reference}: median {median(natural[matched.baseline[in_reference]]):.4g} at baseline, "
         f"{median(natural[matched.visit[in_reference]]):.4g} at {visit}"
     ]
+    if several := methods_note(adata, endpoint, matched.visit[used]):
+        notes.append(several)
     if left_out := int((measured & ~complete).sum()):
         notes.append(f"{left_out} subjects without covariates left out")
     estimate = lower = upper = p_value = NAN

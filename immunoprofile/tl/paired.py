@@ -16,6 +16,7 @@ from immunoprofile.tl._frame import (
     baseline_name,
     endpoints,
     median,
+    methods_note,
     natural_values,
     pairs,
     statistic_row,
@@ -128,7 +129,14 @@ def _one(
         median_visit=median(natural[matched.visit[used]]),
         conf_level=result.conf_level,
         adjusted="none",
-        note=_note(int(used.sum()), result.n, result.n_zero),
+        note="; ".join(
+            part
+            for part in (
+                _note(int(used.sum()), result.n, result.n_zero),
+                methods_note(adata, endpoint, matched.visit[used]),
+            )
+            if part
+        ),
     )
 
 
