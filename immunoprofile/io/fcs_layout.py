@@ -254,7 +254,7 @@ def locate(
             inside = base + place.start + needed <= size
             before, behind = place.start + needed <= header.text.start + 1, place.start >= header.text.stop
             clear = behind or (before and place.start >= HEADER_BYTES)
-            if inside and clear and slip >= -1:
+            if inside and clear and slip >= -1 and (slip <= 1 or base + place.stop < size):
                 kind = 0 if slip == 0 else 1 if abs(slip) == 1 else 2
                 fits.append((kind, rank, stride, source, place))
     if not fits:
@@ -264,7 +264,7 @@ def locate(
     if kind == 1:
         repairs.note(REPAIR_OFFSET_BY_ONE)
     if kind == 2:
-        _check_filler(handle, place, needed, base=base, size=size, tot=tot, stride=stride, repairs=repairs)
+        _check_filler(handle, place, needed, base=base, tot=tot, stride=stride, repairs=repairs)
     if len(places) > 1:
         other = next(other for name, other in places if name != source)
         repairs.note(
@@ -332,17 +332,17 @@ def _counted(
 
 
 def _check_filler(
-    handle: BinaryIO, place: Span, needed: int, *, base: int, size: int, tot: int, stride: int, repairs: Repairs
+    handle: BinaryIO, place: Span, needed: int, *, base: int, tot: int, stride: int, repairs: Repairs
 ) -> None:
     """Accept a data section that is longer than its events only when the rest can be no event."""
-    surplus = min(place.length - needed, size - base - place.start - needed)
+    surplus = place.length - needed
     if surplus * 8 >= stride:
         filler = read_at(handle, base + place.start + needed, min(surplus, 1 << 20))
         if surplus > 1 << 20 or filler.strip(b"\x00 "):
             room = (needed + surplus) * 8 // stride
             what = f"$TOT says {tot:,} events, the data section has room for {room:,}"
             raise FcsError(what, where=repairs.where, todo=EXPORT_AGAIN)
-    repairs.note(REPAIR_DATA_PADDING, f"{place.length - needed} bytes")
+    repairs.note(REPAIR_DATA_PADDING, f"{surplus} bytes")
 
 
 def _misfit(places: list[tuple[str, Span]], tot: int, event_bits: int, *, base: int, size: int, where: str) -> FcsError:

@@ -1,0 +1,74 @@
+"""10,000 damaged FCS files in every run; the long mode is described in docs/fuzzing.md."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from immunoprofile.errors import FcsError
+from immunoprofile.io.fcs import read_fcs_bytes
+from immunoprofile.io.fcs_repair import EXPLANATIONS
+from tests.fuzz.fcs_mutations import MEMORY_EXTRA, SECONDS, case, check_sample, deadline, run, seeds
+from tests.io.fcs_bytes import fcs
+
+# Smaller while somebody works on the reader: IMMUNOPROFILE_FUZZ_CASES=500.
+CASES = int(os.environ.get("IMMUNOPROFILE_FUZZ_CASES", "10000"))
+
+
+def test_seeds_are_valid():
+    for content in seeds():
+        for sample in read_fcs_bytes(content):
+            check_sample(sample, content)
+            assert not {r.partition(":")[0] for r in sample.repairs} - {
+                "REPAIR_BIT_PACKED", "REPAIR_TEXT_ENCODING", "REPAIR_TEXT_UTF16", "REPAIR_EMPTY_VALUE",
+            }  # fmt: skip
+
+
+def test_cases_are_the_same_everywhere():
+    assert case(17) == case(17)
+    assert case(17) != case(18)
+
+
+def test_damaged_files_end_in_a_sample_or_a_named_error():
+    began = time.perf_counter()
+    seen = run(CASES)
+    assert sum(seen.outcomes.values()) == CASES
+    # The run means something only when it reaches all three ways out, and most repairs.
+    assert min(seen.outcomes[way] for way in ("read", "repaired", "refused")) > 0.05 * CASES
+    assert set(seen.repairs) <= set(EXPLANATIONS)
+    if CASES >= 10_000:
+        assert len(seen.repairs) >= 20
+    assert seen.slowest[0] < SECONDS
+    assert time.perf_counter() - began < 90 * max(CASES / 10_000, 1)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"FCS3.1    " + b"".join(b"%8d" % n for n in (58, 4_000_057, 0, 0, 0, 0)) + b"/" * 4_000_000,
+        b"FCS3.1    " + b"".join(b"%8d" % n for n in (58, 4_000_057, 0, 0, 0, 0)) + b"/a" * 2_000_000,
+        b"FCS3.1    " + b"".join(b"%8d" % n for n in (58, 4_000_057, 0, 0, 0, 0)) + b"/" + b"$" * 3_999_999,
+        b"FCS3.1    " + b"".join(b"%8d" % n for n in (58, 3_000_057, 0, 0, 0, 0)) + b"/\x00" * 1_500_000,
+    ],
+    ids=["delimiters", "pairs", "one keyword", "utf-16"],
+)
+def test_large_text_is_refused_soon(content):
+    with deadline(SECONDS), pytest.raises(FcsError):
+        read_fcs_bytes(content)
+
+
+def test_endless_chain_of_data_sets_is_refused():
+    one = fcs([(1.0,)], ["a"], keywords={"$NEXTDATA": "0000000"})
+    link = one.replace(b"$NEXTDATA/0000000", f"$NEXTDATA/{len(one):07d}".encode())
+    with deadline(SECONDS), pytest.raises(FcsError, match="more than 64 data sets"):
+        read_fcs_bytes(link * 2000 + one)
+
+
+def test_a_claim_costs_no_memory():
+    """A hundred bytes that promise 10^17 events: refused before anything is reserved for them."""
+    assert MEMORY_EXTRA == 100_000_000
+    for change in ({"$TOT": "100000000000000000"}, {"$PAR": "100000000"}, {"$ENDDATA": "999999999999"}):
+        with pytest.raises(FcsError):
+            read_fcs_bytes(fcs([(1.0,)], ["a"], keywords=change, header_data=(0, 0)))
