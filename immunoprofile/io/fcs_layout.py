@@ -313,7 +313,10 @@ def _counted(
         what = f"$TOT is {keywords.get('tot', 'missing')!r} and the place of the data is not certain either"
         raise FcsError(what, where=where, todo=EXPORT_AGAIN)
     place = places[0][1]
-    if base + place.start + place.length - 1 > size or place.start < HEADER_BYTES:
+    if place.length <= 0 or place.start < HEADER_BYTES:
+        what = f"$TOT is missing, and the data are said to be at bytes {place.start} to {place.stop}"
+        raise FcsError(what, where=where, todo=EXPORT_AGAIN)
+    if base + place.stop > size:
         what = f"file is cut off: it promises {base + place.stop + 1:,} bytes, the file has {size:,}"
         raise FcsError(what, where=where, todo=COPY_AGAIN)
     surplus = place.length * 8 % event_bits if event_bits % 8 == 0 else -1

@@ -44,6 +44,12 @@ def test_damaged_files_end_in_a_sample_or_a_named_error():
     assert time.perf_counter() - began < 90 * max(CASES / 10_000, 1)
 
 
+@pytest.mark.parametrize(("number", "seed"), [(6811, 1)])
+def test_cases_that_once_broke_the_reader(number, seed):
+    """6811: without $TOT, an end of the data before its begin gave a negative number of events."""
+    assert run(1, seed=seed, start=number, traced_every=1).outcomes["refused"] == 1
+
+
 @pytest.mark.parametrize(
     "content",
     [
