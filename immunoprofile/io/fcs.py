@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 # Two is what cytometers write; more than this is a file that was made to keep a reader busy.
-_MOST_DATA_SETS = 64
+_MOST_DATA_SETS = 32
 
 
 @dataclass(frozen=True)
@@ -293,7 +293,8 @@ def _data_sets(handle: BinaryIO, size: int, name: str) -> list[_DataSet]:
             break
         # The standard counts from the begin of the data set; some writers count from the begin of the file.
         places = [] if further is None or further < 0 else [base + further, further]
-        following = [at for at in places if base < at < size and read_at(handle, at, 3) == b"FCS"]
+        # A data set that begins inside the text of this one would have the same bytes read again and again.
+        following = [at for at in places if base + header.text.stop < at < size and read_at(handle, at, 3) == b"FCS"]
         if not following:
             repairs.note(REPAIR_NEXTDATA, f"found {text!r}")
             break

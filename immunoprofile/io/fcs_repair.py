@@ -71,16 +71,16 @@ COPY_AGAIN = "copy the file again from the cytometer"
 
 @dataclass
 class Repairs:
-    """Collects the repairs of one data set, each name once, with the details in the order they were found."""
+    """Collects the repairs of one data set, each name once, with its details in the order they were found."""
 
     where: str
-    found: dict[str, list[str]] = field(default_factory=dict)
+    found: dict[str, dict[str, None]] = field(default_factory=dict)
 
     def note(self, name: str, detail: str = "") -> None:
         """Note one repair; ``detail`` says where in the file (channel, keyword, bytes)."""
-        details = self.found.setdefault(name, [])
-        if detail and detail not in details:
-            details.append(detail)
+        details = self.found.setdefault(name, {})
+        if detail:
+            details[detail] = None
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -100,8 +100,9 @@ class Repairs:
             raise FcsError(what, where=self.where, todo="read it without strict=True, or export it again")
 
 
-def _listed(details: list[str], shown: int = 6) -> str:
-    if not details:
+def _listed(found: dict[str, None], shown: int = 6) -> str:
+    if not found:
         return ""
+    details = list(found)
     more = f" and {len(details) - shown} more" if len(details) > shown else ""
     return f" ({', '.join(details[:shown])}{more})"

@@ -25,7 +25,8 @@ VERSIONS = ("2.0", "3.0", "3.1", "3.2")
 
 _PADDING = b" \t\r\n\x00"
 # Ten times what the largest panels need; keeps the memory of a hostile file bounded.
-_MOST_DELIMITERS = 200_000
+_MOST_DELIMITERS = 100_000
+_MOST_TEXT_BYTES = 1 << 24
 # A contradiction in one of these changes the numbers, so no choice between two values is free of doubt.
 _STRUCTURAL = re.compile(
     r"par|tot|datatype|byteord|mode|timestep|begindata|enddata|nextdata|p\d+(?:b|r|e|g|n|datatype)"
@@ -107,6 +108,9 @@ def read_header(handle: BinaryIO, base: int, size: int, where: str) -> Header:
             what = f"file is cut off: the header promises {base + stop + 1:,} bytes of text, the file has {size:,}"
             raise FcsError(what, where=where, todo=COPY_AGAIN)
         stop = size - base - 1
+    if stop - start >= _MOST_TEXT_BYTES:
+        what = f"the header gives the text section {stop - start + 1:,} bytes, more than any cytometer writes"
+        raise FcsError(what, where=where, todo=EXPORT_AGAIN)
     return Header(version, Span(start, stop), span_of(integer(raw[26:34]), integer(raw[34:42])))
 
 
@@ -148,7 +152,7 @@ def read_keywords(handle: BinaryIO, base: int, size: int, header: Header, repair
     if place is None or place.length <= 1 or place == header.text:
         return keywords
     detail = f"bytes {place.start} to {place.stop}"
-    if place.start < HEADER_BYTES or base + place.stop >= size:
+    if place.start < HEADER_BYTES or base + place.stop >= size or place.length > _MOST_TEXT_BYTES:
         repairs.note(REPAIR_SUPPLEMENTAL_TEXT, detail)
         return keywords
     more = Repairs(repairs.where)

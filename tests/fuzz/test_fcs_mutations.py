@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+import tracemalloc
 
 import pytest
 
 from immunoprofile.errors import FcsError
 from immunoprofile.io.fcs import read_fcs_bytes
 from immunoprofile.io.fcs_repair import EXPLANATIONS
-from tests.fuzz.fcs_mutations import MEMORY_EXTRA, SECONDS, case, check_sample, deadline, run, seeds
+from tests.fuzz.fcs_mutations import MEMORY_EXTRA, MEMORY_FACTOR, SECONDS, case, check_sample, deadline, run, seeds
 from tests.io.fcs_bytes import fcs
 
 # Smaller while somebody works on the reader: IMMUNOPROFILE_FUZZ_CASES=500.
@@ -50,26 +51,58 @@ def test_cases_that_once_broke_the_reader(number, seed):
     assert run(1, seed=seed, start=number, traced_every=1).outcomes["refused"] == 1
 
 
+def text_only(text: bytes) -> bytes:
+    return b"FCS3.1    " + b"".join(b"%8d" % n for n in (58, 57 + len(text), 0, 0, 0, 0)) + text
+
+
 @pytest.mark.parametrize(
-    "content",
+    "text",
     [
-        b"FCS3.1    " + b"".join(b"%8d" % n for n in (58, 4_000_057, 0, 0, 0, 0)) + b"/" * 4_000_000,
-        b"FCS3.1    " + b"".join(b"%8d" % n for n in (58, 4_000_057, 0, 0, 0, 0)) + b"/a" * 2_000_000,
-        b"FCS3.1    " + b"".join(b"%8d" % n for n in (58, 4_000_057, 0, 0, 0, 0)) + b"/" + b"$" * 3_999_999,
-        b"FCS3.1    " + b"".join(b"%8d" % n for n in (58, 3_000_057, 0, 0, 0, 0)) + b"/\x00" * 1_500_000,
+        b"/" * 4_000_000,
+        b"/a" * 2_000_000,
+        b"/" + b"$" * 3_999_999,
+        b"/" + b"$PAR/" + b"9" * 15_000_000 + b"/",
+        b"/\x00" * 1_500_000,
+        b"/" + b"x" * 40_000_000,
+        b"/" + b"".join(b"a%d//" % n for n in range(49_000)),
+        b"/" + b"".join(b"$P%dB/x/" % n for n in range(49_000)),
+        b"/" + b"".join(b"$CYT/%d/" % n for n in range(49_000)),
     ],
-    ids=["delimiters", "pairs", "one keyword", "utf-16"],
+    ids=["delimiters", "pairs", "one keyword", "one value", "utf-16", "40 MB", "empty", "channels", "duplicates"],
 )
-def test_large_text_is_refused_soon(content):
+def test_large_text_is_refused_soon_and_in_bounds(text):
+    content = text_only(text)
     with deadline(SECONDS), pytest.raises(FcsError):
         read_fcs_bytes(content)
+    tracemalloc.start()  # slows reading down several times, so that the clock runs without it
+    with pytest.raises(FcsError):
+        read_fcs_bytes(content)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak <= MEMORY_FACTOR * len(content) + MEMORY_EXTRA
+
+
+def test_very_many_channels_are_read_soon():
+    names = [f"c{n}" for n in range(3000)]
+    content = fcs([[1.0] * 3000] * 2, names)
+    with deadline(SECONDS):
+        (sample,) = read_fcs_bytes(content)
+    assert sample.events.shape == (2, 3000)
 
 
 def test_endless_chain_of_data_sets_is_refused():
     one = fcs([(1.0,)], ["a"], keywords={"$NEXTDATA": "0000000"})
     link = one.replace(b"$NEXTDATA/0000000", f"$NEXTDATA/{len(one):07d}".encode())
-    with deadline(SECONDS), pytest.raises(FcsError, match="more than 64 data sets"):
+    with deadline(SECONDS), pytest.raises(FcsError, match="more than 32 data sets"):
         read_fcs_bytes(link * 2000 + one)
+
+
+def test_data_sets_do_not_share_their_text():
+    """Headers in a row that all point to one text: it is read once, and the chain ends there."""
+    head = b"FCS3.0    " + b"".join(b"%8d" % n for n in (58 * 20, 58 * 20 + 39, 0, 0, 0, 0))
+    content = head * 20 + b"/$PAR/1/$TOT/0/$NEXTDATA/58/$CYT/none/xx" + b"/" * 2000
+    with pytest.raises(FcsError, match="DATATYPE is missing"):
+        read_fcs_bytes(content)
 
 
 def test_a_claim_costs_no_memory():

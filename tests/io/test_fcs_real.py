@@ -15,6 +15,7 @@ from flowio.exceptions import FCSParsingError, MultipleDataSetsError
 from benchmarks.torture import EXPECTED, rows
 from immunoprofile.errors import FcsError
 from immunoprofile.io.fcs import read_fcs, read_fcs_datasets
+from immunoprofile.io.fcs_repair import EXPLANATIONS
 from tests.io.fcs_bytes import fcs
 
 # FlowIO's own answers to a file it does not trust; the first that opens the file counts.
@@ -44,6 +45,25 @@ def test_every_torture_file_has_the_judged_outcome(outside_data):
         assert got == want
         for one, other in extremes.values():
             assert one == pytest.approx(other, rel=1e-4)
+
+
+def test_every_repair_is_explained_in_the_guide(repository):
+    page = (repository / "docs" / "fcs-reader.md").read_text(encoding="utf-8")
+    for name, explanation in EXPLANATIONS.items():
+        assert f"| `{name}` | {explanation} |" in page
+
+
+def test_data_beyond_what_the_header_can_say(tmp_path):
+    """Above 99,999,999 bytes the header holds zeros and the text alone counts (FCS 3.1, 3.1): no repair."""
+    begin = 100_000_001
+    content = fcs([(1.0, 2.0)] * 3, "ab", header_data=(0, 0), drop=("$BEGINDATA", "$ENDDATA"),
+                  keywords={"$BEGINDATA ": str(begin), "$ENDDATA ": str(begin + 23)})  # fmt: skip
+    path = tmp_path / "large.fcs"
+    with path.open("wb") as handle:
+        handle.write(content)
+        handle.seek(begin)  # a hole: the file takes no room on most disks
+        handle.write(content[-24:])
+    np.testing.assert_array_equal(read_fcs(path, strict=True).events, [(1.0, 2.0)] * 3)
 
 
 def by_flowio(path):
