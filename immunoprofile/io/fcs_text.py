@@ -239,7 +239,7 @@ def _pairs(raw: bytes, repairs: Repairs) -> list[tuple[bytes, bytes]]:
             held.append(delimiter * (run // 2))
     if keyword is None:
         if rest:
-            repairs.note(REPAIR_TEXT_END, f"{len(parts[-1])} bytes")
+            repairs.note(REPAIR_TEXT_END, f"{len(rest)} bytes")
     elif rest or b"".join(held):
         pairs.append((keyword, b"".join([*held, parts[-1]])))
         repairs.note(REPAIR_TEXT_UNTERMINATED, _shown(keyword))

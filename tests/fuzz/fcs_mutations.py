@@ -114,6 +114,16 @@ def header_number(content: bytes, chance: random.Random) -> bytes:
     return content[:field_] + number.encode()[:8].rjust(8) + content[field_ + 8 :]
 
 
+def near_number(content: bytes, chance: random.Random) -> bytes:
+    """A number of header or text a little off (offsets, counts, widths)."""
+    numbers = list(re.finditer(rb"(?<=[^0-9])[0-9]{1,12}(?=[^0-9])", content[:1500]))
+    if not numbers:
+        return content
+    hit = chance.choice(numbers)
+    number = max(int(hit.group()) + chance.choice((-8, -2, -1, 1, 1, 2, 8)), 0)
+    return content[: hit.start()] + str(number).zfill(len(hit.group())).encode() + content[hit.end() :]
+
+
 def keyword_value(content: bytes, chance: random.Random) -> bytes:
     """Another value for a keyword: of the same length where that fits (so that offsets stay true), or longer."""
     delimiter = content[58:59] or b"/"
@@ -179,7 +189,7 @@ def append_itself(content: bytes, _: random.Random) -> bytes:
 
 
 MUTATIONS: tuple[Callable[[bytes, random.Random], bytes], ...] = (
-    flip_bits, set_bytes, header_number, header_number, keyword_value, keyword_value, keyword_value, keyword_value,
+    flip_bits, set_bytes, header_number, header_number, near_number, near_number, keyword_value, keyword_value, keyword_value, keyword_value,
     duplicate_keyword, truncate, extend, delete, repeat, blank, no_delimiters, next_data, append_itself,
 )  # fmt: skip
 
