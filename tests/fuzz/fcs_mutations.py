@@ -189,8 +189,9 @@ def append_itself(content: bytes, _: random.Random) -> bytes:
 
 
 MUTATIONS: tuple[Callable[[bytes, random.Random], bytes], ...] = (
-    flip_bits, set_bytes, header_number, header_number, near_number, near_number, keyword_value, keyword_value, keyword_value, keyword_value,
-    duplicate_keyword, truncate, extend, delete, repeat, blank, no_delimiters, next_data, append_itself,
+    flip_bits, set_bytes, header_number, header_number, near_number, near_number, keyword_value, keyword_value,
+    keyword_value, keyword_value, duplicate_keyword, truncate, extend, delete, repeat, blank, no_delimiters, next_data,
+    append_itself,
 )  # fmt: skip
 
 
