@@ -1,33 +1,47 @@
-"""Read an FCS file into a `Sample`: events, channels, keywords and identity.
+"""Read an FCS file into a `Sample`: events, channels, keywords, binary layout and identity.
 
-FlowIO parses the file. What it refuses but can be repaired without doubt is repaired and named in
-`Sample.repairs`; everything else is refused with a reason.
+The file is parsed here from its bytes (`fcs_text`, `fcs_channels`, `fcs_layout`, `fcs_data`), since FlowIO keeps events
+as Python numbers and cannot recover what real cytometers write; the tests compare with FlowIO wherever it reads a file.
+What can be repaired without doubt is repaired and named in `Sample.repairs`; everything else is refused with a reason.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import logging
-import warnings
-from dataclasses import dataclass, field
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from immunoprofile.errors import FcsError
-from immunoprofile.io.files import sha256_of
+from immunoprofile.io.fcs_channels import ChannelText, read_channels
+from immunoprofile.io.fcs_data import read_stored, scale_in_place
+from immunoprofile.io.fcs_layout import Layout, Scale, byte_order, check_mode, locate
+from immunoprofile.io.fcs_repair import (
+    EXPORT_AGAIN,
+    FINDING_NOT_FINITE,
+    REPAIR_LOG_ON_FLOAT,
+    REPAIR_NEXTDATA,
+    Repairs,
+)
+from immunoprofile.io.fcs_text import Header, integer, read_at, read_header, read_keywords
 from immunoprofile.io.markers import find_marker, is_scatter, is_time, marker_of_channel, marker_type
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
-    import flowio
     import pandas as pd
     from numpy.typing import NDArray
 
 _log = logging.getLogger(__name__)
 
-_HEADER_BYTES = 58
+# Two is what cytometers write; more than this is a file that was made to keep a reader busy.
+_MOST_DATA_SETS = 32
 
 
 @dataclass(frozen=True)
@@ -83,6 +97,8 @@ class Sample:
         Content hash of the file: its identity.
     repairs
         Names of the repairs that reading needed; empty for a correct file.
+    layout
+        Where and how the file stores the events; None for data that did not come from a file.
     """
 
     name: str
@@ -92,6 +108,7 @@ class Sample:
     version: str = ""
     sha256: str = ""
     repairs: tuple[str, ...] = ()
+    layout: Layout | None = None
 
     @property
     def n_events(self) -> int:
@@ -142,13 +159,17 @@ class Sample:
         return f"Sample({self.name!r}, {self.n_events:,} events, {len(self.channels)} channels, FCS {self.version})"
 
 
-def read_fcs(path: str | Path) -> Sample:
-    """Read one FCS file (list mode; FCS 2.0, 3.0, 3.1).
+def read_fcs(path: str | Path, *, strict: bool = False, dataset: int | None = None) -> Sample:
+    """Read one data set of an FCS file (list mode; FCS 2.0, 3.0, 3.1, 3.2).
 
     Parameters
     ----------
     path
         The file.
+    strict
+        Refuse every file that needs a repair, instead of naming the repairs.
+    dataset
+        Which data set of a file that holds several (``.lmd``), counted from 1. Needed only for these.
 
     Returns
     -------
@@ -158,7 +179,8 @@ def read_fcs(path: str | Path) -> Sample:
     Raises
     ------
     FcsError
-        The file is missing, no FCS file, cut off, or contradicts itself; the message says which.
+        The file is missing, no FCS file, cut off, or contradicts itself; it holds several data sets and ``dataset``
+        does not say which; it needs repairs and ``strict`` is set. The message says which.
 
     Examples
     --------
@@ -166,103 +188,190 @@ def read_fcs(path: str | Path) -> Sample:
     >>> sample.panel()  # doctest: +SKIP
     """
     path = Path(path)
-    _check_whole(path)
-    flow, repairs = _parse(path)
-    try:
-        events = flow.as_array(preprocess=True)
-    except (ValueError, TypeError) as error:
-        msg = f"events cannot be arranged as a table: {error}"
-        raise FcsError(msg, where=path.name, todo="export the file again from the cytometer") from error
-    if events.shape[0] != flow.event_count:
-        msg = f"the header promises {flow.event_count} events, the data hold {events.shape[0]}"
-        raise FcsError(msg, where=path.name, todo="export the file again from the cytometer")
-    for repair in repairs:
-        _log.warning("%s: %s", path.name, repair)
-    return Sample(
-        name=path.name,
-        events=events,
-        channels=tuple(_channel(flow.channels[number]) for number in sorted(flow.channels)),
-        keywords=dict(flow.text),
-        version=str(flow.version),
-        sha256=sha256_of(path),
-        repairs=repairs,
-    )
+    with _opened(path) as handle:
+        return _read(handle, path.name, strict=strict, dataset=1 if dataset is None else dataset, only=dataset is None)[
+            0
+        ]
 
 
-def _channel(entry: Mapping[str, Any]) -> Channel:
-    pnn, pns = str(entry["pnn"]).strip(), str(entry["pns"]).strip()
-    decades, log0 = entry["pne"]
-    return Channel(
-        pnn=pnn,
-        pns=pns,
-        marker=marker_of_channel(pnn, pns),
-        pnr=float(entry["pnr"]),
-        gain=1.0 if is_time(pnn) else float(entry["png"]),
-        decades=float(decades),
-        log0=float(log0),
-    )
+def read_fcs_datasets(path: str | Path, *, strict: bool = False) -> tuple[Sample, ...]:
+    """Read all data sets of an FCS file, in the order of the file.
+
+    Parameters
+    ----------
+    path
+        The file, for example the ``.lmd`` of a Navios, which holds one acquisition at two
+        resolutions.
+    strict
+        As for `read_fcs`.
+
+    Returns
+    -------
+    tuple of Sample
+        Mostly one. Of several, each name ends in its number: ``tube.lmd[2]``; their ``sha256`` is that of the file.
+
+    Raises
+    ------
+    FcsError
+        As for `read_fcs`; one data set that cannot be read refuses the file.
+
+    Examples
+    --------
+    >>> linear, fine = read_fcs_datasets("tube.lmd")  # doctest: +SKIP
+    """
+    path = Path(path)
+    with _opened(path) as handle:
+        return _read(handle, path.name, strict=strict, dataset=None, only=False)
 
 
-def _check_whole(path: Path) -> None:
-    """Refuse what is no complete FCS file before a parser guesses at it."""
+def read_fcs_bytes(content: bytes, *, name: str = "memory", strict: bool = False) -> tuple[Sample, ...]:
+    """Read all data sets of an FCS file that is already in memory (an upload, a test); else as `read_fcs_datasets`."""
+    return _read(io.BytesIO(content), name, strict=strict, dataset=None, only=False)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
     if not path.is_file():
         raise FcsError("file is missing", where=str(path), todo="check fcs_path in samples.csv")
-    size = path.stat().st_size
-    with path.open("rb") as handle:
-        header = handle.read(_HEADER_BYTES)
-    if not header.startswith(b"FCS"):
-        reason = "file is empty" if size == 0 else "not an FCS file (it does not begin with 'FCS')"
-        raise FcsError(reason, where=path.name, todo="export the file again from the cytometer")
-    if size < _HEADER_BYTES:
-        msg = f"file is cut off inside its header ({size} bytes)"
-        raise FcsError(msg, where=path.name, todo="copy the file again from the cytometer")
     try:
-        text_stop, data_stop = int(header[18:26]), int(header[34:42])
-    except ValueError:
-        raise FcsError(
-            "the header does not hold byte offsets", where=path.name, todo="export the file again from the cytometer"
-        ) from None
-    # A last byte given as one past the end is a common slip that loses nothing; hence the tolerance of one.
-    needed = max(text_stop + 1, data_stop)
-    if size < needed:
-        msg = f"file is cut off: the header promises {needed:,} bytes, the file has {size:,}"
-        raise FcsError(msg, where=path.name, todo="copy the file again from the cytometer")
+        with path.open("rb") as handle:
+            yield handle
+    except OSError as error:
+        reason = f"file cannot be read: {error.strerror or error}"
+        raise FcsError(reason, where=path.name, todo="check the disk and the rights of the file") from error
 
 
-def _parse(path: Path) -> tuple[flowio.FlowData, tuple[str, ...]]:
-    import flowio
-    from flowio.exceptions import DataOffsetDiscrepancyError, FCSParsingError, MultipleDataSetsError
+@dataclass(frozen=True)
+class _DataSet:
+    base: int
+    header: Header
+    keywords: dict[str, str]
+    repairs: Repairs
 
-    attempts: tuple[tuple[dict[str, bool], str], ...] = (
-        ({}, ""),
-        ({"ignore_offset_error": True}, "REPAIR_OFFSET_BY_ONE: the end of the data is given one byte too far"),
-        (
-            {"use_header_offsets": True},
-            "REPAIR_OFFSET_DISCREPANCY: header and text disagree on the data; the offsets of the header were used",
-        ),
-    )
-    reason: Exception | None = None
-    for options, repair in attempts:
-        try:
-            with warnings.catch_warnings():
-                # The same facts are told through `repairs`; FlowIO's own words would be said twice.
-                warnings.simplefilter("ignore")
-                flow = flowio.FlowData(path, **options)
-        except MultipleDataSetsError as error:
-            raise FcsError(
-                "file holds several data sets", where=path.name, todo="export each data set as a file of its own"
-            ) from error
-        except (FCSParsingError, DataOffsetDiscrepancyError) as error:
-            reason = error
-        except (ValueError, KeyError, EOFError, IndexError, TypeError, OverflowError, NotImplementedError) as error:
-            reason = error
+
+def _read(handle: BinaryIO, name: str, *, strict: bool, dataset: int | None, only: bool) -> tuple[Sample, ...]:
+    size = handle.seek(0, os.SEEK_END)
+    found = _data_sets(handle, size, name)
+    if only and len(found) > 1:
+        each = "; ".join(
+            f"{number}: FCS {one.header.version}, {one.keywords.get('tot', '?')} events, "
+            f"{one.keywords.get('par', '?')} channels"
+            for number, one in enumerate(found, 1)
+        )
+        what = f"file holds several data sets ({each})"
+        raise FcsError(what, where=name, todo="choose one: read_fcs(path, dataset=2), or read_fcs_datasets(path)")
+    if dataset is not None and not 1 <= dataset <= len(found):
+        what = f"there is no data set {dataset}: the file has {len(found)}"
+        raise FcsError(what, where=name, todo="count from 1")
+    wanted = found if dataset is None else found[dataset - 1 : dataset]
+    sha256 = _digest(handle)
+    return tuple(_sample(handle, one, size, sha256=sha256, strict=strict) for one in wanted)
+
+
+def _digest(handle: BinaryIO) -> str:
+    handle.seek(0)
+    digest = hashlib.sha256()
+    while chunk := handle.read(1 << 20):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _data_sets(handle: BinaryIO, size: int, name: str) -> list[_DataSet]:
+    """Header and keywords of each data set; ``$NEXTDATA`` counts from the begin of its own data set."""
+    found: list[_DataSet] = []
+    base = 0
+    while True:
+        repairs = Repairs(name if not found else f"{name}[{len(found) + 1}]")
+        header = read_header(handle, base, size, repairs.where)
+        keywords = read_keywords(handle, base, size, header, repairs)
+        found.append(_DataSet(base, header, keywords, repairs))
+        if len(found) > _MOST_DATA_SETS:
+            raise FcsError(f"file holds more than {_MOST_DATA_SETS} data sets", where=name, todo=EXPORT_AGAIN)
+        text = keywords.get("nextdata", "")
+        further = integer(text) if text else 0
+        if further == 0:
             break
-        else:
-            if flow.events is None:
-                raise FcsError("bit width of the data is not supported", where=path.name)
-            return flow, (repair,) if repair else ()
-    msg = f"file cannot be read: {reason}"
-    raise FcsError(msg, where=path.name, todo="export the file again from the cytometer") from reason
+        # The standard counts from the begin of the data set; some writers count from the begin of the file.
+        places = [] if further is None or further < 0 else [base + further, further]
+        # A data set that begins inside the text of this one would have the same bytes read again and again.
+        following = [at for at in places if base + header.text.stop < at < size and read_at(handle, at, 3) == b"FCS"]
+        if not following:
+            repairs.note(REPAIR_NEXTDATA, f"found {text!r}")
+            break
+        base = following[0]
+    if len(found) > 1:
+        found[0].repairs.where = f"{name}[1]"
+    return found
+
+
+def _sample(handle: BinaryIO, one: _DataSet, size: int, *, sha256: str, strict: bool) -> Sample:
+    repairs, keywords = one.repairs, one.keywords
+    check_mode(keywords, one.header.version, repairs)
+    datatype, described = read_channels(keywords, one.header.version, repairs)
+    bits = [entry.stored.bits for entry in described]
+    order = byte_order(keywords, bits, repairs)
+    offset, length, n_events, event_bits = locate(
+        handle, one.header, keywords, bits, base=one.base, size=size, repairs=repairs
+    )
+    if strict:
+        repairs.refuse()
+    layout = Layout(offset, length, n_events, event_bits, datatype, order, tuple(entry.stored for entry in described))
+    events = read_stored(handle, layout, repairs.where)
+    layout = _settled(layout, events, repairs)
+    scale_in_place(events, layout.scales)
+    _note_not_finite(events, described, repairs)
+    if strict:
+        repairs.refuse()
+    for repair in repairs.texts:
+        _log.warning("%s: %s", repairs.where, repair)
+    return Sample(
+        name=repairs.where,
+        events=events,
+        channels=tuple(_channel(entry, stored.scale) for entry, stored in zip(described, layout.channels, strict=True)),
+        keywords=keywords,
+        version=one.header.version,
+        sha256=sha256,
+        repairs=repairs.texts,
+        layout=layout,
+    )
+
+
+def _settled(layout: Layout, events: NDArray[np.float64], repairs: Repairs) -> Layout:
+    """Scales that depend on the data: a range that the file does not give, a logarithm that cannot be meant."""
+    channels = list(layout.channels)
+    for column, stored in enumerate(layout.channels):
+        scale = stored.scale
+        if np.isnan(scale.range):
+            values = events[:, column]
+            largest = float(np.max(values, initial=1.0, where=np.isfinite(values)))
+            scale = replace(scale, range=largest)
+        elif scale.decades and stored.datatype != "I":
+            values = events[:, column]
+            if float(np.max(values, initial=0.0, where=~np.isnan(values))) > scale.range:
+                # Beyond its range a value is no logarithm: the writer made it linear and kept the keyword.
+                scale = replace(scale, decades=0.0, log0=0.0)
+                repairs.note(REPAIR_LOG_ON_FLOAT, f"P{column + 1} is beyond its range and was left linear")
+        channels[column] = replace(stored, scale=scale)
+    return replace(layout, channels=tuple(channels))
+
+
+def _note_not_finite(events: NDArray[np.float64], described: tuple[ChannelText, ...], repairs: Repairs) -> None:
+    for column, entry in enumerate(described):
+        count = len(events) - int(np.count_nonzero(np.isfinite(events[:, column])))
+        if count:
+            repairs.note(FINDING_NOT_FINITE, f"{entry.pnn}: {count}")
+
+
+def _channel(entry: ChannelText, scale: Scale) -> Channel:
+    return Channel(
+        pnn=entry.pnn,
+        pns=entry.pns,
+        marker=marker_of_channel(entry.pnn, entry.pns),
+        pnr=scale.range,
+        gain=scale.gain,
+        decades=scale.decades,
+        log0=scale.log0,
+    )
 
 
 def fluorescence_positions(sample: Sample) -> list[int]:

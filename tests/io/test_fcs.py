@@ -64,7 +64,7 @@ def test_other_files_are_refused(tmp_path):
 def test_offset_by_one_is_repaired_and_named(outside_data):
     path = next((outside_data / "pbmc_cytof_bodenmiller_labelled").rglob("*.fcs"))
     sample = read_fcs(path)
-    assert sample.repairs[0].startswith("REPAIR_OFFSET_BY_ONE")
+    assert [repair.partition(":")[0] for repair in sample.repairs] == ["REPAIR_TEXT_END", "REPAIR_OFFSET_BY_ONE"]
     assert sample.n_events == int(sample.keywords["tot"])
 
 
