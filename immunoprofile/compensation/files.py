@@ -139,7 +139,11 @@ def _from_table(text: str, orientation: Orientation) -> tuple[tuple[str, ...], N
         raise CompensationError("is no text", todo="export the matrix as CSV")
     lines = [line for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n") if line.strip("\t ,;")]
     separator = next((mark for mark in ("\t", ";", ",") if any(mark in line for line in lines)), ",")
-    rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO("\n".join(lines)), delimiter=separator)]
+    try:
+        read = list(csv.reader(io.StringIO("\n".join(lines)), delimiter=separator))
+    except csv.Error as error:
+        raise CompensationError(f"is no table: {error}", todo="export the matrix as CSV") from error
+    rows = [[cell.strip() for cell in row] for row in read]
     start = next((i for i, row in enumerate(rows[:-1]) if _is_header(row, rows[i + 1])), None)
     if start is None:
         raise CompensationError("no header with names of channels above a square of numbers",
@@ -191,8 +195,8 @@ def _plain_names(names: Sequence[str]) -> list[str]:
         plain = [name.removeprefix("Comp-") for name in plain]
     if all(name.startswith("<") and name.endswith(">") for name in plain):
         plain = [name[1:-1] for name in plain]
-    if "" in plain:
-        raise CompensationError("a channel of the table has no name")
+    if not all(name and name.isprintable() for name in plain):
+        raise CompensationError("a channel of the table has no name, or one that cannot be printed")
     return plain
 
 

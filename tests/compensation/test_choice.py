@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from immunoprofile.compensation import (
     Spillover,
@@ -67,6 +69,20 @@ def test_what_the_cytometer_subtracted_is_never_subtracted_again() -> None:
         assert choose(two(keywords), None) == (None, "none")
 
 
+@given(st.sampled_from(["spillover", "spill", "comp", "dfc1to2"]), st.text("0123456789,.-+enaif AB", max_size=30))
+@example("comp", "1e308,1")
+@example("spill", f"{10**30},A,B")
+@example("spill", "1,A,inf")
+def test_any_keyword_is_a_matrix_or_a_named_error(keyword: str, text: str) -> None:
+    try:
+        chosen = decide(two({keyword: text}))
+    except CompensationError as error:
+        assert error.where == "made"
+    else:
+        assert chosen.source in ("keyword", "compensated", "none")
+
+
+@pytest.mark.outside_data
 def test_a_file_of_the_older_kind(outside_data: Path) -> None:
     sample = read_fcs(outside_data / "torture_fcs_readers" / "fcsparser" / "fake_bitmask_error" / "fcs1_cleaned.lmd")
     assert subtracted_at_acquisition(sample)

@@ -158,3 +158,47 @@ def test_missing_file_and_unknown_suffix(tmp_path: Path) -> None:
         read_spillover(tmp_path / "none.csv")
     with pytest.raises(CompensationError, match="no format"):
         write_spillover(Spillover(NAMES, MATRIX, "x"), tmp_path / "m.json")
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_damaged_files_are_a_matrix_or_a_named_error(tmp_path_factory: pytest.TempPathFactory, data) -> None:  # type: ignore[no-untyped-def]
+    """Bytes of every format, cut, repeated and replaced: a valid matrix or a CompensationError, nothing else."""
+    suffix = data.draw(st.sampled_from([".csv", ".tsv", ".xml", ".mtx"]))
+    folder = tmp_path_factory.mktemp("damaged")
+    path = write_spillover(Spillover(NAMES, MATRIX, "x"), folder / f"m{suffix}")
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(content)))
+        length = data.draw(st.integers(0, 60))
+        piece = data.draw(
+            st.one_of(st.binary(max_size=6), st.sampled_from([b'"', b"\n", b",", b"\t", b"<", b"1e999", b""]))
+        )
+        content[at : at + length] = piece
+    path.write_bytes(bytes(content))
+    try:
+        found = read_spillover(path)
+    except CompensationError as error:
+        assert error.where == path.name
+    else:
+        assert np.all(np.isfinite(np.linalg.inv(found.matrix)))
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_matrix_or_a_named_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.mktemp("bytes") / "m.csv"
+    path.write_bytes(content)
+    try:
+        found = read_spillover(path)
+    except CompensationError as error:
+        assert error.where == path.name
+    else:
+        # for example the two lines "A" and "1": a matrix of one channel
+        assert all(name.isprintable() for name in found.channels)
+
+
+def test_a_field_beyond_all_limits(tmp_path: Path) -> None:
+    with pytest.raises(CompensationError):
+        read(tmp_path, f',A,"{"B" * 200_000}"\nA,1,0.2\nB,0.1,1\n')
+    with pytest.raises(CompensationError):
+        read(tmp_path, ",A,B\n" * 400_000)
