@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 NAN = math.nan
 FROZEN = "PBMC_FROZEN"
-EDTA = "WB_EDTA"
+STAIN_CHECKS = {
+    "WB_EDTA": "collection_to_stain", "WB_HEP": "collection_to_stain_heparin",
+    "PBMC_FRESH": "collection_to_stain_pbmc_fresh", "PBMC_FROZEN": "collection_to_stain_pbmc_frozen",
+}  # fmt: skip
+WHOLE_BLOOD = ("WB_EDTA", "WB_HEP")
+MANUAL_DIFFERENTIAL = 100
+"""White cells that a person counts for a differential."""
 BETWEEN_TUBES = ("t", "cd4", "cd8")
 
 
@@ -81,6 +87,11 @@ class Visit:
         if name not in self.adata.obs:
             return NAN
         return _number(self.adata.obs[name].iloc[self.number])
+
+    def text(self, name: str) -> str:
+        """A text of obs, empty when it is missing."""
+        value = self.adata.obs[name].iloc[self.number] if name in self.adata.obs else ""
+        return value if isinstance(value, str) else ""
 
     def layer(self, name: str, population: str) -> float:
         """A value of a layer, NaN when the layer or the population is missing."""
@@ -167,19 +178,22 @@ def _handling(visit: Visit, add: Add) -> None:
     _in_tubes(visit, add, "singlets", ("singlets",), lambda tube: tube.share("singlets"))
     _in_tubes(visit, add, "time_loss", ("time_ok",), lambda tube: 100 - tube.share("time_ok"))
     for tube in visit.tubes:
-        hours = NAN
-        # only EDTA blood has limits: another specimen needs those of the site
-        if visit.sample(tube.sample_id, "specimen_type") == EDTA:
-            hours = hours_between(
-                visit.sample(tube.sample_id, "collected_dtc"), visit.sample(tube.sample_id, "stained_dtc")
-            )
-        add("collection_to_stain", hours, tube=tube.tube, sample_id=tube.sample_id)
+        collected, stained = (visit.sample(tube.sample_id, name) for name in ("collected_dtc", "stained_dtc"))
+        # every specimen has its own limits; of an unknown one nothing can be said
+        name = STAIN_CHECKS.get(visit.sample(tube.sample_id, "specimen_type"), "")
+        hours = hours_between(collected, stained) if name else NAN
+        add(name or "collection_to_stain", hours, tube=tube.tube, sample_id=tube.sample_id)
 
 
 def _amounts(visit: Visit, add: Add) -> None:
     _in_tubes(visit, add, "gated_lymphocytes", ("lymphocytes",), lambda tube: tube.n["lymphocytes"])
     if "n_beads" in visit.adata.obs and visit.adata.obs["n_beads"].notna().any():
         add("beads", visit.obs("n_beads"), unknown_flag="NO_BEADS")
+    for tube in visit.tubes:
+        if tube.has("beads") or visit.sample(tube.sample_id, "bead_lot"):
+            run, expiry = (visit.sample(tube.sample_id, name) for name in ("acquired_dtc", "bead_expiry"))
+            left = days_to_expiry(run, expiry)
+            add("bead_expiry", left, tube=tube.tube, sample_id=tube.sample_id)
 
 
 def _concentrations(visit: Visit, add: Add) -> None:
@@ -192,7 +206,24 @@ def _concentrations(visit: Visit, add: Add) -> None:
             blood = visit.obs(column)
             add(name, _percent(visit.layer(ABS_BEAD, population), blood),
                 unknown_flag="NO_CBC" if math.isnan(blood) else "")  # fmt: skip
+    _swap(visit, add)
     add("lymphocytes_plausible", lymphocytes)
+
+
+def _swap(visit: Visit, add: Add) -> None:
+    """Lymphocytes of the white cells by flow against the blood count: needs no beads, and no volume."""
+    # a template without a gate on all white cells has nothing to compare
+    for tube in (tube for tube in visit.tubes if tube.has("lymphocytes", "leukocytes")):
+        specimen = visit.sample(tube.sample_id, "specimen_type")
+        if specimen and specimen not in WHOLE_BLOOD:
+            continue  # the granulocytes were taken away on purpose
+        blood = _percent(visit.obs("alc"), visit.obs("wbc"))
+        flow = _percent(tube.n["lymphocytes"], tube.n["leukocytes"]) if specimen else NAN
+        share = min(max(blood / 100, 0.0), 1.0)
+        manual = visit.text("cbc_differential") == "manual"
+        error = 100 * math.sqrt(share * (1 - share) / MANUAL_DIFFERENTIAL) if manual else 0.0
+        add("lymphocytes_vs_cbc", abs(flow - blood), tube=tube.tube, sample_id=tube.sample_id,
+            standard_error=error, unknown_flag="NO_CBC" if math.isnan(blood) else "")  # fmt: skip
 
 
 def _endpoints(visit: Visit, add: Add) -> None:
@@ -210,6 +241,17 @@ def hours_between(start: str, end: str) -> float:
         return NAN
     first, last = np.datetime64(start), np.datetime64(end)
     return float((last - first) / np.timedelta64(1, "s")) / 3600
+
+
+def days_to_expiry(run: str, expiry: str) -> float:
+    """Days from one ISO date to another; NaN without a day of the run. A lot that names a month lasts to its end."""
+    if len(run) < 10 or len(expiry) < 7:
+        return NAN
+    last = np.datetime64(expiry[:10], "D")
+    if len(expiry) < 10:
+        last = np.datetime64(expiry[:7], "M").astype("datetime64[M]") + np.timedelta64(1, "M")
+        last = last.astype("datetime64[D]") - np.timedelta64(1, "D")
+    return float((last - np.datetime64(run[:10], "D")) / np.timedelta64(1, "D"))
 
 
 def _share_error(tube: TubeCounts, population: str) -> float:

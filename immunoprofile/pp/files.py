@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from immunoprofile.compensation import Finding
 from immunoprofile.pp.verdict import quality_checks
 from immunoprofile.schema import QUALITY_COLUMNS
 
@@ -32,7 +33,8 @@ def file_findings(
     files
         One row an acquisition that was chosen: ``usubjid``, ``visit``, ``tube``, ``sample_id``, ``flow_pct_time`` (per
         cent of the time at an unstable flow rate, missing = not assessable) and ``comp_source`` (``keyword``,
-        ``compensated``, ``none``).
+        ``file ...``, ``controls ...``, ``compensated``, ``none``). Where it is there, ``comp_finding`` holds the
+        `immunoprofile.compensation.Finding` on whether the events were compensated already, or None.
     tubes
         Tubes that the study plans for a visit.
     samples
@@ -43,7 +45,8 @@ def file_findings(
     Returns
     -------
     DataFrame with ``schema.QUALITY_COLUMNS``: ``tube_present`` and ``attempts`` for every tube of every visit,
-    ``flow_rate`` and ``compensation`` for every file. A missing tube warns: its populations are missing, the others
+    ``flow_rate`` and ``compensation`` for every file, ``already_compensated`` where a matrix was applied that nobody
+    declared. A missing tube warns: its populations are missing, the others
     are as good as ever. Without a matrix the compensation warns and is told as none.
     """
     import pandas as pd
@@ -71,7 +74,9 @@ def file_findings(
             rerun = "RERUN" if number > 1 else ""
             rows.append((*place, "attempts", float(number), "files", "told when more than 1", "PASS", rerun))
             rows.append((*place, *_flow(found["flow_pct_time"], flow)))
-            rows.append((*place, *_compensation(str(found["comp_source"]))))
+            rows.append((*place, *_compensation(found["comp_source"])))
+            if isinstance(asked := found.get("comp_finding"), Finding):
+                rows.append((*place, asked.check, asked.value, asked.unit, asked.limits, asked.state, asked.flag))
     return pd.DataFrame(rows, columns=list(QUALITY_COLUMNS)).astype({"value": "float64"})
 
 
@@ -82,7 +87,10 @@ def _flow(value: float | None, check: Check) -> tuple[str, float, str, str, str,
     return check.name, share, check.unit, check.limits, state, flag
 
 
-def _compensation(source: str) -> tuple[str, float, str, str, str, str]:
-    applied = source == "keyword"
+def _compensation(source: object) -> tuple[str, float, str, str, str, str]:
+    """Applied or not; a file without a matrix, or compensated before, warns and is told as none (decisions 10)."""
+    if not isinstance(source, str) or not source:
+        return "compensation", math.nan, "matrices", "pass 1", "NOT_EVALUABLE", "COMP_NONE"
+    applied = source not in ("none", "compensated")
     state, flag = ("PASS", "") if applied else ("WARN", "COMP_NONE")
     return "compensation", float(applied), "matrices", "pass 1", state, flag

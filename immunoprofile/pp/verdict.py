@@ -40,9 +40,10 @@ class Check:
     name, unit, meaning
         What is checked.
     passes, warns
-        Lowest and highest value, both allowed; infinite where open.
+        Lowest and highest value, both allowed; infinite where open. None where only the site can give limits: then
+        nothing can be judged.
     worst
-        State outside ``warns``.
+        State outside ``warns``. FAIL is for technical faults only.
     flag
         Code that WARN and FAIL set, empty for none.
     counting_se
@@ -53,8 +54,8 @@ class Check:
 
     name: str
     unit: str
-    passes: Limits
-    warns: Limits
+    passes: Limits | None
+    warns: Limits | None
     worst: Literal["WARN", "FAIL"]
     flag: str
     meaning: str
@@ -63,8 +64,8 @@ class Check:
     counting_se: float = 0.0
 
     def state(self, value: float, *, standard_error: float = 0.0) -> State:
-        """State of a value; NOT_EVALUABLE when it is missing."""
-        if math.isnan(value):
+        """State of a value; NOT_EVALUABLE when it is missing, or when there are no limits."""
+        if math.isnan(value) or self.passes is None or self.warns is None:
             return "NOT_EVALUABLE"
         within_counting = self.counting_se > 0 and value <= self.counting_se * standard_error
         if _within(value, self.passes) or within_counting:
@@ -74,6 +75,8 @@ class Check:
     @property
     def limits(self) -> str:
         """The limits as text, for example ``pass 95 to 105, warn 90 to 110``."""
+        if self.passes is None or self.warns is None:
+            return "limits of the site"
         text = f"pass {_range_text(self.passes)}"
         return text if self.warns == self.passes else f"{text}, warn {_range_text(self.warns)}"
 
@@ -86,7 +89,8 @@ def quality_checks(
     Parameters
     ----------
     limits
-        Name of the check -> ``{"pass": [low, high], "warn": [low, high]}``; None is open, either may be left out.
+        Name of the check -> ``{"pass": [low, high], "warn": [low, high]}``; None is open, either may be left out (a
+        check without limits of its own needs ``pass``).
 
     Raises
     ------
@@ -116,8 +120,10 @@ def quality_checks(
                                 todo="use 'pass' and 'warn'")  # fmt: skip
         check = checks[name]
         passes = _limits(own["pass"]) if "pass" in own else check.passes
+        if passes is None:
+            raise AnalysisError("only warning limits are given", where=f"limits of {name}", todo="give 'pass' as well")
         # warning limits that nobody gave must not be tighter than the new pass limits
-        warns = _limits(own["warn"]) if "warn" in own else _wider(check.warns, passes)
+        warns = _limits(own["warn"]) if "warn" in own else _wider(check.warns or passes, passes)
         checks[name] = replace(check, passes=passes, warns=warns, source="study")
     return checks
 
@@ -136,14 +142,15 @@ def verdict(
     ----------
     adata
         Visits x populations after :func:`immunoprofile.pp.absolute`. Read: ``obs`` (``usubjid``, ``visit``,
-        ``n_beads``, ``alc``, ``wbc``, ``hours_since_last_il2``, ``baseline_flag``), ``layers`` ``counts``,
+        ``n_beads``, ``alc``, ``wbc``, ``cbc_differential`` (``manual`` or ``analyser``),
+        ``hours_since_last_il2``, ``baseline_flag``), ``layers`` ``counts``,
         ``parent_counts``, ``abs``, ``abs_bead``, ``var`` ``is_key``.
     tubes
         Counts of *all* tubes, one row a sample x population, columns ``TUBE_COLUMNS`` (and ``parent``): the
         acquisitions that were chosen, one a tube and visit.
     samples
-        The samples table (``sample_id``, ``specimen_type``, ``collected_dtc``, ``stained_dtc``); without it the times
-        and the kind of specimen are unknown.
+        The samples table (``sample_id``, ``specimen_type``, ``collected_dtc``, ``stained_dtc``, ``acquired_dtc``,
+        ``bead_lot``, ``bead_expiry``); without it the times and the kind of specimen are unknown.
     limits
         Other limits, see :func:`quality_checks`.
     il2_subjects
@@ -228,7 +235,7 @@ def summarise(adata: AnnData, quality: pd.DataFrame) -> None:
     if missing := [name for name in QUALITY_COLUMNS if name not in quality.columns]:
         raise AnalysisError(f"columns are missing: {', '.join(missing)}", where="quality")
     owned = {check.flag for check in quality_checks().values() if check.flag}
-    owned |= {"NO_CBC", "TUBE_MISSING", "RERUN", "TIME_NOT_ASSESSABLE", "COMP_NONE"}
+    owned |= {"NO_CBC", "TUBE_MISSING", "RERUN", "TIME_NOT_ASSESSABLE", "COMP_NONE", "COMP_ASK", "OVERRIDE"}
     # BEADS_LOW also comes from pp.absolute; both mean the same number, the union is right
     owned.discard("BEADS_LOW")
     states: dict[tuple[str, str], set[str]] = {}
@@ -259,7 +266,9 @@ def _treated(adata: AnnData, il2_subjects: Sequence[str] | None) -> set[str]:
     return set(adata.obs.loc[arms.isin(arms[known]), "usubjid"].astype(str))
 
 
-def _limits(pair: Sequence[float | None]) -> Limits:
+def _limits(pair: Sequence[float | None] | None) -> Limits | None:
+    if pair is None:
+        return None
     low, high = pair
     return (-math.inf if low is None else float(low), math.inf if high is None else float(high))
 

@@ -51,6 +51,17 @@ def test_a_good_visit_passes() -> None:
         ("beads", [(1_000, "PASS"), (999, "WARN"), (499, "WARN")]),
         ("collection_to_stain", [(24, "PASS"), (24.01, "WARN"), (48, "WARN"), (48.01, "FAIL"), (-1, "FAIL")]),
         ("time_loss", [(10, "PASS"), (25, "WARN"), (25.001, "FAIL")]),
+        ("lymphocytes_vs_cbc", [(0, "PASS"), (10, "PASS"), (10.001, "WARN"), (20.001, "WARN"), (100, "WARN")]),
+        ("bead_expiry", [(0, "PASS"), (-0.001, "WARN"), (-400, "WARN"), (400, "PASS")]),
+        ("cd4_between_tubes", [(3, "PASS"), (3.001, "WARN"), (5.001, "WARN")]),
+        ("cd8_between_tubes", [(3, "PASS"), (3.001, "WARN"), (5.001, "WARN")]),
+        ("flow_rate", [(10, "PASS"), (10.001, "WARN"), (25, "WARN"), (25.001, "FAIL")]),
+        ("bead_vs_wbc", [(80, "PASS"), (120, "PASS"), (79.9, "WARN"), (120.1, "WARN")]),
+        ("events", [(100, "PASS"), (99, "WARN"), (0, "WARN")]),
+        ("parent_events", [(100, "PASS"), (99, "WARN"), (0, "WARN")]),
+        ("collection_to_stain_heparin", [(1, "NOT_EVALUABLE")]),
+        ("collection_to_stain_pbmc_fresh", [(1, "NOT_EVALUABLE")]),
+        ("collection_to_stain_pbmc_frozen", [(1, "NOT_EVALUABLE")]),
         ("bead_vs_cbc", [(80, "PASS"), (120, "PASS"), (79.9, "WARN"), (120.1, "WARN")]),
         ("abs_sum", [(90, "PASS"), (110, "PASS"), (89.9, "WARN")]),
         ("lymphocytes_plausible", [(200, "PASS"), (199, "WARN"), (4_001, "WARN"), (20_001, "FAIL")]),
@@ -65,9 +76,18 @@ def test_boundaries(check: str, boundaries: list[tuple[float, str]]) -> None:
     assert limits.state(math.nan) == "NOT_EVALUABLE"
 
 
+def test_every_check_of_the_table_has_its_boundaries_tested() -> None:
+    (marker,) = test_boundaries.pytestmark  # type: ignore[attr-defined]
+    assert {row[0] for row in marker.args[1]} == set(pp.quality_checks())
+
+
+# Proposed for schema.FLAGS with these checks.
+NEW_FLAGS = {"SAMPLE_SWAP", "BEADS_EXPIRED"}
+
+
 def test_every_flag_and_source_is_declared() -> None:
     for check in pp.quality_checks().values():
-        assert not check.flag or check.flag in FLAGS
+        assert not check.flag or check.flag in FLAGS or check.flag in NEW_FLAGS
         assert check.source
         assert check.tag in ("V", "K", "A")
 
@@ -204,3 +224,168 @@ def test_findings_of_files() -> None:
     assert {name: int(flags[name]) for name in ("TUBE_MISSING", "RERUN", "COMP_NONE", "TIME_NOT_ASSESSABLE")} == {
         "TUBE_MISSING": 1, "RERUN": 1, "COMP_NONE": 1, "TIME_NOT_ASSESSABLE": 1,
     }  # fmt: skip
+
+
+def whole_blood(flow_lymphocytes: float = 50.0, **obs: object):  # type: ignore[no-untyped-def]
+    """A visit object and its tubes, with a gate on all white cells in the count tube."""
+    adata = visits_object()
+    for name, value in obs.items():
+        adata.obs[name] = value
+    pp.absolute(adata)
+    tubes = tube_counts(adata)
+    own = tubes["population"] == "lymphocytes"
+    white = tubes[own].assign(population="leukocytes", parent="cells", n=tubes.loc[own, "n"] * 100 / flow_lymphocytes)
+    return adata, pd.concat([tubes, white.assign(n_parent=40_000.0)], ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    ("flow", "obs", "state"),
+    [
+        (50.0, {}, "PASS"),  # 1,000 of 2,000 white cells per uL
+        (59.9, {}, "PASS"),
+        (60.1, {}, "WARN"),
+        (39.0, {}, "WARN"),
+        (30.0, {"alc": 620.0}, "PASS"),
+        (50.0, {"alc": 620.0}, "WARN"),
+        (62.0, {"cbc_differential": "manual"}, "PASS"),  # 100 cells counted by eye: standard error 5 points
+        (66.0, {"cbc_differential": "manual"}, "WARN"),
+        (50.0, {"alc": np.nan}, "NOT_EVALUABLE"),
+        (50.0, {"wbc": np.nan}, "NOT_EVALUABLE"),
+    ],
+)
+def test_lymphocytes_by_flow_against_the_blood_count(flow: float, obs: dict[str, object], state: str) -> None:
+    adata, tubes = whole_blood(flow, **obs)
+    quality = pp.verdict(adata, tubes, samples_table(tubes))
+    assert states(quality, "lymphocytes_vs_cbc") == [state]
+    flags = set(quality.loc[quality["check"] == "lymphocytes_vs_cbc", "flag"])
+    assert flags == {{"PASS": "", "WARN": "SAMPLE_SWAP", "NOT_EVALUABLE": "NO_CBC"}[state]}
+
+
+def test_the_swap_check_needs_whole_blood() -> None:
+    adata, tubes = whole_blood()
+    samples = samples_table(tubes)
+    assert states(pp.verdict(adata, tubes, samples.assign(specimen_type="PBMC_FRESH")), "lymphocytes_vs_cbc") == []
+    unknown = pp.verdict(adata, tubes, samples.assign(specimen_type=None))
+    assert states(unknown, "lymphocytes_vs_cbc") == ["NOT_EVALUABLE"]
+
+
+@pytest.mark.parametrize(
+    ("specimen", "check"),
+    [
+        ("WB_EDTA", "collection_to_stain"),
+        ("WB_HEP", "collection_to_stain_heparin"),
+        ("PBMC_FRESH", "collection_to_stain_pbmc_fresh"),
+        ("PBMC_FROZEN", "collection_to_stain_pbmc_frozen"),
+    ],
+)
+def test_time_to_staining_has_limits_for_each_specimen(specimen: str, check: str) -> None:
+    adata, tubes = whole_blood()
+    samples = samples_table(tubes).assign(specimen_type=specimen)
+    expected = "PASS" if specimen == "WB_EDTA" else "NOT_EVALUABLE"
+    assert states(pp.verdict(adata, tubes, samples), check) == [expected] * 2
+    ours = {check: {"pass": [0, 3], "warn": [0, 4]}}
+    assert states(pp.verdict(adata, tubes, samples, limits=ours), check) == ["WARN"] * 2
+    stained_late = samples.assign(stained_dtc="2024-03-03T12:00")
+    assert states(pp.verdict(adata, tubes, stained_late, limits=ours), check) == ["FAIL"] * 2
+
+
+def test_limits_of_a_site_where_there_are_none() -> None:
+    assert pp.quality_checks()["collection_to_stain_heparin"].limits == "limits of the site"
+    ours = pp.quality_checks({"collection_to_stain_heparin": {"pass": [0, 6]}})["collection_to_stain_heparin"]
+    assert [ours.state(hours) for hours in (6, 6.01, math.nan)] == ["PASS", "FAIL", "NOT_EVALUABLE"]
+    with pytest.raises(AnalysisError, match="only warning limits"):
+        pp.quality_checks({"collection_to_stain_heparin": {"warn": [0, 6]}})
+
+
+@pytest.mark.parametrize(
+    ("run", "expiry", "state"),
+    [
+        ("2024-03-01T15:00", "2024-03-01", "PASS"),  # the day itself
+        ("2024-03-01T15:00", "2024-02-29", "WARN"),
+        ("2024-02-29", "2024-02", "PASS"),  # a lot that names the month lasts to its end
+        ("2024-03-01", "2024-02", "WARN"),
+        ("2024-03-01", None, "NOT_EVALUABLE"),
+        (None, "2024-12-31", "NOT_EVALUABLE"),
+        ("2024-03", "2024-12-31", "NOT_EVALUABLE"),
+    ],
+)
+def test_expiry_of_the_beads(run: str | None, expiry: str | None, state: str) -> None:
+    adata, tubes = whole_blood()
+    samples = samples_table(tubes).assign(acquired_dtc=run, bead_expiry=expiry, bead_lot="LOT1")
+    assert set(states(pp.verdict(adata, tubes, samples), "bead_expiry")) == {state}
+    assert states(pp.verdict(adata, tubes, samples.drop(columns="bead_lot")), "bead_expiry") == []
+
+
+def everything() -> tuple[object, pd.DataFrame, pd.DataFrame]:
+    adata, tubes = whole_blood(50.0, cbc_differential="analyser")
+    samples = samples_table(tubes).assign(acquired_dtc="2024-03-01T15:00", bead_lot="LOT1", bead_expiry="2024-12-31")
+    return adata, tubes, samples
+
+
+def spoilt() -> tuple[object, pd.DataFrame, pd.DataFrame]:
+    """The same with everything wrong that can be: no check passes that could warn."""
+    adata, tubes, samples = everything()
+    adata.obs["hours_since_last_il2"] = 2.0  # type: ignore[attr-defined]
+    adata.obs["n_beads"] = 10.0  # type: ignore[attr-defined]
+    adata.obs["alc"] = 100.0  # type: ignore[attr-defined]
+    for layer in ("abs", "abs_bead", "counts", "parent_counts"):
+        adata.layers[layer] = adata.layers[layer] * 0.02  # type: ignore[attr-defined]
+    tubes["n"] = tubes["n"] * np.where(tubes["population"].isin(["lymphocytes", "leukocytes"]), 0.02, 1.0)
+    tubes.loc[tubes["population"].isin(["live", "singlets", "time_ok", "treg_foxp3"]), "n"] *= 0.1
+    tubes.loc[(tubes["population"].isin(["t", "cd4", "cd8"])) & (tubes["tube"] == "treg"), "n"] *= 0.3
+    samples = samples.assign(stained_dtc="2024-03-09T12:00", bead_expiry="2023-12-31")
+    return adata, tubes, samples
+
+
+def passed(quality: pd.DataFrame) -> set[tuple[str, ...]]:
+    rows = quality[quality["state"] == "PASS"]
+    return set(rows[["usubjid", "visit", "tube", "check"]].itertuples(index=False, name=None))
+
+
+@pytest.mark.parametrize("start", [everything, spoilt], ids=["good", "spoilt"])
+def test_deleting_any_input_never_yields_a_pass(start) -> None:  # type: ignore[no-untyped-def]
+    """One input after another is taken away; a check may pass only if it passed before."""
+    adata, tubes, samples = start()
+    options = {"il2_subjects": ["S1"]}
+    before = pp.verdict(adata, tubes, samples, **options)
+    if start is spoilt:
+        assert {"FAIL", "WARN"} <= set(before["state"])
+    deletions = 0
+    for column in ("n_beads", "alc", "wbc", "cbc_differential", "hours_since_last_il2", "baseline_flag"):
+        for gone in (adata.copy(), adata.copy()):
+            # as a missing value, and as a column that is not there
+            if deletions % 2 and column not in ("baseline_flag",):
+                gone.obs[column] = np.nan
+            else:
+                del gone.obs[column]
+            deletions += 1
+            assert passed(pp.verdict(gone, tubes, samples, **options)) <= passed(before), column
+    for layer in ("abs", "abs_bead", "counts", "parent_counts"):
+        gone = adata.copy()
+        gone.layers[layer] = np.full(gone.shape, np.nan)
+        assert passed(pp.verdict(gone, tubes, samples, **options)) <= passed(before), layer
+    for population in tubes["population"].unique():
+        reduced = tubes[tubes["population"] != population]
+        assert passed(pp.verdict(adata, reduced, samples, **options)) <= passed(before), population
+    for tube in tubes["tube"].unique():
+        assert passed(pp.verdict(adata, tubes[tubes["tube"] != tube], samples, **options)) <= passed(before), tube
+    for column in samples.columns.drop(["sample_id", "usubjid", "visit", "tube_id", "role"]):
+        for reduced in (samples.assign(**{column: None}), samples.drop(columns=column)):
+            assert passed(pp.verdict(adata, tubes, reduced, **options)) <= passed(before), column
+    assert passed(pp.verdict(adata, tubes, None, **options)) <= passed(before)
+
+
+def test_compensation_of_files() -> None:
+    from immunoprofile.compensation import Finding
+
+    adata = visits_object()
+    tubes = tube_counts(adata)
+    files = tubes[["usubjid", "visit", "tube", "sample_id"]].drop_duplicates().assign(flow_pct_time=0.0)
+    sources = ["keyword", "file lab.csv", "controls (median)", "none", "compensated", None, "keyword", "keyword"]
+    asked = Finding("already_compensated", "WARN", 0.9, "share of pairs", "ask from 0.3", "look", "COMP_ASK", 0.8)
+    files = files.assign(comp_source=sources, comp_finding=[asked, *[None] * 7])
+    found = pp.file_findings(files, ("count", "treg"), samples_table(tubes))
+    mine = found[found["check"] == "compensation"].set_index("sample_id").loc[files["sample_id"], "state"]
+    assert mine.tolist() == ["PASS", "PASS", "PASS", "WARN", "WARN", "NOT_EVALUABLE", "PASS", "PASS"]
+    (question,) = found[found["check"] == "already_compensated"].to_dict("records")
+    assert (question["state"], question["value"], question["flag"]) == ("WARN", 0.9, "COMP_ASK")

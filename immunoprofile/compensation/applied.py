@@ -1,0 +1,155 @@
+"""Whether the matrix that a file carries was applied already before the file was written."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from immunoprofile.compensation.findings import Finding
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from immunoprofile.compensation.matrix import Spillover
+    from immunoprofile.io.fcs import Sample
+
+CHECK = "already_compensated"
+FLAG = "COMP_ASK"
+MAX_EVENTS = 20_000
+MIN_SPILL = 0.03
+"""Smallest coefficient whose trace can be told from errors of a matrix."""
+MIN_PAIR_EVENTS = 50
+NOISE_FACTOR = 4.0
+"""The light that spills must exceed the noise of the detector this many times."""
+DOMINANT = 0.7
+"""Share of the spilled light in a detector that comes from the one dye of the pair."""
+LOW_QUANTILE = 0.10
+GONE = 0.5
+"""Below this share of the expected light, the light of a pair is gone."""
+MIN_PAIRS = 2
+ASK, CLEAR = 0.30, 0.75
+"""Share of the pairs without their light from which a person is asked, and from which it is clear."""
+
+
+@dataclass(frozen=True)
+class PairTrace:
+    """What one dye leaves in the detector of another.
+
+    Attributes
+    ----------
+    source, detector
+        Channels.
+    n
+        Events that are bright enough to tell.
+    light
+        Lower decile of recorded over expected spilled light: about 1 or more in raw events (the detector sees the
+        spilled light at least), about 0 where it was subtracted.
+    """
+
+    source: str
+    detector: str
+    n: int
+    light: float
+
+
+def pair_traces(sample: Sample, spillover: Spillover) -> list[PairTrace]:
+    """Recorded over expected light for every pair of detectors that can tell.
+
+    Parameters
+    ----------
+    sample
+        Recorded events.
+    spillover
+        The matrix that comes with them.
+
+    Returns
+    -------
+    list of PairTrace
+        Pairs with a coefficient of at least 0.03 and at least 50 events whose spilled light is above the noise of the
+        detector and comes mostly from that one dye.
+    """
+    columns = spillover.positions(sample)
+    recorded = sample.events[:, columns]
+    below = np.ones(len(recorded), dtype=bool)
+    for place, column in enumerate(columns):
+        channel = sample.channels[column]
+        if channel.pnr > 0:
+            below &= recorded[:, place] < (channel.pnr - 1) / channel.gain
+    recorded = recorded[below]
+    if len(recorded) > MAX_EVENTS:
+        recorded = recorded[np.linspace(0, len(recorded) - 1, MAX_EVENTS).astype(int)]
+    if len(recorded) < MIN_PAIR_EVENTS:
+        return []
+    # if the events are raw, this is the light that each dye gives
+    dyes = np.maximum(np.linalg.solve(spillover.matrix.T, recorded.T).T, 0)
+    traces = []
+    for detector, name in enumerate(spillover.channels):
+        spilled = dyes * spillover.matrix[:, detector]
+        spilled[:, detector] = 0
+        total = np.maximum(spilled, 0).sum(axis=1)
+        enough = NOISE_FACTOR * _noise(recorded[:, detector], total)
+        for source, other in enumerate(spillover.channels):
+            if source == detector or spillover.matrix[source, detector] < MIN_SPILL:
+                continue
+            telling = (total > enough) & (spilled[:, source] >= DOMINANT * total)
+            if telling.sum() < MIN_PAIR_EVENTS:
+                continue
+            share = recorded[telling, detector] / total[telling]
+            traces.append(PairTrace(other, name, int(telling.sum()), float(np.quantile(share, LOW_QUANTILE))))
+    return traces
+
+
+def already_compensated(sample: Sample, spillover: Spillover) -> Finding:
+    """Whether the events look as if the matrix had been applied before.
+
+    A detector sees at least the light that spills into it. Where most pairs of detectors have events in which that
+    light is missing, it was subtracted before, and subtracting it again would push whole populations below zero.
+
+    Parameters
+    ----------
+    sample
+        Recorded events.
+    spillover
+        The matrix that comes with them.
+
+    Returns
+    -------
+    Finding
+        ``value``: share of the pairs whose light is gone. PASS below 0.3; from there WARN with the flag ``COMP_ASK``:
+        a person has to say. ``confidence`` is the distance from an even split, and at least 0.5 from 0.75 on.
+        NOT_EVALUABLE when fewer than 2 pairs can tell (few or dim events, little spillover).
+    """
+    limits = f"ask from {ASK:g} of the pairs"
+    if spillover.is_identity:
+        return Finding(CHECK, "NOT_EVALUABLE", math.nan, "share of pairs", limits,
+                       "the matrix is the identity: nothing to tell", confidence=math.nan)  # fmt: skip
+    traces = pair_traces(sample, spillover)
+    if len(traces) < MIN_PAIRS:
+        text = f"{len(traces)} pairs of detectors have enough spilled light to tell"
+        return Finding(CHECK, "NOT_EVALUABLE", math.nan, "share of pairs", limits, text, confidence=math.nan)
+    gone = [trace for trace in traces if trace.light < GONE]
+    share = len(gone) / len(traces)
+    confidence = abs(2 * share - 1)
+    if share < ASK:
+        return Finding(CHECK, "PASS", share, "share of pairs", limits,
+                       f"spilled light is there in {len(traces) - len(gone)} of {len(traces)} pairs",
+                       confidence=confidence)  # fmt: skip
+    clear = "clearly look" if share >= CLEAR else "may be"
+    worst = min(gone, key=lambda trace: trace.light)
+    return Finding(
+        CHECK, "WARN", share, "share of pairs", limits,
+        f"the events {clear} compensated already: the spilled light is missing in {len(gone)} of {len(traces)} pairs "
+        f"(least: {worst.source} into {worst.detector}); declare comp_source compensated or keyword in samples.csv",
+        FLAG, confidence,
+    )  # fmt: skip
+
+
+def _noise(values: NDArray[np.float64], total: NDArray[np.float64]) -> float:
+    """Spread of the negatives of a detector: lower flank of the events into which least light spills."""
+    quiet = values[total <= np.quantile(total, 0.25)]
+    tenth, quarter = np.quantile(quiet, (0.10, 0.25))
+    # 0.607 is the distance of these quantiles of a normal distribution in standard deviations
+    return max(float(quarter - tenth) / 0.607, 1e-9)

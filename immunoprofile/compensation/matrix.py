@@ -1,0 +1,104 @@
+"""The spillover matrix as a value, and its removal from the events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from immunoprofile.errors import CompensationError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from immunoprofile.io.fcs import Sample
+
+
+@dataclass(frozen=True, eq=False)
+class Spillover:
+    """A spillover matrix and the channels (``$PnN``) that it refers to.
+
+    Attributes
+    ----------
+    channels
+        Detector names, in the order of the matrix.
+    matrix
+        float64 array, fluorochromes x detectors; a share of 1 on the diagonal (see `findings.check`).
+    source
+        Where it came from: ``keyword``, ``file NAME``, ``controls (median)`` or ``controls (regression)``.
+    """
+
+    channels: tuple[str, ...]
+    matrix: NDArray[np.float64]
+    source: str
+
+    def __post_init__(self) -> None:
+        size = len(self.channels)
+        if size == 0:
+            raise CompensationError("the matrix has no channels")
+        if self.matrix.shape != (size, size):
+            found = " x ".join(str(number) for number in self.matrix.shape)
+            msg = f"the matrix is {found} for {size} channels"
+            raise CompensationError(msg)
+        if not np.all(np.isfinite(self.matrix)):
+            raise CompensationError("the matrix holds values that are no finite numbers")
+        if len(set(self.channels)) != size:
+            raise CompensationError("a channel stands twice in the matrix")
+        if np.linalg.matrix_rank(self.matrix) < size:
+            raise CompensationError("the matrix cannot be inverted: two fluorochromes look the same to the detectors")
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether the matrix changes nothing."""
+        return bool(np.array_equal(self.matrix, np.eye(len(self.channels))))
+
+    @property
+    def condition(self) -> float:
+        """Condition number (2-norm): by how much errors of the detectors may grow; real matrices have about 3 to 9."""
+        return float(np.linalg.cond(self.matrix))
+
+    def positions(self, sample: Sample) -> list[int]:
+        """Columns of a file that the matrix refers to, in its order.
+
+        Raises
+        ------
+        CompensationError
+            The file has not all of the channels, or one of them twice.
+        """
+        names = [channel.pnn for channel in sample.channels]
+        if missing := [name for name in self.channels if names.count(name) != 1]:
+            msg = f"the matrix ({self.source}) names channels that the file does not have once: {', '.join(missing)}"
+            raise CompensationError(
+                msg, where=sample.name, todo=f"the file has: {', '.join(names)}; use the matrix of this panel"
+            )
+        return [names.index(name) for name in self.channels]
+
+
+def compensate(sample: Sample, spillover: Spillover | None) -> NDArray[np.float64]:
+    """Events with the spillover removed.
+
+    Parameters
+    ----------
+    sample
+        The file, n events x p channels.
+    spillover
+        None gives the raw events.
+
+    Returns
+    -------
+    numpy.ndarray
+        float64, n x p, linear; scatter, Time and channels outside the matrix as they were. A new array, except that
+        without a matrix it is ``sample.events`` itself.
+
+    Raises
+    ------
+    CompensationError
+        The matrix names channels that the file does not have.
+    """
+    if spillover is None:
+        return sample.events
+    columns = spillover.positions(sample)
+    events = sample.events.copy()
+    events[:, columns] = np.linalg.solve(spillover.matrix.T, sample.events[:, columns].T).T
+    return events
