@@ -334,10 +334,26 @@ QUERIES = TableSpec(
     of_subject=False,
 )
 
+OVERRIDES = TableSpec(
+    "overrides",
+    (
+        _USUBJID,
+        _key("visit", "visit of the schedule"),
+        Column("tube_id", "str", "tube; empty for a check of the visit"),
+        _key("check", "check as it stands in quality.csv"),
+        Column("state", "str", "state that is set", required=True, nullable=False, allowed=("PASS", "WARN", "FAIL")),
+        Column("reason", "str", "why", required=True, nullable=False),
+        Column("author", "str", "pseudonymous code of the person", required=True, nullable=False),
+        Column("dtc", "date", "when it was decided", required=True),
+    ),
+    key=("usubjid", "visit", "tube_id", "check"),
+)
+
 TABLES: Final[dict[str, TableSpec]] = {
     spec.name: spec
     for spec in (
         SUBJECTS, VISITS, SAMPLES, CMV_DNA, LABS, DOSING, CONMEDS, ATTESTATIONS, AES, EVENTS, FUNCTIONAL, QUERIES,
+        OVERRIDES,
     )
 }  # fmt: skip
 
@@ -528,6 +544,7 @@ FLAGS: Final[dict[str, str]] = {
     "NO_BEADS": "the counting tube has no bead record",
     "ABS_DISCORDANT": "beads and blood count disagree by more than 20 %",
     "ABS_SUM": "T + B + NK per uL are not 90-110 % of the lymphocytes per uL",
+    "ABS_IMPLAUSIBLE": "lymphocytes per uL that blood cannot hold: look at units, bead record and blood count",
     "ABS_METHOD_SWITCHED": "the whole subject uses the blood count because beads are missing at a visit",
     "TUBES_DISAGREE": "two tubes of the visit disagree on one population",
     "NO_CBC": "no blood count within 24 h of the draw",
@@ -552,6 +569,10 @@ FLAGS: Final[dict[str, str]] = {
     "SYNTHETIC_DATA": "simulated data",
     "FLOW_RATE": "the flow rate was unstable (clog, air, or refill)",
     "TIME_NOT_ASSESSABLE": "no usable Time channel",
+    "SAMPLE_SWAP": "lymphocytes by flow and blood count are far apart: look for a swapped tube",
+    "BEADS_EXPIRED": "the bead lot had expired",
+    "COMP_ASK": "the events look compensated already: declare comp_source in samples.csv",
+    "COMP_MATRIX": "the spillover matrix differs from the reference of the study",
     "COMP_NONE": "no compensation was applied",
     "TUBE_MISSING": "a tube of the visit was not measured or not readable",
     "RERUN": "a tube was run again; the attempt was chosen by the rule of the study",

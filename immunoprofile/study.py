@@ -18,6 +18,7 @@ import pandas as pd
 from immunoprofile import schema
 from immunoprofile.errors import ImmunoprofileError, Problems, StudyError
 from immunoprofile.io.config import StudyConfig, read_config, write_config
+from immunoprofile.io.exceptions import Exceptions
 from immunoprofile.io.files import inside
 from immunoprofile.io.tables import read_table, write_study_table
 
@@ -135,26 +136,6 @@ def read_study(folder: str | Path, *, require_files: bool = True) -> Study:
     tables = _match(tables, config, notes)
     _note_gaps(tables, config, notes)
     return Study(folder, config, tables, notes.table())
-
-
-class Exceptions:
-    """Collects rows of exceptions.csv."""
-
-    def __init__(self, stage: str = "intake") -> None:
-        self.stage = stage
-        self.rows: list[dict[str, Any]] = []
-
-    def add(self, severity: str, code: str, message: str, **place: Any) -> None:
-        """Note one exception; ``place`` fills the other columns of `schema.EXCEPTION_COLUMNS`."""
-        row = {"stage": self.stage, "severity": severity, "code": code, "message": message, **place}
-        unknown = set(row) - set(schema.EXCEPTION_COLUMNS)
-        if unknown:
-            raise KeyError(", ".join(sorted(unknown)))
-        self.rows.append({name: "" if pd.isna(value) else str(value) for name, value in row.items()})
-
-    def table(self) -> pd.DataFrame:
-        """The rows as a table of text, empty cells where nothing applies."""
-        return pd.DataFrame(self.rows, columns=list(schema.EXCEPTION_COLUMNS)).fillna("")
 
 
 def _check_references(tables: Mapping[str, pd.DataFrame], config: StudyConfig, problems: Problems) -> None:

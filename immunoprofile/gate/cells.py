@@ -78,7 +78,17 @@ def cells_of(gated: GatedSample, sample_id: str, *, events: NDArray[np.int64] | 
     result.layers[schema.LAYER_RAW] = raw.astype(np.float32)
     result.layers[schema.LAYER_COMP] = comp.astype(np.float32)
     if gated.spillover is not None:
-        result.uns["spillover"] = {"matrix": gated.spillover.matrix, "channels": list(gated.spillover.channels)}
+        result.uns["spillover"] = {
+            "matrix": gated.spillover.matrix,
+            "channels": list(gated.spillover.channels),
+            "source": gated.spillover.source,
+        }
+    applied = "compensated" if gated.spillover is not None else "as recorded"
+    result.uns["layers"] = {
+        "X": "transformed",
+        schema.LAYER_RAW: "as recorded, linear",
+        schema.LAYER_COMP: f"{applied} ({gated.comp_source}), linear",
+    }
     result.uns["transform"] = {name: {"kind": s.kind, **s.by_letter} for name, s in gated.strategy.scales}
     result.uns[schema.UNS_VERSION] = {
         "schema_version": schema.SCHEMA_VERSION,

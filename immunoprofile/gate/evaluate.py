@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-    from immunoprofile.compensation import Spillover
+    from immunoprofile.compensation import Finding, Spillover
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +40,8 @@ class GatedSample:
         ``keyword``, ``none`` or ``compensated``.
     masks
         Population -> bool array, one value per recorded event.
+    comp_finding
+        Whether the events look compensated already, where a matrix was applied that nobody declared.
     """
 
     sample: Sample
@@ -48,6 +50,7 @@ class GatedSample:
     spillover: Spillover | None
     comp_source: str
     masks: Mapping[str, NDArray[np.bool_]]
+    comp_finding: Finding | None = None
 
     @cached_property
     def compensated(self) -> NDArray[np.float64]:
@@ -113,9 +116,9 @@ def gate_sample(sample: Sample, strategy: Strategy, *, comp_source: str | None =
     from immunoprofile.gate import _flowkit
 
     bound = bind(strategy, sample)
-    spillover, source = compensation.choose(sample, comp_source)
-    masks = _flowkit.memberships(bound, sample, spillover)
-    return GatedSample(sample, strategy, bound, spillover, source, masks)
+    chosen = compensation.decide(sample, comp_source)
+    masks = _flowkit.memberships(bound, sample, chosen.spillover)
+    return GatedSample(sample, strategy, bound, chosen.spillover, chosen.source, masks, chosen.finding)
 
 
 def strategy_for(sample: Sample, gates: GateSet | Strategy) -> Strategy:

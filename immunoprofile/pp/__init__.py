@@ -12,6 +12,7 @@ from immunoprofile.pp.concentration import (
 )
 from immunoprofile.pp.files import file_findings
 from immunoprofile.pp.flags import join_flags, split_flags, update_flags
+from immunoprofile.pp.overrides import apply_overrides
 from immunoprofile.pp.percentages import percentages
 from immunoprofile.pp.proportions import (
     Interval,
@@ -36,6 +37,7 @@ __all__ = [
     "Ratio",
     "absolute",
     "analyser_alc",
+    "apply_overrides",
     "baseline_change",
     "bead_concentration",
     "bridge",

@@ -149,7 +149,10 @@ def _sums(visit: Visit, add: Add) -> None:
 
 
 def _between_tubes(visit: Visit, add: Add) -> None:
-    """Largest disagreement of two tubes that gate a population on the same parent."""
+    """Largest disagreement of two tubes that gate a population on the same parent; it is told of both tubes.
+
+    Which of the two is wrong cannot be known, so neither is believed; the other tubes of the visit are not touched.
+    """
     for population in BETWEEN_TUBES:
         able = [tube for tube in visit.tubes if tube.has(population) and not math.isnan(tube.share(population))]
         pairs = [(one, two) for one, two in combinations(able, 2) if one.parent[population] == two.parent[population]]
@@ -157,13 +160,18 @@ def _between_tubes(visit: Visit, add: Add) -> None:
             continue  # a visit of one tube has nothing to compare
         worst, error = NAN, 0.0
         excess = -math.inf
+        apart: tuple[TubeCounts, ...] = ()
         for one, two in pairs:
             difference = abs(one.share(population) - two.share(population))
             se = math.hypot(_share_error(one, population), _share_error(two, population))
             # the pair that is farthest outside its counting error decides
             if difference - 3 * se > excess:
                 worst, error, excess = difference, se, difference - 3 * se
-        add(f"{population}_between_tubes", worst, standard_error=error)
+                apart = (one, two)
+        for tube in apart:
+            add(f"{population}_between_tubes", worst, tube=tube.tube, sample_id=tube.sample_id, standard_error=error)
+        if not apart:
+            add(f"{population}_between_tubes", NAN)
 
 
 def _handling(visit: Visit, add: Add) -> None:

@@ -289,6 +289,10 @@ def _range_text(limits: Limits) -> str:
     return f"at least {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
 
 
+ABSOLUTE_CHECKS = ("lymphocytes_plausible",)
+"""Checks of cells/uL: percentages do not rest on them."""
+
+
 def failed_rows(adata: AnnData, population: str, *, measure: str = "pct_parent") -> NDArray[np.bool_]:
     """Rows in which a tube that a population rests on failed for a technical reason.
 
@@ -318,6 +322,8 @@ def failed_rows(adata: AnnData, population: str, *, measure: str = "pct_parent")
     if measure == "abs" and anchor:
         tubes.add(str(adata.var.loc[anchor, "tube"]))
     failed = quality[(quality["state"] == "FAIL") & quality["tube"].fillna("").isin(tubes)]
+    if measure != "abs":
+        failed = failed[~failed["check"].isin(ABSOLUTE_CHECKS)]
     places = set(zip(failed["usubjid"].astype(str), failed["visit"].astype(str), strict=True))
     rows = zip(adata.obs["usubjid"].astype(str), adata.obs["visit"].astype(str), strict=True)
     return np.array([row in places for row in rows], dtype=bool)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,13 +40,13 @@ def reporting_tubes(study: Study, gates: GateSet) -> dict[str, str]:
 
 
 def choose_attempts(
-    study: Study, outcomes: Mapping[str, Outcome], *, stable_pct: float
+    study: Study, outcomes: Mapping[str, Outcome], *, passes: Callable[[float], bool]
 ) -> dict[tuple[str, str, str], Outcome]:
     """The attempt of each tube that is used, by the rule of the study, before any result is looked at.
 
     ``last`` and ``first`` go by the attempt number among the files that could be gated; ``last_passing`` takes the last
-    that passes the check of the flow rate, or the last when none does. ``stable_pct`` is the limit of that check, per
-    cent of the time; a flow rate that could not be assessed has not passed.
+    that passes the check of the flow rate, or the last when none does. ``passes`` is that check for a
+    per cent of the time; a flow rate that could not be assessed has not passed.
     """
     samples = study.samples[study.samples["role"] == "sample"]
     chosen: dict[tuple[str, str, str], Outcome] = {}
@@ -58,7 +58,7 @@ def choose_attempts(
         if study.config.attempt_rule == "first":
             best = usable[0]
         else:
-            stable = [o for o in usable if o.flow_pct_time is not None and o.flow_pct_time <= stable_pct]
+            stable = [o for o in usable if o.flow_pct_time is not None and passes(o.flow_pct_time)]
             best = stable[-1] if study.config.attempt_rule == "last_passing" and stable else usable[-1]
         usubjid, visit, tube = (str(part) for part in key)
         chosen[usubjid, visit, tube] = best

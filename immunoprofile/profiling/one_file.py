@@ -62,6 +62,8 @@ class Outcome:
         Why the flow rate is not assessable.
     repairs
         Repairs that reading the file needed.
+    comp_finding
+        Fields of the `compensation.Finding` on data that look compensated already, or None.
     exception
         Row of exceptions.csv when the file could not be gated, else None.
     """
@@ -78,6 +80,7 @@ class Outcome:
     flow_pct_events: float | None = None
     flow_reason: str = ""
     repairs: tuple[str, ...] = ()
+    comp_finding: dict[str, Any] | None = None
     exception: dict[str, str] | None = field(default=None)
 
     @property
@@ -147,6 +150,7 @@ def _gate(request: Request, digest: str, out: Path, *, cells: bool) -> Outcome:
         flow_pct_events=rate.pct_events if rate.assessable else None,
         flow_reason=rate.reason,
         repairs=sample.repairs,
+        comp_finding=None if gated.comp_finding is None else asdict(gated.comp_finding),
     )
 
 

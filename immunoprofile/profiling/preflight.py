@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from immunoprofile import pp
 from immunoprofile.gate.check import check, for_study
 from immunoprofile.gate.strategy import GateSet
+from immunoprofile.io.exceptions import Exceptions
 from immunoprofile.io.fcs import read_fcs
 from immunoprofile.io.files import sha256_of
 from immunoprofile.resources import reference_ranges
-from immunoprofile.study import Exceptions, Study
+from immunoprofile.study import Study
 from immunoprofile.virology import cmv_results
 
 if TYPE_CHECKING:

@@ -83,9 +83,7 @@ class Profile:
             study=read_study(folder / "study", require_files=False) if study is None else study,
             visits=visits,
             counts=pd.read_csv(folder / "counts.csv"),
-            quality=pd.read_csv(folder / "quality.csv").fillna(
-                {"limits": "", "flag": "", "unit": "", "sample_id": "", "tube": ""}
-            ),
+            quality=pd.read_csv(folder / "quality.csv").pipe(_without_missing_text),
             exceptions=pd.read_csv(folder / "exceptions.csv", **text),  # type: ignore[call-overload]
             virology=virology,
             gates=load(folder / "gating" / "templates"),
@@ -201,6 +199,12 @@ class Profile:
             f"Profile({self.study.config.study_id!r}: {self.visits.n_obs} visits x {self.visits.n_vars} populations, "
             f"{self.counts['sample_id'].nunique()} files gated, {left_out} left out)"
         )
+
+
+def _without_missing_text(table: pd.DataFrame) -> pd.DataFrame:
+    """Empty cells of text columns as empty text; numbers stay missing."""
+    words = [name for name in table.columns if name != "value"]
+    return table.astype(dict.fromkeys(words, object)).fillna(dict.fromkeys(words, ""))
 
 
 def _read_statistics(path: Path) -> pd.DataFrame:

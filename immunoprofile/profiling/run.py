@@ -16,17 +16,19 @@ import pandas as pd
 
 from immunoprofile import pp, schema
 from immunoprofile._version import __version__
+from immunoprofile.compensation import Finding
 from immunoprofile.errors import ResultsError
 from immunoprofile.gate.strategy import GateSet
 from immunoprofile.gate.template import write_template
 from immunoprofile.io.config import CONFIG_NAME
+from immunoprofile.io.exceptions import Exceptions
 from immunoprofile.io.files import sha256_of, write_table
 from immunoprofile.io.tables import SUFFIXES
 from immunoprofile.profiling.assemble import assemble, choose_attempts
 from immunoprofile.profiling.one_file import Outcome, Request, process
 from immunoprofile.profiling.preflight import prepare
 from immunoprofile.profiling.results import PROVENANCE, VISITS, Profile, seal, write_visits
-from immunoprofile.study import Exceptions, Study
+from immunoprofile.study import Study
 
 if TYPE_CHECKING:
     import anndata
@@ -95,8 +97,8 @@ def profile(
     _prepare(out, study)
     requests = _requests(study, gates)
     outcomes = _gate_all(requests, out, jobs=jobs, cells=cells, progress=progress)
-    limits = pp.quality_checks(study.config.check_limits)
-    chosen = choose_attempts(study, outcomes, stable_pct=limits["flow_rate"].passes[1])
+    flow = pp.quality_checks(study.config.check_limits)["flow_rate"]
+    chosen = choose_attempts(study, outcomes, passes=lambda pct: flow.state(pct) == "PASS")
     notes = _notes(study, outcomes, chosen)
     visits = assemble(study, gates, chosen, virology)
     _note_visits(visits, study, notes)
@@ -282,10 +284,10 @@ def _verdict(
     )
     files = pd.DataFrame(
         [
-            (usubjid, visit, tube, outcome.sample_id, outcome.flow_pct_time, outcome.comp_source)
+            (usubjid, visit, tube, outcome.sample_id, outcome.flow_pct_time, outcome.comp_source, _finding(outcome))
             for (usubjid, visit, tube), outcome in sorted(chosen.items())
         ],
-        columns=["usubjid", "visit", "tube", "sample_id", "flow_pct_time", "comp_source"],
+        columns=["usubjid", "visit", "tube", "sample_id", "flow_pct_time", "comp_source", "comp_finding"],
     )
     limits = study.config.check_limits
     dosing, subjects = study.dosing, study.subjects
@@ -295,9 +297,14 @@ def _verdict(
     others = [_panel_findings(gates, visits, chosen), _specimen_findings(visits)]
     quality = pd.concat([quality, findings, *others], ignore_index=True)[list(schema.QUALITY_COLUMNS)]
     quality = quality.sort_values(["usubjid", "visit", "tube", "check"], kind="stable", ignore_index=True)
+    quality = pp.apply_overrides(quality, study.overrides)
     pp.summarise(visits, quality)
     visits.uns[schema.UNS_QUALITY] = quality
     return quality
+
+
+def _finding(outcome: Outcome) -> Finding | None:
+    return None if outcome.comp_finding is None else Finding(**outcome.comp_finding)
 
 
 def _panel_findings(

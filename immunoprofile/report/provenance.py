@@ -19,7 +19,7 @@ _TEMPLATES: Final = ("base.html.j2", "cohort.html.j2", "macros.html.j2", "report
 _COMPENSATION: Final = {
     "keyword": "spillover matrix of the FCS file",
     "none": "none: no compensation was applied",
-    "compensated": "none here: the file is declared compensated",
+    "compensated": "none here: compensated before (declared, or told by the cytometer)",
 }
 
 
