@@ -1,8 +1,8 @@
 """Signal stability over the acquisition, of the PeacoQC kind (Emmaneel et al., Cytometry A 2022;101:325).
 
-Each channel's density peaks are followed through overlapping bins of events; bins in which a peak has left its place
-are flagged. Written from the published method; what differs from the reference by default is named in
-:func:`signal_stability`.
+Each channel's density peaks are followed through overlapping bins of events; bins in which one has left its place are
+flagged. Written from the published method. The rules ``robust`` differ from the ``reference`` in six points, each with
+its reason in docs/quality.md; :mod:`immunoprofile.quality._follow` finds and follows the peaks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from immunoprofile.quality._density import densities
+from immunoprofile.quality._follow import bin_means, follow, peaks_of_bins
 from immunoprofile.quality._spline import smooth
 from immunoprofile.quality._tree import largest_leaf
 
@@ -26,13 +26,21 @@ MAD_TO_SD = 1.4826
 SPAR = 0.5
 MIN_RUN = 5
 TREE_FROM = 150
-PEAK_SHARE = 1 / 3
-COMMON_BINS = 0.10
-CLUSTER_BINS = 0.50
 LEAST_EVENTS = 150
 MAX_BINS = 500
 DRIFT_BOX = 50
 DRIFT_SHARE = 0.75
+
+NOISE_LIMIT = 3.0
+"""Distance from the median, in standard deviations of one bin, that a smoothed value must exceed (robust rules)."""
+OWN_LIMIT = 1.5
+"""The same for the value before smoothing, in the same direction (robust rules)."""
+_NOISE_QUANTILE = 0.75
+_NOISE_DIVISOR = 1.1503493803760079 * 2**0.5
+"""The 75th percentile of |a - b| of two normal values is 1.15 sqrt(2) standard deviations."""
+FEWEST_BINS = 20
+
+Rules = Literal["robust", "reference"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,53 +51,53 @@ class Stability:
     ----------
     assessable, reason
         False with the reason when there is nothing to judge; that is never a pass.
+    rules
+        ``robust`` or ``reference``.
     channels
         Names of the channels that were followed.
     order
         Positions of the events in the order in which they were judged.
-    events_per_bin
-        Length of a bin; bins begin every half of it.
-    starts
-        First event of each bin, in that order.
-    trajectories
-        bins x (channel, peak): place of each followed peak on the transformed scale.
-    trajectory_channel
-        Position in ``channels`` of each column of ``trajectories``.
+    events_per_bin, starts
+        Length of a bin, and the first event of each bin in that order; bins overlap by half.
+    trajectories, owner
+        Bins x features on the transformed scale: places of the followed peaks, then (robust rules) the mean of every
+        channel; and the position in ``channels`` of each feature.
     medians
-        bins x channels: median of the bin.
-    tree_used
-        Whether there were enough bins for the isolation tree.
-    bad_tree, bad_mad, bad_run, bad_bins
-        One value a bin: set apart by the tree; a peak away from its place; a good run that is too short; any of them.
+        Bins x channels: median of the bin.
+    bad_tree, bad_mad, bad_run
+        One value a bin: set apart by the isolation tree; a feature away from its place; a good run that is too short.
     bad_channels
-        bins x channels: whose peak left its place (MAD).
+        Bins x channels: whose feature left its place.
     bad_events
         One value an event, in the order of the file.
-    pct_tree, pct_mad, pct_run, pct_events
-        Per cent of the events flagged by each step alone (each counts what the steps before left), and by all.
+    tree_used
+        Whether there were enough bins for the isolation tree.
+    pct_tree, pct_mad, pct_run
+        Per cent of the events flagged by each step; a step counts what the steps before it left.
     drifting
         Channels whose smoothed median sits at its running maximum or minimum most of the time; only reported.
     """
 
     assessable: bool
     reason: str
+    rules: Rules
     channels: tuple[str, ...]
     order: NDArray[np.int64]
     events_per_bin: int
     starts: NDArray[np.int64]
     trajectories: NDArray[np.float64]
-    trajectory_channel: NDArray[np.int64]
+    owner: NDArray[np.int64]
     medians: NDArray[np.float64]
-    tree_used: bool
     bad_tree: NDArray[np.bool_]
     bad_mad: NDArray[np.bool_]
     bad_run: NDArray[np.bool_]
     bad_channels: NDArray[np.bool_]
     bad_events: NDArray[np.bool_]
-    pct_tree: float
-    pct_mad: float
-    pct_run: float
-    drifting: tuple[str, ...]
+    tree_used: bool = False
+    pct_tree: float = float("nan")
+    pct_mad: float = float("nan")
+    pct_run: float = float("nan")
+    drifting: tuple[str, ...] = ()
 
     @property
     def bad_bins(self) -> NDArray[np.bool_]:
@@ -103,7 +111,7 @@ class Stability:
 
 
 def bin_size(events: int) -> int:
-    """Events of a bin, so that there are about 500 half-overlapping bins or fewer."""
+    """Events of a bin: 500, or the multiple of 500 that leaves at most about 500 half-overlapping bins."""
     rough = -(-2 * events // MAX_BINS)
     return max(LEAST_EVENTS, MAX_BINS * (rough // MAX_BINS) + MAX_BINS)
 
@@ -114,6 +122,7 @@ def signal_stability(
     *,
     time: NDArray[np.float64] | None = None,
     order: Literal["time", "file"] = "time",
+    rules: Rules | None = None,
     force_tree: int = TREE_FROM,
     mad_limit: float = MAD_LIMIT,
 ) -> Stability:
@@ -122,122 +131,139 @@ def signal_stability(
     Parameters
     ----------
     values
-        events x channels, compensated and transformed, without Time.
+        Events x channels, compensated and transformed, without Time.
     channels
         Name of each column.
     time
-        Time of each event, for ``order="time"``.
+        Time of each event; without it the events are taken as they stand.
     order
-        ``time`` sorts the events by Time first (stable); ``file`` takes them as they stand, as the reference does.
+        ``time`` sorts the events by Time first (stable); ``file`` takes them as they stand.
+    rules
+        ``robust`` or ``reference``. By default ``reference`` for ``order="file"``: together they are the published
+        method with its numbers; ``robust`` otherwise.
     force_tree
-        The isolation tree runs from so many bins.
+        The isolation tree runs from so many bins (``force_IT`` of the reference).
     mad_limit
-        Distance from the median, in robust standard deviations, that a smoothed peak may have.
+        Distance from the median, in robust standard deviations, that a smoothed feature may have.
 
     Returns
     -------
     Stability
+        Not assessable when values are no finite numbers, or (robust rules) with fewer than 20 whole bins.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> values = rng.normal(size=(20_000, 2))
+    >>> values[8_000:10_000, 1] += 1
+    >>> found = signal_stability(values, ["CD3", "CD4"])
+    >>> bool(found.bad_events[8_000:10_000].all()), bool(found.bad_channels[:, 0].any())
+    (True, False)
     """
-    n = len(values)
+    chosen: Rules = rules or ("reference" if order == "file" else "robust")
+    n, width = values.shape
     positions = np.arange(n) if order == "file" or time is None else np.argsort(time, kind="stable")
     size = bin_size(n)
-    starts = np.arange(0, n, size - -(-size // 2))
-    sorted_values = values[positions]
-    columns, owners = [], []
-    medians = np.empty((len(starts), len(channels)))
-    for channel in range(len(channels)):
-        column = np.ascontiguousarray(sorted_values[:, channel])
-        peaks, medians[:, channel] = _peaks(column, starts, size)
-        found = _follow(peaks)
-        columns.append(found)
-        owners += [channel] * found.shape[1]
-    trajectories = np.column_stack(columns)
-    owner = np.array(owners)
+    step = size - -(-size // 2)
+    starts = np.arange(0, n, step)
+    if chosen == "robust":
+        starts = starts[starts + size <= n]
+        if len(starts) and starts[-1] + size < n:
+            # The last bin is a whole one as well: a short one is noisier than its limits allow for.
+            starts = np.append(starts, n - size)
+    reason = ""
+    if not width or len(starts) < (FEWEST_BINS if chosen == "robust" else 1):
+        reason = f"fewer than {FEWEST_BINS} bins of {size} events" if width else "no channel to follow"
+    elif not np.all(np.isfinite(values)):
+        reason = "the signal holds values that are no numbers"
+    if reason:
+        return _nothing(reason, chosen, channels, n, size)
+
+    followed: list[NDArray[np.float64]] = []
+    owners: list[int] = []
+    medians = np.empty((len(starts), width))
+    means = np.empty((len(starts), width))
+    for number in range(width):
+        column = values[positions, number]
+        peaks, medians[:, number] = peaks_of_bins(column, starts, size)
+        found = follow(peaks)
+        followed.append(found)
+        owners += [number] * found.shape[1]
+        if chosen == "robust":
+            means[:, number] = bin_means(column, starts, size)
+    if chosen == "robust":
+        followed.append(means)
+        owners += list(range(width))
+    features, owner = np.column_stack(followed), np.array(owners, dtype=np.int64)
 
     tree_used = len(starts) >= force_tree
-    kept = largest_leaf(trajectories) if tree_used else np.ones(len(starts), dtype=bool)
-    away = _away(trajectories[kept], mad_limit)
-    bad_mad = np.zeros(len(starts), dtype=bool)
-    bad_mad[kept] = away.any(axis=1)
-    bad_channels = np.zeros((len(starts), len(channels)), dtype=bool)
-    for column_number, channel in enumerate(owner):
-        bad_channels[kept, channel] |= away[:, column_number]
-    bad = ~kept | bad_mad
-    bad_run = _short_runs(~bad, MIN_RUN)
-    steps = [~kept, bad, bad | bad_run]
-    masks = [_events(step, starts, size, n) for step in steps]
+    kept = largest_leaf(features) if tree_used else np.ones(len(starts), dtype=bool)
+    if chosen == "robust":
+        # A fault lasts; single bins that a peak leaves and takes again are for the next step to judge.
+        kept |= short_runs(~kept, MIN_RUN)
+    away = _away(features, kept, mad_limit, chosen)
+    bad_mad = kept & away.any(axis=1)
+    bad_run = short_runs(kept & ~bad_mad, MIN_RUN)
+    masks = [_events(flags, starts, size, n) for flags in (~kept, ~kept | bad_mad, ~kept | bad_mad | bad_run)]
     shares = [100.0 * float(mask.mean()) for mask in masks]
     bad_events = np.zeros(n, dtype=bool)
     bad_events[positions] = masks[-1]
+    bad_channels = np.column_stack([away[:, owner == number].any(axis=1) for number in range(width)])
     return Stability(
-        True, "", tuple(channels), positions, size, starts, trajectories, owner, medians, tree_used, ~kept, bad_mad,
-        bad_run, bad_channels, bad_events, shares[0], shares[1] - shares[0], shares[2] - shares[1],
-        _drifting(medians, channels),
-    )  # fmt: skip
+        assessable=True,
+        reason="",
+        rules=chosen,
+        channels=tuple(channels),
+        order=positions,
+        events_per_bin=size,
+        starts=starts,
+        trajectories=features,
+        owner=owner,
+        medians=medians,
+        bad_tree=~kept,
+        bad_mad=bad_mad,
+        bad_run=bad_run,
+        bad_channels=bad_channels,
+        bad_events=bad_events,
+        tree_used=tree_used,
+        pct_tree=shares[0],
+        pct_mad=shares[1] - shares[0],
+        pct_run=shares[2] - shares[1],
+        drifting=_drifting(medians, channels),
+    )
 
 
-def _peaks(
-    column: NDArray[np.float64], starts: NDArray[np.int64], size: int
-) -> tuple[list[NDArray[np.float64]], NDArray[np.float64]]:
-    """Places of the peaks of each bin, and its median."""
-    whole = starts + size <= len(column)
-    windows = np.lib.stride_tricks.sliding_window_view(column, size)[starts[whole]] if whole.any() else None
-    peaks: list[NDArray[np.float64]] = []
-    medians: list[float] = []
-    if windows is not None:
-        peaks += _peaks_of(windows)
-        medians += list(np.median(windows, axis=1))
-    for start in starts[~whole]:
-        tail = column[start:]
-        peaks += _peaks_of(tail[None])
-        medians.append(float(np.median(tail)))
-    return peaks, np.array(medians)
+def _away(features: NDArray[np.float64], kept: NDArray[np.bool_], limit: float, rules: Rules) -> NDArray[np.bool_]:
+    """Bins x features: away from the place that the feature has in the kept bins (smoothed there, raw elsewhere)."""
+    smoothed = features.copy()
+    smoothed[kept] = smooth(features[kept], spar=SPAR)
+    centre = np.median(smoothed[kept], axis=0)
+    allowed = limit * MAD_TO_SD * np.median(np.abs(smoothed[kept] - centre), axis=0)
+    if rules == "reference":
+        return np.asarray(np.abs(smoothed - centre) > allowed, dtype=np.bool_)
+    noise = _noise(features[kept])
+    shift = smoothed - centre
+    # The smoothing spreads a jump over its neighbours: a bin must itself lie on the side it is blamed for.
+    own = np.sign(shift) * (features - centre) > OWN_LIMIT * noise
+    return np.asarray((np.abs(shift) > np.maximum(allowed, NOISE_LIMIT * noise)) & own, dtype=np.bool_)
 
 
-def _peaks_of(rows: NDArray[np.float64]) -> list[NDArray[np.float64]]:
-    first, step, height = densities(rows)
-    top = height.max(axis=1)
-    middle = height[:, 1:-1]
-    is_peak = (middle > height[:, :-2]) & (middle > height[:, 2:]) & (middle > PEAK_SHARE * top[:, None])
-    found = []
-    for row, flags in enumerate(is_peak):
-        at = np.flatnonzero(flags) + 1
-        if not at.size:
-            at = np.array([int(np.argmax(height[row]))])
-        found.append(first[row] + at * step[row])
-    return found
+def _noise(features: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard deviation of one bin from bins that share no event; a filled gap tells nothing of it."""
+    change = np.abs(features[2:] - features[:-2])
+    noise = np.zeros(features.shape[1])
+    for number, column in enumerate(change.T):
+        told = column[column > 0]
+        if told.size:
+            noise[number] = np.quantile(told, _NOISE_QUANTILE) / _NOISE_DIVISOR
+    return noise
 
 
-def _follow(peaks: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Trajectories of one channel: bins x peaks that are there in at least half of the bins."""
-    counts = np.array([len(found) for found in peaks])
-    common = [k for k in range(1, counts.max() + 1) if np.mean(counts == k) > COMMON_BINS]
-    k = max(common) if common else int(np.bincount(counts).argmax())
-    reference = np.median(np.array([found for found in peaks if len(found) == k]), axis=0)
-    out = np.full((len(peaks), k), np.nan)
-    for row, found in enumerate(peaks):
-        distance = np.abs(found[:, None] - reference[None])
-        nearest = distance.argmin(axis=1)
-        for cluster in np.unique(nearest):
-            own = np.flatnonzero(nearest == cluster)
-            out[row, cluster] = found[own[distance[own, cluster].argmin()]]
-    present = np.isfinite(out)
-    out = out[:, present.mean(axis=0) >= CLUSTER_BINS]
-    centre = np.nanmedian(out, axis=0) if out.shape[1] else np.empty(0)
-    return np.where(np.isfinite(out), out, centre)
-
-
-def _away(trajectories: NDArray[np.float64], limit: float) -> NDArray[np.bool_]:
-    smoothed = smooth(trajectories, spar=SPAR)
-    centre = np.median(smoothed, axis=0)
-    spread = MAD_TO_SD * np.median(np.abs(smoothed - centre), axis=0)
-    return np.asarray(np.abs(smoothed - centre) > limit * spread, dtype=np.bool_)
-
-
-def _short_runs(good: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
-    """Good bins in runs shorter than ``least``."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], good, [False]]).astype(np.int8)))
-    short = np.zeros_like(good)
+def short_runs(flags: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
+    """Where ``flags`` is true in runs shorter than ``least``."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
+    short = np.zeros_like(flags)
     for begin, end in zip(edges[::2], edges[1::2], strict=True):
         short[begin:end] = end - begin < least
     return short
@@ -259,3 +285,12 @@ def _drifting(medians: NDArray[np.float64], channels: Sequence[str]) -> tuple[st
     rising = np.mean(boxed >= np.maximum.accumulate(boxed, axis=0), axis=0) > DRIFT_SHARE
     falling = np.mean(boxed <= np.minimum.accumulate(boxed, axis=0), axis=0) > DRIFT_SHARE
     return tuple(channel for channel, drifts in zip(channels, rising | falling, strict=True) if drifts)
+
+
+def _nothing(reason: str, rules: Rules, channels: Sequence[str], n: int, size: int) -> Stability:
+    flags, places = np.zeros(0, dtype=bool), np.zeros(0, dtype=np.int64)
+    return Stability(
+        False, reason, rules, tuple(channels), np.arange(n), size, places, np.zeros((0, 0)), places,
+        np.zeros((0, len(channels))), flags, flags, flags, np.zeros((0, len(channels)), dtype=bool),
+        np.zeros(n, dtype=bool),
+    )  # fmt: skip
