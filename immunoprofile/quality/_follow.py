@@ -97,3 +97,14 @@ def bin_means(column: NDArray[np.float64], starts: NDArray[np.int64], size: int)
     low, high = np.quantile(column, [_OUTER_SHARE, 1 - _OUTER_SHARE])
     total = np.concatenate([[0.0], np.cumsum(np.clip(column, low, high))])
     return np.asarray((total[starts + size] - total[starts]) / size, dtype=np.float64)
+
+
+def steadied(series: NDArray[np.float64], window: int) -> NDArray[np.float64]:
+    """Running median of each column; the window shrinks at both ends."""
+    half = window // 2
+    padded = np.pad(series, ((half, half), (0, 0)), constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, window, axis=0)
+    out = np.median(windows, axis=-1)
+    for at in [*range(min(half, len(series))), *range(max(len(series) - half, 0), len(series))]:
+        out[at] = np.median(series[max(at - half, 0) : at + half + 1], axis=0)
+    return np.asarray(out, dtype=np.float64)

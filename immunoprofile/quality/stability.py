@@ -1,7 +1,7 @@
 """Signal stability over the acquisition, of the PeacoQC kind (Emmaneel et al., Cytometry A 2022;101:325).
 
 Each channel's density peaks are followed through overlapping bins of events; bins in which one has left its place are
-flagged. Written from the published method. The rules ``robust`` differ from the ``reference`` in six points, each with
+flagged. Written from the published method. The rules ``robust`` differ from the ``reference`` in seven points, each with
 its reason in docs/quality.md; :mod:`immunoprofile.quality._follow` finds and follows the peaks.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from immunoprofile.quality._follow import bin_means, follow, peaks_of_bins
+from immunoprofile.quality._follow import bin_means, follow, peaks_of_bins, steadied
 from immunoprofile.quality._spline import smooth
 from immunoprofile.quality._tree import largest_leaf
 
@@ -35,6 +35,9 @@ NOISE_LIMIT = 3.0
 """Distance from the median, in standard deviations of one bin, that a smoothed value must exceed (robust rules)."""
 OWN_LIMIT = 1.5
 """The same for the value before smoothing, in the same direction (robust rules)."""
+LONE_BINS = 5
+"""Window of the running median over the places of a peak: one or two bins in which a peak is missing and another is
+taken for it do not count, three do (robust rules)."""
 _NOISE_QUANTILE = 0.75
 _NOISE_DIVISOR = 1.1503493803760079 * 2**0.5
 """The 75th percentile of |a - b| of two normal values is 1.15 sqrt(2) standard deviations."""
@@ -202,7 +205,11 @@ def signal_stability(
     if chosen == "robust":
         # A fault lasts; single bins that a peak leaves and takes again are for the next step to judge.
         kept |= short_runs(~kept, MIN_RUN)
-    away = _away(features, kept, mad_limit, chosen)
+    if chosen == "reference":
+        away = _away_reference(features, kept, mad_limit)
+    else:
+        peaks_until = features.shape[1] - width
+        away = _away(features, kept, mad_limit, peaks_until=peaks_until)
     bad_mad = kept & away.any(axis=1)
     bad_run = short_runs(kept & ~bad_mad, MIN_RUN)
     masks = [_events(flags, starts, size, n) for flags in (~kept, ~kept | bad_mad, ~kept | bad_mad | bad_run)]
@@ -234,19 +241,33 @@ def signal_stability(
     )
 
 
-def _away(features: NDArray[np.float64], kept: NDArray[np.bool_], limit: float, rules: Rules) -> NDArray[np.bool_]:
-    """Bins x features: away from the place that the feature has in the kept bins (smoothed there, raw elsewhere)."""
+def _away_reference(features: NDArray[np.float64], kept: NDArray[np.bool_], limit: float) -> NDArray[np.bool_]:
+    """Bins x features: a smoothed peak away from its median over the kept bins."""
     smoothed = features.copy()
     smoothed[kept] = smooth(features[kept], spar=SPAR)
-    centre = np.median(smoothed[kept], axis=0)
-    allowed = limit * MAD_TO_SD * np.median(np.abs(smoothed[kept] - centre), axis=0)
-    if rules == "reference":
-        return np.asarray(np.abs(smoothed - centre) > allowed, dtype=np.bool_)
+    centre, spread = _centre_and_spread(smoothed[kept])
+    return np.asarray(np.abs(smoothed - centre) > limit * spread, dtype=np.bool_)
+
+
+def _away(
+    features: NDArray[np.float64], kept: NDArray[np.bool_], limit: float, *, peaks_until: int
+) -> NDArray[np.bool_]:
+    """The same by the robust rules; the first ``peaks_until`` features are places of peaks."""
+    steady = features[kept].copy()
+    steady[:, :peaks_until] = steadied(steady[:, :peaks_until], LONE_BINS)
+    smoothed = features.copy()
+    smoothed[kept] = smooth(steady, spar=SPAR)
+    centre, spread = _centre_and_spread(smoothed[kept])
     noise = _noise(features[kept])
     shift = smoothed - centre
     # The smoothing spreads a jump over its neighbours: a bin must itself lie on the side it is blamed for.
     own = np.sign(shift) * (features - centre) > OWN_LIMIT * noise
-    return np.asarray((np.abs(shift) > np.maximum(allowed, NOISE_LIMIT * noise)) & own, dtype=np.bool_)
+    return np.asarray((np.abs(shift) > np.maximum(limit * spread, NOISE_LIMIT * noise)) & own, dtype=np.bool_)
+
+
+def _centre_and_spread(series: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    centre = np.median(series, axis=0)
+    return centre, MAD_TO_SD * np.median(np.abs(series - centre), axis=0)
 
 
 def _noise(features: NDArray[np.float64]) -> NDArray[np.float64]:
