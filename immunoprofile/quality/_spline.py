@@ -7,6 +7,7 @@ the integrals of products of their second derivatives. The traces leave out the 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,7 @@ def knot_count(n: int) -> int:
     if n < 50:
         return n
     corners = [(50, 50.0), (200, 100.0), (800, 140.0), (3200, 200.0)]
-    for (low, few), (high, many) in zip(corners, corners[1:], strict=False):
+    for (low, few), (high, many) in pairwise(corners):
         if n < high:
             return int(2 ** (np.log2(few) + (np.log2(many) - np.log2(few)) * (n - low) / (high - low)))
     return int(200 + (n - 3200) ** 0.2)

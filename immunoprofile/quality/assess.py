@@ -11,7 +11,7 @@ from immunoprofile.compensation import compensate
 from immunoprofile.io.markers import is_time
 from immunoprofile.quality._checks import Finding, find
 from immunoprofile.quality.dead_cells import DeadCells, dead_cells
-from immunoprofile.quality.doublets import SingletGate, singlet_gate
+from immunoprofile.quality.doublets import SingletGate, not_gated, singlet_gate
 from immunoprofile.quality.flow_rate import FlowRate, flow_rate, time_of
 from immunoprofile.quality.margins import Margins, margins
 from immunoprofile.quality.stability import Stability, signal_stability
@@ -88,8 +88,12 @@ class EventQuality:
     @property
     def pct(self) -> dict[str, float]:
         """Per cent of the events flagged by each check; NaN = not assessable."""
-        results = {"stability": self.stability, "flow_rate": self.rate, "margins": self.rails,
-                   "doublets": self.singlets}  # fmt: skip
+        results: dict[str, Stability | FlowRate | Margins | SingletGate] = {
+            "stability": self.stability,
+            "flow_rate": self.rate,
+            "margins": self.rails,
+            "doublets": self.singlets,
+        }
         shares = {name: result.pct_events for name, result in results.items()}
         return shares if self.dead is None else {**shares, "dead": self.dead.pct_events}
 
@@ -206,9 +210,7 @@ def channels_to_follow(sample: Sample) -> list[int]:
     return sorted(chosen.values())
 
 
-def good_intervals(
-    time: NDArray[np.float64], bad: NDArray[np.bool_]
-) -> tuple[tuple[float, float], ...]:
+def good_intervals(time: NDArray[np.float64], bad: NDArray[np.bool_]) -> tuple[tuple[float, float], ...]:
     """Longest intervals of Time, ends included, in which no event is flagged.
 
     Parameters
@@ -235,9 +237,7 @@ def in_time_gate(time: NDArray[np.float64], gate: Sequence[tuple[float, float]])
     return inside
 
 
-def _transformed(
-    values: NDArray[np.float64], channel: Channel, scales: Mapping[str, Scale]
-) -> NDArray[np.float64]:
+def _transformed(values: NDArray[np.float64], channel: Channel, scales: Mapping[str, Scale]) -> NDArray[np.float64]:
     scale = scales.get(channel.pnn) or scales.get(channel.marker)
     if scale is not None:
         return scale.apply(values)
@@ -258,10 +258,8 @@ def _singlets(
     edges = (np.linspace(0, 1, _RASTER + 1), np.linspace(0, 1, _RASTER + 1))
     empty = np.zeros((_RASTER, _RASTER), dtype=np.int64)
     if names.count("FSC-A") != 1 or names.count("FSC-H") != 1:
-        nan, flags = float("nan"), np.zeros(sample.n_events, dtype=bool)
         reason = "FSC-A and FSC-H are not both there"
-        gate = SingletGate(False, reason, "FSC-A", "FSC-H", nan, nan, nan, nan, np.empty((0, 2)), flags)
-        return gate, empty, edges
+        return not_gated(reason, ("FSC-A", "FSC-H"), sample.n_events), empty, edges
     area, height = sample.events[:, names.index("FSC-A")], sample.events[:, names.index("FSC-H")]
     # Saturated events lie on a line of their own and would pull at the band.
     at_rail = np.zeros(sample.n_events, dtype=bool)

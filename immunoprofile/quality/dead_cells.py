@@ -98,18 +98,26 @@ def dead_cells(
     else:
         cut = valley(used, search)
         reason = "" if cut is not None else f"no valley between {search[0]:g} and {search[1]:g}"
-    if cut is not None:
-        return DeadCells(True, "", "valley", cut, search, fallback, values > cut)
-    if fallback is not None:
-        return DeadCells(True, reason, "fallback", fallback, search, fallback, values > fallback)
-    return DeadCells(False, reason, "none", float("nan"), search, None, np.zeros(values.size, dtype=bool))
+    method: Literal["valley", "fallback", "none"] = "valley"
+    if cut is None:
+        method = "none" if fallback is None else "fallback"
+        cut = float("nan") if fallback is None else fallback
+    return DeadCells(
+        assessable=method != "none",
+        reason=reason,
+        method=method,
+        cut=cut,
+        search=search,
+        fallback=fallback,
+        bad_events=np.asarray(values > cut, dtype=np.bool_),
+    )
 
 
 def valley(values: NDArray[np.float64], search: tuple[float, float]) -> float | None:
     """Place of the deepest valley of the density inside ``search``, or None."""
     first, step, heights = densities(np.sort(values)[None], adjust=ADJUST)
     height = heights[0]
-    # Below this share of the maximum there is only noise of the transform: levelled, an empty stretch is one flat valley.
+    # Below this share of the maximum there is only noise of the transform; levelled, an empty stretch is one valley.
     level = np.maximum(height, LEAST_HEIGHT * height.max())
     turns = np.concatenate([[0], np.flatnonzero(np.diff(level)) + 1])
     ends = np.concatenate([turns[1:], [POINTS]]) - 1

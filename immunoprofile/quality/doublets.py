@@ -121,10 +121,7 @@ def singlet_gate(
     elif float(np.ptp(x)) <= 0:
         reason = "the areas do not differ"
     if reason:
-        nan = float("nan")
-        return SingletGate(
-            False, reason, *names, nan, nan, nan, band, np.empty((0, 2)), np.zeros(area.size, dtype=bool)
-        )
+        return not_gated(reason, names, area.size)
     slope, intercept, scale, weights = _huber_line(x, y)
     ends = np.array([x.min(), x.max()])
     half = _half_band(x, weights, scale, ends, band)
@@ -133,12 +130,38 @@ def singlet_gate(
     bottom = np.interp(area, ends, line - half)
     top = np.interp(area, ends, line + half)
     inside = (area >= ends[0]) & (area <= ends[1]) & (height >= bottom) & (height <= top)
-    return SingletGate(True, "", *names, slope, intercept, scale, band, polygon, ~inside)
+    return SingletGate(
+        assessable=True,
+        reason="",
+        area=names[0],
+        height=names[1],
+        slope=slope,
+        intercept=intercept,
+        scale=scale,
+        band=band,
+        polygon=polygon,
+        bad_events=~inside,
+    )
 
 
-def _huber_line(
-    x: NDArray[np.float64], y: NDArray[np.float64]
-) -> tuple[float, float, float, NDArray[np.float64]]:
+def not_gated(reason: str, names: tuple[str, str], events: int) -> SingletGate:
+    """A gate that could not be made: it flags nothing and says why."""
+    nan = float("nan")
+    return SingletGate(
+        assessable=False,
+        reason=reason,
+        area=names[0],
+        height=names[1],
+        slope=nan,
+        intercept=nan,
+        scale=nan,
+        band=nan,
+        polygon=np.empty((0, 2)),
+        bad_events=np.zeros(events, dtype=bool),
+    )
+
+
+def _huber_line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float, float, NDArray[np.float64]]:
     """Slope, intercept, scale and weights of the last round."""
     weights = np.ones(x.size)
     slope, intercept = _weighted_line(x, y, weights)

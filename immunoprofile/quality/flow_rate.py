@@ -19,8 +19,11 @@ EVENTS_PER_BIN = 100
 """Bins are widened until the median bin holds about this many events: with fewer, even a standstill is within 6 robust
 standard deviations of a Poisson count."""
 Z_LIMIT = 6.0
+TIMES_USUAL = 4.0
+"""A rate so many times lower or higher than the usual one is bad however much the rate wanders."""
+SHORTEST_GAP_S = 1.0
 GAP_EXPECTED = 1e-3
-"""A pause is a gap when a steady flow would show so few of its length or longer in the whole file."""
+"""A pause is a gap from this length on, and when a steady flow would show so few of its length in the whole file."""
 MAD_TO_SD = 1.4826
 _MIN_BINS = 20
 
@@ -78,7 +81,8 @@ def flow_rate(sample: Sample) -> FlowRate:
     """Judge the flow rate of a file.
 
     Events are counted in bins of at least 0.1 s; a bin is bad when its count differs from the usual one by more than
-    6 robust standard deviations (1.4826 MAD, at least the Poisson one). Medians are taken over events, not over time.
+    6 robust standard deviations (1.4826 MAD, at least the Poisson one), or when it is a quarter or four times of it and
+    that is no chance of counting. Medians are taken over events, not over time.
 
     Parameters
     ----------
@@ -106,6 +110,9 @@ def flow_rate(sample: Sample) -> FlowRate:
     deviation = np.abs(counts - usual)
     spread = max(MAD_TO_SD * _median_of_events(deviation, counts), np.sqrt(max(usual, 1.0)))
     bad = deviation > Z_LIMIT * spread
+    # Where the rate wanders, the spread is wide; a standstill or a burst is one nevertheless.
+    extreme = (counts < usual / TIMES_USUAL) | (counts > usual * TIMES_USUAL)
+    bad |= extreme & (deviation > Z_LIMIT * np.sqrt(max(usual, 1.0)))
     return FlowRate(
         assessable=True,
         reason="",
@@ -125,7 +132,7 @@ def _gaps(time: NDArray[np.float64], rate: float) -> tuple[tuple[float, float], 
     if not pauses.size or rate <= 0:
         return ()
     longest = (np.log(time.size) - np.log(GAP_EXPECTED)) / rate
-    limit = max(longest, SHORTEST_BIN_S, 3 * float(np.median(pauses)))
+    limit = max(longest, SHORTEST_GAP_S, 3 * float(np.median(pauses)))
     return tuple((float(moments[at]), float(moments[at + 1])) for at in np.flatnonzero(pauses > limit))
 
 

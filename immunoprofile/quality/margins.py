@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 REFERENCE_LOWEST = -111.0
 """Lower end of a digital channel as the reference's FCS reader sets it."""
 
+BEYOND = 1.01
+"""Values so much larger than $PnR show that $PnR is not the rail."""
+
 
 @dataclass(frozen=True, eq=False)
 class Margins:
@@ -65,9 +68,9 @@ def margins(
         Names ($PnN); by default all but Time.
     rails
         ``detector``: the upper rail is the largest value that $PnR allows; the lower rail is the smallest value an
-        integer converter can store; floating-point files have no lower rail. ``reference``: the rule of the reference
-        implementation (x <= max(min(lowest of the reader, 0), min x) or x >= min($PnR - 1, max x)), which always
-        flags the extreme events of every channel.
+        integer converter can store; floating-point files have no lower rail, and where values go far beyond $PnR it
+        is not the rail. ``reference``: the rule of the reference implementation (x <= max(min(lowest of the reader,
+        0), min x) or x >= min($PnR - 1, max x)), which always flags the extreme events of every channel.
 
     Returns
     -------
@@ -92,6 +95,9 @@ def margins(
         channel = sample.channels[positions[name]]
         if rails == "detector":
             lower[number], upper[number] = _rails(channel, whole_numbers=whole_numbers)
+            if values.size and float(values.max()) > BEYOND * upper[number]:
+                # No detector goes beyond its rail: here $PnR is only a number for the axis of a plot.
+                upper[number] = np.nan
         elif values.size:
             smallest, largest = float(values.min()), float(values.max())
             lower[number] = max(min(max(REFERENCE_LOWEST, smallest), 0.0), smallest)

@@ -1,8 +1,8 @@
 """Signal stability over the acquisition, of the PeacoQC kind (Emmaneel et al., Cytometry A 2022;101:325).
 
 Each channel's density peaks are followed through overlapping bins of events; bins in which one has left its place are
-flagged. Written from the published method. The rules ``robust`` differ from the ``reference`` in seven points, each with
-its reason in docs/quality.md; :mod:`immunoprofile.quality._follow` finds and follows the peaks.
+flagged. Written from the published method. The rules ``robust`` differ from the ``reference`` in seven points, each
+with its reason in docs/quality.md; :mod:`immunoprofile.quality._follow` finds and follows the peaks.
 """
 
 from __future__ import annotations
@@ -262,7 +262,10 @@ def _away(
     shift = smoothed - centre
     # The smoothing spreads a jump over its neighbours: a bin must itself lie on the side it is blamed for.
     own = np.sign(shift) * (features - centre) > OWN_LIMIT * noise
-    return np.asarray((np.abs(shift) > np.maximum(limit * spread, NOISE_LIMIT * noise)) & own, dtype=np.bool_)
+    away = (np.abs(shift) > np.maximum(limit * spread, NOISE_LIMIT * noise)) & own
+    # Bins that the tree set apart are not smoothed: which channels are to blame is told with twice the limit.
+    away[~kept] &= np.abs(shift[~kept]) > 2 * NOISE_LIMIT * noise
+    return np.asarray(away, dtype=np.bool_)
 
 
 def _centre_and_spread(series: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -311,7 +314,19 @@ def _drifting(medians: NDArray[np.float64], channels: Sequence[str]) -> tuple[st
 def _nothing(reason: str, rules: Rules, channels: Sequence[str], n: int, size: int) -> Stability:
     flags, places = np.zeros(0, dtype=bool), np.zeros(0, dtype=np.int64)
     return Stability(
-        False, reason, rules, tuple(channels), np.arange(n), size, places, np.zeros((0, 0)), places,
-        np.zeros((0, len(channels))), flags, flags, flags, np.zeros((0, len(channels)), dtype=bool),
-        np.zeros(n, dtype=bool),
-    )  # fmt: skip
+        assessable=False,
+        reason=reason,
+        rules=rules,
+        channels=tuple(channels),
+        order=np.arange(n),
+        events_per_bin=size,
+        starts=places,
+        trajectories=np.zeros((0, 0)),
+        owner=places,
+        medians=np.zeros((0, len(channels))),
+        bad_tree=flags,
+        bad_mad=flags,
+        bad_run=flags,
+        bad_channels=np.zeros((0, len(channels)), dtype=bool),
+        bad_events=np.zeros(n, dtype=bool),
+    )
