@@ -18,7 +18,7 @@ POINTS = 512
 CUT = 3.0
 _BEYOND_CUT = 4.0
 """The grid of the convolution reaches so many bandwidths further than the result, so that nothing wraps around."""
-_BLOCK = 512
+_BLOCK = 64
 """Rows worked on at a time: the buffers stay within the cache and memory stays small."""
 
 

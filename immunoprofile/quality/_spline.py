@@ -23,7 +23,8 @@ def knot_count(n: int) -> int:
     corners = [(50, 50.0), (200, 100.0), (800, 140.0), (3200, 200.0)]
     for (low, few), (high, many) in pairwise(corners):
         if n < high:
-            return int(2 ** (np.log2(few) + (np.log2(many) - np.log2(few)) * (n - low) / (high - low)))
+            # The small addend keeps 2^log2(100) at 100.
+            return int(2 ** (np.log2(few) + (np.log2(many) - np.log2(few)) * (n - low) / (high - low)) + 1e-9)
     return int(200 + (n - 3200) ** 0.2)
 
 
