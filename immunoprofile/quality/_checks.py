@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from immunoprofile.resources import load_yaml
@@ -84,7 +85,7 @@ def find(
     note
         What a person should read beside the value.
     """
-    entry = {**EVENT_CHECKS, **load_yaml("quality_checks.yaml")["checks"]}[name]
+    entry = _checks()[name]
     own = (limits or {}).get(name, {})
     passes = own.get("pass", entry["pass"])
     warns = own.get("warn", entry["warn"])
@@ -98,6 +99,12 @@ def find(
     if list(warns) != list(passes):
         text += f", warn {_words(warns)}"
     return Finding(name, value, entry["unit"], text, state, flag, note)
+
+
+@cache
+def _checks() -> dict[str, dict[str, Any]]:
+    # Read once: parsing the table takes longer than many of the checks.
+    return {**EVENT_CHECKS, **load_yaml("quality_checks.yaml")["checks"]}
 
 
 def _within(value: float, limit: Limit) -> bool:
