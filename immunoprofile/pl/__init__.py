@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from immunoprofile.pl.cmv_curves import cmv
     from immunoprofile.pl.composition import differentiation, ratios
+    from immunoprofile.pl.file_quality_figure import file_quality
     from immunoprofile.pl.forest_plot import forest
     from immunoprofile.pl.heat_map import completeness
+    from immunoprofile.pl.quality_table import quality_overview
     from immunoprofile.pl.style import to_data_uri, to_svg
     from immunoprofile.pl.thumbnails import gating
     from immunoprofile.pl.trajectories import trajectory
@@ -22,8 +24,10 @@ _HOMES = {
     "cmv": "cmv_curves",
     "completeness": "heat_map",
     "differentiation": "composition",
+    "file_quality": "file_quality_figure",
     "forest": "forest_plot",
     "gating": "thumbnails",
+    "quality_overview": "quality_table",
     "ratios": "composition",
     "to_data_uri": "style",
     "to_svg": "style",
@@ -34,8 +38,10 @@ __all__ = [
     "cmv",
     "completeness",
     "differentiation",
+    "file_quality",
     "forest",
     "gating",
+    "quality_overview",
     "ratios",
     "to_data_uri",
     "to_svg",

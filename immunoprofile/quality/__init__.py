@@ -2,6 +2,30 @@
 
 from __future__ import annotations
 
+from immunoprofile.quality._checks import EVENT_CHECKS, Finding
+from immunoprofile.quality.assess import EventQuality, assess, good_intervals, in_time_gate
+from immunoprofile.quality.dead_cells import DeadCells, dead_cells
+from immunoprofile.quality.doublets import SingletGate, doublets_by_ratio, singlet_gate
 from immunoprofile.quality.flow_rate import FlowRate, flow_rate
+from immunoprofile.quality.margins import Margins, margins
+from immunoprofile.quality.stability import Stability, signal_stability
 
-__all__ = ["FlowRate", "flow_rate"]
+__all__ = [
+    "EVENT_CHECKS",
+    "DeadCells",
+    "EventQuality",
+    "Finding",
+    "FlowRate",
+    "Margins",
+    "SingletGate",
+    "Stability",
+    "assess",
+    "dead_cells",
+    "doublets_by_ratio",
+    "flow_rate",
+    "good_intervals",
+    "in_time_gate",
+    "margins",
+    "signal_stability",
+    "singlet_gate",
+]

@@ -1,0 +1,111 @@
+"""Kernel densities of many rows at once, on the grid and with the bandwidth that R's ``density`` documents.
+
+The description that was followed: bandwidth ``nrd0`` (Silverman 1986, eq. 3.31), Gaussian kernel, the data spread
+linearly over a grid of 512 points, convolved by FFT on a ring of twice that size, and read off at 512 points that
+reach 3 bandwidths beyond the data. The ring's points lie 2 / 1023 of the grid's span apart, as in R before 4.4.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+POINTS = 512
+CUT = 3.0
+_BEYOND_CUT = 4.0
+"""The grid of the convolution reaches so many bandwidths further than the result, so that nothing wraps around."""
+_BLOCK = 64
+"""Rows worked on at a time: the buffers stay within the cache and memory stays small."""
+
+
+def bandwidths(ordered: NDArray[np.float64], adjust: float = 1.0) -> NDArray[np.float64]:
+    """Bandwidth ``nrd0`` of each row: 0.9 min(SD, IQR / 1.34) n^-0.2; a row without spread gets a width that is not 0.
+
+    Parameters
+    ----------
+    ordered
+        Rows x n values, each row ascending.
+    adjust
+        Factor on the bandwidth.
+    """
+    n = ordered.shape[1]
+    sd = ordered.std(axis=1, ddof=1) if n > 1 else np.zeros(len(ordered))
+    iqr = _quantile(ordered, 0.75) - _quantile(ordered, 0.25)
+    spread = np.minimum(sd, iqr / 1.34)
+    spread = np.where(spread > 0, spread, sd)
+    spread = np.where(spread > 0, spread, np.abs(ordered[:, 0]))
+    spread = np.where(spread > 0, spread, 1.0)
+    return np.asarray(adjust * 0.9 * spread * n**-0.2, dtype=np.float64)
+
+
+def _quantile(ordered: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    place = share * (ordered.shape[1] - 1)
+    low = int(np.floor(place))
+    high = min(low + 1, ordered.shape[1] - 1)
+    return np.asarray(ordered[:, low] + (place - low) * (ordered[:, high] - ordered[:, low]), dtype=np.float64)
+
+
+def densities(
+    ordered: NDArray[np.float64], *, adjust: float = 1.0
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Density of each row.
+
+    Parameters
+    ----------
+    ordered
+        Rows x n finite values, each row ascending.
+    adjust
+        Factor on the bandwidth.
+
+    Returns
+    -------
+    first, step, height
+        Position of the first point and distance of the points of each row; heights, rows x 512.
+    """
+    pieces = [_block(ordered[at : at + _BLOCK], adjust) for at in range(0, len(ordered), _BLOCK)]
+    first, step, height = (np.concatenate(part) for part in zip(*pieces, strict=True))
+    return first, step, height
+
+
+def _block(
+    ordered: NDArray[np.float64], adjust: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    from scipy import fft
+
+    count, n = ordered.shape
+    grid = POINTS
+    width = bandwidths(ordered, adjust)
+    first, last = ordered[:, 0] - CUT * width, ordered[:, -1] + CUT * width
+    low = first - _BEYOND_CUT * width
+    span = last + _BEYOND_CUT * width - low
+    gap = span / (grid - 1)
+
+    # Every value is shared between its two grid points.
+    place = (ordered - low[:, None]) / gap[:, None]
+    left = place.astype(np.int64)
+    share = place - left
+    left += grid * np.arange(count)[:, None]
+    mass = np.bincount(left.ravel(), weights=(1 - share).ravel(), minlength=grid * count)
+    mass[1:] += np.bincount(left.ravel(), weights=share.ravel(), minlength=grid * count)[:-1]
+    padded = np.zeros((count, 2 * grid))
+    padded[:, :grid] = mass.reshape(count, grid) / n
+
+    # The kernel stands on a ring of 2 x grid points that spans twice the grid, as the description has it.
+    ring = np.arange(grid + 1)[None] * (2 * span / (2 * grid - 1) / width)[:, None]
+    kernel = np.exp(-0.5 * ring * ring)
+    kernel /= (width * np.sqrt(2 * np.pi))[:, None]
+    # An even real sequence has a real spectrum: its cosine transform.
+    spectrum = fft.rfft(padded, axis=1) * fft.dct(kernel, type=1, axis=1)
+    smooth = np.maximum(fft.irfft(spectrum, n=2 * grid, axis=1)[:, :grid], 0.0)
+
+    step = (last - first) / (POINTS - 1)
+    at = (first - low)[:, None] / gap[:, None] + np.arange(POINTS)[None] * (step / gap)[:, None]
+    lower = np.minimum(at.astype(np.int64), grid - 2)
+    part = at - lower
+    below = np.take_along_axis(smooth, lower, axis=1)
+    above = np.take_along_axis(smooth, lower + 1, axis=1)
+    return first, step, below + part * (above - below)
