@@ -83,7 +83,11 @@ def study_config(flow: tuple[str, ...]) -> StudyConfig:
         reference_ranges="chng2004",
         # The patients are lymphopenic: 1,000 lymphocytes, even 500, gave equivalent percentages in such samples
         # (Lape-Nixon and Prince, Cytometry 1996; 26: 223-226).
-        quality_limits={"gated_lymphocytes": QualityLimits.model_validate({"pass": (1000, None), "warn": (500, None)})},
+        quality_limits={
+            "gated_lymphocytes": QualityLimits.model_validate({"pass": (1000, None), "warn": (500, None)}),
+            # A file of 20,000 events has 79 bins: enough for the outlier rule, too few for the isolation tree.
+            "signal_bins": QualityLimits.model_validate({"pass": (20, None), "warn": (0, None)}),
+        },
         assays={
             par.CMV_ASSAY: Assay(
                 name="simulated plasma CMV-DNA PCR",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,13 @@ if TYPE_CHECKING:
     from immunoprofile.gate.evaluate import GatedSample
 
 
-def cells_of(gated: GatedSample, sample_id: str, *, events: NDArray[np.int64] | None = None) -> anndata.AnnData:
+def cells_of(
+    gated: GatedSample,
+    sample_id: str,
+    *,
+    events: NDArray[np.int64] | None = None,
+    flags: Mapping[str, NDArray[np.bool_]] | None = None,
+) -> anndata.AnnData:
     """Cells object of one gated file.
 
     Parameters
@@ -27,6 +34,9 @@ def cells_of(gated: GatedSample, sample_id: str, *, events: NDArray[np.int64] | 
         Goes into ``obs`` and the names of the cells.
     events
         Positions of the events to take, in order; all by default.
+    flags
+        Quality flags of every event, check -> True where flagged; they become ``qc_<check>`` and ``qc_pass`` in
+        ``obs``.
 
     Returns
     -------
@@ -61,6 +71,10 @@ def cells_of(gated: GatedSample, sample_id: str, *, events: NDArray[np.int64] | 
     for population in gated.strategy.populations:
         obs[f"{schema.GATE_PREFIX}{population}"] = gated.masks[population][chosen]
     obs["population"] = _deepest(gated, chosen)
+    for name, mask in sorted((flags or {}).items()):
+        obs[f"qc_{name}"] = mask[chosen]
+    if flags:
+        obs["qc_pass"] = ~np.logical_or.reduce([mask[chosen] for mask in flags.values()])
     in_matrix = set(gated.spillover.channels) if gated.spillover is not None else set()
     var = pd.DataFrame(
         {

@@ -184,7 +184,6 @@ def _handling(visit: Visit, add: Add) -> None:
     if not able:
         add("viability_fresh", NAN)
     _in_tubes(visit, add, "singlets", ("singlets",), lambda tube: tube.share("singlets"))
-    _in_tubes(visit, add, "time_loss", ("time_ok",), lambda tube: 100 - tube.share("time_ok"))
     for tube in visit.tubes:
         collected, stained = (visit.sample(tube.sample_id, name) for name in ("collected_dtc", "stained_dtc"))
         # every specimen has its own limits; of an unknown one nothing can be said

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from immunoprofile._version import __version__
 from immunoprofile.errors import FcsError, ImmunoprofileError
@@ -18,10 +21,16 @@ from immunoprofile.gate.raster import rasterise, write_rasters
 from immunoprofile.gate.strategy import Strategy
 from immunoprofile.io.fcs import read_fcs
 from immunoprofile.io.files import replacing, sha256_of, write_json
-from immunoprofile.quality import flow_rate
+from immunoprofile.io.markers import VIABILITY, same_marker
+from immunoprofile.quality import EventQuality, assess, find
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from immunoprofile.gate.evaluate import GatedSample
+
+
+Limits = Mapping[str, Mapping[str, tuple[float | None, float | None]]]
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,8 @@ class Request:
     comp_source: str | None
     sha256: str | None
     """Content hash that the samples table expects."""
+    limits: Limits
+    """Limits of the checks that the study sets."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,11 @@ class Outcome:
         Per cent of time and of events at an unstable flow rate; None when not assessable.
     flow_reason
         Why the flow rate is not assessable.
+    findings
+        Checks of the events: (check, value, unit, limits, state, flag).
+    time_gate
+        Stretches of the acquisition, in seconds, in which flow and signals were stable; a proposal that no gate
+        follows.
     repairs
         Repairs that reading the file needed.
     comp_finding
@@ -79,6 +95,8 @@ class Outcome:
     flow_pct_time: float | None = None
     flow_pct_events: float | None = None
     flow_reason: str = ""
+    findings: tuple[tuple[str, float, str, str, str, str], ...] = ()
+    time_gate: tuple[tuple[float, float], ...] = ()
     repairs: tuple[str, ...] = ()
     comp_finding: dict[str, Any] | None = None
     exception: dict[str, str] | None = field(default=None)
@@ -96,8 +114,9 @@ class Outcome:
 def process(request: Request, out: Path, *, cells: bool) -> Outcome:
     """Gate one file, write what belongs to it, and return what the study needs; never raises for a bad file.
 
-    Writes ``rasters/<sample>.npz``, ``gating/<sample>.xml``, with ``cells`` also ``cells/<sample>.h5ad``, and a
-    checkpoint. A checkpoint of the same file, gates, options and version is taken instead of gating again.
+    Writes ``rasters/<sample>.npz``, ``quality/<sample>.npz``, ``gating/<sample>.xml``, with ``cells`` also
+    ``cells/<sample>.h5ad``, and a checkpoint. A checkpoint of the same file, gates, options and version is taken
+    instead of gating again.
     """
     digest = sha256_of(request.path) if request.path.is_file() else ""
     key = _key(request, digest, cells=cells)
@@ -124,7 +143,8 @@ def _gate(request: Request, digest: str, out: Path, *, cells: bool) -> Outcome:
         )
     sample = read_fcs(request.path)
     gated = gate_sample(sample, request.strategy, comp_source=request.comp_source)
-    rate = flow_rate(sample)
+    events = _assess(gated, request.limits)
+    write_flags(events, out / "quality" / f"{request.sample_id}.npz")
     write_rasters(rasterise(gated), out / "rasters" / f"{request.sample_id}.npz")
     channels = {
         marker.marker: bound.marker
@@ -136,7 +156,7 @@ def _gate(request: Request, digest: str, out: Path, *, cells: bool) -> Outcome:
     )
     if cells:
         with replacing(out / "cells" / f"{request.sample_id}.h5ad") as temporary:
-            cells_of(gated, request.sample_id).write_h5ad(temporary, compression="gzip")
+            cells_of(gated, request.sample_id, flags=events.masks).write_h5ad(temporary, compression="gzip")
     return Outcome(
         sample_id=request.sample_id,
         file=request.file,
@@ -146,12 +166,68 @@ def _gate(request: Request, digest: str, out: Path, *, cells: bool) -> Outcome:
         comp_source=gated.comp_source,
         counts=_count_rows(gated),
         medians=tuple((population, marker, value) for (population, marker), value in gated.medians().items()),
-        flow_pct_time=rate.pct_time if rate.assessable else None,
-        flow_pct_events=rate.pct_events if rate.assessable else None,
-        flow_reason=rate.reason,
+        flow_pct_time=events.rate.pct_time if events.rate.assessable else None,
+        flow_pct_events=events.rate.pct_events if events.rate.assessable else None,
+        flow_reason=events.rate.reason,
+        findings=_findings(gated, events, request.limits),
+        time_gate=events.time_gate,
         repairs=sample.repairs,
         comp_finding=None if gated.comp_finding is None else asdict(gated.comp_finding),
     )
+
+
+def _assess(gated: GatedSample, limits: Limits) -> EventQuality:
+    """Checks of the events on the scales of the gates; the template's viability gate stands in where there is no
+    valley."""
+    known = dict(gated.strategy.scales)
+    dimensions = [d for gate in gated.bound.gates for d in gate.dimensions if d.scale is not None]
+    scales = {d.marker: known[d.scale] for d in dimensions if d.scale is not None}
+    viability = [
+        d.maximum
+        for gate in gated.strategy.gates
+        for d in gate.dimensions
+        if same_marker(d.marker, VIABILITY) and d.maximum is not None
+    ]
+    fallback = viability[0] if viability else None
+    return assess(gated.sample, comp=gated.spillover, scales=scales, dead_fallback=fallback, limits=limits)
+
+
+def _findings(
+    gated: GatedSample, events: EventQuality, limits: Limits
+) -> tuple[tuple[str, float, str, str, str, str], ...]:
+    """Checks of the events; counting beads are exempt from margins and doublets (decisions 3).
+
+    The flow rate is left out: it is a check of the visit, see `pp.file_findings`.
+    """
+    cells = ~gated.mask(gated.strategy.beads) if gated.strategy.beads else None
+    rows = []
+    for finding in events.findings:
+        if finding.check == "flow_rate":
+            continue
+        if (
+            cells is not None
+            and cells.any()
+            and finding.check in ("margins", "doublets")
+            and finding.value == finding.value
+        ):
+            share = 100.0 * float(np.mean(events.masks[finding.check][cells]))
+            finding = find(finding.check, share, limits=limits)
+        rows.append((finding.check, finding.value, finding.unit, finding.limits, finding.state, finding.flag))
+    return tuple(rows)
+
+
+def write_flags(events: EventQuality, path: Path) -> None:
+    """Flags of every event, one bit each, in the order of the file; equal flags give equal bytes."""
+    packed: dict[str, Any] = {name: np.packbits(mask) for name, mask in sorted(events.masks.items())}
+    with replacing(path) as temporary:
+        np.savez_compressed(temporary, n_events=np.array(events.n_events), **packed)
+
+
+def read_flags(path: Path) -> dict[str, NDArray[np.bool_]]:
+    """Flags that `write_flags` stored: check -> bool array, True is flagged."""
+    with np.load(path, allow_pickle=False) as stored:
+        n = int(stored["n_events"])
+        return {name: np.unpackbits(stored[name], count=n).astype(bool) for name in stored.files if name != "n_events"}
 
 
 def _count_rows(gated: GatedSample) -> tuple[tuple[str, str, str, str, int, int], ...]:
@@ -163,8 +239,18 @@ def _count_rows(gated: GatedSample) -> tuple[tuple[str, str, str, str, int, int]
 
 
 def _key(request: Request, digest: str, *, cells: bool) -> str:
-    content = [__version__, digest, request.strategy.sha256, request.comp_source, request.sha256, request.file, cells]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+    limits = {name: {key: list(pair) for key, pair in own.items()} for name, own in request.limits.items()}
+    content = [
+        __version__,
+        digest,
+        request.strategy.sha256,
+        request.comp_source,
+        request.sha256,
+        request.file,
+        cells,
+        limits,
+    ]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _read_checkpoint(path: Path, key: str) -> Outcome | None:
@@ -177,6 +263,6 @@ def _read_checkpoint(path: Path, key: str) -> Outcome | None:
     if stored.get("key") != key:
         return None
     content = stored["outcome"]
-    for name in ("counts", "medians"):
+    for name in ("counts", "medians", "findings", "time_gate"):
         content[name] = tuple(tuple(row) for row in content[name])
     return Outcome(**{**content, "repairs": tuple(content["repairs"])})

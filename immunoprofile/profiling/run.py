@@ -144,6 +144,7 @@ def _remove_stale(out: Path, outcomes: Mapping[str, Outcome], *, cells: bool) ->
     gated = {outcome.sample_id for outcome in outcomes.values() if outcome.gated}
     for folder, suffix, kept in (
         ("rasters", ".npz", gated),
+        ("quality", ".npz", gated),
         ("gating", ".xml", gated),
         ("cells", ".h5ad", gated if cells else set()),
     ):
@@ -165,6 +166,7 @@ def _requests(study: Study, gates: GateSet) -> list[Request]:
             strategy=gates[str(row.tube_id)],
             comp_source=None if pd.isna(row.comp_source) else str(row.comp_source),
             sha256=None if pd.isna(row.sha256) else str(row.sha256),
+            limits=study.config.check_limits,
         )
         for row in rows[~excluded].itertuples()
     ]
@@ -294,7 +296,15 @@ def _verdict(
     il2 = {*dosing.loc[dosing["drug"] == "IL2", "usubjid"], *subjects.loc[subjects["first_il2_dtc"].notna(), "usubjid"]}
     quality = pp.verdict(visits, counts, study.samples, limits=limits, il2_subjects=sorted(il2))
     findings = pp.file_findings(files, tuple(study.config.tubes), study.samples, limits=limits)
-    others = [_panel_findings(gates, visits, chosen), _specimen_findings(visits)]
+    events = pd.DataFrame(
+        [
+            (usubjid, visit, tube, outcome.sample_id, *finding)
+            for (usubjid, visit, tube), outcome in sorted(chosen.items())
+            for finding in outcome.findings
+        ],
+        columns=list(schema.QUALITY_COLUMNS),
+    ).astype({"value": "float64"})
+    others = [events, _panel_findings(gates, visits, chosen), _specimen_findings(visits)]
     quality = pd.concat([quality, findings, *others], ignore_index=True)[list(schema.QUALITY_COLUMNS)]
     quality = quality.sort_values(["usubjid", "visit", "tube", "check"], kind="stable", ignore_index=True)
     quality = pp.apply_overrides(quality, study.overrides)

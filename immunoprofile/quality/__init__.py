@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from immunoprofile.quality._checks import EVENT_CHECKS, Finding
+from immunoprofile.quality._checks import Finding, find
 from immunoprofile.quality.assess import EventQuality, assess, good_intervals, in_time_gate
 from immunoprofile.quality.dead_cells import DeadCells, dead_cells
 from immunoprofile.quality.doublets import SingletGate, doublets_by_ratio, singlet_gate
@@ -11,7 +11,6 @@ from immunoprofile.quality.margins import Margins, margins
 from immunoprofile.quality.stability import Stability, signal_stability
 
 __all__ = [
-    "EVENT_CHECKS",
     "DeadCells",
     "EventQuality",
     "Finding",
@@ -22,6 +21,7 @@ __all__ = [
     "assess",
     "dead_cells",
     "doublets_by_ratio",
+    "find",
     "flow_rate",
     "good_intervals",
     "in_time_gate",

@@ -10,9 +10,8 @@ import pytest
 import immunoprofile as ip
 from immunoprofile.compensation import from_keywords
 from immunoprofile.io.fcs import Channel, Sample, read_fcs
-from immunoprofile.quality import EVENT_CHECKS, assess, good_intervals, in_time_gate
+from immunoprofile.quality import assess, good_intervals, in_time_gate
 from immunoprofile.quality.assess import MASKS, channels_to_follow
-from immunoprofile.resources import load_yaml
 
 
 def tube(n: int = 20_000, *, timed: bool = True, seed: int = 0) -> Sample:
@@ -170,10 +169,3 @@ def test_intervals_by_hand():
     assert gate == ((0.0, 0.0), (2.0, 3.0), (5.0, 5.0))
     assert in_time_gate(time, gate).tolist() == [True, False, False, True, True, False, True]
     assert good_intervals(time, np.ones(7, dtype=bool)) == ()
-
-
-def test_own_limits_have_the_form_of_the_shared_table():
-    shared = next(iter(load_yaml("quality_checks.yaml")["checks"].values()))
-    for name, entry in EVENT_CHECKS.items():
-        assert set(entry) <= set(shared) | {"counting_se"}, name
-        assert {"unit", "pass", "warn", "worst", "flag", "meaning", "source", "tag"} <= set(entry), name
