@@ -79,8 +79,8 @@ def propose_manifest(
         How file names are built: ``{subject}_{visit}_{tube}[_{attempt}].fcs`` (what stands in ``[]`` may be absent, a
         field never holds the character that ends it, ``{}`` matches anything), or a regular expression with named
         groups. With a ``/`` it is matched against the path below the folder. Fields: subject, visit, tube, role,
-        attempt, replicate, batch, site, fmo_marker, panel, date. Of several patterns the one counts that reads a name with
-        known codes only.
+        attempt, replicate, batch, site, fmo_marker, panel, date. Of several patterns the one counts that reads a
+        name with known codes only.
     config
         ``study.yaml``: names of visits and tubes are then checked, and panels filled in.
     fill
@@ -346,17 +346,17 @@ def _name_samples(found: Sequence[_File]) -> None:
 def _check_missing(found: Sequence[_File], problems: Problems) -> None:
     """Required columns with empty cells, and what could fill them."""
     for column in SAMPLES.columns:
-        if not column.required:
+        of_subject = column.name in ("usubjid", "visit")
+        if not column.required and not of_subject:
             continue
-        empty = [file for file in found if file.row.get(column.name) in (None, "")]
-        if len(empty) == len(found):
+        asked = [f for f in found if not of_subject or f.row.get("role") in (None, "sample", "replicate")]
+        empty = [file for file in asked if file.row.get(column.name) in (None, "")]
+        if empty and len(empty) == len(asked):
             problems.add("samples.csv", "is not known for any file", column=column.name,
                          allowed=", ".join(column.allowed) or column.meaning)  # fmt: skip
         else:
             for file in empty:
                 problems.add(file.where, "is not known", column=column.name)
-    if not any("usubjid" in file.row for file in found):
-        problems.add("samples.csv", "is not known for any file", column="usubjid")
     for keyword in _TOLD_BY_KEYWORDS:
         values = sorted({text for file in found if (text := file.keyword(keyword))})
         target = {"TUBE NAME": "tube_id", "EXPERIMENT NAME": "batch_id"}.get(keyword, "usubjid")
