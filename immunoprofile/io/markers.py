@@ -62,7 +62,8 @@ _DYE = "(?:" + "|".join((
     "PP", "ECD", r"PC ?5(?:\.5)?", "PC ?7", r"B[UB]?V ?\d{3}", r"BB ?\d{3}", r"BYG ?\d{3}", r"R[BY] ?\d{3}",
     r"SB ?\d{3}", r"Super Bright ?\d{3}", r"Brilliant (?:Violet|Ultra ?Violet|Blue)™? ?\d{3}",
     r"(?:Alexa(?: ?Fluor)?™?|AF|Ax) ?-?\d{3}", r"e(?:F|Fluor™?)? ?\d{3}", "V4[05]0", "V500", "VioBlue", "VioGreen",
-    r"VioBright ?\w*",     "Pac(?:ific)? ?(?:Blue?|Orange)", "PB", "PO", "KrO", "Krome Orange", r"Q(?:dot|D) ?\d{3}", "AmCyan",
+    r"VioBright ?\w*", "Pac(?:ific)? ?(?:Blue?|Orange)", "PB", "PO", "KrO", "Krome Orange",
+    r"Q(?:dot|D) ?\d{3}", "AmCyan",
     r"Cy ?[57](?:\.5)?",
 )) + ")(?:-[AHW])?"  # fmt: skip
 _LONGEST_LABEL = 100

@@ -19,7 +19,7 @@ COFACTOR: Final = 150.0
 """Scale of the inverse hyperbolic sine, in channel units of an 18-bit cytometer: about the width of the negatives."""
 LEAST_EVENTS: Final = 500
 LEAST_GAIN: Final = 0.25
-LEAST_SHARE: Final = 0.5
+LEAST_SHARE: Final = 0.7
 _QUANTILES: Final = np.linspace(0.01, 0.99, 99)
 
 
@@ -95,6 +95,7 @@ def compare_panels(
     and removes at least ``least_share`` of it; a shift of one population by biology or settings does neither.
 
     Channels that are empty or alike in both files cannot be told apart, so a swap of two such channels is not seen.
+    Between subjects a finding is a question, not a verdict: very different cell counts can look like an exchange.
 
     Parameters
     ----------
@@ -120,11 +121,10 @@ def compare_panels(
 
     pairs = _common(reference, other)
     markers = tuple(reference.markers[i] for i, _ in pairs)
-    nothing = np.zeros((0, 0))
     if len(pairs) < 2:
-        return PanelComparison(False, "fewer than two common stained channels", (), markers, nothing)
+        return _not_assessable("fewer than two common stained channels", markers)
     if min(reference.n_events, other.n_events) < LEAST_EVENTS:
-        return PanelComparison(False, f"fewer than {LEAST_EVENTS} events", (), markers, nothing)
+        return _not_assessable(f"fewer than {LEAST_EVENTS} events", markers)
     left = _quantiles(reference, [i for i, _ in pairs])
     right = _quantiles(other, [j for _, j in pairs])
     distance = np.abs(left[:, :, None] - right[:, None, :]).mean(axis=0)
@@ -137,7 +137,11 @@ def compare_panels(
         if own - moved >= least_gain and moved <= (1.0 - least_share) * own:
             channels = tuple(other.channels[pairs[k][1]].pnn for k in ring)
             swaps.append(Swap(tuple(markers[k] for k in ring), channels, own, moved))
-    return PanelComparison(True, "", tuple(swaps), markers, distance)
+    return PanelComparison(assessable=True, reason="", swaps=tuple(swaps), markers=markers, distance=distance)
+
+
+def _not_assessable(reason: str, markers: tuple[str, ...]) -> PanelComparison:
+    return PanelComparison(assessable=False, reason=reason, swaps=(), markers=markers, distance=np.zeros((0, 0)))
 
 
 def _common(reference: Sample, other: Sample) -> list[tuple[int, int]]:

@@ -1,5 +1,7 @@
 """Study tables and paths under random and hostile content: named errors only, and no way out of the study folder."""
 
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 import os
@@ -85,6 +87,24 @@ def test_random_cells(folder, name, changes):
     put(folder, name, content.encode("utf-8", errors="surrogatepass"))
     read(folder)
     restored(folder, name)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("99999999999999999999", "a whole number"), ("1e308", "a whole number"), ("9223372036854775807", "a whole number"),
+        ("1e19", "a whole number"), ("inf", "a whole number"), ("4\x004", "control characters"),
+        ("9" * 40_000, "40,000 characters"),
+    ],
+)  # fmt: skip
+def test_numbers_and_cells_that_no_column_holds(folder, value, reason):
+    """Found by fuzzing: whole numbers beyond 64 bits ended in an OverflowError of pandas."""
+    put(folder, "subjects", TABLES["subjects"].replace(",44,", f",{value},").encode())
+    error = read(folder)
+    assert isinstance(error, StudyError)
+    assert reason in str(error)
+    assert "row 1, column age_y" in str(error)
+    assert len(str(error)) < 2_000
 
 
 @fuzz
@@ -204,7 +224,7 @@ OUT = (
     "../secret.fcs", "fcs/../../secret.fcs", "..\\secret.fcs", "fcs\\..\\..\\secret.fcs", "/etc/passwd", "//host/share/a.fcs",
     "\\\\host\\share\\a.fcs", "C:/a.fcs", "C:\\a.fcs", "c:a.fcs", "fcs/C:/a.fcs", "file:///etc/passwd", "fcs/a.fcs:stream",
     "a\x00.fcs", "\x00", "fcs/\x00/../../secret.fcs", "..", ".", "", "  ", "fcs/..", "./../secret.fcs", "CON", "con.fcs",
-    "fcs/NUL.fcs", "fcs/com1", "LPT9.txt", "aux.fcs/x.fcs", "fcs/a.fcs.", "fcs/a.fcs ", "fcs /a.fcs", "fcs/.../a.fcs", 
+    "fcs/NUL.fcs", "fcs/com1", "LPT9.txt", "aux.fcs/x.fcs", "fcs/a.fcs.", "fcs/a.fcs ", "fcs /a.fcs", "fcs/.../a.fcs",
     "fcs/a\n.fcs", "fcs/a\x7f.fcs",    "conin$", "COM¹.fcs",
 )  # fmt: skip
 
