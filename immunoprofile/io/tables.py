@@ -95,6 +95,10 @@ def _read_text(path: Path, problems: Problems) -> pd.DataFrame | None:
             stored = pd.read_parquet(path)
             raw = pd.DataFrame({name: stored[name].map(_as_text, na_action="ignore") for name in stored}, dtype=object)
         else:
+            if b"\x00" in path.read_bytes():
+                # The parser of pandas ends a cell at such a byte and says nothing.
+                problems.add(path.name, "is no plain text (it holds NUL bytes)", allowed="save it as CSV UTF-8")
+                return None
             raw = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False)
     except UnicodeDecodeError as error:
         problems.add(

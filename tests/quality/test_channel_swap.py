@@ -51,8 +51,8 @@ def test_no_false_alarm_over_visits_and_subjects(tubes, tube):
     ("tube", "left", "right"),
     [
         ("count", "CD45", "CD3"), ("count", "CD45", "CD19"), ("count", "CD45", "CD8"),
-        ("treg", "CD3", "FoxP3"), ("treg", "CD4", "CD25"),
-        ("treg", "CD25", "CD127"), ("effector", "CD3", "CD8"), ("effector", "CD3", "CD56"), ("effector", "HLA-DR", "CD3"),
+        ("treg", "CD3", "FoxP3"), ("treg", "CD4", "CD25"), ("treg", "CD25", "CD127"),
+        ("effector", "CD3", "CD8"), ("effector", "CD3", "CD56"), ("effector", "HLA-DR", "CD3"),
     ],
 )  # fmt: skip
 def test_swaps_of_channels_that_differ_are_found(tubes, tube, left, right):
