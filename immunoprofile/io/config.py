@@ -12,6 +12,7 @@ from immunoprofile.errors import Problems, StudyError
 from immunoprofile.schema import CMV_SPECIMENS, CMV_UNITS
 
 CONFIG_NAME = "study.yaml"
+_LONGEST_REASON = 500
 
 
 class _Model(BaseModel):
@@ -181,6 +182,15 @@ class StudyConfig(_Model):
         return next((tube_id for tube_id, tube in self.tubes.items() if tube.counts), None)
 
 
+class _PlainLoader(yaml.SafeLoader):
+    """Safe YAML without aliases: a few lines of them unfold to gigabytes."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not allowed; write the value where it is needed")
+        return super().compose_node(parent, index)
+
+
 def read_config(folder: Path) -> StudyConfig:
     """Read and check ``study.yaml`` of a study folder.
 
@@ -197,9 +207,10 @@ def read_config(folder: Path) -> StudyConfig:
             "this is not a study folder", problems.found, where=str(folder), todo="see docs/study-folder.md"
         )
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problems.add(CONFIG_NAME, f"cannot be read as YAML: {error}")
+        content = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_PlainLoader)
+    except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:
+        # ValueError: no UTF-8, a date that does not exist, or a number with thousands of digits.
+        problems.add(CONFIG_NAME, f"cannot be read as YAML: {str(error)[:_LONGEST_REASON]}")
         raise StudyError("study.yaml cannot be read", problems.found, where=str(folder)) from error
     try:
         return StudyConfig.model_validate(content)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _CHUNK = 1 << 20
+_LONGEST_SHOWN = 200
+# Names that Windows takes for devices, whatever suffix follows.
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])[ ]*(?:\..*)?$", re.IGNORECASE)
 
 
 def sha256_of(path: Path) -> str:
@@ -73,14 +77,29 @@ def inside(folder: Path, relative: str) -> Path:
     Raises
     ------
     ImmunoprofileError
-        The path is absolute, names a drive, or leads out of the folder (also through a link).
+        The path is absolute, names a drive, a stream or a device, holds control characters or parts that end in a dot
+        or blank (Windows drops these, so that ``.. `` is ``..``), or leads out of the folder, also through a link.
     """
     parts = PurePosixPath(relative.replace("\\", "/"))
-    if not relative.strip() or parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
-        msg = f"path {relative!r} leaves the folder"
-        raise ImmunoprofileError(msg, where=str(folder), todo="use a path relative to the folder, without '..'")
+    if parts.is_absolute() or not parts.parts or any(_leads_away(part) for part in parts.parts):
+        msg = f"path {relative[:_LONGEST_SHOWN]!r} leaves the folder"
+        raise ImmunoprofileError(
+            msg, where=str(folder), todo="use a plain path relative to the folder, without '..' and ':'"
+        )
     path = folder.joinpath(*parts.parts)
-    if not path.resolve().is_relative_to(folder.resolve()):
+    try:
+        within = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError) as error:
+        # A ring of links, a name that is too long or cannot be encoded.
+        msg = f"path {relative[:_LONGEST_SHOWN]!r} cannot be followed"
+        raise ImmunoprofileError(msg, where=str(folder), todo="use the plain path of the file") from error
+    if not within:
         msg = f"path {relative!r} leaves the folder through a link"
         raise ImmunoprofileError(msg, where=str(folder), todo="copy the file into the folder")
     return path
+
+
+def _leads_away(part: str) -> bool:
+    """Whether a part of a path is more than the name of a file or folder, on any system."""
+    plain = part.endswith((".", " ")) or ":" in part or any(ord(mark) < 32 or ord(mark) == 127 for mark in part)
+    return plain or len(part.encode("utf-8", "surrogatepass")) > 255 or _DEVICE.match(part) is not None

@@ -1,13 +1,15 @@
 """Marker names: one canonical spelling for what cytometers and laboratories write differently.
 
-Aliases follow the usual names of the antigens (spec: CCR7 = CD197, and so on). Matching ignores case, blanks,
-hyphens and underscores.
+Aliases follow the usual names of the antigens (spec: CCR7 = CD197, and so on; HLDA workshop names for CD numbers).
+Matching ignores case, blanks, hyphens and underscores, and words that name the dye. Nothing is guessed from parts of
+words, and two channels with one marker are for the caller to refuse.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from immunoprofile.schema import MARKER_TYPES
 
@@ -21,13 +23,68 @@ _ALIASES: dict[str, tuple[str, ...]] = {
     "CD56": ("NCAM",),
     "CD16": ("FcgRIII", "FcgammaRIII", "FcγRIII"),
     "CD45": ("LCA",),
+    # Clones sold as "CD8" bind the alpha chain; CD8b is another protein and stays what it is.
+    "CD8": ("CD8a", "CD8alpha", "CD8α"),
     "FoxP3": ("FOXP3",),
     "Ki-67": ("Ki67",),
+    "TCRgd": ("TCRyd", "TCR gamma delta", "TCRγδ", "TCR g/d", "gdTCR", "γδTCR"),
+    "TCRab": ("TCR alpha beta", "TCRαβ", "TCR a/b", "abTCR", "αβTCR"),
+    "PD-1": ("CD279",),
+    "CTLA-4": ("CD152",),
+    "ICOS": ("CD278",),
+    "TIM-3": ("CD366",),
+    "LAG-3": ("CD223",),
+    "CXCR3": ("CD183",),
+    "CXCR5": ("CD185",),
+    "CCR4": ("CD194",),
+    "CCR5": ("CD195",),
+    "CCR6": ("CD196",),
+    "NKG2A": ("CD159a",),
+    "NKG2C": ("CD159c",),
+    "NKG2D": ("CD314",),
+    "NKp46": ("CD335",),
+    "CD107a": ("LAMP-1",),
     VIABILITY: ("L/D", "LD", "Live/Dead", "LiveDead", "Live", "Dead", "Zombie", "Zombie Aqua", "Zombie NIR", "Aqua",
-                "FVS", "FVS510", "FVS780", "7-AAD", "DAPI", "PI", "Viability dye"),
+                "FVS", "FVS510", "FVS780", "7-AAD", "DAPI", "PI", "Viability dye", "Live/Dead Aqua", "Live/Dead Yellow",
+                "Live/Dead NIR", "Live/Dead Near IR", "Zombie Violet", "Zombie Yellow", "Zombie UV", "FVD",
+                "Aqua Live/Dead", "Fixable Viability Dye", "Fixable Viability Stain"),
     "CD16+CD56": ("CD16CD56", "CD56+CD16", "CD16/CD56", "CD56/CD16", "CD16/56", "CD16+56"),
     "CD14+CD19": ("CD14CD19", "CD19+CD14", "CD14/CD19", "CD19/CD14", "Dump"),
 }  # fmt: skip
+
+# Words of a label that name the dye, not the antigen. "-A", "-H" and "-W" are area, height and width.
+_TANDEM = "|".join((
+    r"Cy ?-?[357](?:\.5|-5)?", r"CF ?594", r"Dazzle ?594", r"Texas ?Red", "TxRed", "TR", r"Fire ?\d{3}", r"Vio ?\d{3}",
+    "H7", "R700", r"e(?:F|Fluor)? ?\d{3}",
+))  # fmt: skip
+_DYE = "(?:" + "|".join((
+    "FITC", rf"(?:PerCP|PE|APC)(?:[-_ ./]?(?:{_TANDEM}))?", r"(?:Cy ?-?[57](?:\.?5)?|H7|R700)[- ](?:PE|APC)",
+    "PP", "ECD", r"PC ?5(?:\.5)?", "PC ?7", r"B[UB]?V ?\d{3}", r"BB ?\d{3}", r"BYG ?\d{3}", r"R[BY] ?\d{3}",
+    r"SB ?\d{3}", r"Super Bright ?\d{3}", r"Brilliant (?:Violet|Ultra ?Violet|Blue)™? ?\d{3}",
+    r"(?:Alexa(?: ?Fluor)?™?|AF|Ax) ?-?\d{3}", r"e(?:F|Fluor™?)? ?\d{3}", "V4[05]0", "V500", "VioBlue", "VioGreen",
+    r"VioBright ?\w*", "Pac(?:ific)? ?(?:Blue?|Orange)", "PB", "PO", "KrO", "Krome Orange",
+    r"Q(?:dot|D) ?\d{3}", "AmCyan",
+    r"Cy ?[57](?:\.5)?",
+)) + ")(?:-[AHW])?"  # fmt: skip
+_LONGEST_LABEL = 100
+_UPPER = {"RA", "RO", "RB", "L"}
+_BETWEEN = r"[\s\-_:;,|]+"
+_DYE_FIRST = re.compile(rf"^(?:{_DYE}){_BETWEEN}(?P<rest>.+)$", re.IGNORECASE)
+_DYE_LAST = re.compile(rf"^(?P<rest>.+?){_BETWEEN}\(?(?:{_DYE})\)?$", re.IGNORECASE)
+_DYE_ONLY = re.compile(rf"^(?:{_DYE})$", re.IGNORECASE)
+_SPECIES = re.compile(r"^(?:anti[- ]?)?(?:human|hu|anti)[- :_]+(?P<rest>.+)$|^(?P<other>.+?)[- :_]+\(?human\)?$",
+                      re.IGNORECASE)  # fmt: skip
+# Mass cytometry: isotopes that carry antibodies, as in CD3(Er170)Di, 170Er_CD3 and CD3_170Er.
+_ELEMENT = r"(?:Y|Rh|Pd|Cd|In|La|Ce|Pr|Nd|Sm|Eu|Gd|Tb|Dy|Ho|Er|Tm|Yb|Lu|Ir|Pt|Bi)"
+_ISOTOPE = rf"(?:{_ELEMENT}\d{{2,3}}|\d{{2,3}}{_ELEMENT})"
+_METALS = (
+    re.compile(rf"^(?P<rest>.+?)\s*\((?:{_ISOTOPE}|\d{{2,3}}:\d{{2,3}})\)(?:D[id])?$"),
+    re.compile(rf"^\(?{_ISOTOPE}\)?(?:D[id])?[\s_\-:]+(?P<rest>.+)$"),
+    re.compile(rf"^(?P<rest>.+?)[\s_\-:]+\(?{_ISOTOPE}\)?(?:D[id])?$"),
+)
+_VENDOR_FIELDS = re.compile(r"^(?P<rest>[^;]+);[^;]*;\d{3}/\d{2,3}@.*$")
+# A single letter after a hyphen is area, height or width of a channel: CD3-A is not CD3a.
+_CD = re.compile(r"^CD[\s_-]*(\d{1,3})(?:[\s_-]*(RA|RO|RB|L)|[\s_]?([A-Z]))?$", re.IGNORECASE)
 
 _FUNCTIONAL = {"CD25", "CD127", "FoxP3", "Ki-67", "HLA-DR", "CD38", "CCR7", "CD45RA", "CD45RO", "CD57", "CD62L", "CD69"}
 
@@ -52,9 +109,53 @@ def is_time(name: str) -> bool:
 
 
 def canonical_marker(name: str) -> str:
-    """Canonical spelling of a marker; a name without a known alias keeps its own spelling."""
+    """Canonical spelling of a marker.
+
+    Case, blanks, hyphens and underscores do not count. Words that name the dye, the isotope or the species are taken
+    off (``CD3 PE-Cy7``, ``FITC CD4``, ``CD3(Er170)Di``, ``Human CD8``), whole words only: ``CD3`` is never found in
+    ``CD38``, and a pair such as ``CD4+CD20`` stays a pair. A name that is not understood keeps its own spelling.
+
+    Examples
+    --------
+    >>> canonical_marker("PE-Cy7 cd-25"), canonical_marker("CD31 Cy7 PE"), canonical_marker("CD4+CD20")
+    ('CD25', 'CD31', 'CD4+CD20')
+    """
     name = name.strip()
-    return _CANONICAL.get(_plain(name), name)
+    return _canonical(name)
+
+
+@lru_cache(maxsize=4096)
+def _canonical(name: str) -> str:
+    known = _known(name)
+    if known:
+        return known
+    bare = _bare(name)
+    return _known(bare) or bare
+
+
+def _known(name: str) -> str | None:
+    """Canonical spelling of an alias or of a CD number; None for every other name."""
+    alias = _CANONICAL.get(_plain(name))
+    if alias:
+        return alias
+    number = _CD.match(name)
+    if not number:
+        return None
+    suffix = number.group(2) or number.group(3) or ""
+    return f"CD{int(number.group(1))}{suffix.upper() if suffix.upper() in _UPPER else suffix.lower()}"
+
+
+def _bare(name: str) -> str:
+    """The name without words for dye, isotope and species; unchanged when nothing else would be left."""
+    if _DYE_ONLY.match(name) or len(name) > _LONGEST_LABEL:
+        return name
+    for pattern in (_VENDOR_FIELDS, *_METALS, _SPECIES, _DYE_FIRST, _DYE_LAST):
+        found = pattern.match(name)
+        if found:
+            rest = next(text for text in found.groupdict().values() if text).strip()
+            # One dye is taken off, and species or isotope besides: "human CD3 FITC".
+            return _known(rest) or (rest if _DYE_ONLY.match(rest) else _bare(rest))
+    return name
 
 
 def same_marker(left: str, right: str) -> bool:
@@ -68,7 +169,7 @@ def marker_of_channel(pnn: str, pns: str) -> str:
         return "Time"
     if is_scatter(pnn):
         return pnn.strip().upper()
-    return canonical_marker(pns or pnn)
+    return canonical_marker(pns.strip() or pnn)
 
 
 def marker_type(marker: str) -> str:

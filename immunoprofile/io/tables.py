@@ -7,6 +7,7 @@ file. The rules come from `immunoprofile.schema`; pandera applies them.
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     import pandera.pandas as pa
 
 SUFFIXES = (".csv", ".parquet")
+_LARGEST_WHOLE = 2**53
+"""Larger whole numbers are not exact once they went through a spreadsheet."""
+_LONGEST_CELL = 32_767
+"""What a cell of a spreadsheet can hold."""
+_LONGEST_REASON = 300
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _TRUE = {"y", "yes", "true", "1"}
 _FALSE = {"n", "no", "false", "0"}
 _MISSING_TEXT = {"", "na", "n/a", "nan", "null", "none"}
@@ -88,14 +95,18 @@ def _read_text(path: Path, problems: Problems) -> pd.DataFrame | None:
             stored = pd.read_parquet(path)
             raw = pd.DataFrame({name: stored[name].map(_as_text, na_action="ignore") for name in stored}, dtype=object)
         else:
+            if b"\x00" in path.read_bytes():
+                # The parser of pandas ends a cell at such a byte and says nothing.
+                problems.add(path.name, "is no plain text (it holds NUL bytes)", allowed="save it as CSV UTF-8")
+                return None
             raw = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False)
     except UnicodeDecodeError as error:
         problems.add(
             path.name, f"is not UTF-8 text ({error.reason} at byte {error.start})", allowed="save it as CSV UTF-8"
         )
         return None
-    except (ValueError, OSError) as error:
-        problems.add(path.name, f"cannot be read as a table: {error}")
+    except (ValueError, OSError, TypeError, OverflowError, NotImplementedError) as error:
+        problems.add(path.name, f"cannot be read as a table: {str(error)[:_LONGEST_REASON]}")
         return None
     raw.columns = [str(name).strip() for name in raw.columns]
     if len(raw.columns) == 1 and any(mark in raw.columns[0] for mark in ";\t"):
@@ -110,7 +121,25 @@ def _read_text(path: Path, problems: Problems) -> pd.DataFrame | None:
         return None
     raw.index = pd.RangeIndex(1, len(raw) + 1)
     raw = raw.map(lambda value: value.strip() if isinstance(value, str) else value)
+    _refuse_unfit(raw, path.name, problems)
     return raw.mask(raw.map(lambda value: isinstance(value, str) and value.casefold() in _MISSING_TEXT))
+
+
+def _refuse_unfit(raw: pd.DataFrame, where: str, problems: Problems) -> None:
+    """Take out cells that no laboratory writes and that later files (HDF5, HTML) cannot hold."""
+    for name in raw.columns:
+        for row, value in raw[name].items():
+            if not isinstance(value, str):
+                continue
+            if len(value) > _LONGEST_CELL:
+                problems.add(where, f"a cell of {len(value):,} characters", row=int(str(row)), column=name,
+                             allowed=f"at most {_LONGEST_CELL:,}")  # fmt: skip
+            elif _CONTROL.search(value):
+                problems.add(where, "a cell holds control characters", row=int(str(row)), column=name,
+                             value=value[:_LONGEST_REASON])  # fmt: skip
+            else:
+                continue
+            raw.loc[row, name] = np.nan
 
 
 def _as_text(value: Any) -> str:
@@ -135,7 +164,7 @@ def _typed(
                 return number
             if column.kind == "int":
                 number = float(value)
-                if not number.is_integer():
+                if not number.is_integer() or abs(number) > _LARGEST_WHOLE:
                     raise ValueError
                 return int(number)
         except ValueError:
