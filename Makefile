@@ -14,7 +14,7 @@ PYTHON ?= $(shell for python in $(CANDIDATES); do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$python"; break; }; \
 	done)
 
-.PHONY: help demo test lint format lock docs notebooks clean install
+.PHONY: torture fuzz help demo test lint format lock docs notebooks clean install
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -45,6 +45,12 @@ notebooks: $(STAMP)  ## Execute the notebooks as the tests do
 	$(PY) -m pytest tests/test_notebooks.py
 
 install: $(STAMP)  ## Create .venv and install the locked environment
+
+torture: $(STAMP)  ## Print what becomes of every damaged or strange FCS file of the test data
+	$(PY) -m benchmarks.torture
+
+fuzz: $(STAMP)  ## The long fuzzing run of the FCS reader (100,000 damaged files)
+	$(PY) -m tests.fuzz.fcs_mutations --cases 100000
 
 lock:  ## Resolve pyproject.toml anew into requirements.lock (needs uv)
 	$(UV) pip compile --quiet --universal --no-emit-index-url --no-emit-find-links --python-version 3.11 \

@@ -18,7 +18,8 @@ from importlib import import_module
 from immunoprofile._version import __version__ as __version__
 
 _ROOMS = frozenset(
-    {"datasets", "errors", "gate", "get", "io", "pl", "pp", "report", "schema", "tl", "virology"}
+    {"compensation", "datasets", "errors", "gate", "get", "io", "pl", "pp", "quality", "report", "schema", "tl",
+     "virology"}
 )  # fmt: skip
 
 _HOMES = {
@@ -27,6 +28,7 @@ _HOMES = {
     "Study": "immunoprofile.study",
     "profile": "immunoprofile.profiling",
     "read_fcs": "immunoprofile.io",
+    "read_fcs_datasets": "immunoprofile.io",
     "read_results": "immunoprofile.profiling",
     "read_study": "immunoprofile.study",
 }

@@ -1,3 +1,4 @@
+from immunoprofile import compensation as compensation
 from immunoprofile import datasets as datasets
 from immunoprofile import errors as errors
 from immunoprofile import gate as gate
@@ -5,6 +6,7 @@ from immunoprofile import get as get
 from immunoprofile import io as io
 from immunoprofile import pl as pl
 from immunoprofile import pp as pp
+from immunoprofile import quality as quality
 from immunoprofile import report as report
 from immunoprofile import schema as schema
 from immunoprofile import tl as tl
@@ -12,6 +14,7 @@ from immunoprofile import virology as virology
 from immunoprofile._version import __version__ as __version__
 from immunoprofile.io import Sample as Sample
 from immunoprofile.io import read_fcs as read_fcs
+from immunoprofile.io import read_fcs_datasets as read_fcs_datasets
 from immunoprofile.profiling import Profile as Profile
 from immunoprofile.profiling import profile as profile
 from immunoprofile.profiling import read_results as read_results
@@ -23,6 +26,7 @@ __all__ = [
     "Sample",
     "Study",
     "__version__",
+    "compensation",
     "datasets",
     "errors",
     "gate",
@@ -31,7 +35,9 @@ __all__ = [
     "pl",
     "pp",
     "profile",
+    "quality",
     "read_fcs",
+    "read_fcs_datasets",
     "read_results",
     "read_study",
     "report",

@@ -578,6 +578,7 @@ FLAGS: Final[dict[str, str]] = {
     "VIABILITY_FALLBACK": "the viability cut is that of the template, the file shows no valley",
     "NOT_ASSESSABLE": "a check of the events could not be made",
     "TIME_NOT_ASSESSABLE": "no usable Time channel",
+    "CHANNEL_SWAP": "channels seem to have changed places since the baseline tube: look at the panel",
     "SAMPLE_SWAP": "lymphocytes by flow and blood count are far apart: look for a swapped tube",
     "BEADS_EXPIRED": "the bead lot had expired",
     "COMP_ASK": "the events look compensated already: declare comp_source in samples.csv",

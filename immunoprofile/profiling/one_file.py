@@ -177,8 +177,10 @@ def _gate(request: Request, digest: str, out: Path, *, cells: bool) -> Outcome:
 
 
 def _assess(gated: GatedSample, limits: Limits) -> EventQuality:
-    """Checks of the events on the scales of the gates; the template's viability gate stands in where there is no
-    valley."""
+    """Checks of the events, on the scales of the gates.
+
+    Where a file shows no valley between live and dead cells, the viability gate of the template stands in.
+    """
     known = dict(gated.strategy.scales)
     dimensions = [d for gate in gated.bound.gates for d in gate.dimensions if d.scale is not None]
     scales = {d.marker: known[d.scale] for d in dimensions if d.scale is not None}

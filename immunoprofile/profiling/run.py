@@ -25,6 +25,7 @@ from immunoprofile.io.exceptions import Exceptions
 from immunoprofile.io.files import sha256_of, write_table
 from immunoprofile.io.tables import SUFFIXES
 from immunoprofile.profiling.assemble import assemble, choose_attempts
+from immunoprofile.profiling.findings import channel_swaps, panel_findings, specimen_findings
 from immunoprofile.profiling.one_file import Outcome, Request, process
 from immunoprofile.profiling.preflight import prepare
 from immunoprofile.profiling.results import PROVENANCE, VISITS, Profile, seal, write_visits
@@ -304,7 +305,12 @@ def _verdict(
         ],
         columns=list(schema.QUALITY_COLUMNS),
     ).astype({"value": "float64"})
-    others = [events, _panel_findings(gates, visits, chosen), _specimen_findings(visits)]
+    others = [
+        events,
+        panel_findings(gates, visits, chosen),
+        specimen_findings(visits),
+        channel_swaps(study, visits, chosen),
+    ]
     quality = pd.concat([quality, findings, *others], ignore_index=True)[list(schema.QUALITY_COLUMNS)]
     quality = quality.sort_values(["usubjid", "visit", "tube", "check"], kind="stable", ignore_index=True)
     quality = pp.apply_overrides(quality, study.overrides)
@@ -315,57 +321,6 @@ def _verdict(
 
 def _finding(outcome: Outcome) -> Finding | None:
     return None if outcome.comp_finding is None else Finding(**outcome.comp_finding)
-
-
-def _panel_findings(
-    gates: GateSet, visits: anndata.AnnData, chosen: Mapping[tuple[str, str, str], Outcome]
-) -> pd.DataFrame:
-    """What the panel of a tube leaves open: NK cells by CD16 without CD14 may hold CD16+ monocytes.
-
-    The check is not evaluable, which is never a pass and no fault of the sample.
-    """
-    rows = []
-    tube = str(visits.var.loc["nk", "tube"]) if "nk" in visits.var_names else ""
-    markers = set() if not tube else {part for marker in gates[tube].markers for part in marker.split("+")}
-    if "CD16" in markers and "CD14" not in markers:
-        for (usubjid, visit, name), outcome in sorted(chosen.items()):
-            if name == tube:
-                place = (usubjid, visit, tube, outcome.sample_id)
-                rows.append(
-                    (
-                        *place,
-                        "nk_without_monocytes",
-                        float("nan"),
-                        "",
-                        "CD14 in the panel",
-                        "NOT_EVALUABLE",
-                        "NK_NO_CD14",
-                    )
-                )
-    return pd.DataFrame(rows, columns=list(schema.QUALITY_COLUMNS)).astype({"value": "float64"})
-
-
-def _specimen_findings(visits: anndata.AnnData) -> pd.DataFrame:
-    """Visits of another specimen type than the subject's baseline: no change from baseline is computed there."""
-    obs = visits.obs
-    base = obs[obs["baseline_flag"].astype(bool)].set_index("usubjid")["specimen_type"]
-    rows = [
-        (
-            usubjid,
-            visit,
-            "",
-            "",
-            "specimen",
-            float("nan"),
-            "",
-            f"as at baseline ({base[usubjid]})",
-            "WARN",
-            "SPECIMEN_MISMATCH",
-        )
-        for usubjid, visit, specimen in zip(obs["usubjid"], obs["visit"], obs["specimen_type"], strict=True)
-        if usubjid in base.index and specimen != base[usubjid]
-    ]
-    return pd.DataFrame(rows, columns=list(schema.QUALITY_COLUMNS)).astype({"value": "float64"})
 
 
 def _provenance(study: Study, gates: GateSet, outcomes: Mapping[str, Outcome], *, cells: bool) -> dict[str, Any]:

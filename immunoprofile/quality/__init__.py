@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from immunoprofile.quality._checks import Finding, find
 from immunoprofile.quality.assess import EventQuality, assess, good_intervals, in_time_gate
+from immunoprofile.quality.channel_swap import PanelComparison, Swap, compare_panels
 from immunoprofile.quality.dead_cells import DeadCells, dead_cells
 from immunoprofile.quality.doublets import SingletGate, doublets_by_ratio, singlet_gate
 from immunoprofile.quality.flow_rate import FlowRate, flow_rate
@@ -16,9 +17,12 @@ __all__ = [
     "Finding",
     "FlowRate",
     "Margins",
+    "PanelComparison",
     "SingletGate",
     "Stability",
+    "Swap",
     "assess",
+    "compare_panels",
     "dead_cells",
     "doublets_by_ratio",
     "find",

@@ -1,0 +1,102 @@
+"""Findings that need several files or the whole panel: open questions of a panel, specimens, swapped channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from immunoprofile import schema
+from immunoprofile.gate.strategy import GateSet
+from immunoprofile.io.fcs import read_fcs
+from immunoprofile.profiling.one_file import Outcome
+from immunoprofile.quality import compare_panels
+
+if TYPE_CHECKING:
+    import anndata
+
+    from immunoprofile.study import Study
+
+Chosen = Mapping[tuple[str, str, str], Outcome]
+
+
+def panel_findings(
+    gates: GateSet, visits: anndata.AnnData, chosen: Mapping[tuple[str, str, str], Outcome]
+) -> pd.DataFrame:
+    """What the panel of a tube leaves open: NK cells by CD16 without CD14 may hold CD16+ monocytes.
+
+    The check is not evaluable, which is never a pass and no fault of the sample.
+    """
+    rows = []
+    tube = str(visits.var.loc["nk", "tube"]) if "nk" in visits.var_names else ""
+    markers = set() if not tube else {part for marker in gates[tube].markers for part in marker.split("+")}
+    if "CD16" in markers and "CD14" not in markers:
+        for (usubjid, visit, name), outcome in sorted(chosen.items()):
+            if name == tube:
+                place = (usubjid, visit, tube, outcome.sample_id)
+                rows.append(
+                    (
+                        *place,
+                        "nk_without_monocytes",
+                        float("nan"),
+                        "",
+                        "CD14 in the panel",
+                        "NOT_EVALUABLE",
+                        "NK_NO_CD14",
+                    )
+                )
+    return pd.DataFrame(rows, columns=list(schema.QUALITY_COLUMNS)).astype({"value": "float64"})
+
+
+def specimen_findings(visits: anndata.AnnData) -> pd.DataFrame:
+    """Visits of another specimen type than the subject's baseline: no change from baseline is computed there."""
+    obs = visits.obs
+    base = obs[obs["baseline_flag"].astype(bool)].set_index("usubjid")["specimen_type"]
+    rows = [
+        (
+            usubjid,
+            visit,
+            "",
+            "",
+            "specimen",
+            float("nan"),
+            "",
+            f"as at baseline ({base[usubjid]})",
+            "WARN",
+            "SPECIMEN_MISMATCH",
+        )
+        for usubjid, visit, specimen in zip(obs["usubjid"], obs["visit"], obs["specimen_type"], strict=True)
+        if usubjid in base.index and specimen != base[usubjid]
+    ]
+    return pd.DataFrame(rows, columns=list(schema.QUALITY_COLUMNS)).astype({"value": "float64"})
+
+
+def channel_swaps(study: Study, visits: anndata.AnnData, chosen: Chosen) -> pd.DataFrame:
+    """Tubes whose channels fit each other's place better than their own, against the subject's baseline of that tube.
+
+    Rows of quality.csv with the check ``channel_order``: the value is the number of channels that seem to have changed
+    places. It asks a person; populations that the drug moves are no swap, see `quality.compare_panels`.
+    """
+    obs = visits.obs
+    based = obs[obs["baseline_flag"].astype(bool)]
+    baseline = {str(u): str(v) for u, v in zip(based["usubjid"], based["visit"], strict=True)}
+    rows = []
+    for usubjid, first in baseline.items():
+        for tube in study.config.tubes:
+            own = {visit: o for (u, visit, t), o in chosen.items() if (u, t) == (usubjid, tube)}
+            if first not in own:
+                continue
+            reference = read_fcs(study.fcs_path(own[first].sample_id))
+            for visit, outcome in sorted(own.items()):
+                if visit == first:
+                    continue
+                compared = compare_panels(reference, read_fcs(study.fcs_path(outcome.sample_id)))
+                place = (usubjid, visit, tube, outcome.sample_id, "channel_order")
+                if not compared.assessable:
+                    rows.append((*place, float("nan"), "channels", "0", "NOT_EVALUABLE", ""))
+                    continue
+                moved = float(sum(len(swap.markers) for swap in compared.swaps))
+                state = ("WARN", "CHANNEL_SWAP") if moved else ("PASS", "")
+                rows.append((*place, moved, "channels", "pass 0", *state))
+    return pd.DataFrame(rows, columns=list(schema.QUALITY_COLUMNS)).astype({"value": "float64"})
