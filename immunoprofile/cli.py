@@ -393,13 +393,17 @@ def _run(
 
 
 def _analyse(profile: Profile) -> None:
-    """The analyses that the study declares, as CSV beside the results."""
-    from immunoprofile import get, schema, tl
-    from immunoprofile.io.files import write_table
+    """The analyses that the study declares, as CSV beside the results, and the overview of all checks as a figure."""
+    from immunoprofile import get, pl, schema, tl
+    from immunoprofile.io.files import replacing, write_table
 
     tl.declared(profile.visits)
     for key in schema.STATISTICS:
         write_table(profile.folder / "statistics" / f"{key}.csv", get.statistics(profile.visits, key))
+    of_samples = profile.quality[profile.quality["sample_id"] != ""]
+    if len(of_samples):
+        with replacing(profile.folder / "quality" / "overview.svg") as temporary:
+            temporary.write_bytes(pl.to_svg(pl.quality_overview(of_samples)))
 
 
 def _tell_exceptions(exceptions: Any) -> None:

@@ -219,17 +219,20 @@ def _findings(
 
 
 def write_flags(events: EventQuality, path: Path) -> None:
-    """Flags of every event, one bit each, in the order of the file; equal flags give equal bytes."""
+    """Store the flags of every event, one bit each in the order of the file, and the proposed time gate."""
     packed: dict[str, Any] = {name: np.packbits(mask) for name, mask in sorted(events.masks.items())}
     with replacing(path) as temporary:
-        np.savez_compressed(temporary, n_events=np.array(events.n_events), **packed)
+        gate = np.array(events.time_gate, dtype=np.float64).reshape(-1, 2)
+        np.savez_compressed(temporary, n_events=np.array(events.n_events), time_gate=gate, **packed)
 
 
-def read_flags(path: Path) -> dict[str, NDArray[np.bool_]]:
-    """Flags that `write_flags` stored: check -> bool array, True is flagged."""
+def read_flags(path: Path) -> tuple[dict[str, NDArray[np.bool_]], NDArray[np.float64]]:
+    """Flags of every event by check, True where flagged, and the time gate as rows (begin, end) in seconds."""
     with np.load(path, allow_pickle=False) as stored:
         n = int(stored["n_events"])
-        return {name: np.unpackbits(stored[name], count=n).astype(bool) for name in stored.files if name != "n_events"}
+        gate = np.asarray(stored["time_gate"])
+        names = [name for name in stored.files if name not in ("n_events", "time_gate")]
+        return {name: np.unpackbits(stored[name], count=n).astype(bool) for name in names}, gate
 
 
 def _count_rows(gated: GatedSample) -> tuple[tuple[str, str, str, str, int, int], ...]:

@@ -20,6 +20,7 @@ from immunoprofile.gate.raster import GateRaster, read_rasters
 from immunoprofile.gate.strategy import GateSet
 from immunoprofile.io.fcs import read_fcs
 from immunoprofile.io.files import replacing, sha256_of, write_json
+from immunoprofile.profiling.one_file import read_flags
 from immunoprofile.study import Study, read_study
 
 if TYPE_CHECKING:
@@ -94,6 +95,24 @@ class Profile:
         """Gating plots of a sample; empty when the file could not be gated."""
         path = self.folder / "rasters" / f"{sample_id}.npz"
         return read_rasters(path) if path.is_file() else ()
+
+    def event_flags(self, sample_id: str) -> pd.DataFrame:
+        """Quality flags of every event of a sample, True where flagged, in the order of the file.
+
+        ``attrs["time_gate"]`` holds the stretches in seconds in which flow and signals were stable: a proposal.
+
+        Raises
+        ------
+        NotAvailableError
+            The file could not be gated.
+        """
+        path = self.folder / "quality" / f"{sample_id}.npz"
+        if not path.is_file():
+            raise NotAvailableError("no flags of this sample", where=sample_id, todo="see exceptions.csv")
+        flags, gate = read_flags(path)
+        table = pd.DataFrame(flags)
+        table.attrs["time_gate"] = [(float(begin), float(end)) for begin, end in gate]
+        return table
 
     def sample_of(self, usubjid: str, visit: str, tube: str) -> str | None:
         """Sample that was used for a tube of a visit; None when there is none."""

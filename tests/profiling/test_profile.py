@@ -273,3 +273,43 @@ def test_template_is_taken_by_the_name_in_study_yaml(folder, gates, tmp_path):
     (tmp_path / "tcells.csv").write_text(text)
     profile = ip.profile(study, ip.gate.load(tmp_path / "tcells.csv"), out=tmp_path / "results")
     assert set(profile.counts["tube"]) == {"t"}
+
+
+def test_flags_of_events_and_time_gate_are_stored(profile):
+    flags = profile.event_flags("S-1_BL")
+    assert len(flags) == ip.read_fcs(profile.study.fcs_path("S-1_BL")).n_events
+    assert {"stability", "flow_rate", "margins", "doublets"} <= set(flags.columns)
+    assert set(flags.dtypes) == {np.dtype(bool)}
+    assert all(begin <= end for begin, end in flags.attrs["time_gate"])
+    with pytest.raises(NotAvailableError, match="no flags"):
+        profile.event_flags("nobody")
+    checks = set(profile.quality.loc[profile.quality["sample_id"] == "S-1_BL", "check"])
+    assert {"signal_stability", "margins", "doublets", "time_order", "flow_rate", "compensation"} <= checks
+
+
+def test_override_keeps_what_was_computed(folder, gates, tmp_path):
+    rows = "S-1,BL,t,gated_lymphocytes,PASS,known lymphopenia,INV1,2024-04-01\n"
+    head = "usubjid,visit,tube_id,check,state,reason,author,dtc\n"
+    study = ip.read_study(write_study(tmp_path / "study", overrides=head + rows))
+    profile = ip.profile(study, gates, out=tmp_path / "results")
+    own = profile.quality[(profile.quality["usubjid"] == "S-1") & (profile.quality["visit"] == "BL")]
+    row = own.set_index("check").loc["gated_lymphocytes"]
+    assert (row["state"], row["computed_state"]) == ("PASS", "WARN")
+    assert (row["override_reason"], row["override_author"]) == ("known lymphopenia", "INV1")
+    assert "OVERRIDE" in profile.visits.obs.loc["S-1_BL", "flags"]
+    with pytest.raises(ip.errors.StudyError, match="reason"):
+        ip.read_study(write_study(tmp_path / "bad", overrides=head + rows.replace("known lymphopenia", "")))
+
+
+def test_swapped_channels_are_asked_about(folder, gates, tmp_path):
+    from tests.io.fcs_files import PNS, events, spill_text, write
+
+    write_study(tmp_path / "study")
+    for name, columns in (("S-1_BL", (0, 1, 2, 3, 4, 5)), ("S-1_D14", (0, 1, 3, 2, 4, 5))):
+        data = events(3000, seed=5)
+        data[:, 2] = data[:, 2] * 20 + 3000
+        path = tmp_path / "study" / "fcs" / f"{name}.fcs"
+        write(path, np.ascontiguousarray(data[:, columns]), pns=PNS, **{"$SPILLOVER": spill_text()})
+    profile = ip.profile(ip.read_study(tmp_path / "study"), gates, out=tmp_path / "results")
+    assert "CHANNEL_SWAP" in profile.visits.obs.loc["S-1_D14", "flags"]
+    assert "CHANNEL_SWAP" not in profile.visits.obs.loc["S-1_BL", "flags"]
