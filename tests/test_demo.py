@@ -105,7 +105,11 @@ def test_every_wart_is_told(demo, warts, exceptions):
 def test_clean_tubes_are_not_flagged(demo, warts):
     quality = pd.read_csv(demo / "results" / "quality.csv", keep_default_na=False)
     flagged = quality[quality["flag"] == "FLOW_RATE"]
-    assert flagged[["usubjid", "visit", "tube"]].to_numpy().tolist() == [list(place(warts, "clog"))]
+    assert set(flagged[["usubjid", "visit", "tube"]].itertuples(index=False, name=None)) == {place(warts, "clog")}
+    lost = quality[(quality["check"] == "time_loss") & (quality["flag"] == "")]
+    assert len(lost) > 140
+    # Clean tubes lose less than 2 % of their events to the proposed time gate.
+    assert lost["value"].astype(float).max() < 2.0
 
 
 def test_populations_are_recovered(demo, warts):

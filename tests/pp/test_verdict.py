@@ -67,6 +67,14 @@ def test_a_good_visit_passes() -> None:
         ("lymphocytes_plausible", [(200, "PASS"), (199, "WARN"), (4_001, "WARN"), (20_001, "FAIL")]),
         ("hours_since_il2", [(18, "PASS"), (17.99, "WARN")]),
         ("treg_foxp3", [(70, "PASS"), (69.99, "WARN")]),
+        ("signal_stability", [(20, "PASS"), (20.001, "WARN"), (70, "WARN"), (70.001, "FAIL")]),
+        ("signal_bins", [(150, "PASS"), (149, "WARN"), (0, "WARN")]),
+        ("signal_drift", [(0, "PASS"), (12, "PASS")]),
+        ("time_gaps", [(0, "PASS"), (1, "WARN")]),
+        ("time_order", [(1, "PASS"), (1.001, "WARN")]),
+        ("margins", [(20, "PASS"), (20.001, "WARN"), (100, "WARN")]),
+        ("doublets", [(15, "PASS"), (15.001, "WARN"), (100, "WARN")]),
+        ("dead_cells", [(10, "PASS"), (10.001, "WARN"), (100, "WARN")]),
     ],
 )
 def test_boundaries(check: str, boundaries: list[tuple[float, str]]) -> None:
@@ -79,9 +87,6 @@ def test_boundaries(check: str, boundaries: list[tuple[float, str]]) -> None:
 def test_every_check_of_the_table_has_its_boundaries_tested() -> None:
     (marker,) = test_boundaries.pytestmark  # type: ignore[attr-defined]
     assert {row[0] for row in marker.args[1]} == set(pp.quality_checks())
-
-
-# Proposed for schema.FLAGS with these checks.
 
 
 def test_every_flag_and_source_is_declared() -> None:
@@ -123,7 +128,7 @@ def test_a_small_tube_may_disagree_within_its_counting_error() -> None:
 
     assert states(judged(change=small)[1], "t_between_tubes") == ["PASS", "PASS"]
     adata, quality = judged(change=large)
-    assert states(quality, "t_between_tubes") == ["FAIL"]
+    assert states(quality, "t_between_tubes") == ["FAIL", "FAIL"]
     pp.summarise(adata, quality)
     assert set(adata.obs["qc_status"]) == {"FAIL"}
 
