@@ -31,13 +31,13 @@ MAX_BINS = 500
 DRIFT_BOX = 50
 DRIFT_SHARE = 0.75
 
-NOISE_LIMIT = 3.0
+NOISE_LIMIT = 3.5
 """Distance from the median, in standard deviations of one bin, that a smoothed value must exceed (robust rules)."""
 OWN_LIMIT = 1.5
 """The same for the value before smoothing, in the same direction (robust rules)."""
-LONE_BINS = 5
-"""Window of the running median over the places of a peak: one or two bins in which a peak is missing and another is
-taken for it do not count, three do (robust rules)."""
+LONE_BINS = 7
+"""Window of the running median over the places of a peak: up to three bins in which a peak is missing and another is
+taken for it do not count, four do (robust rules)."""
 _NOISE_QUANTILE = 0.75
 _NOISE_DIVISOR = 1.1503493803760079 * 2**0.5
 """The 75th percentile of |a - b| of two normal values is 1.15 sqrt(2) standard deviations."""
