@@ -18,12 +18,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from immunoprofile.errors import GateError, Problems
 from immunoprofile.gate.scales import SCALE_PARAMETERS, Scale
 from immunoprofile.gate.strategy import BOOLEAN_KINDS, ROOT, Dimension, Gate, GateKind, Operand, Strategy
+from immunoprofile.io.config import load_plain_yaml
 from immunoprofile.io.files import write_text
 from immunoprofile.io.markers import is_scatter, is_time
 from immunoprofile.schema import POPULATION_ID
 
 VERTICES_SUFFIX = ".vertices.csv"
 MAX_DIMENSIONS = 3
+_LARGEST_PARAMETER = 1e12
 METHODS = ("fixed",)
 KINDS: tuple[GateKind, ...] = ("rectangle", "polygon", *BOOLEAN_KINDS)
 
@@ -68,7 +70,7 @@ def read_template(path: str | Path) -> Strategy:
     if not path.is_file():
         problems.add(path.name, "file is missing")
         raise GateError("the template cannot be read", problems.found, where=str(path.parent))
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    lines = _lines(path, problems)
     top = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
     header = _parse_header(lines[:top], path, problems)
     rows = _parse_rows(lines[top:], path.name, COLUMNS, _REQUIRED, problems)
@@ -104,22 +106,40 @@ def read_template(path: str | Path) -> Strategy:
 def _parse_header(lines: Sequence[str], path: Path, problems: Problems) -> _Header | None:
     text = "\n".join(line.removeprefix("#").removeprefix(" ") for line in lines)
     try:
-        content = yaml.safe_load(text) or {}
+        content = load_plain_yaml(text) or {}
+        if not isinstance(content, dict):
+            problems.add(path.name, "the header is no YAML of names and values")
+            return None
         content.setdefault("tube", path.stem)
         return _Header.model_validate(content)
-    except (yaml.YAMLError, AttributeError) as error:
-        problems.add(path.name, f"the header is no YAML: {error}")
     except ValidationError as error:
         for item in error.errors():
             problems.add(f"{path.name}, header", item["msg"], column=".".join(str(part) for part in item["loc"]))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        problems.add(path.name, f"the header is no YAML: {str(error)[:500]}")
     return None
+
+
+def _lines(path: Path, problems: Problems) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        problems.add(path.name, f"is not UTF-8 text ({error.reason} at byte {error.start})")
+        return []
 
 
 def _parse_rows(
     lines: Sequence[str], where: str, columns: Sequence[str], required: Sequence[str], problems: Problems
 ) -> list[dict[str, str]]:
-    reader = csv.DictReader(lines)
-    found = [name.strip() for name in reader.fieldnames or ()]
+    try:
+        reader = csv.DictReader(list(lines))
+        found = [name.strip() for name in reader.fieldnames or ()]
+        table = list(reader)
+    except csv.Error as error:
+        problems.add(where, f"cannot be read as a table: {error}")
+        return []
+    if twice := sorted({name for name in found if found.count(name) > 1}):
+        problems.add(where, "a column stands twice", column=", ".join(twice))
     for name in required:
         if name not in found:
             problems.add(where, "a column is missing", column=name)
@@ -127,7 +147,7 @@ def _parse_rows(
         if name not in columns:
             problems.add(where, "unknown column", column=name, allowed=", ".join(columns))
     rows = []
-    for number, row in enumerate(reader, 1):
+    for number, row in enumerate(table, 1):
         if None in row or None in row.values():
             problems.add(where, "the row has another number of cells than the header", row=number)
             continue
@@ -139,7 +159,7 @@ def _read_vertices(path: Path, problems: Problems) -> dict[str, list[tuple[float
     if not path.is_file():
         return {}
     columns = ("population", "order", "x", "y")
-    rows = _parse_rows(path.read_text(encoding="utf-8-sig").splitlines(), path.name, columns, columns, problems)
+    rows = _parse_rows(_lines(path, problems), path.name, columns, columns, problems)
     if problems:
         return {}
     found: dict[str, list[tuple[float, float, float]]] = {}
@@ -185,7 +205,11 @@ def _parse_scales(header: _Header, where: str, problems: Problems) -> tuple[tupl
         if set(content) != {"kind", *letters}:
             problems.add(where, f"a {kind} scale needs {', '.join(letters)}", column=f"scales.{name}")
             continue
-        scales.append((name, Scale.of(str(kind), {letter: content[letter] for letter in letters})))
+        values = [content[letter] for letter in letters]
+        if not all(isinstance(value, int | float) and abs(value) < _LARGEST_PARAMETER for value in values):
+            problems.add(where, "the parameters of a scale are numbers", column=f"scales.{name}", value=values)
+            continue
+        scales.append((name, Scale.of(str(kind), dict(zip(letters, values, strict=True)))))
     known = {*header.scales}
     for column, wanted in (("default_scale", header.default_scale), *header.marker_scales.items()):
         if wanted is not None and wanted not in known:

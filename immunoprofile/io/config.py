@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -191,6 +191,17 @@ class _PlainLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
+def load_plain_yaml(text: str) -> Any:
+    """Content of YAML text that holds nothing but plain values: no objects, no aliases.
+
+    Raises
+    ------
+    yaml.YAMLError, ValueError, RecursionError
+        The text is no such YAML; ValueError for a date that does not exist or a number with thousands of digits.
+    """
+    return yaml.load(text, Loader=_PlainLoader)
+
+
 def read_config(folder: Path) -> StudyConfig:
     """Read and check ``study.yaml`` of a study folder.
 
@@ -207,7 +218,7 @@ def read_config(folder: Path) -> StudyConfig:
             "this is not a study folder", problems.found, where=str(folder), todo="see docs/study-folder.md"
         )
     try:
-        content = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_PlainLoader)
+        content = load_plain_yaml(path.read_text(encoding="utf-8-sig"))
     except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:
         # ValueError: no UTF-8, a date that does not exist, or a number with thousands of digits.
         problems.add(CONFIG_NAME, f"cannot be read as YAML: {str(error)[:_LONGEST_REASON]}")

@@ -17,6 +17,7 @@ from immunoprofile.pp.percentages import percentages
 from immunoprofile.pp.proportions import (
     Interval,
     clopper_pearson,
+    detection_limit,
     events_for_cv,
     events_for_fold_change,
     jeffreys,
@@ -43,6 +44,7 @@ __all__ = [
     "bridge",
     "cells_per_ul",
     "clopper_pearson",
+    "detection_limit",
     "dual_platform",
     "events_for_cv",
     "events_for_fold_change",

@@ -107,6 +107,24 @@ def poisson_cv(count: ArrayLike) -> Floats:
     return np.asarray(100 / np.sqrt(np.where(k > 0, k, np.nan)))
 
 
+def detection_limit(background: ArrayLike, *, paired: bool = False) -> Floats:
+    """Count above which a population is told from its background with 5 % error on either side (Currie 1968).
+
+    Parameters
+    ----------
+    background
+        Events expected in the gate from a blank (an FMO control, or the day without drug).
+    paired
+        The blank was counted once, like the sample, so its noise counts too; otherwise it is known well.
+
+    Returns
+    -------
+    numpy.ndarray
+        Events: 2.71 + 3.29 sqrt(B), or 2.71 + 4.65 sqrt(B) for a paired blank.
+    """
+    return np.asarray(2.71 + (4.65 if paired else 3.29) * np.sqrt(np.asarray(background, dtype=np.float64)))
+
+
 def ratio_interval(numerator: ArrayLike, denominator: ArrayLike, *, confidence: float = 0.95) -> Interval:
     """Interval of the ratio a / b of two disjoint populations counted in one tube: exp(ln(a/b) +- z sqrt(1/a + 1/b)).
 

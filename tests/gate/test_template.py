@@ -137,3 +137,21 @@ def test_scale_matches_flowkit(shipped):
         p = scale.by_letter
         theirs = fk.transforms.LogicleTransform(p["T"], p["W"], p["M"], p["A"]).apply(values)
         np.testing.assert_array_equal(scale.apply(values), theirs, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (TEMPLATE.encode().replace(b"lymphocytes,root", b"lymphocytes\x80,root"), "is not UTF-8 text"),
+        (b"# a: &a [1, 1]\n# b: [*a, *a]\n" + TEMPLATE.encode(), "aliases"),
+        (b"# - a list\npopulation,parent,gate\n", "no YAML of names and values"),
+        (TEMPLATE.encode().replace(b"T: 262144", b"T: many"), "the parameters of a scale are numbers"),
+        (TEMPLATE.encode().replace(b"population,parent,gate,method", b"population,parent,gate,gate"), "stands twice"),
+        (TEMPLATE.encode() + b'"' + b"x" * 200_000 + b'",root,rectangle\n', "cannot be read as a table"),
+    ],
+)
+def test_damaged_templates_are_refused_by_name(tmp_path, content, reason):
+    """The first of these was found by coverage-guided fuzzing."""
+    (tmp_path / "t.csv").write_bytes(content)
+    with pytest.raises(GateError, match=reason):
+        read_template(tmp_path / "t.csv")

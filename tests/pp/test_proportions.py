@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from immunoprofile import pp
 from immunoprofile.pp import (
     clopper_pearson,
     events_for_cv,
@@ -81,3 +82,15 @@ def test_wrong_input_is_refused() -> None:
         wilson(11, 10)
     with pytest.raises(ValueError, match="confidence"):
         wilson(1, 10, confidence=95)
+
+
+def test_rare_populations() -> None:
+    """Golden numbers of the quality specification, section 4."""
+    assert pp.detection_limit(10) == pytest.approx(13.1, abs=0.05)
+    assert pp.detection_limit(10, paired=True) == pytest.approx(17.4, abs=0.05)
+    none = pp.clopper_pearson(0, 100_000)
+    assert float(none[0]) == 0
+    assert float(none[1]) / 100 == pytest.approx(3.68881e-5, rel=1e-5)
+    few = pp.clopper_pearson(20, 50_000)
+    assert (float(few[0]) / 100, float(few[1]) / 100) == pytest.approx((0.000244347, 0.000617700), rel=1e-5)
+    assert float(pp.poisson_cv(20)) == pytest.approx(22.36, abs=0.01)
