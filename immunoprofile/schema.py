@@ -587,8 +587,3 @@ FLAGS: Final[dict[str, str]] = {
     "TUBE_MISSING": "a tube of the visit was not measured or not readable",
     "RERUN": "a tube was run again; the attempt was chosen by the rule of the study",
 }
-
-
-def layer_description(name: str) -> str:
-    """What a layer of the visits object holds; KeyError for an unknown one."""
-    return VISIT_LAYERS[name]

@@ -73,9 +73,6 @@ class Outcome:
         Why the flow rate is not assessable.
     findings
         Checks of the events: (check, value, unit, limits, state, flag).
-    time_gate
-        Stretches of the acquisition, in seconds, in which flow and signals were stable; a proposal that no gate
-        follows.
     repairs
         Repairs that reading the file needed.
     comp_finding
@@ -96,7 +93,6 @@ class Outcome:
     flow_pct_events: float | None = None
     flow_reason: str = ""
     findings: tuple[tuple[str, float, str, str, str, str], ...] = ()
-    time_gate: tuple[tuple[float, float], ...] = ()
     repairs: tuple[str, ...] = ()
     comp_finding: dict[str, Any] | None = None
     exception: dict[str, str] | None = field(default=None)
@@ -170,7 +166,6 @@ def _gate(request: Request, digest: str, out: Path, *, cells: bool) -> Outcome:
         flow_pct_events=events.rate.pct_events if events.rate.assessable else None,
         flow_reason=events.rate.reason,
         findings=_findings(gated, events, request.limits),
-        time_gate=events.time_gate,
         repairs=sample.repairs,
         comp_finding=None if gated.comp_finding is None else asdict(gated.comp_finding),
     )
@@ -268,6 +263,6 @@ def _read_checkpoint(path: Path, key: str) -> Outcome | None:
     if stored.get("key") != key:
         return None
     content = stored["outcome"]
-    for name in ("counts", "medians", "findings", "time_gate"):
+    for name in ("counts", "medians", "findings"):
         content[name] = tuple(tuple(row) for row in content[name])
     return Outcome(**{**content, "repairs": tuple(content["repairs"])})
