@@ -1,4 +1,4 @@
-"""Write the tables of the user guide from ``immunoprofile/schema.py``, between the markers of the pages.
+"""Write the tables of the user guide from ``immunoprofile/schema/``, between the markers of the pages.
 
 ``python docs/make_tables.py`` rewrites the pages, ``python docs/make_tables.py --check`` only says whether they are up
 to date (exit code 1 when not). A test does the same.

@@ -1,0 +1,297 @@
+"""Tables that a study folder holds, and the units that laboratory values may carry."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from immunoprofile.schema.columns import Column, TableSpec
+
+
+def _key(name: str, meaning: str, allowed: tuple[str, ...] = ()) -> Column:
+    return Column(name, "str", meaning, required=True, nullable=False, allowed=allowed)
+
+
+_USUBJID = _key("usubjid", "pseudonymous subject id, STUDY-SITE-SUBJECT")
+_VISIT = Column("visit", "str", "visit of the schedule in study.yaml; empty for an unscheduled result")
+_COLLECTED = Column("collected_dtc", "date", "when the blood was drawn", required=True)
+
+SPECIMEN_TYPES: Final = ("WB_EDTA", "WB_HEP", "PBMC_FRESH", "PBMC_FROZEN")
+ROLES: Final = ("sample", "fmo", "single_stain", "unstained", "control", "replicate")
+REASONS_NOT_DONE: Final = ("MISSED", "QC_FAIL", "NOT_DONE", "DROPOUT", "DEATH", "RESCUE")
+CMV_KINDS: Final = ("QUANT", "BLQ", "TND", "ALQ", "INVALID")
+CMV_UNITS: Final = ("IU/mL", "copies/mL")
+CMV_SPECIMENS: Final = ("plasma", "whole_blood", "serum", "PBMC")
+LAB_TESTS: Final = (
+    "ANC", "WBC", "ALC", "LYMPH_PCT", "HGB", "PLT", "CREAT", "ALT", "AST", "TBIL", "ALP", "BUN", "CRP", "EOS",
+)  # fmt: skip
+DRUGS: Final = ("IL2", "GCV", "VGCV")
+DOSE_UNITS: Final = ("MIU", "mg", "mg/kg")
+ROUTES: Final = ("SC", "IV", "PO", "IM")
+ATTESTATION_ANSWERS: Final = ("Y", "N", "U")
+
+SUBJECTS = TableSpec(
+    "subjects",
+    (
+        _USUBJID,
+        Column("subjid", "str", "subject number within the site"),
+        Column("siteid", "str", "site"),
+        Column("arm", "str", "planned arm, a code of study.yaml", required=True, nullable=False),
+        Column("actual_arm", "str", "arm in fact received"),
+        Column("birth_year", "int", "year of birth (never the full date)", minimum=1900, maximum=2100),
+        Column("age_y", "int", "age at consent", unit="y", minimum=0, maximum=120),
+        Column("sex", "str", "sex", allowed=("M", "F")),
+        Column("first_dose_dtc", "date", "first dose of either study drug"),
+        Column("first_il2_dtc", "date", "first dose of IL-2"),
+        Column("first_gcv_dtc", "date", "first dose of ganciclovir or valganciclovir"),
+        Column("last_dose_dtc", "date", "last dose of either study drug"),
+        Column("consent_dtc", "date", "informed consent"),
+        Column("randomised_dtc", "date", "randomisation"),
+        Column("strata", "str", "randomisation stratum"),
+        Column("dx", "str", "rheumatic diagnosis"),
+        Column("dx_criteria_set", "str", "classification criteria, by name"),
+        Column("dx_criteria_met", "str", "criteria met", allowed=("Y", "N", "U")),
+        Column("cmv_igg_baseline", "str", "CMV IgG at baseline", allowed=("POS", "NEG", "UNK")),
+        Column("death_dtc", "date", "death"),
+    ),
+    key=("usubjid",),
+    required=True,
+)
+
+VISITS = TableSpec(
+    "visits",
+    (
+        _USUBJID,
+        _key("visit", "visit of the schedule in study.yaml"),
+        Column("start_dtc", "date", "when the visit began"),
+        Column("end_dtc", "date", "when the visit ended"),
+        Column("occurred", "bool", "whether the visit took place", required=True, nullable=False),
+        Column("reason_not_done", "str", "why it did not take place", allowed=REASONS_NOT_DONE),
+        Column("contact_mode", "str", "on site, telephone ..."),
+        Column("weight_kg", "float", "body weight", unit="kg", minimum=20, maximum=400),
+        Column("height_cm", "float", "height", unit="cm", minimum=50, maximum=260),
+        Column("sbp", "float", "systolic blood pressure", unit="mmHg", minimum=30, maximum=300),
+        Column("temp_c", "float", "body temperature", unit="degC", minimum=30, maximum=45),
+    ),
+    key=("usubjid", "visit"),
+    required=True,
+)
+
+SAMPLES = TableSpec(
+    "samples",
+    (
+        _key("sample_id", "one acquisition of one tube"),
+        Column("usubjid", "str", "pseudonymous subject id; empty for controls that belong to a batch"),
+        _VISIT,
+        _key("tube_id", "tube of study.yaml"),
+        Column("panel_id", "str", "panel and its version"),
+        Column("role", "str", "what the acquisition is for", required=True, nullable=False, allowed=ROLES),
+        Column("fmo_marker", "str", "marker left out (fmo) or stained alone (single_stain)"),
+        Column("batch_id", "str", "staining batch"),
+        Column("replicate", "int", "number of the replicate", minimum=1),
+        Column("attempt", "int", "1 for the first acquisition, 2 for a re-run ...", minimum=1),
+        Column("supersedes", "str", "sample_id of the acquisition that this one replaces"),
+        Column("specimen_type", "str", "specimen", required=True, nullable=False, allowed=SPECIMEN_TYPES),
+        Column("staining_protocol", "str", "for example lyse_no_wash, washed, permeabilised"),
+        Column("site", "str", "laboratory"),
+        _COLLECTED,
+        Column("stained_dtc", "date", "when the tube was stained"),
+        Column("acquired_dtc", "date", "when the tube was run"),
+        Column("instrument", "str", "cytometer model"),
+        Column("cytometer_sn", "str", "serial number of the cytometer"),
+        Column("operator", "str", "pseudonymous operator code"),
+        Column("fcs_path", "str", "FCS file, relative to the study folder", required=True, nullable=False),
+        Column("sha256", "str", "content hash of the FCS file; checked when given"),
+        Column("n_events_recorded", "int", "events that the cytometer reported", minimum=0),
+        Column("comp_source", "str", "which compensation is meant", allowed=("keyword", "none", "compensated")),
+        Column("beads_per_tube", "float", "counting beads in the tube", unit="beads", minimum=1),
+        Column("bead_lot", "str", "lot of the counting beads"),
+        Column("bead_expiry", "date", "expiry of the bead lot"),
+        Column("blood_volume_ul", "float", "original blood in the tube", unit="uL", minimum=1e-3),
+        Column("acquired_volume_ul", "float", "volume drawn by a volumetric cytometer", unit="uL", minimum=1e-3),
+        Column("dilution", "float", "pre-dilution factor, >= 1", minimum=1),
+        Column("hours_since_last_il2", "float", "hours between the last IL-2 dose and the draw", unit="h", minimum=0),
+        Column("hours_since_last_steroid", "float", "hours between the last steroid dose and the draw", unit="h",
+               minimum=0),
+        Column("exclude_flag", "bool", "excluded by a person"),
+        Column("exclude_reason", "str", "why"),
+    ),
+    key=("sample_id",),
+    required=True,
+    of_subject=False,
+)  # fmt: skip
+
+CMV_DNA = TableSpec(
+    "cmv_dna",
+    (
+        _USUBJID,
+        _VISIT,
+        _COLLECTED,
+        Column("result_raw", "str", "the result as the laboratory wrote it", required=True, nullable=False),
+        Column("unit", "str", "unit of the result", required=True, nullable=False, allowed=CMV_UNITS),
+        Column("assay_id", "str", "assay of study.yaml", required=True, nullable=False),
+        Column("specimen", "str", "specimen", required=True, nullable=False, allowed=CMV_SPECIMENS),
+        Column("genotype", "str", "resistance mutations found, for example UL97 A594V"),
+    ),
+    key=("usubjid", "collected_dtc", "assay_id", "specimen"),
+)
+
+LABS = TableSpec(
+    "labs",
+    (
+        _USUBJID,
+        _VISIT,
+        _COLLECTED,
+        _key("test", "laboratory test", LAB_TESTS),
+        Column("value", "float", "result", required=True),
+        Column("unit", "str", "unit of the result", required=True, nullable=False),
+        Column("lln", "float", "lower limit of normal of that laboratory, same unit"),
+        Column("uln", "float", "upper limit of normal of that laboratory, same unit"),
+        Column("lab_id", "str", "laboratory"),
+        Column("differential", "str", "kind of differential", allowed=("analyser", "manual")),
+        Column("fasting", "bool", "fasting"),
+    ),
+    key=("usubjid", "collected_dtc", "test", "lab_id"),
+)
+
+DOSING = TableSpec(
+    "dosing",
+    (
+        _USUBJID,
+        _key("drug", "study drug", DRUGS),
+        Column("dose", "float", "dose per administration", required=True, minimum=0),
+        Column("unit", "str", "unit of the dose", required=True, nullable=False, allowed=DOSE_UNITS),
+        Column("freq", "str", "for example QD, Q12H, QOD", required=True),
+        Column("route", "str", "route", allowed=ROUTES),
+        Column("start_dtc", "date", "first administration", required=True, nullable=False),
+        Column("end_dtc", "date", "last administration; empty when it goes on"),
+        Column("doses_planned", "int", "administrations planned", minimum=0),
+        Column("doses_given", "int", "administrations given", minimum=0),
+        Column("lot", "str", "lot"),
+        Column("reason_change", "str", "why the dose was changed"),
+    ),
+    key=("usubjid", "drug", "start_dtc"),
+)
+
+CONMEDS = TableSpec(
+    "conmeds",
+    (
+        _USUBJID,
+        _key("drug", "generic name"),
+        Column("atc", "str", "ATC code"),
+        Column("indication", "str", "indication"),
+        Column("dose", "float", "dose per administration", minimum=0),
+        Column("unit", "str", "unit of the dose"),
+        Column("freq", "str", "for example QD, BID, PRN"),
+        Column("route", "str", "route"),
+        Column("start_dtc", "date", "start"),
+        Column("end_dtc", "date", "end"),
+        Column("ongoing", "bool", "still taken"),
+    ),
+)
+
+ATTESTATIONS = TableSpec(
+    "attestations",
+    (
+        _USUBJID,
+        _key("item", "statement, for example other_active_infection"),
+        Column("answer", "str", "yes, no or unknown", required=True, nullable=False, allowed=ATTESTATION_ANSWERS),
+        Column("author", "str", "pseudonymous code of the investigator"),
+        Column("dtc", "date", "when it was stated"),
+    ),
+    key=("usubjid", "item", "dtc"),
+)
+
+AES = TableSpec(
+    "aes",
+    (
+        _USUBJID,
+        _key("term", "adverse event term"),
+        Column("grade", "int", "CTCAE grade", minimum=1, maximum=5),
+        Column("serious", "bool", "serious"),
+        Column("related_il2", "str", "related to IL-2", allowed=ATTESTATION_ANSWERS),
+        Column("related_gcv", "str", "related to ganciclovir", allowed=ATTESTATION_ANSWERS),
+        Column("start_dtc", "date", "start"),
+        Column("end_dtc", "date", "end"),
+    ),
+)
+
+EVENTS = TableSpec(
+    "events",
+    (
+        _USUBJID,
+        _key("paramcd", "for example TTCLEAR, DEATH, RESCUE"),
+        Column("start_dtc", "date", "start of the time at risk"),
+        Column("left_day", "float", "event after this day", unit="d"),
+        Column("right_day", "float", "event on or before this day; empty when censored", unit="d"),
+        Column("censored", "bool", "right-censored"),
+        Column("description", "str", "what happened"),
+    ),
+    key=("usubjid", "paramcd"),
+)
+
+FUNCTIONAL = TableSpec(
+    "functional",
+    (
+        _USUBJID,
+        _VISIT,
+        _COLLECTED,
+        _key("assay", "functional assay, for example ICS, ELISpot, killing"),
+        Column("population", "str", "population that was read out"),
+        Column("stimulus", "str", "stimulus"),
+        _key("readout", "readout, for example CD107a"),
+        Column("value", "float", "result", required=True),
+        Column("unit", "str", "unit of the result", required=True, nullable=False),
+    ),
+    key=("usubjid", "collected_dtc", "assay", "population", "stimulus", "readout"),
+)
+
+QUERIES = TableSpec(
+    "queries",
+    (
+        _key("record", "what is asked about: a sample_id, a visit (SUBJECT VISIT) or a table row"),
+        _key("question", "the question"),
+        Column("owner", "str", "who is to answer"),
+        Column("answer", "str", "the answer"),
+        Column("closed", "bool", "closed"),
+    ),
+    of_subject=False,
+)
+
+OVERRIDES = TableSpec(
+    "overrides",
+    (
+        _USUBJID,
+        _key("visit", "visit of the schedule"),
+        Column("tube_id", "str", "tube; empty for a check of the visit"),
+        _key("check", "check as it stands in quality.csv"),
+        Column("state", "str", "state that is set", required=True, nullable=False, allowed=("PASS", "WARN", "FAIL")),
+        Column("reason", "str", "why", required=True, nullable=False),
+        Column("author", "str", "pseudonymous code of the person", required=True, nullable=False),
+        Column("dtc", "date", "when it was decided", required=True),
+    ),
+    key=("usubjid", "visit", "tube_id", "check"),
+)
+
+TABLES: Final[dict[str, TableSpec]] = {
+    spec.name: spec
+    for spec in (
+        SUBJECTS, VISITS, SAMPLES, CMV_DNA, LABS, DOSING, CONMEDS, ATTESTATIONS, AES, EVENTS, FUNCTIONAL, QUERIES,
+        OVERRIDES,
+    )
+}  # fmt: skip
+
+# Units that a laboratory value may carry, with the factor to the unit of analysis.
+LAB_UNITS: Final[dict[str, tuple[str, dict[str, float]]]] = {
+    **{
+        test: ("10^9/L", {"10^9/L": 1.0, "10^3/uL": 1.0, "K/uL": 1.0, "10^6/L": 1e-3, "cells/uL": 1e-3, "/uL": 1e-3,
+                          "/mm3": 1e-3})
+        for test in ("ANC", "WBC", "ALC", "PLT", "EOS")
+    },
+    "LYMPH_PCT": ("%", {"%": 1.0}),
+    "HGB": ("g/L", {"g/L": 1.0, "g/dL": 10.0}),
+    "CREAT": ("umol/L", {"umol/L": 1.0, "mg/dL": 88.42}),
+    "TBIL": ("umol/L", {"umol/L": 1.0, "mg/dL": 17.10}),
+    **{test: ("U/L", {"U/L": 1.0, "IU/L": 1.0}) for test in ("ALT", "AST", "ALP")},
+    "BUN": ("mmol/L", {"mmol/L": 1.0, "mg/dL": 0.357}),
+    "CRP": ("mg/L", {"mg/L": 1.0, "mg/dL": 10.0}),
+}  # fmt: skip
