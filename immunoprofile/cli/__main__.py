@@ -1,0 +1,5 @@
+"""``python -m immunoprofile.cli``."""
+
+from immunoprofile.cli import main
+
+main()

@@ -1,0 +1,132 @@
+"""Commands on FCS files without a study: gate, quality, manifest, deidentify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from immunoprofile.cli.shell import (
+    EXIT_LEFT_OUT,
+    CellsOption,
+    GatesOption,
+    JobsOption,
+    OutOption,
+    QuietOption,
+    app,
+    leave_out,
+)
+from immunoprofile.errors import ImmunoprofileError
+
+
+@app.command(name="gate")
+def gate_files(
+    files: Annotated[list[Path], typer.Argument(help="FCS files, of one or several tubes.")],
+    out: OutOption,
+    gates: GatesOption = None,
+    jobs: JobsOption = 1,
+    cells: CellsOption = False,  # noqa: FBT002
+    quiet: QuietOption = False,  # noqa: FBT002
+) -> None:
+    """Gate files without a study; the template of each file is found by its panel."""
+    import pandas as pd
+
+    from immunoprofile import gate, schema
+    from immunoprofile.gate.batch import batch, write_cells
+    from immunoprofile.io.files import write_table
+
+    strategies = gate.load(gates or gate.shipped_folder())
+    exceptions: list[dict[str, Any]] = []
+    counts = batch(files, strategies, jobs=jobs, progress=not quiet, exceptions=exceptions)
+    write_table(out / "counts.csv", counts)
+    write_table(out / "exceptions.csv", pd.DataFrame(exceptions, columns=list(schema.EXCEPTION_COLUMNS)))
+    if cells:
+        failed = {row["file"] for row in exceptions}
+        write_cells([file for file in files if file.as_posix() not in failed], strategies, out / "cells")
+    typer.echo(f"{counts['file'].nunique()} of {len(files)} files gated: {out / 'counts.csv'}")
+    leave_out(exceptions)
+
+
+@app.command()
+def quality(
+    files: Annotated[list[Path], typer.Argument(help="FCS files.")],
+    out: OutOption,
+    quiet: QuietOption = False,  # noqa: FBT002
+) -> None:
+    """Check the events of files: signal over time, flow rate, margins, doublets; a figure each, and an overview."""
+    import pandas as pd
+    from tqdm import tqdm
+
+    from immunoprofile import compensation, pl, schema
+    from immunoprofile.io.fcs import read_fcs
+    from immunoprofile.io.files import replacing, write_table
+    from immunoprofile.quality import assess
+
+    tables, exceptions = [], []
+    for path in tqdm(files, desc="quality", unit="file", disable=quiet):
+        try:
+            sample = read_fcs(path)
+            checked = assess(sample, comp=compensation.from_keywords(sample))
+        except ImmunoprofileError as error:
+            row = dict.fromkeys(schema.EXCEPTION_COLUMNS, "")
+            place = {"stage": "quality", "severity": "error", "code": "FILE_UNREADABLE", "file": path.as_posix()}
+            exceptions.append(row | place | {"message": error.what, "action": error.todo})
+            continue
+        tables.append(checked.table().assign(file=path.as_posix(), name=f"{path.stem} {sample.sha256[:6]}"))
+        with replacing(out / f"{path.stem}-{sample.sha256[:12]}.svg") as temporary:
+            temporary.write_bytes(pl.to_svg(pl.file_quality(checked)))
+    write_table(out / "exceptions.csv", pd.DataFrame(exceptions, columns=list(schema.EXCEPTION_COLUMNS)))
+    if tables:
+        joined = pd.concat(tables, ignore_index=True)
+        write_table(out / "quality.csv", joined)
+        with replacing(out / "overview.svg") as temporary:
+            temporary.write_bytes(pl.to_svg(pl.quality_overview(joined)))
+        found = joined["state"].value_counts()
+        typer.echo(f"{len(tables)} files checked: {', '.join(f'{n} {state}' for state, n in found.items())}")
+    leave_out(exceptions)
+
+
+@app.command()
+def manifest(
+    folder: Annotated[Path, typer.Argument(help="Folder with FCS files.")],
+    pattern: Annotated[list[str], typer.Option(help="Name of a file, for example '{subject}_{visit}_{tube}.fcs'.")],
+    out: Annotated[Path | None, typer.Option("--out", help="samples.csv to write; never overwritten.")] = None,
+    study: Annotated[Path | None, typer.Option(help="Study folder whose study.yaml names visits and tubes.")] = None,
+) -> None:
+    """Propose samples.csv from file names and keywords; what is not known stays empty and is listed."""
+    from immunoprofile.io.config import read_config
+    from immunoprofile.io.manifest import propose_manifest, write_manifest
+
+    config = None if study is None else read_config(study)
+    proposed = propose_manifest(folder, pattern=pattern, config=config, study_folder=study)
+    typer.echo(proposed.text())
+    if out is not None:
+        typer.echo(f"written: {write_manifest(proposed, out)}")
+    if proposed.problems:
+        raise typer.Exit(EXIT_LEFT_OUT)
+
+
+@app.command()
+def deidentify(
+    files: Annotated[list[Path], typer.Argument(help="FCS files.")],
+    out: OutOption,
+    shift_days: Annotated[int | None, typer.Option(help="Move every date by so many days.")] = None,
+    keep: Annotated[list[str] | None, typer.Option(help="Keyword to keep, for example $CYTSN.")] = None,
+) -> None:
+    """Copy FCS files without the keywords that carry persons; the events stay as they are."""
+    from immunoprofile.io.deidentify import deidentify_file
+
+    failed: list[dict[str, Any]] = []
+    for path in files:
+        try:
+            done = deidentify_file(path, out=out, date_shift_days=shift_days, keep=keep or ())
+        except ImmunoprofileError as error:
+            failed.append({"file": path.as_posix(), "message": error.what})
+            continue
+        typer.echo(f"{path} -> {done.path} ({len(done.dropped)} keywords taken out)")
+        for name in done.echoes:
+            typer.echo(f"  look at {name}: it repeats a value that was taken out", err=True)
+        if done.dates_kept:
+            typer.echo("  dates were kept; --shift-days moves them", err=True)
+    leave_out(failed)

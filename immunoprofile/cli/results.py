@@ -1,0 +1,58 @@
+"""Commands on a results folder: report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from immunoprofile.cli.shell import JobsOption, PdfOption, QuietOption, app
+
+if TYPE_CHECKING:
+    from immunoprofile.profiling import Profile
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="Results folder.")],
+    subject: Annotated[str | None, typer.Option(help="Only this subject.")] = None,
+    visit: Annotated[str | None, typer.Option(help="Only this visit.")] = None,
+    jobs: JobsOption = 1,
+    pdf: PdfOption = False,  # noqa: FBT002
+    blinded: Annotated[bool, typer.Option("--blinded", help="Without arm, doses, dates and file names.")] = False,  # noqa: FBT002
+    quiet: QuietOption = False,  # noqa: FBT002
+) -> None:
+    """Write the reports of a results folder again; the FCS files are not needed."""
+    from immunoprofile.errors import ResultsError
+    from immunoprofile.profiling import read_results, seal
+    from immunoprofile.profiling.results import verify
+    from immunoprofile.report import write_all
+
+    if changed := verify(results):
+        raise ResultsError(
+            f"the folder is not as it was written: {'; '.join(changed[:5])}",
+            where=str(results),
+            todo="run the study again",
+        )
+    profile = read_results(results)
+    analyse(profile)
+    written = write_all(
+        profile, results, subject=subject, visit=visit, jobs=jobs, pdf=pdf, blinded=blinded, progress=not quiet
+    )
+    seal(results, {name: value for name, value in profile.provenance.items() if name != "outputs"})
+    typer.echo(f"{len(written)} files written below {results / 'reports'}")
+
+
+def analyse(profile: Profile) -> None:
+    """The analyses that the study declares, as CSV beside the results, and the overview of all checks as a figure."""
+    from immunoprofile import get, pl, schema, tl
+    from immunoprofile.io.files import replacing, write_table
+
+    tl.declared(profile.visits)
+    for key in schema.STATISTICS:
+        write_table(profile.folder / "statistics" / f"{key}.csv", get.statistics(profile.visits, key))
+    of_samples = profile.quality[profile.quality["sample_id"] != ""]
+    if len(of_samples):
+        with replacing(profile.folder / "quality" / "overview.svg") as temporary:
+            temporary.write_bytes(pl.to_svg(pl.quality_overview(of_samples)))

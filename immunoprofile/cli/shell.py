@@ -1,0 +1,92 @@
+"""What the commands share: the application, options, exit codes, times of stages, what was left out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from immunoprofile._version import __version__
+
+EXIT_ERROR = 1
+EXIT_LEFT_OUT = 3
+
+app = typer.Typer(
+    name="immunoprofile",
+    help="Immune monitoring in clinical trials: from FCS files to a per-visit immune report. Research use only.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+OutOption = Annotated[Path, typer.Option("--out", help="Folder to write; made when absent.")]
+SubjectsOption = Annotated[int, typer.Option(min=2, help="Number of simulated subjects, in two arms.")]
+EventsOption = Annotated[int, typer.Option(min=1000, help="Events in each FCS file.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed: the same seed gives the same bytes.")]
+EffectOption = Annotated[Literal["il2", "none"], typer.Option(help="none switches the effect of IL-2 off.")]
+GatesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--gates",
+        help="Folder of templates, one template (.csv) or GatingML (.xml); default: gating/ of the study, or shipped.",
+    ),
+]
+JobsOption = Annotated[int, typer.Option(min=1, help="Files and reports to work on at the same time.")]
+CellsOption = Annotated[bool, typer.Option("--cells", help="Also write all events of each sample (cells/*.h5ad).")]
+PdfOption = Annotated[bool, typer.Option("--pdf", help="Also write PDF (needs the pdf extra).")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,  # noqa: FBT002
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+class Stages:
+    """Times of the stages of a command, printed as they end and kept for run.log."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._start = time.perf_counter()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what is done inside, and print it."""
+        begun = time.perf_counter()
+        yield
+        self._say(name, time.perf_counter() - begun)
+
+    def total(self) -> None:
+        """Print the time since the command began."""
+        self._say("total", time.perf_counter() - self._start)
+
+    def _say(self, name: str, seconds: float) -> None:
+        self.lines.append(f"{name:<22}{seconds:8.1f} s")
+        typer.echo(self.lines[-1])
+
+
+def leave_out(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Tell what was left out and end with the exit code that says so."""
+    for row in rows:
+        typer.echo(f"left out: {row['file']}: {row['message']}", err=True)
+    if rows:
+        raise typer.Exit(EXIT_LEFT_OUT)
+
+
+def tell_exceptions(exceptions: Any) -> None:
+    """Print what was left out, row by row, and how many warnings there are."""
+    errors = exceptions[exceptions["severity"] == "error"]
+    warnings = int((exceptions["severity"] == "warning").sum())
+    for row in errors.itertuples():
+        where = " ".join(part for part in (row.file or row.sample_id, row.usubjid, row.visit) if part)
+        typer.echo(f"left out: {where}: {row.message}", err=True)
+    if warnings:
+        typer.echo(f"{warnings} warnings in exceptions.csv")

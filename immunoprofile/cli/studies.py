@@ -1,0 +1,189 @@
+"""Commands on a study folder: demo, simulate, check, run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from immunoprofile._version import __version__
+from immunoprofile.cli.results import analyse
+from immunoprofile.cli.shell import (
+    EXIT_ERROR,
+    EXIT_LEFT_OUT,
+    CellsOption,
+    EffectOption,
+    EventsOption,
+    GatesOption,
+    JobsOption,
+    OutOption,
+    PdfOption,
+    QuietOption,
+    SeedOption,
+    Stages,
+    SubjectsOption,
+    app,
+    tell_exceptions,
+)
+from immunoprofile.errors import ImmunoprofileError
+
+
+@app.command()
+def demo(
+    out: OutOption = Path("demo"),
+    subjects: SubjectsOption = 10,
+    events: EventsOption = 20_000,
+    seed: SeedOption = 2020,
+    effect: EffectOption = "il2",
+    jobs: JobsOption = 2,
+    quiet: QuietOption = False,  # noqa: FBT002
+) -> None:
+    """Simulate a small trial, gate it, and write its reports.
+
+    The simulated study holds deliberate faults, among them a truncated file: it is listed in exceptions.csv and the
+    exit code is 3, as it would be for a real study.
+    """
+    stages = Stages()
+    study_folder = out / "study"
+    settings = {"subjects": subjects, "events": events, "seed": seed, "effect": effect, "version": __version__}
+    with stages.stage("simulate"):
+        _simulate_once(study_folder, out / "simulation.json", settings, progress=not quiet)
+    _run(study_folder, out / "results", None, jobs=jobs, cells=False, pdf=False, progress=not quiet, stages=stages)
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Argument(help="Study folder to write.")],
+    subjects: SubjectsOption = 10,
+    events: EventsOption = 20_000,
+    seed: SeedOption = 2020,
+    effect: EffectOption = "il2",
+    quiet: QuietOption = False,  # noqa: FBT002
+) -> None:
+    """Write a simulated study folder: tables and FCS files of the IL-2 and CMV trial."""
+    from immunoprofile import datasets
+
+    folder = datasets.il2_cmv(out, subjects=subjects, events=events, seed=seed, effect=effect, progress=not quiet)
+    typer.echo(f"study folder: {folder}")
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="Study folder, or results folder.")],
+    gates: GatesOption = None,
+    quiet: QuietOption = False,  # noqa: FBT002
+) -> None:
+    """Check a study folder (tables, files, panels), or that a results folder is as it was written."""
+    from immunoprofile.profiling.results import PROVENANCE, verify
+
+    if (folder / PROVENANCE).is_file():
+        changed = verify(folder)
+        for line in changed:
+            typer.echo(line)
+        if changed:
+            raise typer.Exit(EXIT_ERROR)
+        typer.echo("all files are as they were written")
+        return
+    import pandas as pd
+
+    from immunoprofile import gate
+    from immunoprofile.profiling.preflight import check_files, prepare
+    from immunoprofile.study import read_study
+
+    study = read_study(folder)
+    source = gates_of(folder, gates)
+    prepare(study, gate.load(source))
+    typer.echo(repr(study))
+    typer.echo(f"gates: {source}")
+    exceptions = pd.concat([study.exceptions, check_files(study, progress=not quiet)], ignore_index=True)
+    tell_exceptions(exceptions)
+    for row in exceptions[exceptions["severity"] == "warning"].to_dict("records"):
+        where = " ".join(str(row[name]) for name in ("table", "file", "usubjid", "visit") if row[name])
+        typer.echo(f"warning: {where}: {row['message']}")
+    if (exceptions["severity"] == "error").any():
+        raise typer.Exit(EXIT_LEFT_OUT)
+
+
+@app.command()
+def run(
+    study: Annotated[Path, typer.Argument(help="Study folder.")],
+    out: OutOption = Path("results"),
+    gates: GatesOption = None,
+    jobs: JobsOption = 1,
+    cells: CellsOption = False,  # noqa: FBT002
+    pdf: PdfOption = False,  # noqa: FBT002
+    quiet: QuietOption = False,  # noqa: FBT002
+) -> None:
+    """Gate a whole study, compare it over time, and write its reports."""
+    _run(study, out, gates, jobs=jobs, cells=cells, pdf=pdf, progress=not quiet, stages=Stages())
+
+
+def gates_of(study: Path, gates: Path | None) -> Path:
+    """The gates that were named, else those of the study, else the shipped ones."""
+    from immunoprofile import gate
+
+    own = study / "gating"
+    return gates or (own if own.is_dir() else gate.shipped_folder())
+
+
+def _simulate_once(folder: Path, record: Path, settings: dict[str, Any], *, progress: bool) -> None:
+    """Simulate the study of the demo, or take the one that is there when it was made with the same settings."""
+    from immunoprofile import datasets
+    from immunoprofile.io.files import write_json
+
+    if record.is_file() and folder.is_dir():
+        if json.loads(record.read_text(encoding="utf-8")) == settings:
+            typer.echo(f"using the simulated study in {folder}")
+            return
+        raise ImmunoprofileError(
+            "holds a demo with other settings",
+            where=str(folder.parent),
+            todo="choose another --out, or delete the folder",
+        )
+    options = {name: value for name, value in settings.items() if name != "version"}
+    datasets.il2_cmv(folder, **options, progress=progress)
+    write_json(record, settings)
+
+
+def _run(
+    study_folder: Path,
+    out: Path,
+    gates: Path | None,
+    *,
+    jobs: int,
+    cells: bool,
+    pdf: bool,
+    progress: bool,
+    stages: Stages,
+) -> None:
+    from immunoprofile import gate
+    from immunoprofile.io.files import write_text
+    from immunoprofile.profiling import profile, seal
+    from immunoprofile.profiling.results import RUN_LOG
+    from immunoprofile.study import read_study
+
+    with stages.stage("read the study"):
+        study = read_study(study_folder)
+        source = gates_of(study_folder, gates)
+        strategies = gate.load(source)
+    typer.echo(f"gates: {source}")
+    with stages.stage("gate the files"):
+        result = profile(study, strategies, out=out, jobs=jobs, cells=cells, progress=progress)
+    with stages.stage("statistics"):
+        analyse(result)
+    with stages.stage("reports"):
+        from immunoprofile.report import write_all
+
+        write_all(result, out, jobs=jobs, pdf=pdf, progress=progress)
+    with stages.stage("hashes"):
+        seal(out, {name: value for name, value in result.provenance.items() if name != "outputs"})
+    stages.total()
+    write_text(out / RUN_LOG, "\n".join(stages.lines) + "\n")
+    typer.echo(repr(result))
+    tell_exceptions(result.exceptions)
+    typer.echo(f"visits (AnnData): {out / 'visits.h5ad'}")
+    typer.echo(f"cohort page:      {out / 'reports' / 'cohort.html'}")
+    if (result.exceptions["severity"] == "error").any():
+        raise typer.Exit(EXIT_LEFT_OUT)
