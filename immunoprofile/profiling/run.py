@@ -21,11 +21,12 @@ from immunoprofile.errors import ResultsError
 from immunoprofile.gate.strategy import GateSet
 from immunoprofile.gate.template import write_template
 from immunoprofile.io.config import CONFIG_NAME
-from immunoprofile.io.exceptions import Exceptions
 from immunoprofile.io.files import sha256_of, write_table
 from immunoprofile.io.tables import SUFFIXES
 from immunoprofile.profiling.assemble import assemble, choose_attempts
 from immunoprofile.profiling.findings import channel_swaps, panel_findings, specimen_findings
+from immunoprofile.profiling.functional import add_functional
+from immunoprofile.profiling.notes import note_visits, notes_of_files
 from immunoprofile.profiling.one_file import Outcome, Request, process
 from immunoprofile.profiling.preflight import prepare
 from immunoprofile.profiling.results import PROVENANCE, VISITS, Profile, seal, write_visits
@@ -100,9 +101,10 @@ def profile(
     outcomes = _gate_all(requests, out, jobs=jobs, cells=cells, progress=progress)
     flow = pp.quality_checks(study.config.check_limits)["flow_rate"]
     chosen = choose_attempts(study, outcomes, passes=lambda pct: flow.state(pct) == "PASS")
-    notes = _notes(study, outcomes, chosen)
+    notes = notes_of_files(study, outcomes, chosen)
     visits = assemble(study, gates, chosen, virology)
-    _note_visits(visits, study, notes)
+    note_visits(visits, study, notes)
+    add_functional(visits, study.functional, notes)
     pp.percentages(visits)
     pp.absolute(visits)
     pp.ratios(visits)
@@ -183,94 +185,6 @@ def _gate_all(requests: list[Request], out: Path, *, jobs: int, cells: bool, pro
         results = pool.map(lambda request: process(request, out, cells=cells), requests)
         done = tqdm(results, total=len(requests), desc="gating", unit="file", disable=not progress)
         return {outcome.sample_id: outcome for outcome in done}
-
-
-def _notes(study: Study, outcomes: Mapping[str, Outcome], chosen: Mapping[tuple[str, str, str], Outcome]) -> Exceptions:
-    """Rows of exceptions.csv that the run adds: files that failed, repeats, attempts not used, unstable flow."""
-    notes = Exceptions("gating")
-    samples = study.samples.set_index("sample_id")
-    used = {outcome.sample_id for outcome in chosen.values()}
-    by_content: dict[str, str] = {}
-    for sample_id, outcome in sorted(outcomes.items()):
-        entry = samples.loc[sample_id]
-        place = {
-            "table": "samples",
-            "usubjid": entry["usubjid"],
-            "visit": entry["visit"],
-            "sample_id": sample_id,
-            "file": outcome.file,
-        }
-        if outcome.exception is not None:
-            row = outcome.exception
-            notes.add("error", row["code"], row["message"], **place, action=row["action"])
-            continue
-        first = by_content.setdefault(outcome.sha256, sample_id)
-        if first != sample_id:
-            notes.add(
-                "warning",
-                "DUPLICATE_CONTENT",
-                f"the file has the same content as that of {first}",
-                **place,
-                action="find out which sample the file belongs to",
-            )
-        for repair in outcome.repairs:
-            notes.add("warning", "FILE_REPAIRED", repair, **place, action="look at the plots of this file")
-        if outcome.flow_pct_time is None:
-            notes.add("warning", "TIME_NOT_ASSESSABLE", outcome.flow_reason, **place)
-        elif outcome.flow_pct_time > 0:
-            notes.add(
-                "warning",
-                "FLOW_RATE",
-                f"unstable flow rate for {outcome.flow_pct_time:.1f} % of the acquisition time "
-                f"({outcome.flow_pct_events:.1f} % of the events)",
-                **place,
-                action="look at the signal over time",
-            )
-        if entry["role"] == "sample" and sample_id not in used:
-            notes.add(
-                "note",
-                "ATTEMPT_NOT_USED",
-                f"another attempt is used by the rule '{study.config.attempt_rule}'",
-                **place,
-            )
-    for name, entry in samples[samples["exclude_flag"].fillna(value=False).astype(bool)].iterrows():
-        reason = entry["exclude_reason"] if pd.notna(entry["exclude_reason"]) else "no reason given"
-        notes.add(
-            "warning",
-            "EXCLUDED",
-            f"excluded by a person: {reason}",
-            table="samples",
-            usubjid=entry["usubjid"],
-            visit=entry["visit"],
-            sample_id=name,
-            file=entry["fcs_path"],
-        )
-    return notes
-
-
-def _note_visits(visits: anndata.AnnData, study: Study, notes: Exceptions) -> None:
-    """Visits whose blood count or baseline is not what one would expect."""
-    obs = visits.obs
-    for row in obs[obs["cbc_ambiguous"]].to_dict("records"):
-        notes.add(
-            "warning",
-            "CBC_AMBIGUOUS",
-            "several blood counts are equally near to the draw and disagree; none was taken",
-            table="labs",
-            usubjid=row["usubjid"],
-            visit=row["visit"],
-            action="give collected_dtc its time of day",
-        )
-    for usubjid in dict.fromkeys(obs["usubjid"]):
-        own = obs[(obs["usubjid"] == usubjid) & obs["baseline_flag"].astype(bool)]
-        name = "" if own.empty else str(own["visit"].iloc[0])
-        if name != study.config.baseline_visit:
-            message = (
-                f"baseline is {name}"
-                if name
-                else "no visit was measured before the first dose: no change from baseline"
-            )
-            notes.add("warning", "BASELINE", message, table="samples", usubjid=usubjid, visit=name)
 
 
 def _verdict(

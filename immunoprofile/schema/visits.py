@@ -44,6 +44,7 @@ DELTA_BASELINE: Final = "delta_baseline"
 LOG2FC_BASELINE: Final = "log2fc_baseline"
 LOG2FC_BASELINE_ABS: Final = "log2fc_baseline_abs"
 MDFI: Final = "mdfi"
+FUNCTIONAL_READOUTS: Final = "functional"
 
 VISIT_OBSM: Final[dict[str, str]] = {
     RATIOS: "DataFrame, one column a ratio, raw",
@@ -52,6 +53,7 @@ VISIT_OBSM: Final[dict[str, str]] = {
     LOG2FC_BASELINE: "DataFrame, columns = populations: log2 of X over X at baseline",
     LOG2FC_BASELINE_ABS: "DataFrame, columns = populations: log2 of abs over abs at baseline",
     MDFI: "DataFrame, columns = <population>_<marker>: median of the linear compensated intensity",
+    FUNCTIONAL_READOUTS: "DataFrame, one column a readout of a functional assay; units in uns['functional_readouts']",
 }
 
 VISIT_OBS: Final[dict[str, str]] = {
@@ -111,5 +113,8 @@ UNS_QUALITY: Final = "quality"
 UNS_PROVENANCE: Final = "provenance"
 UNS_RANGES: Final = "reference_ranges"
 UNS_STUDY: Final = "study"
+UNS_READOUTS: Final = "functional_readouts"
+READOUT_COLUMNS: Final = ("id", "display", "population", "assay", "stimulus", "readout", "unit")
+"""Readouts of functional assays, one row each."""
 UNS_TRUTH: Final = "truth"
 """True effects of a simulated cohort."""
