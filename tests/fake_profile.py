@@ -685,6 +685,7 @@ def make_profile(*, synthetic: bool = True, hostile: str = "") -> FakeProfile:
         quality=checks,
         exceptions=exceptions,
         virology=pd.DataFrame(cmv)[list(schema.VIROLOGY_COLUMNS)],
+        tables={},
         provenance=provenance,
     )
 

@@ -49,6 +49,8 @@ class Profile:
         The strategies that were used.
     provenance
         Hashes of inputs and outputs, versions, parameters.
+    tables
+        The other tables of the folder by name (`schema.RESULT_TABLES`): ``profile.tables["queries"]``.
     """
 
     folder: Path
@@ -60,6 +62,7 @@ class Profile:
     virology: pd.DataFrame
     gates: GateSet
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path, *, study: Study | None = None) -> Profile:
@@ -89,6 +92,11 @@ class Profile:
             virology=virology,
             gates=load(folder / "gating" / "templates"),
             provenance=json.loads((folder / PROVENANCE).read_text(encoding="utf-8")),
+            tables={
+                name: _read_result_table(folder / f"{name}.csv", spec)
+                for name, spec in schema.RESULT_TABLES.items()
+                if (folder / f"{name}.csv").is_file()
+            },
         )
 
     def rasters(self, sample_id: str) -> tuple[GateRaster, ...]:
@@ -224,6 +232,16 @@ def _without_missing_text(table: pd.DataFrame) -> pd.DataFrame:
     """Empty cells of text columns as empty text; numbers stay missing."""
     words = [name for name in table.columns if name != "value"]
     return table.astype(dict.fromkeys(words, object)).fillna(dict.fromkeys(words, ""))
+
+
+def _read_result_table(path: Path, spec: schema.ResultTable) -> pd.DataFrame:
+    """A table of the folder with the kinds of columns that the schema declares."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    for name in spec.numbers:
+        table[name] = pd.to_numeric(table[name].replace("", None)).astype("float64")
+    for name in spec.flags:
+        table[name] = table[name].map({"True": True, "False": False, "Y": True, "N": False}).astype("boolean")
+    return table
 
 
 def _read_statistics(path: Path) -> pd.DataFrame:

@@ -29,6 +29,7 @@ from immunoprofile.profiling.functional import add_functional
 from immunoprofile.profiling.notes import note_visits, notes_of_files
 from immunoprofile.profiling.one_file import Outcome, Request, process
 from immunoprofile.profiling.preflight import prepare
+from immunoprofile.profiling.queries import join_queries
 from immunoprofile.profiling.results import PROVENANCE, VISITS, Profile, seal, write_visits
 from immunoprofile.study import Study
 
@@ -111,11 +112,12 @@ def profile(
     pp.baseline_change(visits)
     quality = _verdict(visits, study, gates, chosen)
     exceptions = pd.concat([study.exceptions, notes.table()], ignore_index=True)
+    tables = {"queries": join_queries(study.queries, exceptions, quality)}
     provenance = _provenance(study, gates, outcomes, cells=cells)
     visits.uns[schema.UNS_PROVENANCE] = {"versions": provenance["versions"], "gates": provenance["gates"]}
     visits.uns[schema.UNS_VERSION] = __version__
     _remove_stale(out, outcomes, cells=cells)
-    _write(out, study, gates, visits, outcomes, quality, exceptions, virology, provenance)
+    _write(out, study, gates, visits, outcomes, quality, exceptions, virology, tables, provenance)
     shutil.rmtree(out / ".partial", ignore_errors=True)
     return Profile.read(out, study=study)
 
@@ -268,6 +270,7 @@ def _write(
     quality: pd.DataFrame,
     exceptions: pd.DataFrame,
     virology: pd.DataFrame,
+    tables: Mapping[str, pd.DataFrame],
     provenance: Mapping[str, Any],
 ) -> None:
     rows = [
@@ -289,6 +292,8 @@ def _write(
     write_table(out / "quality.csv", quality)
     write_table(out / "exceptions.csv", exceptions)
     write_table(out / "virology.csv", virology)
+    for name, table in tables.items():
+        write_table(out / f"{name}.csv", table)
     study.write(out / "study")
     for tube, strategy in gates.items():
         write_template(strategy, out / "gating" / "templates" / f"{tube}.csv")

@@ -69,9 +69,10 @@ class Source:
         """Tables of the study and of the run as plain rows."""
         study = self.profile.study
         tables: dict[str, pd.DataFrame] = {
-            name: getattr(study, name) for name in ("subjects", "visits", "samples", "labs", "queries")
+            name: getattr(study, name) for name in ("subjects", "visits", "samples", "labs")
         }
         tables |= {name: getattr(self.profile, name) for name in ("quality", "exceptions", "virology")}
+        tables["queries"] = self.profile.tables.get("queries", study.queries)
         return {name: [_strings(row) for row in table.to_dict("records")] for name, table in tables.items()}
 
     @cached_property

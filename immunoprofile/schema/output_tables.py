@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 EXCEPTION_COLUMNS: Final = (
@@ -17,3 +18,38 @@ QUALITY_COLUMNS: Final = ("usubjid", "visit", "tube", "sample_id", "check", "val
 """One row per check of a sample or visit; ``state`` is one of QUALITY_STATES."""
 
 QUALITY_STATES: Final = ("PASS", "WARN", "FAIL", "NOT_EVALUABLE")
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """A table of the results folder, ``<name>.csv``.
+
+    Attributes
+    ----------
+    name
+        Name of the file and of the table in ``profile.tables``.
+    meaning
+        One line for the reader of the folder.
+    numbers
+        Columns that hold numbers (missing = NaN). All others are text (missing = empty).
+    flags
+        Columns that hold yes or no (``boolean``, missing = NA).
+    """
+
+    name: str
+    meaning: str
+    numbers: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+
+
+RESULT_TABLES: Final[dict[str, ResultTable]] = {
+    table.name: table
+    for table in (
+        ResultTable(
+            "queries",
+            "questions to people: those of the study with their answers, and those that the run raised; copied into "
+            "the study folder it is read back",
+            flags=("closed",),
+        ),
+    )
+}
