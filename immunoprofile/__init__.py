@@ -18,7 +18,7 @@ from importlib import import_module
 from immunoprofile._version import __version__ as __version__
 
 _ROOMS = frozenset(
-    {"compensation", "datasets", "errors", "gate", "get", "io", "pl", "pp", "quality", "report", "schema", "tl",
+    {"clinical", "compensation", "datasets", "errors", "gate", "get", "io", "pl", "pp", "quality", "report", "schema", "tl",
      "virology"}
 )  # fmt: skip
 

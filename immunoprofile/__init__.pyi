@@ -1,3 +1,4 @@
+from immunoprofile import clinical as clinical
 from immunoprofile import compensation as compensation
 from immunoprofile import datasets as datasets
 from immunoprofile import errors as errors
@@ -26,6 +27,7 @@ __all__ = [
     "Sample",
     "Study",
     "__version__",
+    "clinical",
     "compensation",
     "datasets",
     "errors",

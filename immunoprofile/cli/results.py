@@ -1,4 +1,4 @@
-"""Commands on a results folder: report."""
+"""Commands on a results folder: report, sdtm."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from immunoprofile.cli.shell import JobsOption, PdfOption, QuietOption, app
+from immunoprofile.cli.shell import JobsOption, OutOption, PdfOption, QuietOption, app
 
 if TYPE_CHECKING:
     from immunoprofile.profiling import Profile
@@ -42,6 +42,21 @@ def report(
     )
     seal(results, {name: value for name, value in profile.provenance.items() if name != "outputs"})
     typer.echo(f"{len(written)} files written below {results / 'reports'}")
+
+
+@app.command()
+def sdtm(
+    results: Annotated[Path, typer.Argument(help="Results folder.")],
+    out: OutOption,
+) -> None:
+    """Export a results folder as CDISC SDTM tables (CSV); what no domain can hold is listed in unmapped.csv."""
+    from immunoprofile.profiling import read_results
+    from immunoprofile.profiling.interchange import export_sdtm
+
+    exported = export_sdtm(read_results(results), out)
+    for code, table in exported.domains.items():
+        typer.echo(f"{code.lower()}.csv  {len(table)} records")
+    typer.echo(f"unmapped.csv  {len(exported.unmapped)} entries: look at them before a submission")
 
 
 def analyse(profile: Profile) -> None:

@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from immunoprofile.errors import ProblemListError, Problems
 from immunoprofile.io.files import write_table
 from immunoprofile.resources import load_yaml
@@ -181,7 +183,7 @@ def as_text(value: object) -> str:
     """A cell as SDTM text: empty when missing, Y/N for yes and no, numbers without needless digits."""
     if value is None:
         return ""
-    if isinstance(value, bool) or type(value).__name__ == "bool_":
+    if isinstance(value, bool | np.bool_):
         return "Y" if value else "N"
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.10g}"
