@@ -96,9 +96,15 @@ class Grade:
     reason: str = ""
 
 
+@cache
+def _versions() -> dict[str, dict[str, Any]]:
+    content: dict[str, dict[str, Any]] = load_yaml("ctcae.yaml")["versions"]
+    return content
+
+
 def ctcae_versions() -> tuple[str, ...]:
     """Versions that the table of criteria holds."""
-    return tuple(load_yaml("ctcae.yaml")["versions"])
+    return tuple(_versions())
 
 
 @cache
@@ -110,7 +116,7 @@ def ctcae_terms(version: str = "5") -> tuple[Term, ...]:
     NotAvailableError
         The version is not in the table.
     """
-    versions = load_yaml("ctcae.yaml")["versions"]
+    versions = _versions()
     if version not in versions:
         raise NotAvailableError(
             f"no criteria of CTCAE version {version!r}", where="CTCAE", todo=f"one of: {', '.join(versions)}"
@@ -121,7 +127,7 @@ def ctcae_terms(version: str = "5") -> tuple[Term, ...]:
 def ctcae_name(version: str) -> str:
     """Full name of a version, for example ``CTCAE v5.0``."""
     ctcae_terms(version)
-    return str(load_yaml("ctcae.yaml")["versions"][version]["name"])
+    return str(_versions()[version]["name"])
 
 
 def _term(entry: Mapping[str, Any]) -> Term:

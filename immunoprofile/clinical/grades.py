@@ -28,7 +28,7 @@ _MISSING: Final = {"lln": math.nan, "uln": math.nan, "baseline": math.nan, "base
 
 
 @dataclass(frozen=True)
-class _Result:
+class LabResult:
     """A result in the unit of analysis; ``span`` holds the values that it can mean (a clearance, by age)."""
 
     row: int | None
@@ -46,6 +46,7 @@ class _Result:
 
     @property
     def order(self) -> tuple[str, ...]:
+        """Subject, time, test and laboratory: the order of rows in tables."""
         return (self.usubjid, self.dtc, self.test, self.lab_id, self.visit, f"{self.value:.12g}")
 
 
@@ -90,10 +91,10 @@ def graded_results(
         terms.setdefault(term.test, []).append(term)
     doses = {text_of(row["usubjid"]): first_dose(row) for _, row in rows_of(study.subjects)}
     results = sorted(
-        (one for one in (*_lab_results(study), *_clearance_results(clearance)) if one.test in terms),
+        (one for one in (*lab_results(study), *_clearance_results(clearance)) if one.test in terms),
         key=lambda one: one.order,
     )
-    baselines: dict[tuple[str, str], _Result] = {}
+    baselines: dict[tuple[str, str], LabResult] = {}
     for one in results:
         days = days_between(doses.get(one.usubjid, ""), one.dtc)
         if days is not None and -baseline_within_d <= days and not math.isnan(one.value):
@@ -119,7 +120,8 @@ def graded_results(
     )
 
 
-def _lab_results(study: HasClinical) -> Iterator[_Result]:
+def lab_results(study: HasClinical) -> Iterator[LabResult]:
+    """Every row of labs in the unit of analysis of its test; what cannot be read is NaN with a reason."""
     for number, row in rows_of(study.labs):
         test, reason = text_of(row["test"]), ""
         value, lln, uln = (number_of(row[name]) for name in ("value", "lln", "uln"))
@@ -132,18 +134,18 @@ def _lab_results(study: HasClinical) -> Iterator[_Result]:
             reason = str(error)
         if value < 0:
             value, reason = math.nan, "a value below 0"
-        yield _Result(number, text_of(row["usubjid"]), text_of(row["visit"]), text_of(row["collected_dtc"]),
+        yield LabResult(number, text_of(row["usubjid"]), text_of(row["visit"]), text_of(row["collected_dtc"]),
                       text_of(row["lab_id"]), test, value, unit, lln, uln, (), reason)  # fmt: skip
 
 
-def _clearance_results(clearance: pd.DataFrame) -> Iterator[_Result]:
+def _clearance_results(clearance: pd.DataFrame) -> Iterator[LabResult]:
     for _, row in rows_of(clearance):
-        yield _Result(None, row["usubjid"], row["visit"], row["collected_dtc"], row["lab_id"], CLEARANCE_TEST,
+        yield LabResult(None, row["usubjid"], row["visit"], row["collected_dtc"], row["lab_id"], CLEARANCE_TEST,
                       row["crcl"], _CLEARANCE_UNIT, math.nan, math.nan, (row["crcl_low"], row["crcl_high"]),
                       row["reason"])  # fmt: skip
 
 
-def _grade_of(one: _Result, baseline: _Result | None, term: Term, name: str) -> Grade:
+def _grade_of(one: LabResult, baseline: LabResult | None, term: Term, name: str) -> Grade:
     references = _MISSING | {"lln": one.lln, "uln": one.uln}
     if baseline is not None:
         references |= {"baseline": baseline.value, "baseline_uln": baseline.uln}
@@ -156,7 +158,7 @@ def _grade_of(one: _Result, baseline: _Result | None, term: Term, name: str) -> 
     return grade
 
 
-def _grade_row(one: _Result, baseline: _Result | None, term: Term, dose: str, name: str) -> dict[str, Any]:
+def _grade_row(one: LabResult, baseline: LabResult | None, term: Term, dose: str, name: str) -> dict[str, Any]:
     grade = _grade_of(one, baseline, term, name)
     before = None if baseline is None else _grade_of(baseline, baseline, term, name).grade
     treated = None if not dose or day_of(one.dtc) is None or day_of(dose) is None else not drawn_before(one.dtc, dose)
@@ -180,7 +182,7 @@ def _emergent(grade: int | None, baseline: int | None, *, treated: bool | None) 
     return grade > baseline
 
 
-def _remedy(one: _Result, reason: str) -> str:
+def _remedy(one: LabResult, reason: str) -> str:
     if "limit of normal" in reason:
         return "fill lln and uln with the limits that the laboratory gave with this result, never those of another one"
     return "correct value and unit" if one.reason or "value" in reason else "grade it by hand, or use another version"

@@ -14,6 +14,7 @@ from immunoprofile.clinical.grades import (
     CLEARANCE_TEST,
     event_rates,
     graded_results,
+    lab_results,
     shift_table,
     worst_grades,
 )
@@ -178,14 +179,19 @@ def visit_columns(study: HasClinical, tables: SafetyTables) -> pd.DataFrame:
     DataFrame
         Index ``usubjid, visit`` (every visit that took place, and the unscheduled ones), columns
         ``schema.CLINICAL_OBS``. A laboratory value is that of the draw nearest to the date of the visit among the
-        results filed under the visit; of several equally near the one with the worse grade. Missing where nothing was
-        measured; ``n_ungraded`` says how many results hide behind ``worst_grade``.
+        results filed under the visit; of several equally near the worse one. Missing where nothing was measured;
+        ``n_ungraded`` says how many results hide behind ``worst_grade``.
     """
     import pandas as pd
 
     visits = visit_days(study)
     grades, clearance = _by_visit(tables.grades), _by_visit(tables.clearance)
     steroids = {(row["usubjid"], row["date"]): row for _, row in rows_of(tables.steroids)}
+    labs: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for result in lab_results(study):
+        labs.setdefault((result.usubjid, result.visit), []).append(
+            {"test": result.test, "value": result.value, "uln": result.uln, "collected_dtc": result.dtc}
+        )
     drugs, flags = _by_visit(tables.immunosuppressants), _by_visit(tables.flags)
     doses = doses_at(tables.adequacy, visits)
     rows: list[dict[str, Any]] = []
@@ -203,8 +209,8 @@ def visit_columns(study: HasClinical, tables: SafetyTables) -> pd.DataFrame:
             "immunosuppressants": _joined(drugs.get(key, []), "agent"),
             "clinical_flags": _joined(flags.get(key, []), "flag"),
         }  # fmt: skip
-        row |= {name: _value(results, test, dtc) for name, test in _COUNTS.items()}
-        row |= {name: _value(results, test, dtc, over_uln=True) for name, test in _MULTIPLES.items()}
+        row |= {name: _value(labs.get(key, []), test, dtc) for name, test in _COUNTS.items()}
+        row |= {name: _value(labs.get(key, []), test, dtc, over_uln=True) for name, test in _MULTIPLES.items()}
         rows.append(row | _worst_of(results))
     index = pd.MultiIndex.from_tuples(list(visits), names=["usubjid", "visit"])
     frame = pd.DataFrame(rows, columns=list(CLINICAL_OBS), index=index if rows else index[:0])
@@ -232,12 +238,13 @@ def _nearest(rows: list[dict[str, Any]], dtc: str) -> dict[str, Any] | None:
 
 
 def _value(results: list[dict[str, Any]], test: str, dtc: str, *, over_uln: bool = False) -> float:
-    own = [row for row in results if row["test"] == test]
-    worst_first = sorted(own, key=lambda row: -(number_of(row["grade"]) if number_of(row["grade"]) >= 0 else -1))
-    nearest = _nearest(worst_first, dtc)
-    if nearest is None:
-        return math.nan
-    return significant(nearest["value"] / nearest["uln"]) if over_uln else float(nearest["value"])
+    """Value of a test nearest to a date; of several equally near the lowest count, or the highest multiple."""
+    own = [row["value"] / row["uln"] if over_uln else row["value"] for row in results if row["test"] == test]
+    rows = [row for row in results if row["test"] == test]
+    known = [pair for pair in zip(own, rows, strict=True) if not math.isnan(pair[0])]
+    known.sort(key=lambda pair: -pair[0] if over_uln else pair[0])
+    nearest = _nearest([row | {"shown": value} for value, row in known], dtc)
+    return math.nan if nearest is None else significant(nearest["shown"])
 
 
 def _worst_of(results: list[dict[str, Any]]) -> dict[str, Any]:
