@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from immunoprofile.errors import Problems, StudyError
@@ -121,7 +122,7 @@ def load_rules(profile: str, settings: EligibilitySettings | None = None) -> Rul
     StudyError
         Unknown profile, parameter, criterion or input, or a value that is not allowed; all at once.
     """
-    content = load_yaml(RESOURCE)
+    content = _content()
     problems = Problems()
     if profile not in content["profiles"]:
         problems.add("study.yaml", "unknown eligibility profile", column="eligibility_profile", value=profile,
@@ -144,6 +145,11 @@ def load_rules(profile: str, settings: EligibilitySettings | None = None) -> Rul
         name: _criterion(name, entry, own, lookbacks.get(name, {})) for name, entry in content["criteria"].items()
     }
     return RuleSet(profile, str(content["version"]), criteria, values, content["plausible"])
+
+
+@cache
+def _content() -> dict[str, Any]:
+    return load_yaml(RESOURCE)
 
 
 def _criterion(name: str, entry: Mapping[str, Any], own: Mapping[str, Any], days: Mapping[str, int]) -> Criterion:
