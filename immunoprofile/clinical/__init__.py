@@ -8,11 +8,13 @@ from immunoprofile.clinical.il2_timing import il2_timing
 from immunoprofile.clinical.immunosuppressants import agents_of, immunosuppressants
 from immunoprofile.clinical.renal import cockcroft_gault, creatinine_clearance
 from immunoprofile.clinical.safety import SafetyTables, safety, visit_columns
+from immunoprofile.clinical.screening import Eligibility, eligibility, load_rules
 from immunoprofile.clinical.steroids import prednisone_equivalents, steroid_records
 from immunoprofile.clinical.units import lab_value, lab_value_in
 from immunoprofile.clinical.visit_days import visit_days
 
 __all__ = [
+    "Eligibility",
     "Grade",
     "SafetyTables",
     "adequacy_state",
@@ -24,6 +26,7 @@ __all__ = [
     "dose_adequacy",
     "dose_courses",
     "dosing_bars",
+    "eligibility",
     "exposure",
     "grade_value",
     "graded_results",
@@ -32,6 +35,7 @@ __all__ = [
     "lab_value",
     "lab_value_in",
     "label_dose",
+    "load_rules",
     "prednisone_equivalents",
     "safety",
     "shift_table",
