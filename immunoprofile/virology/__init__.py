@@ -9,11 +9,14 @@ from immunoprofile.virology.results import (
     to_iu,
 )
 from immunoprofile.virology.series import VIROLOGY_FLAGS_COLUMN, cmv_results
+from immunoprofile.virology.tobit import TobitFit, censored_regression
 
 __all__ = [
     "VIROLOGY_FLAGS_COLUMN",
     "CmvResult",
     "ResultTextError",
+    "TobitFit",
+    "censored_regression",
     "cmv_results",
     "drop_bounds",
     "drop_text",
