@@ -1,11 +1,13 @@
 """CMV-DNA: results as the laboratory wrote them, what they prove, and the fall from baseline."""
 
+from immunoprofile.virology.assays import known_assays
 from immunoprofile.virology.results import (
     CmvResult,
     ResultTextError,
     drop_bounds,
     drop_text,
     parse_result,
+    to_copies,
     to_iu,
 )
 from immunoprofile.virology.series import VIROLOGY_FLAGS_COLUMN, cmv_results
@@ -20,6 +22,8 @@ __all__ = [
     "cmv_results",
     "drop_bounds",
     "drop_text",
+    "known_assays",
     "parse_result",
+    "to_copies",
     "to_iu",
 ]

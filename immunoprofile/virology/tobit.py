@@ -127,11 +127,9 @@ def censored_regression(design: ArrayLike, lower: ArrayLike, upper: ArrayLike) -
         missing = np.full((k + 1, k + 1), np.nan)
         return TobitFit(start, missing, 0.0, math.inf, n, int(exact.sum()), on_a_line=True)
     theta = _maximise(np.append(start, math.log(max(spread, 0.1 * scale))), x, low, high)
-    information = _information(theta, x, low, high)
-    return TobitFit(
-        theta[:k], np.asarray(np.linalg.inv(information), dtype=np.float64), math.exp(float(theta[k])), -_objective(theta, x, low, high)[0], n,
-        int(exact.sum()),
-    )  # fmt: skip
+    covariance = np.asarray(np.linalg.inv(_information(theta, x, low, high)), dtype=np.float64)
+    log_likelihood = -_objective(theta, x, low, high)[0]
+    return TobitFit(theta[:k], covariance, math.exp(float(theta[k])), log_likelihood, n, int(exact.sum()))
 
 
 def _checked(design: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> tuple[Floats, Floats, Floats]:
