@@ -10,6 +10,8 @@ from immunoprofile.virology.results import (
     to_copies,
     to_iu,
 )
+from immunoprofile.virology.rule_table import rules
+from immunoprofile.virology.rulebook import Rule, RuleBook, rulebook
 from immunoprofile.virology.series import VIROLOGY_FLAGS_COLUMN, cmv_results
 from immunoprofile.virology.tobit import TobitFit, censored_regression
 
@@ -17,6 +19,8 @@ __all__ = [
     "VIROLOGY_FLAGS_COLUMN",
     "CmvResult",
     "ResultTextError",
+    "Rule",
+    "RuleBook",
     "TobitFit",
     "censored_regression",
     "cmv_results",
@@ -24,6 +28,8 @@ __all__ = [
     "drop_text",
     "known_assays",
     "parse_result",
+    "rulebook",
+    "rules",
     "to_copies",
     "to_iu",
 ]

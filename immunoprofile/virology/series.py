@@ -134,7 +134,8 @@ def _read(
         stated, registered = row.get(name), getattr(assay, name)
         if isinstance(stated, int | float) and not math.isnan(stated) and stated != registered:
             problems.add("cmv_dna", f"contradicts the {name} of assay {assay_id} in study.yaml", row=number,
-                         column=name, value=stated, allowed="none" if registered is None else f"{registered:g}")  # fmt: skip
+                         column=name, value=stated,
+                         allowed="none" if registered is None else f"{registered:g}")  # fmt: skip
     try:
         result = parse_result(text_of(row["result_raw"]), assay, unit=text_of(row["unit"]), censoring=censoring)
     except ImmunoprofileError as error:

@@ -40,7 +40,8 @@ def test_powers_of_ten(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["<137", "＜137", "≤137", "<=137", "< 137 IU/mL", "<1.37E+02", "detected <LLOQ", "Detected, <137 IU/mL",
              "BLQ", "below LLOQ", "低于定量下限", "120", "detected, not quantifiable", "<LLOQ (137)", "小于137",
-             "低于 137", "＜１３７ ＩＵ／ｍＬ", "≦137", "under 137 IU/mL", "定量下限以下", "Detected below quantification limit"],
+             "低于 137", "＜１３７ ＩＵ／ｍＬ", "≦137", "under 137 IU/mL", "定量下限以下",
+             "Detected below quantification limit"],
 )  # fmt: skip
 def test_detected_below_the_limit(text: str) -> None:
     assert parse_result(text, ROCHE).kind == "BLQ"
