@@ -89,8 +89,8 @@ CMV_KINETICS: Final[dict[str, str]] = {
 """Columns of virology_kinetics.csv, one row a subject."""
 
 CMV_VISIT_OBS: Final[dict[str, str]] = {
-    "cmv_clearance": "by results until the visit: NOT_CLEARED, BELOW_LLOQ (unconfirmed), CLEARED, RETURNED, NOT_EVALUABLE",
-    "cmv_status": "by results until the visit: REFRACTORY, PROBABLE_REFRACTORY, RETURNED, CLEARED, FAILURE, RESPONDING, "
+    "cmv_clearance": "until the visit: NOT_CLEARED, BELOW_LLOQ (not confirmed), CLEARED, RETURNED or NOT_EVALUABLE",
+    "cmv_status": "until the visit: REFRACTORY, RETURNED, CLEARED, PROBABLE_REFRACTORY, FAILURE, RESPONDING, "
     "NOT_RESPONDING or NOT_EVALUABLE",
     "cmv_rules_true": "CMV rules that are TRUE by results until the visit, joined by a blank",
     "cmv_flags": "CMV_BLQ, CMV_TND, BLIP, ASSAY_CHANGED of the results of the visit, joined by a blank",

@@ -60,23 +60,29 @@ def clearance_one(course: Course, rule: Rule, known: Mapping[str, Verdict]) -> V
     return clearance(course.samples, lambda one: one.below, days_apart=0)
 
 
+def _after_negative(samples: tuple[Sample, ...]) -> list[tuple[Sample, Sample, Sample]]:
+    """Detected results after a negative one that another result follows, with their neighbours."""
+    threes = zip(samples, samples[1:], samples[2:], strict=False)
+    return [(before, one, after) for before, one, after in threes if before.negative and not one.negative]
+
+
+def blips(samples: tuple[Sample, ...], *, within_days: float) -> list[tuple[Sample, Sample, Sample]]:
+    """Every blip of a course with the negative results before and after it."""
+    judged = _after_negative(samples)
+    return [three for three in judged if three[2].negative and three[2].day - three[1].day <= within_days]
+
+
 def blip(course: Course, rule: Rule, known: Mapping[str, Verdict]) -> Verdict:
     """A single detected result between two negative ones, the second soon after it."""
-    within = rule.parameters["next_within_days"]
     follow = course.samples
-    judged = [
-        (before, sample, after)
-        for before, sample, after in zip(follow, follow[1:], follow[2:], strict=False)
-        if before.negative and not sample.negative
-    ]
-    for before, sample, after in judged:
-        if after.negative and after.day - sample.day <= within:
-            return at(sample, "TRUE", f"negative again on day {after.day}", before, sample, after)
+    for before, sample, after in blips(follow, within_days=rule.parameters["next_within_days"]):
+        return at(sample, "TRUE", f"negative again on day {after.day}", before, sample, after)
+    judged = _after_negative(follow)
     pending = len(follow) > 1 and follow[-2].negative and not follow[-1].negative
     if pending:
         return unknown("the result after the positive one is not there yet", *follow[-2:])
     if judged:
-        return Verdict("FALSE", "no single positive result between negatives", evidence=tuple(judged[-1]))
+        return Verdict("FALSE", "no single positive result between negatives", evidence=judged[-1])
     if any(before.negative for before, _ in pairwise(follow)):
         return Verdict("FALSE", "no positive result after a negative one")
     return unknown("not applicable: no negative result that another one follows")

@@ -47,7 +47,8 @@ class Sample:
     upper: float
     lloq: float
     unit: str
-    assay_id: str
+    row: int
+    """Place of the result in the table of results."""
 
     @property
     def below(self) -> bool:
@@ -180,8 +181,8 @@ def courses(study: HasCourses, results: pd.DataFrame, adequacy: pd.DataFrame | N
     doses = _dosing(adequacy)
     subjects = study.subjects.drop_duplicates("usubjid").sort_values("usubjid")
     of_subject: dict[str, list[dict[Hashable, Any]]] = {}
-    for row in results.to_dict("records"):
-        of_subject.setdefault(str(row["usubjid"]), []).append(row)
+    for place, row in enumerate(results.to_dict("records")):
+        of_subject.setdefault(str(row["usubjid"]), []).append({**row, "row": place})
     found = []
     for subject in subjects.to_dict("records"):
         usubjid, anchor = str(subject["usubjid"]), text_of(subject.get("first_gcv_dtc"))
@@ -253,8 +254,7 @@ def _sample(row: Mapping[Hashable, Any]) -> Sample:
     known = isinstance(day, int) or (isinstance(day, float) and not math.isnan(day))
     return Sample(
         str(row["collected_dtc"])[:10], int(day) if known else 0, str(row["kind"]), float(row["value"]),
-        float(row["log10_lower"]), float(row["log10_upper"]), float(row["lloq"]), str(row["unit"]),
-        str(row["assay_id"]),
+        float(row["log10_lower"]), float(row["log10_upper"]), float(row["lloq"]), str(row["unit"]), int(row["row"]),
     )  # fmt: skip
 
 

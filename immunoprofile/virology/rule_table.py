@@ -45,8 +45,8 @@ def rules(
     Returns
     -------
     DataFrame with ``schema.CMV_RULE_COLUMNS``, sorted by subject, rules in the order of the rule book, also for
-    subjects without results. ``result`` is TRUE, FALSE, NOT_EVALUABLE (an input is missing, or what is known does not decide)
-    or NOT_ASSESSED (no resistance test). FALSE says "not until lower_day" where ``upper_day`` is infinite.
+    subjects without results. ``result`` is TRUE, FALSE, NOT_EVALUABLE (an input is missing, or what is known does not
+    decide) or NOT_ASSESSED (no resistance test). FALSE says "not until lower_day" where ``upper_day`` is infinite.
 
     Raises
     ------
