@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from immunoprofile.errors import AnalysisError
 from immunoprofile.resources import load_yaml
@@ -81,8 +82,8 @@ def rulebook(changes: Mapping[str, Mapping[str, float]] | None = None) -> RuleBo
     >>> rulebook({"clearance_2": {"days_apart": 7}}).rules["clearance_2"].version
     '1+changed'
     """
-    content = load_yaml("cmv_rules.yaml")
-    rules = {name: _rule(name, entry, content["inputs"]) for name, entry in content["rules"].items()}
+    book = _shipped()
+    rules = dict(book.rules)
     for name, parameters in (changes or {}).items():
         if name not in rules:
             raise AnalysisError(f"there is no CMV rule {name!r}", todo=f"one of: {', '.join(rules)}")
@@ -96,6 +97,13 @@ def rulebook(changes: Mapping[str, Mapping[str, float]] | None = None) -> RuleBo
             rules[name] = replace(
                 rules[name], parameters={**known, **parameters}, version=f"{rules[name].version}+changed"
             )
+    return replace(book, rules=rules)
+
+
+@cache
+def _shipped() -> RuleBook:
+    content = load_yaml("cmv_rules.yaml")
+    rules = {name: _rule(name, entry, content["inputs"]) for name, entry in content["rules"].items()}
     return RuleBook(content["version"], content["caveat"], content["inputs"], rules, tuple(content["reserved"]))
 
 
