@@ -1,22 +1,43 @@
-"""CMV-DNA: results as the laboratory wrote them, what they prove, and the fall from baseline."""
+"""CMV-DNA: results as the laboratory wrote them, what they prove, rules, kinetics and times to clearance."""
 
+from immunoprofile.virology.assays import known_assays
+from immunoprofile.virology.clearance_times import time_to_clearance
+from immunoprofile.virology.evaluation import VirologyTables, annotate_visits, evaluate
 from immunoprofile.virology.results import (
     CmvResult,
     ResultTextError,
     drop_bounds,
     drop_text,
     parse_result,
+    to_copies,
     to_iu,
 )
+from immunoprofile.virology.rule_table import rules
+from immunoprofile.virology.rulebook import Rule, RuleBook, rulebook
 from immunoprofile.virology.series import VIROLOGY_FLAGS_COLUMN, cmv_results
+from immunoprofile.virology.tobit import TobitFit, censored_regression
+from immunoprofile.virology.viral_kinetics import kinetics
 
 __all__ = [
     "VIROLOGY_FLAGS_COLUMN",
     "CmvResult",
     "ResultTextError",
+    "Rule",
+    "RuleBook",
+    "TobitFit",
+    "VirologyTables",
+    "annotate_visits",
+    "censored_regression",
     "cmv_results",
     "drop_bounds",
     "drop_text",
+    "evaluate",
+    "kinetics",
+    "known_assays",
     "parse_result",
+    "rulebook",
+    "rules",
+    "time_to_clearance",
+    "to_copies",
     "to_iu",
 ]
