@@ -18,7 +18,7 @@ from immunoprofile.datasets.cohort import Cohort, Effect, generator, simulate_co
 from immunoprofile.datasets.composition import compositions, control_compositions
 from immunoprofile.datasets.cytometer import Acquisition, acquire, single_stain
 from immunoprofile.datasets.fcs_writer import CYTOMETER, SERIAL, write_fcs
-from immunoprofile.datasets.panels import PANELS, Panel
+from immunoprofile.datasets.panels import PANELS, RELATIVE_EVENTS, Panel
 from immunoprofile.datasets.people import FIRST_ENROLMENT, Person, people
 from immunoprofile.datasets.tables import Row, date, minute, write_table, write_tables
 from immunoprofile.datasets.warts import Wart, find, place_warts
@@ -33,6 +33,7 @@ SUBJECT_SHIFT_SD: Final = 0.006
 BEAD_LOT: Final = "SIMBEADS-01"
 BEAD_EXPIRY: Final = "2022-12-31"
 CONTROL_EVENTS_SHARE: Final = 0.25
+"""Share of the events of a sample that FMO controls and the unstained tube have; control aliquots are run in full."""
 SINGLE_STAIN_EVENTS: Final = 2_000
 _TUBES: Final = tuple(PANELS)
 _REPORTING: Final = {
@@ -181,10 +182,11 @@ def _draw(
         first_id = f"{person.usubjid}_{name}_{tube}"
         for attempt in (1, 2) if has[wart_names.RERUN_TUBE] else (1,):
             failed = has[wart_names.RERUN_TUBE] and attempt == 1
+            full = events * RELATIVE_EVENTS[tube]
             got = acquire(
                 panel,
                 tubes[tube],
-                max(1, int(events * wart_names.FIRST_ATTEMPT_EVENTS)) if failed else events,
+                max(1, int(full * wart_names.FIRST_ATTEMPT_EVENTS)) if failed else full,
                 rng=generator(writer.seed, 20, subject, visit, number, attempt),
                 log10_shift=writer.subject_shift(panel, batch, subject),
                 clog=failed or has[wart_names.CLOG],
@@ -211,6 +213,7 @@ def _controls(writer: _Writer, batches: list[int], events: int) -> None:
     """One control aliquot per batch and tube; FMO controls, single stains and an unstained tube in the first batch."""
     tubes = control_compositions()
     size = max(1, int(events * CONTROL_EVENTS_SHARE))
+    stain_size = min(size, SINGLE_STAIN_EVENTS)
     for batch in batches:
         day = FIRST_ENROLMENT + timedelta(days=batch * BATCH_D, hours=8)
         for number, (tube, panel) in enumerate(PANELS.items()):
@@ -223,9 +226,10 @@ def _controls(writer: _Writer, batches: list[int], events: int) -> None:
             for position, (role, marker, unstained) in enumerate(plan):
                 rng = generator(writer.seed, 21, batch, number, position)
                 if role == "single_stain":
-                    got = single_stain(panel, marker, min(size, SINGLE_STAIN_EVENTS), rng=rng)
+                    got = single_stain(panel, marker, stain_size, rng=rng)
                 else:
-                    got = acquire(panel, tubes[tube], size, rng=rng, log10_shift=shift, unstained=unstained)
+                    run = events * RELATIVE_EVENTS[tube] if role == "control" else size
+                    got = acquire(panel, tubes[tube], run, rng=rng, log10_shift=shift, unstained=unstained)
                 slug = "".join(c for c in marker if c.isalnum())
                 sample_id = "_".join(part for part in (f"B{batch + 1:02d}", tube, role, slug) if part)
                 row: Row = {
@@ -297,7 +301,7 @@ def il2_cmv(
         Number of visits with flow cytometry, 2 to 7 (five: BL, D7, D14, D28, W8); CMV-DNA and blood counts are taken
         at all seven.
     events
-        Events per FCS file, at least 200.
+        Events per FCS file, at least 200; the Treg tube records twice as many, FMO controls a quarter.
     seed
         Seed of everything.
     effect
