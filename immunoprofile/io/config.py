@@ -94,6 +94,15 @@ class QualityLimits(_Model):
     warns: tuple[float | None, float | None] | None = Field(default=None, alias="warn")
 
 
+class EligibilitySettings(_Model):
+    """What this study decides about its criteria; names and values are checked where the criteria are known."""
+
+    parameters: dict[str, bool | int | float | str | tuple[str, ...] | None] = Field(default_factory=dict)
+    """Parameter of resources/eligibility.yaml -> value of this study."""
+    lookback_d: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """Criterion -> input -> days before the reference date in which a record counts."""
+
+
 class StudyConfig(_Model):
     """Everything that ``study.yaml`` says."""
 
@@ -114,6 +123,7 @@ class StudyConfig(_Model):
     attempt_rule: Literal["last", "first", "last_passing"] = "last_passing"
     assays: dict[str, Assay] = Field(default_factory=dict)
     eligibility_profile: Literal["seed", "registry"] = "seed"
+    eligibility: EligibilitySettings = Field(default_factory=EligibilitySettings)
     reference_ranges: str = ""
     """Name of a table of the package's resources, or empty for none."""
     quality_limits: dict[str, QualityLimits] = Field(default_factory=dict)

@@ -6,7 +6,9 @@ never repeat the strings of a table that they do not own.
 """
 
 from immunoprofile.schema.cells import *
+from immunoprofile.schema.clinical import *
 from immunoprofile.schema.columns import *
+from immunoprofile.schema.eligibility import *
 from immunoprofile.schema.flags import *
 from immunoprofile.schema.output_tables import *
 from immunoprofile.schema.statistics import *

@@ -28,6 +28,13 @@ DRUGS: Final = ("IL2", "GCV", "VGCV")
 DOSE_UNITS: Final = ("MIU", "mg", "mg/kg")
 ROUTES: Final = ("SC", "IV", "PO", "IM")
 ATTESTATION_ANSWERS: Final = ("Y", "N", "U")
+SCREENING_TESTS: Final = (
+    "HBSAG", "ANTI_HBC", "HBV_DNA", "ANTI_HCV", "HCV_RNA", "HIV_AGAB", "HIV_RNA", "TREPONEMAL", "RPR", "EBV_DNA",
+    "BLOOD_CULTURE", "HCG",
+)  # fmt: skip
+SCREENING_RESULTS: Final = ("POS", "NEG", "BLQ", "IND", "INVALID")
+ADJUDICATIONS: Final = ("CONTAMINANT", "PATHOGEN")
+HISTORY_CATEGORIES: Final = ("MALIGNANCY", "OTHER")
 
 SUBJECTS = TableSpec(
     "subjects",
@@ -45,6 +52,7 @@ SUBJECTS = TableSpec(
         Column("first_gcv_dtc", "date", "first dose of ganciclovir or valganciclovir"),
         Column("last_dose_dtc", "date", "last dose of either study drug"),
         Column("consent_dtc", "date", "informed consent"),
+        Column("screening_dtc", "date", "date for which eligibility is judged; empty: the first dose"),
         Column("randomised_dtc", "date", "randomisation"),
         Column("strata", "str", "randomisation stratum"),
         Column("dx", "str", "rheumatic diagnosis"),
@@ -195,11 +203,57 @@ ATTESTATIONS = TableSpec(
         _USUBJID,
         _key("item", "statement, for example other_active_infection"),
         Column("answer", "str", "yes, no or unknown", required=True, nullable=False, allowed=ATTESTATION_ANSWERS),
+        Column("detail", "str", "what the item asks for besides; heart_failure: NYHA class I, II, III or IV"),
         Column("author", "str", "pseudonymous code of the investigator"),
         Column("dtc", "date", "when it was stated"),
     ),
     key=("usubjid", "item", "dtc"),
 )
+
+SCREENING = TableSpec(
+    "screening_tests",
+    (
+        _USUBJID,
+        _COLLECTED,
+        _key("test", "test for an infection, blood culture, or pregnancy test", SCREENING_TESTS),
+        Column("result", "str", "POS detected, NEG not detected, BLQ detected below the limit of quantification, "
+               "IND indeterminate, INVALID no result; empty while it is awaited", required=True,
+               allowed=SCREENING_RESULTS),
+        Column("value", "float", "number of a quantitative result (EBV_DNA)", minimum=0),
+        Column("unit", "str", "unit of the number"),
+        Column("lloq", "float", "lower limit of quantification of the assay, same unit", minimum=0),
+        Column("specimen", "str", "for example plasma, serum, whole_blood, urine"),
+        Column("adjudication", "str", "what a person judged a positive blood culture to be", allowed=ADJUDICATIONS),
+        Column("lab_id", "str", "laboratory"),
+    ),
+    key=("usubjid", "collected_dtc", "test", "specimen", "lab_id"),
+)  # fmt: skip
+
+MEDICAL_HISTORY = TableSpec(
+    "medical_history",
+    (
+        _USUBJID,
+        _key("category", "what the entry is about", HISTORY_CATEGORIES),
+        _key("term", "the condition"),
+        Column("subtype", "str", "MALIGNANCY: for example non_melanoma_skin, cervical_in_situ, solid, haematological"),
+        Column("active", "bool", "still active"),
+        Column("last_active_dtc", "date", "last day on which it was active or treated"),
+    ),
+)
+
+ELIGIBILITY_OVERRIDES = TableSpec(
+    "eligibility_overrides",
+    (
+        _USUBJID,
+        _key("criterion", "criterion as it stands in eligibility.csv, for example X4b"),
+        Column("state", "str", "what the investigator decided; the computed state stays", required=True,
+               nullable=False, allowed=("PASS", "FAIL")),
+        Column("reason", "str", "why", required=True, nullable=False),
+        Column("author", "str", "pseudonymous code of the investigator", required=True, nullable=False),
+        Column("dtc", "date", "when it was decided", required=True, nullable=False),
+    ),
+    key=("usubjid", "criterion"),
+)  # fmt: skip
 
 AES = TableSpec(
     "aes",
@@ -275,8 +329,8 @@ OVERRIDES = TableSpec(
 TABLES: Final[dict[str, TableSpec]] = {
     spec.name: spec
     for spec in (
-        SUBJECTS, VISITS, SAMPLES, CMV_DNA, LABS, DOSING, CONMEDS, ATTESTATIONS, AES, EVENTS, FUNCTIONAL, QUERIES,
-        OVERRIDES,
+        SUBJECTS, VISITS, SAMPLES, CMV_DNA, LABS, DOSING, CONMEDS, ATTESTATIONS, SCREENING, MEDICAL_HISTORY, AES,
+        EVENTS, FUNCTIONAL, QUERIES, OVERRIDES, ELIGIBILITY_OVERRIDES,
     )
 }  # fmt: skip
 

@@ -1,0 +1,118 @@
+"""What this room reads of a study, and small readers of single cells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import date
+from typing import TYPE_CHECKING, Any, Protocol
+
+from immunoprofile.io.dates import days_between, text_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from immunoprofile.io.config import StudyConfig
+
+_DATED = {
+    "visits": "start_dtc", "labs": "collected_dtc", "cmv_dna": "collected_dtc", "samples": "collected_dtc",
+    "dosing": "start_dtc", "attestations": "dtc",
+}  # fmt: skip
+
+
+class HasClinical(Protocol):
+    """The part of a study that this room reads."""
+
+    @property
+    def config(self) -> StudyConfig:
+        """Schedule and anchors."""
+
+    @property
+    def subjects(self) -> pd.DataFrame:
+        """Age, sex, first doses."""
+
+    @property
+    def visits(self) -> pd.DataFrame:
+        """Weight and height."""
+
+    @property
+    def samples(self) -> pd.DataFrame:
+        """Draws of the flow cytometry tubes."""
+
+    @property
+    def cmv_dna(self) -> pd.DataFrame:
+        """Draws of the CMV-DNA results."""
+
+    @property
+    def labs(self) -> pd.DataFrame:
+        """Laboratory results."""
+
+    @property
+    def dosing(self) -> pd.DataFrame:
+        """Study drugs."""
+
+    @property
+    def conmeds(self) -> pd.DataFrame:
+        """Other drugs."""
+
+    @property
+    def attestations(self) -> pd.DataFrame:
+        """Statements of the investigators."""
+
+    @property
+    def aes(self) -> pd.DataFrame:
+        """Adverse events."""
+
+
+def rows_of(table: pd.DataFrame) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Row number (as in the file, from 1) and cells of each row."""
+    for number, cells in zip(table.index, table.to_dict("records"), strict=True):
+        yield int(str(number)), {str(name): value for name, value in cells.items()}
+
+
+def number_of(value: object) -> float:
+    """A cell as a float, NaN when it is missing."""
+    import pandas as pd
+
+    if value is None or value is pd.NA or isinstance(value, str):
+        return math.nan
+    return float(value)  # type: ignore[arg-type]
+
+
+def truth_of(value: object) -> bool | None:
+    """A cell of a yes/no column; None when it is missing."""
+    import pandas as pd
+
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return None
+    return bool(value)
+
+
+def day_of(dtc: object) -> date | None:
+    """Calendar day of an ISO date; None unless it is a full date."""
+    return date.fromisoformat(text_of(dtc)[:10]) if days_between(dtc, dtc) is not None else None
+
+
+def observed_days(study: HasClinical) -> dict[str, tuple[date, date]]:
+    """First and last day on which a study knows anything of each subject (visits, draws, study drugs, attestations).
+
+    A subject that has nothing else has the days of its concomitant drugs. The last day is not after a recorded death.
+    """
+    found: dict[str, list[date]] = {}
+    for name, column in _DATED.items():
+        table = getattr(study, name)
+        for usubjid, dtc in zip(table["usubjid"], table[column], strict=True):
+            day = day_of(dtc)
+            if day is not None and isinstance(usubjid, str):
+                found.setdefault(usubjid, []).append(day)
+    for _, row in rows_of(study.conmeds):
+        if row["usubjid"] not in found:
+            days = [day for day in (day_of(row["start_dtc"]), day_of(row["end_dtc"])) if day is not None]
+            if days:
+                found[text_of(row["usubjid"])] = days
+    deaths = {str(row["usubjid"]): day_of(row.get("death_dtc")) for _, row in rows_of(study.subjects)}
+    ends: dict[str, tuple[date, date]] = {}
+    for usubjid, days in found.items():
+        last, death = max(days), deaths.get(usubjid)
+        ends[usubjid] = (min(days), last if death is None else max(min(days), min(last, death)))
+    return ends
