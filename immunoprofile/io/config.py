@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,27 +63,49 @@ class Endpoint(_Model):
 
 
 class Assay(_Model):
-    """A CMV-DNA assay."""
+    """A CMV-DNA assay: what it measures, in which specimen and unit, and its limits in that unit."""
 
     name: str
+    target: str = ""
+    """Gene or region that the PCR amplifies, for example UL54."""
     unit: str
     specimen: str
-    lod: float | None = None
-    lloq: float
-    uloq: float | None = None
-    iu_factor: float | None = None
+    lod: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    lloq: float = Field(gt=0, allow_inf_nan=False)
+    uloq: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    iu_factor: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """IU per copy, only where it was determined for this assay and specimen."""
+    iu_factor_source: str = ""
+    """Where the factor comes from; a factor without a source is refused."""
+    valid_from: str = ""
+    """ISO date from which results are of this assay with these limits; empty is always."""
     source: str = ""
 
     @model_validator(mode="after")
     def _known_unit(self) -> Assay:
+        problems = []
         if self.unit not in CMV_UNITS:
-            msg = f"unit {self.unit!r} is not one of {', '.join(CMV_UNITS)}"
-            raise ValueError(msg)
+            problems.append(f"unit {self.unit!r} is not one of {', '.join(CMV_UNITS)}")
         if self.specimen not in CMV_SPECIMENS:
-            msg = f"specimen {self.specimen!r} is not one of {', '.join(CMV_SPECIMENS)}"
-            raise ValueError(msg)
+            problems.append(f"specimen {self.specimen!r} is not one of {', '.join(CMV_SPECIMENS)}")
+        if self.lod is not None and self.lod > self.lloq:
+            problems.append(f"lod {self.lod:g} is above lloq {self.lloq:g}: what is quantified is detected")
+        if self.uloq is not None and self.uloq <= self.lloq:
+            problems.append(f"uloq {self.uloq:g} is not above lloq {self.lloq:g}")
+        if self.iu_factor is not None and not self.iu_factor_source.strip():
+            problems.append("iu_factor needs iu_factor_source: a factor holds for one assay and specimen only")
+        if self.valid_from and not _is_full_date(self.valid_from):
+            problems.append(f"valid_from {self.valid_from!r} is not a full ISO date such as 2024-03-01")
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
+
+
+def _is_full_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 class QualityLimits(_Model):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from immunoprofile.io.config import Assay
 
 CmvKind = Literal["QUANT", "BLQ", "TND", "ALQ", "INVALID"]
+Censoring = Literal["lloq", "lod"]
 
 NAN = math.nan
 
@@ -35,7 +36,8 @@ class CmvResult:
         The number of a QUANT result in the unit of the assay, NaN for all other kinds.
     log10_lower, log10_upper
         Bounds on the log10 scale; NaN is open. Equal for QUANT. BLQ and TND are both left-censored at the limit
-        of quantification: a limit of detection is a 95 % hit rate, not a floor.
+        of quantification: a limit of detection is a 95 % hit rate, not a floor. (The sensitivity analysis ``lod``
+        censors TND at the limit of detection.)
     """
 
     kind: CmvKind
@@ -67,38 +69,46 @@ _SUPERSCRIPT_RUN = re.compile("[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
 
 _INVALID = re.compile(
     r"invalid|inhibit|h(a)?emoly[sz]|insufficient|qns|indeterminate|not (done|tested|reported)|failed|error|missing"
-    r"|无效|溶血|抑制|失败|标本量不足|样本量不足|未做|未测|n/a|^na$"
+    r"|clotted|无效|溶血|抑制|失败|标本量不足|样本量不足|未做|未测(?!出|到)|凝块|n/a|^na$"
 )
 _NEGATIVE = re.compile(
-    r"not detected|not detectable|undetect(ed|able)|no target|negative|\bneg\b|\bnd\b|\btnd\b|^nd$"
-    r"|阴性|未检出|未检测到|未测出|^\(-\)$"
+    r"not[- ]detect(ed|able)|undetect(ed|able)|none detected|no target|negative|\bneg\b|\bnd\b|\btnd\b|^nd$"
+    r"|阴性|未检出|未检测到|未检测出|未测出|未测到|检测不到|^\(-\)$"
 )
 _BELOW_LOD = re.compile(
-    r"(<|below|under)\s*(the )?(lod\b|limit of detection|detection limit)|低于(最低)?检(测|出)(下)?限"
+    r"(<|below|under|less than|低于|小于|未达)\s*(the )?(assay )?"
+    r"(lod\b|limit of detection|(lower )?detection limit|lower limit of detection|最?低?检(测|出)(下)?限)"
+    r"|检(测|出)下?限以下"
 )
 _BELOW_LLOQ = re.compile(
-    r"(<|below|under)\s*(the )?(lloq\b|loq\b|lower limit of quanti|limit of quanti|quanti\w* limit)|^blq$|\bblq\b"
-    r"|低于(最低)?定量(检测)?(下)?限"
+    r"(<|below|under|less than|低于|小于|未达)\s*(the )?(assay )?"
+    r"(lloq\b|loq\b|lower limit of quanti\w*|limit of quanti\w*|quanti\w*( limit| range)?|最?低?定量(检测)?(下)?限)"
+    r"|定量(检测)?(下)?限以下|\bblq\b|(not|non|un)[- ]?quantif(iable|ied)"
 )
 _ABOVE_ULOQ = re.compile(
-    r"(>|above|over)\s*(the )?(uloq\b|upper limit|limit of quanti|quanti\w* limit)|^alq$|高于(最高)?定量(检测)?(上)?限"
+    r"(>|above|over|greater than|高于|大于|超过|超出)\s*(the )?(assay )?"
+    r"(uloq\b|upper limit( of quanti\w*)?|limit of quanti\w*|quanti\w*( limit| range)?|最?高?定量(检测)?(上)?限)"
+    r"|\balq\b|定量(检测)?上限以上"
 )
 _UNIT = re.compile(r"(iu|copies|copy|cps?|拷贝数?|国际单位)\s*/\s*(ml|毫升)", re.IGNORECASE)
+_ANY_UNIT = re.compile(r"[a-z%\u4e00-\u9fff]+\s*/\s*(10\s*\^\s*\d+\s*)?[a-zμµ\u4e00-\u9fff]+")
+_LIMIT_NAME = re.compile(r"\b(lloq|uloq|loq|lod)\b|定量下限|定量上限|检测下限|检出限")
 _NUMBER = re.compile(
     r"""
     (?P<power_only>(?<![\d.])10\s*\^\s*(?P<bare_exponent>[+-]?\d+))            # 10^3
     | (?P<mantissa>\d{1,3}(?:[,' ]\d{3})+(?:\.\d+)?(?!\d)|\d+(?:\.\d+)?)        # 12,400  12400  1.24
-      (?: \s*[x*×·]\s*10\s*\^?\s*(?P<exponent>[+-]?\d+) | e(?P<e>[+-]?\d+) )?   # x10^4  E+04
+      (?: \s*[x*×·]\s*10\s*\^?\s*(?P<exponent>[+-]?\d+) | (?:e|\s?e(?=[+-]))(?P<e>[+-]?\d+) )?   # x10^4  E+04
     """,
     re.VERBOSE,
 )
 _AMBIGUOUS_POINT = re.compile(r"\d{1,3}\.\d{3}")
+_AMBIGUOUS_POWER = re.compile(r"10\s*e\+?\d+")
 _WORDS_WITHOUT_MEANING = re.compile(
     r"detected|positive|\bpos\b|cmv|dna|but|result|target|plasma|blood|阳性|检出|[(),;:.\s+]|\bhcmv\b|pcr"
 )
 
 
-def parse_result(text: str, assay: Assay, *, unit: str | None = None) -> CmvResult:
+def parse_result(text: str, assay: Assay, *, unit: str | None = None, censoring: Censoring = "lloq") -> CmvResult:
     """Read a CMV-DNA result as the laboratory wrote it.
 
     Parameters
@@ -110,6 +120,9 @@ def parse_result(text: str, assay: Assay, *, unit: str | None = None) -> CmvResu
         Registered assay with its limits.
     unit
         Unit of the table row; must be that of the assay.
+    censoring
+        ``lloq``: what is not detected is left-censored at the limit of quantification. ``lod``, a sensitivity
+        analysis: at the limit of detection, where the assay has one.
 
     Returns
     -------
@@ -143,27 +156,33 @@ def parse_result(text: str, assay: Assay, *, unit: str | None = None) -> CmvResu
     plain = _without_unit(plain, text, assay)
     negative = bool(_NEGATIVE.search(plain))
     sign, number = _sign_and_number(_NEGATIVE.sub(" ", plain), text, assay)
+    not_detected = _left_censored("TND", assay, censoring)
 
     if negative:
-        if sign == "<" and number is not None:
+        if number is not None and (sign == "<" or _LIMIT_NAME.search(plain)):
             _limit_kind(number, text, assay)
-        if (number is not None and sign != "<") or sign == ">":
-            raise ResultTextError(f"{text!r} is negative and a number at once", where=assay.name)
-        return _left_censored("TND", assay)
+        elif number is not None or sign == ">" or _ABOVE_ULOQ.search(plain):
+            raise ResultTextError(
+                f"{text!r} is negative and a number at once", where=assay.name, todo="ask the laboratory which it is"
+            )
+        return not_detected
     if _BELOW_LOD.search(plain):
-        return _left_censored("TND", assay)
+        _agrees(number, assay.lod, "LOD", text, assay)
+        return not_detected
     if _BELOW_LLOQ.search(plain):
+        _agrees(number, assay.lloq, "LLOQ", text, assay)
         return _left_censored("BLQ", assay)
     if _ABOVE_ULOQ.search(plain):
+        _agrees(number, assay.uloq, "ULOQ", text, assay)
         return _right_censored(text, assay)
-    if number is None:
+    if number is None or _LIMIT_NAME.search(plain):
         raise ResultTextError(
             f"{text!r} is not understood",
             where=assay.name,
             todo="a number, <LLOQ, not detected, >ULOQ or a reason why there is no result",
         )
     if sign == "<":
-        return _left_censored(_limit_kind(number, text, assay), assay)
+        return _left_censored(_limit_kind(number, text, assay), assay, censoring)
     if sign == ">":
         if assay.uloq is None or not math.isclose(number, assay.uloq, rel_tol=1e-9):
             raise ResultTextError(
@@ -222,13 +241,28 @@ def to_iu(copies: float, assay: Assay) -> float:
     UnitError
         The assay has no factor: copies stay copies and are never mixed with IU.
     """
+    return copies * _factor(assay)
+
+
+def to_copies(iu: float, assay: Assay) -> float:
+    """copies/mL from IU/mL with the factor determined for this assay and specimen.
+
+    Raises
+    ------
+    UnitError
+        The assay has no factor: IU stay IU and are never mixed with copies.
+    """
+    return iu / _factor(assay)
+
+
+def _factor(assay: Assay) -> float:
     if assay.iu_factor is None:
         raise UnitError(
-            "copies/mL cannot be converted without a factor determined for the assay and specimen",
+            "copies/mL and IU/mL cannot be converted without a factor determined for the assay and specimen",
             where=assay.name,
-            todo="set iu_factor in study.yaml with its source, or keep copies/mL",
+            todo="set iu_factor in study.yaml with its source, or keep the unit of the assay",
         )
-    return copies * assay.iu_factor
+    return assay.iu_factor
 
 
 def _normalise(text: str) -> str:
@@ -237,6 +271,10 @@ def _normalise(text: str) -> str:
     plain = unicodedata.normalize("NFKC", powers).casefold().strip()
     for old, new in (("≤", "<"), ("≦", "<"), ("⩽", "<"), ("≥", ">"), ("≧", ">"), ("⩾", ">"), ("−", "-"), ("’", "'")):
         plain = plain.replace(old, new)
+    for old, new in (("小于等于", "<"), ("大于等于", ">"), ("不高于", "<"), ("不低于", ">")):
+        plain = plain.replace(old, new)
+    plain = re.sub("(低于|小于|少于|less than|below|under)(?= ?\\d)", "<", plain)
+    plain = re.sub("(高于|大于|超过|greater than|more than|above|over)(?= ?\\d)", ">", plain)
     plain = plain.replace("<=", "<").replace(">=", ">")
     return re.sub(r"\s+", " ", plain)
 
@@ -246,12 +284,19 @@ def _without_unit(plain: str, text: str, assay: Assay) -> str:
         name = "IU/mL" if found.group(1) in ("iu", "国际单位") else "copies/mL"
         if name != assay.unit:
             _raise_unit(text, name, assay)
-    return _UNIT.sub(" ", plain)
+    plain = _UNIT.sub(" ", plain)
+    unknown = _ANY_UNIT.search(plain)
+    if unknown:
+        raise UnitError(
+            f"{text!r}: the unit {unknown.group()!r} is not known", where=assay.name,
+            todo=f"ask the laboratory for {assay.unit}, the unit of the assay",
+        )  # fmt: skip
+    return plain
 
 
 def _sign_and_number(plain: str, text: str, assay: Assay) -> tuple[str, float | None]:
     """The comparison sign and the only number; whatever is left over must be words without meaning."""
-    named = _ABOVE_ULOQ.sub(" ", _BELOW_LLOQ.sub(" ", _BELOW_LOD.sub(" ", plain)))
+    named = _LIMIT_NAME.sub(" ", _ABOVE_ULOQ.sub(" ", _BELOW_LLOQ.sub(" ", _BELOW_LOD.sub(" ", plain))))
     numbers = list(_NUMBER.finditer(named))
     rest = _WORDS_WITHOUT_MEANING.sub("", _NUMBER.sub(" ", named))
     if len(numbers) > 1 or rest not in ("", "<", ">", "-"):
@@ -263,6 +308,12 @@ def _sign_and_number(plain: str, text: str, assay: Assay) -> tuple[str, float | 
             f"{text!r} may mean a thousands separator or a decimal point",
             where=assay.name,
             todo="write 12,400 or 12400 for thousands",
+        )
+    if any(_AMBIGUOUS_POWER.fullmatch(found.group()) for found in numbers):
+        raise ResultTextError(
+            f"{text!r} may mean a power of ten or ten times it",
+            where=assay.name,
+            todo="write 1E+03 or 10^3 for one thousand",
         )
     sign = rest if rest in ("<", ">") else ""
     if sign and not numbers:
@@ -290,8 +341,19 @@ def _limit_kind(number: float, text: str, assay: Assay) -> Literal["BLQ", "TND"]
     )
 
 
-def _left_censored(kind: Literal["BLQ", "TND"], assay: Assay) -> CmvResult:
-    return CmvResult(kind, NAN, NAN, math.log10(assay.lloq))
+def _agrees(number: float | None, limit: float | None, name: str, text: str, assay: Assay) -> None:
+    """A number that stands beside the name of a limit must be that limit of the registered assay."""
+    if number is not None and (limit is None or not math.isclose(number, limit, rel_tol=1e-9)):
+        raise ResultTextError(
+            f"{text!r} contradicts the {name} of the assay ({_show(limit)})",
+            where=assay.name,
+            todo="register the assay and limits that were used in study.yaml, or correct the result",
+        )
+
+
+def _left_censored(kind: Literal["BLQ", "TND"], assay: Assay, censoring: Censoring = "lloq") -> CmvResult:
+    limit = assay.lod if censoring == "lod" and kind == "TND" and assay.lod is not None else assay.lloq
+    return CmvResult(kind, NAN, NAN, math.log10(limit))
 
 
 def _right_censored(text: str, assay: Assay) -> CmvResult:

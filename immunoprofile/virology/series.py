@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from immunoprofile.errors import ImmunoprofileError, Problems, StudyError
-from immunoprofile.io.dates import days_between, drawn_before, first_dose
+from immunoprofile.io.dates import days_between, drawn_before, first_dose, text_of
 from immunoprofile.schema import VIROLOGY_COLUMNS
-from immunoprofile.virology.results import Bounds, CmvResult, drop_bounds, parse_result
+from immunoprofile.virology.results import Bounds, Censoring, CmvResult, drop_bounds, parse_result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pandas as pd
 
-    from immunoprofile.io.config import StudyConfig
+    from immunoprofile.io.config import Assay, StudyConfig
 
 VIROLOGY_FLAGS_COLUMN: Final = "flags"
-"""Column after ``schema.VIROLOGY_COLUMNS``: CMV_BLQ, CMV_TND, ASSAY_CHANGED, joined by a blank."""
+"""Column after ``schema.VIROLOGY_COLUMNS``: CMV_BLQ, CMV_TND, ASSAY_CHANGED, BLIP (`evaluate`), joined by a blank."""
 
 BASELINE_WINDOW_DAYS: Final = 7
 NOTHING: Final = Bounds(math.nan, math.nan, math.nan)
@@ -42,7 +42,12 @@ class HasCmv(Protocol):
 
 
 def cmv_results(
-    study: HasCmv, *, baseline_window_days: int = BASELINE_WINDOW_DAYS, problems: Problems | None = None
+    study: HasCmv,
+    *,
+    baseline_window_days: int = BASELINE_WINDOW_DAYS,
+    as_of: str = "",
+    censoring: Censoring = "lloq",
+    problems: Problems | None = None,
 ) -> pd.DataFrame:
     """All CMV-DNA results of a study: kind, value, bounds, baseline and fall from it.
 
@@ -53,6 +58,11 @@ def cmv_results(
     baseline_window_days
         Baseline is the last valid result on or before the first dose of either study drug, at most so many days
         earlier, of the same assay and specimen.
+    as_of
+        ISO date of the data cut (or of today): a result that was collected after it is a problem. Empty: not checked,
+        the package never asks the clock.
+    censoring
+        ``lloq``, or ``lod`` for the sensitivity analysis of `parse_result`.
     problems
         Collects results that cannot be read; they become INVALID rows. Without it they are raised.
 
@@ -65,20 +75,23 @@ def cmv_results(
     Raises
     ------
     StudyError
-        Results cannot be read, name an unknown assay, or another unit or specimen than the assay; all at once.
+        Results cannot be read, name an unknown assay, or another unit, specimen or limit than the assay; were collected
+        after ``as_of``, after death or before the assay was valid; all at once.
     """
     import pandas as pd
 
     collected = Problems() if problems is None else problems
     before = len(collected)
     table = study.cmv_dna
+    subjects = study.subjects.drop_duplicates("usubjid").set_index("usubjid")
+    deaths = {str(name): text_of(dtc) for name, dtc in subjects.get("death_dtc", pd.Series(dtype=object)).items()}
+    latest = _Latest(as_of, deaths)
     records = zip(table.index, table.to_dict("records"), strict=True)
-    parsed = [_read(row, int(number), study.config, collected) for number, row in records]
+    parsed = [_read(row, int(number), study.config, latest, censoring, collected) for number, row in records]
     if problems is None and len(collected) > before:
         raise StudyError("CMV-DNA results cannot be used", collected.found, where="cmv_dna",
                          todo="correct the rows, or the assays in study.yaml")  # fmt: skip
     columns = [*VIROLOGY_COLUMNS, VIROLOGY_FLAGS_COLUMN]
-    subjects = study.subjects.drop_duplicates("usubjid").set_index("usubjid")
     order = sorted(range(len(table)), key=lambda number: _sort_key(table, number))
     by_subject: dict[str, list[int]] = {}
     for number in order:
@@ -95,9 +108,21 @@ def cmv_results(
     return frame.astype(dict.fromkeys(numeric, "float64") | {"virology_day": "Int64", "is_baseline": "bool"})
 
 
-def _read(row: dict[Any, Any], number: int, config: StudyConfig, problems: Problems) -> CmvResult:
+class _Latest(NamedTuple):
+    """Dates that no result can come after."""
+
+    as_of: str
+    deaths: Mapping[str, str]
+
+
+def _read(
+    row: dict[Any, Any], number: int, config: StudyConfig, latest: _Latest, censoring: Censoring, problems: Problems
+) -> CmvResult:
+    """One result; INVALID when anything about its row is a problem, and every problem is noted."""
+    before = len(problems)
     assay_id = str(row["assay_id"])
     assay = config.assays.get(assay_id)
+    _check_date(row, number, assay, latest, problems)
     if assay is None:
         problems.add("cmv_dna", "unknown assay", row=number, column="assay_id", value=assay_id,
                      allowed=", ".join(config.assays))  # fmt: skip
@@ -105,12 +130,35 @@ def _read(row: dict[Any, Any], number: int, config: StudyConfig, problems: Probl
     if row["specimen"] != assay.specimen:
         problems.add("cmv_dna", f"the assay is registered for {assay.specimen}", row=number, column="specimen",
                      value=row["specimen"], allowed=assay.specimen)  # fmt: skip
-        return _INVALID
+    for name in ("lod", "lloq", "uloq"):
+        stated, registered = row.get(name), getattr(assay, name)
+        if isinstance(stated, int | float) and not math.isnan(stated) and stated != registered:
+            problems.add("cmv_dna", f"contradicts the {name} of assay {assay_id} in study.yaml", row=number,
+                         column=name, value=stated, allowed="none" if registered is None else f"{registered:g}")  # fmt: skip
     try:
-        return parse_result(_text(row["result_raw"]), assay, unit=_text(row["unit"]))
+        result = parse_result(text_of(row["result_raw"]), assay, unit=text_of(row["unit"]), censoring=censoring)
     except ImmunoprofileError as error:
         problems.add("cmv_dna", str(error), row=number, column="result_raw", value=row["result_raw"])
-        return _INVALID
+    return result if len(problems) == before else _INVALID
+
+
+def _check_date(row: dict[Any, Any], number: int, assay: Assay | None, latest: _Latest, problems: Problems) -> None:
+    collected = text_of(row["collected_dtc"])
+    death = latest.deaths.get(str(row["usubjid"]), "")
+    limits = (
+        (latest.as_of, "collected after the data cut", "on or before"),
+        (death, "collected after the death of the subject", "on or before"),
+    )
+    for limit, what, allowed in limits:
+        days = days_between(limit, collected)
+        if days is not None and days > 0:
+            problems.add("cmv_dna", what, row=number, column="collected_dtc", value=collected,
+                         allowed=f"{allowed} {limit}: correct the date")  # fmt: skip
+    days = None if assay is None else days_between(assay.valid_from, collected)
+    if assay is not None and days is not None and days < 0:
+        problems.add("cmv_dna", f"assay {row['assay_id']} is valid from {assay.valid_from}", row=number,
+                     column="collected_dtc", value=collected,
+                     allowed="a later date, or the assay in use on that day registered in study.yaml")  # fmt: skip
 
 
 def _subject_rows(
@@ -122,8 +170,8 @@ def _subject_rows(
     window: int,
 ) -> list[dict[str, object]]:
     dose = first_dose(subject)
-    first_gcv = _text(subject.get("first_gcv_dtc"))
-    dates = {number: _text(table["collected_dtc"].iloc[number]) for number in numbers}
+    first_gcv = text_of(subject.get("first_gcv_dtc"))
+    dates = {number: text_of(table["collected_dtc"].iloc[number]) for number in numbers}
     series = {number: (str(table["assay_id"].iloc[number]), str(table["specimen"].iloc[number])) for number in numbers}
     baselines: dict[tuple[str, str], int] = {}
     for number in numbers:
@@ -147,8 +195,8 @@ def _subject_rows(
         codes = [{"BLQ": "CMV_BLQ", "TND": "CMV_TND"}.get(result.kind, ""), "ASSAY_CHANGED" if changed else ""]
         assay = config.assays.get(own[0])
         entry: tuple[object, ...] = (
-            str(source["usubjid"]), _text(source.get("visit")), dates[number], days_between(first_gcv, dates[number]),
-            own[0], own[1], _text(source["unit"]), _text(source["result_raw"]), result.kind, result.value,
+            str(source["usubjid"]), text_of(source.get("visit")), dates[number], days_between(first_gcv, dates[number]),
+            own[0], own[1], text_of(source["unit"]), text_of(source["result_raw"]), result.kind, result.value,
             result.log10_value, result.log10_lower, result.log10_upper, *_assay_limits(assay), number == baseline,
             fall.point, fall.lower, fall.upper, " ".join(code for code in codes if code),
         )  # fmt: skip
@@ -170,8 +218,4 @@ def _is_before(date: str, dose: str, window: int) -> bool:
 
 def _sort_key(table: pd.DataFrame, number: int) -> tuple[str, ...]:
     names = ("usubjid", "collected_dtc", "assay_id", "specimen", "result_raw")
-    return tuple(_text(table[name].iloc[number]) for name in names)
-
-
-def _text(value: object) -> str:
-    return value.strip() if isinstance(value, str) else ""
+    return tuple(text_of(table[name].iloc[number]) for name in names)

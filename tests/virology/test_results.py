@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from immunoprofile.errors import Problems, StudyError, UnitError
 from immunoprofile.io.config import Assay
 from immunoprofile.schema import VIROLOGY_COLUMNS
-from immunoprofile.virology import ResultTextError, cmv_results, drop_text, parse_result, to_iu
+from immunoprofile.virology import ResultTextError, cmv_results, drop_text, known_assays, parse_result, to_copies, to_iu
 
 ROCHE = Assay(name="CAP/CTM", unit="IU/mL", specimen="plasma", lod=91, lloq=137, uloq=9.1e6)
 BLOOD = Assay(name="in-house", unit="copies/mL", specimen="whole_blood", lloq=500)
@@ -22,7 +23,8 @@ BLOOD = Assay(name="in-house", unit="copies/mL", specimen="whole_blood", lloq=50
 @pytest.mark.parametrize(
     "text",
     ["12,400 IU/mL", "12400", "12400.0", "1.24E+04", "1.24e4", "1.24×10^4", "1.24x10⁴", "1.24*10^4 iu/ml",
-     "１２，４００", "12 400", "12'400", "Detected 12,400", "阳性 12400", " 12400 IU / mL "],
+     "１２，４００", "12，400", "12\u00a0400", "12\u2009400", "1.24 E+04", "HCMV DNA 阳性 12400",
+     "12 400", "12'400", "Detected 12,400", "阳性 12400", " 12400 IU / mL "],
 )  # fmt: skip
 def test_numbers(text: str) -> None:
     result = parse_result(text, ROCHE)
@@ -37,7 +39,8 @@ def test_powers_of_ten(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text", ["<137", "＜137", "≤137", "<=137", "< 137 IU/mL", "<1.37E+02", "detected <LLOQ", "Detected, <137 IU/mL",
-             "BLQ", "below LLOQ", "低于定量下限", "120"],
+             "BLQ", "below LLOQ", "低于定量下限", "120", "detected, not quantifiable", "<LLOQ (137)", "小于137",
+             "低于 137", "＜１３７ ＩＵ／ｍＬ", "≦137", "under 137 IU/mL", "定量下限以下", "Detected below quantification limit"],
 )  # fmt: skip
 def test_detected_below_the_limit(text: str) -> None:
     assert parse_result(text, ROCHE).kind == "BLQ"
@@ -45,13 +48,16 @@ def test_detected_below_the_limit(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text", ["not detected", "Target Not Detected", "negative", "NEG", "ND", "TND", "<LOD", "<91", "阴性", "未检出",
-             "阴性(-)", "Not detected (<137)", "低于检测下限", "undetectable"],
+             "阴性(-)", "Not detected (<137)", "低于检测下限", "undetectable", "未检测到", "未检测出", "检测下限以下",
+             "＜９１", "HCMV DNA 阴性", "< LOD (91)", "not detected, LOD 91", "ＴＮＤ", "小于检出限"],
 )  # fmt: skip
 def test_not_detected(text: str) -> None:
     assert parse_result(text, ROCHE).kind == "TND"
 
 
-@pytest.mark.parametrize("text", ["> 9,100,000", "＞9100000", ">9.1E+06 IU/mL", ">ULOQ", "9200000"])
+@pytest.mark.parametrize(
+    "text", ["> 9,100,000", "＞9100000", ">9.1E+06 IU/mL", ">ULOQ", "9200000", "≥9,100,000", "大于9100000"]
+)
 def test_above_the_range(text: str) -> None:
     result = parse_result(text, ROCHE)
     assert result.kind == "ALQ"
@@ -68,7 +74,9 @@ def test_no_result(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text", ["<100", "<138", ">1000", "0", "0 IU/mL", "4.09 log10 IU/mL", "1,24", "12.400", "1,240,00", "500 1000",
-             "negative 500", "-500", "阳性", "detected", "<", "1.5万", "about 500", "10^3.5"],
+             "negative 500", "-500", "阳性", "弱阳性", "detected", "<", "1.5万", "about 500", "10^3.5", "10E3", "-",
+             "+", "<LLOQ (50)", "<LOD (137)", ">ULOQ (1000)", "not detected (LLOQ 50)", "LLOQ 50", "137 LLOQ",
+             "negative >ULOQ"],
 )  # fmt: skip
 def test_what_needs_a_person(text: str) -> None:
     with pytest.raises(ResultTextError):
@@ -83,6 +91,59 @@ def test_units_are_never_mixed() -> None:
     with pytest.raises(UnitError, match="factor"):
         to_iu(500, BLOOD)
     assert to_iu(500, BLOOD.model_copy(update={"iu_factor": 0.64})) == 320
+
+
+@pytest.mark.parametrize("text", ["500 geq/mL", "500 IU/L", "500 copies/10^6 cells", "500 拷贝/反应"])
+def test_an_unknown_unit_is_named(text: str) -> None:
+    with pytest.raises(UnitError, match=r"not known -> ask the laboratory for IU/mL"):
+        parse_result(text, ROCHE)
+
+
+def test_chinese_unit_of_an_assay_in_copies() -> None:
+    assert parse_result("1.5×10^4 拷贝/毫升", BLOOD).value == 15000
+    assert parse_result("1.5E4 cps/ml", BLOOD).value == 15000
+
+
+@given(st.floats(1e-3, 1e9), st.floats(0.01, 10))
+def test_conversion_goes_there_and_back(value: float, factor: float) -> None:
+    assay = Assay(name="A", unit="IU/mL", specimen="plasma", lloq=137, iu_factor=factor, iu_factor_source="own")
+    assert to_copies(to_iu(value, assay), assay) == pytest.approx(value, rel=1e-12)
+    assert to_iu(to_copies(value, assay), assay) == pytest.approx(value, rel=1e-12)
+    with pytest.raises(UnitError, match="factor"):
+        to_copies(value, ROCHE)
+
+
+def test_limit_of_detection_as_a_sensitivity_analysis() -> None:
+    """Decision 13: BLQ and TND are censored at the LLOQ; at the LOD only when asked, and only what was not detected."""
+    limits = {text: parse_result(text, ROCHE, censoring="lod").log10_upper for text in ("TND", "<91", "<137", "100")}
+    assert limits == {"TND": math.log10(91), "<91": math.log10(91), "<137": math.log10(137), "100": math.log10(137)}
+    assert parse_result("TND", ROCHE).log10_upper == math.log10(137)
+    assert parse_result("ND", BLOOD, censoring="lod").log10_upper == math.log10(500)  # this assay has no LOD
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"lod": 200}, "lod 200 is above lloq 137"),
+        ({"uloq": 137}, "uloq 137 is not above lloq 137"),
+        ({"iu_factor": 0.8}, "needs iu_factor_source"),
+        ({"valid_from": "2024-13-01"}, "is not a full ISO date"),
+        ({"valid_from": "20240101"}, "is not a full ISO date"),
+        ({"unit": "geq/mL"}, "unit 'geq/mL' is not one of"),
+        ({"specimen": "urine"}, "specimen 'urine' is not one of"),
+        ({"lloq": 0}, "greater than 0"),
+        ({"lloq": math.inf}, "finite"),
+    ],
+)
+def test_an_assay_that_contradicts_itself_is_refused(change: dict[str, object], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
+        Assay.model_validate(ROCHE.model_dump() | change)
+
+
+def test_known_assays() -> None:
+    roche = known_assays()["roche_cap_ctm"]
+    assert (roche.lod, roche.lloq, roche.uloq, roche.unit, roche.specimen) == (91, 137, 9.1e6, "IU/mL", "plasma")
+    assert roche.iu_factor is None
 
 
 def test_limits_of_the_numbers() -> None:
@@ -213,6 +274,37 @@ def test_all_problems_at_once() -> None:
     assert len(problems) == 4
     assert set(table["kind"]) == {"INVALID"}
     assert table["value"].isna().all()
+
+
+def test_dates_that_cannot_be() -> None:
+    bad = study(*GOLDEN)
+    bad.cmv_dna.index = range(1, 6)
+    assert len(cmv_results(bad, as_of="2024-01-29")) == 5  # the day of the cut is not after it
+    with pytest.raises(StudyError) as caught:
+        cmv_results(bad, as_of="2024-01-28")
+    (problem,) = caught.value.problems
+    assert (problem.row, problem.column, problem.what) == (5, "collected_dtc", "collected after the data cut")
+    assert "2024-01-28" in problem.allowed
+    bad.subjects["death_dtc"] = "2024-01-21T05:00"
+    problems = Problems()
+    table = cmv_results(bad, as_of="2024-01-28", problems=problems)
+    assert [(problem.row, problem.what) for problem in problems.found] == [
+        (4, "collected after the death of the subject"),
+        (5, "collected after the data cut"),
+        (5, "collected after the death of the subject"),
+    ]
+    assert len(table) == 5
+    assert table["kind"].tolist() == ["QUANT", "QUANT", "QUANT", "INVALID", "INVALID"]
+    assert table["result_raw"].tolist() == [text for _, text in GOLDEN]  # nothing is lost
+
+
+def test_limits_in_the_table_and_dates_of_the_assay() -> None:
+    bad = study(*GOLDEN, lloq=[137.0, 200.0, math.nan, 137.0, 137.0])
+    bad.config.assays["R"] = ROCHE.model_copy(update={"valid_from": "2024-01-08"})
+    problems = Problems()
+    cmv_results(bad, problems=problems)
+    assert [(problem.row, problem.column) for problem in problems.found] == [(0, "collected_dtc"), (1, "lloq")]
+    assert problems.found[1].allowed == "137"
 
 
 def test_order_of_the_rows_changes_nothing() -> None:
