@@ -14,13 +14,15 @@ import pandas as pd
 
 from immunoprofile.datasets import parameters as par
 from immunoprofile.datasets import warts as wart_names
+from immunoprofile.datasets.cases import Case, place_cases, with_cases
 from immunoprofile.datasets.cohort import Cohort, Effect, generator, simulate_cohort, true_effects
 from immunoprofile.datasets.composition import compositions, control_compositions
 from immunoprofile.datasets.cytometer import Acquisition, acquire, single_stain
 from immunoprofile.datasets.fcs_writer import CYTOMETER, SERIAL, write_fcs
 from immunoprofile.datasets.panels import PANELS, RELATIVE_EVENTS, Panel
 from immunoprofile.datasets.people import FIRST_ENROLMENT, Person, people
-from immunoprofile.datasets.tables import Row, date, minute, write_table, write_tables
+from immunoprofile.datasets.rows import Row, date, minute, write_table
+from immunoprofile.datasets.tables import write_tables
 from immunoprofile.datasets.warts import Wart, find, place_warts
 from immunoprofile.errors import ImmunoprofileError
 from immunoprofile.io.config import Arm, Assay, Endpoint, QualityLimits, ScheduledVisit, StudyConfig, Tube, write_config
@@ -97,6 +99,8 @@ def study_config(flow: tuple[str, ...]) -> StudyConfig:
                 lod=par.CMV_LOD,
                 lloq=par.CMV_LLOQ,
                 uloq=par.CMV_ULOQ,
+                iu_factor=par.CMV_IU_PER_COPY,
+                iu_factor_source="assumption for synthetic data",
                 source="limits as published for the Roche CAP/CTM assay",
             )
         },
@@ -243,7 +247,9 @@ def _controls(writer: _Writer, batches: list[int], events: int) -> None:
                 )  # fmt: skip
 
 
-def _write_truth(truth: Path, cohort: Cohort, counts: list[Row], warts: tuple[Wart, ...]) -> None:
+def _write_truth(
+    truth: Path, cohort: Cohort, counts: list[Row], warts: tuple[Wart, ...], cases: tuple[Case, ...]
+) -> None:
     ids = cohort.usubjid
     states = [
         {"usubjid": ids[i], "visit": visit, "quantity": name, "unit": unit, "value": float(value[i, j])}
@@ -273,6 +279,10 @@ def _write_truth(truth: Path, cohort: Cohort, counts: list[Row], warts: tuple[Wa
         writer = csv.DictWriter(file, ("name", "usubjid", "visit", "tube", "note"), lineterminator="\n")
         writer.writeheader()
         writer.writerows(wart.as_dict(ids) for wart in warts)
+    with (truth / "cases.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ("case", "usubjid", "table", "rule", "expected", "note"), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(row for case in cases for row in case.rows(ids))
 
 
 def il2_cmv(
@@ -284,6 +294,7 @@ def il2_cmv(
     seed: int = 2020,
     effect: Effect = "il2",
     warts: bool = True,
+    cases: bool | None = None,
     progress: bool = False,
 ) -> Path:
     """Write the synthetic low-dose IL-2 and ganciclovir trial as a study folder.
@@ -308,6 +319,11 @@ def il2_cmv(
         ``none`` switches the effect of IL-2 on cells and virus off.
     warts
         Deliberate flaws, listed in ``warts.csv`` of the truth (see `immunoprofile.datasets.warts`).
+    cases
+        Named clinical cases (ineligible, indeterminate, refractory ...) in the tables of the first eight subjects,
+        listed with the expected verdicts in ``cases.csv`` of the truth (see `immunoprofile.datasets.cases`). They
+        change CMV-DNA, neutrophils, creatinine, doses and screening of those subjects, never their lymphocytes.
+        By default they are there when ``warts`` are.
     progress
         Show a progress bar.
 
@@ -346,10 +362,12 @@ def il2_cmv(
         path.mkdir(parents=True, exist_ok=True)
     (truth / "events").mkdir()
     placed = place_warts(subjects, flow) if warts else ()
+    named = place_cases(subjects) if (warts if cases is None else cases) else ()
+    cohort = with_cases(cohort, named)
     persons = people(cohort)
 
     write_config(study_config(flow), folder)
-    write_tables(folder, cohort, persons, warts=placed, flow=flow)
+    write_tables(folder, cohort, persons, warts=placed, cases=named, flow=flow)
     writer = _Writer(folder, truth, seed)
     draws = [(i, par.VISIT_NAMES.index(visit)) for i in range(subjects) for visit in flow]
     taken = [(i, j) for i, j in draws if not find(placed, wart_names.MISSING_VISIT, i, par.VISIT_NAMES[j])]
@@ -357,5 +375,5 @@ def il2_cmv(
         _draw(writer, cohort, persons[i], subject=i, visit=j, events=events, warts=placed)
     _controls(writer, sorted({_batch(persons[i], j) for i, j in taken}), events)
     write_table(folder, "samples", writer.rows)
-    _write_truth(truth, cohort, writer.counts, placed)
+    _write_truth(truth, cohort, writer.counts, placed, named)
     return folder
