@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,6 +19,10 @@ ENROLMENT_INTERVAL_D: Final = 7
 DOSE_HOUR: Final = 10
 INDUCTION_DAYS: Final = 14
 MAINTENANCE_LAST_DAY: Final = 42
+BASELINE_FROM_BORDER: Final = 5.0
+VISIT_FROM_BORDER: Final = 3.0
+"""mL/min between a clearance and a limit of the label at which the dose changes: weight varies from visit to visit, and
+laboratories round creatinine."""
 LOWEST_CLEARANCE: Final = 45.0
 """mL/min at baseline: with what creatinine varies from day to day it stays above the limit of the trial, 30."""
 
@@ -129,19 +132,24 @@ def steady_creatinine(
 ) -> FloatArray:
     """Creatinine (umol/L, subjects x visits) of patients whose label dose stays that of baseline.
 
-    At baseline the clearance is at least ``LOWEST_CLEARANCE``, for the trial admits nobody with severe renal disease;
-    ``clearances`` (subject row -> mL/min) gives patients a clearance at baseline, the visits keep their ratio to it.
-    A result whose clearance would need another dose is replaced by that of baseline: changes of dose are not simulated.
+    At baseline the clearance is at least ``LOWEST_CLEARANCE``, for the trial admits nobody with severe renal disease,
+    and away from the limits of the label; ``clearances`` (subject row -> mL/min) gives patients another one. The visits
+    keep their ratio to baseline, but a result whose clearance could need another dose is replaced by that of baseline:
+    changes of dose are not simulated.
     """
     out = creatinine.copy()
-    borders = sorted({band[0] for band in (*_GCV_INDUCTION, *_VGCV_MAINTENANCE)})
+    borders = np.array(sorted({band[0] for band in (*_GCV_INDUCTION, *_VGCV_MAINTENANCE)}))
     for i, person in enumerate(persons):
         baseline = person.creatinine_clearance(float(out[i, 0]))
         wanted = clearances.get(i, max(baseline, LOWEST_CLEARANCE))
+        border = float(borders[np.abs(borders - wanted).argmin()])
+        if abs(wanted - border) < BASELINE_FROM_BORDER:
+            wanted = border + np.copysign(BASELINE_FROM_BORDER, wanted - border)
         out[i] *= baseline / wanted
-        # the laboratory reports whole umol/L; the dose must hold for what it reports
-        bands = [bisect_right(borders, person.creatinine_clearance(round(float(value)))) for value in out[i]]
-        out[i, [band != bands[0] for band in bands]] = out[i, 0]
+        visits = np.array([person.creatinine_clearance(float(value)) for value in out[i]])
+        moved = np.searchsorted(borders, visits, side="right") != np.searchsorted(borders, wanted, side="right")
+        near = np.abs(visits[:, None] - borders).min(axis=1) < VISIT_FROM_BORDER
+        out[i, moved | near] = out[i, 0]
     return out
 
 
