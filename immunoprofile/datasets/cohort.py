@@ -142,13 +142,19 @@ def _concentrations(responds: BoolArray, rng: np.random.Generator) -> dict[str, 
     return per_ul
 
 
+def _logits(quantity: par.Quantity, responds: BoolArray, rng: np.random.Generator) -> FloatArray:
+    n, v = len(responds), len(par.VISIT_DAYS)
+    own = quantity.scale_sd * rng.standard_normal((n, 1))
+    noise = par.RESIDUAL_SD * rng.standard_normal((n, v))
+    logits: FloatArray = quantity.location + own + noise + _course(quantity, responds)
+    return logits
+
+
 def _proportions(responds: BoolArray, viral_excess: FloatArray, rng: np.random.Generator) -> dict[str, FloatArray]:
     n, v = len(responds), len(par.VISIT_DAYS)
     share: dict[str, FloatArray] = {}
     for quantity in par.PROPORTIONS:
-        own = quantity.scale_sd * rng.standard_normal((n, 1))
-        noise = par.RESIDUAL_SD * rng.standard_normal((n, v))
-        logits = quantity.location + own + noise + _course(quantity, responds)
+        logits = _logits(quantity, responds, rng)
         if quantity.name == "cd8_act":
             logits = logits + par.ACTIVATION_PER_LOG10 * viral_excess
         share[quantity.name] = _expit(logits)
@@ -186,6 +192,7 @@ def _virology(arm: npt.NDArray[np.str_], responds: BoolArray, rng: np.random.Gen
 
     true = _true_load(days, start, half_life, hump, rebound)
     measured = 10 ** (true + par.CMV_RESIDUAL_SD * rng.standard_normal(true.shape))
+    measured[:, 0] = np.maximum(measured[:, 0], par.CMV_ENTRY_IU)
     digits = 10.0 ** (np.floor(np.log10(measured)) - 2)
     reported = np.round(measured / digits) * digits
     detected = rng.random(true.shape) < -np.expm1(-CMV_DETECTION_SLOPE * measured / par.CMV_LOD)
@@ -234,12 +241,14 @@ def simulate_cohort(subjects: int = 10, *, seed: int = 2020, effect: Effect = "i
     virology, viral_excess = _virology(arm, responds, generator(seed, 2))
     per_ul = _concentrations(responds, generator(seed, 3))
     share = _proportions(responds, viral_excess, generator(seed, 4))
+    share[par.CMV_SPECIFIC.name] = _expit(_logits(par.CMV_SPECIFIC, responds, generator(seed, 15)))
     return Cohort(seed, effect, arm, per_ul, share, virology)
 
 
 def _truth_rows(effect: Effect) -> Iterator[dict[str, object]]:
     quantities = [(q, "abs", "") for q in par.CONCENTRATIONS if q.name != "rest"]
-    quantities += [(q, "pct_parent", par.PARENT_OF_PROPORTION.get(q.name, "")) for q in par.PROPORTIONS]
+    shares = (*par.PROPORTIONS, par.CMV_SPECIFIC)
+    quantities += [(q, "pct_parent", par.PARENT_OF_PROPORTION.get(q.name, "")) for q in shares]
     for quantity, measure, parent in quantities:
         for visit, _, day in par.SCHEDULE:
             peak = quantity.shift(quantity.il2) - quantity.shift(quantity.gcv)

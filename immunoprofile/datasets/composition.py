@@ -104,10 +104,12 @@ def _treg(per_ul: dict[str, float], share: dict[str, float], activation: float) 
         (("treg",), ("Ki-67",), cycling),
         (("tconv",), ("CD45RA",), share["tconv_cd45ra"]),
         (("tconv",), ("Ki-67",), 0.02),
-        # recently activated conventional cells look like Treg for a while: transient FoxP3, some cycling
-        (("tconv_act",), ("CD45RA",), 0.25),
-        (("tconv_act",), ("FoxP3",), 0.85),
-        (("tconv_act",), ("Ki-67",), 0.15),
+        # Recently activated conventional cells look like Treg for a while: transient FoxP3, and the differentiation
+        # and cycling that age, disease and IL-2 give to the Treg of that draw. Only CD25 and CD127 tell them apart,
+        # and not well.
+        (("tconv_act",), ("CD45RA",), naive),
+        (("tconv_act",), ("FoxP3",), share["treg_foxp3"]),
+        (("tconv_act",), ("Ki-67",), cycling),
         (("cd8", "nk"), ("CD45RA",), 0.60),
         (("b",), ("CD45RA",), 0.97),
         (("cd8", "nk"), ("Ki-67",), share["cd8_ki67"]),

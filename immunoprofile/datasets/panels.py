@@ -17,6 +17,10 @@ SCATTER: Final = ("FSC-A", "FSC-H", "SSC-A")
 TIME: Final = "Time"
 TIMESTEP_S: Final = 0.01
 
+RELATIVE_EVENTS: Final = {"count": 1, "treg": 2, "effector": 1}
+"""Events of a tube per event asked for: the parents of the Treg subsets are a few hundred cells, so the washed and
+enriched Treg tube is run longer, as laboratories do."""
+
 Level = tuple[float, float]
 """Median on the linear scale and SD of log10."""
 
@@ -146,7 +150,7 @@ _COUNT_CLASSES: Final[dict[str, dict[str, Level]]] = {
 _TREG_CLASSES: Final[dict[str, dict[str, Level]]] = {
     "treg": {**_T, "CD4": (9_500, 0.10), "CD25": (3_850, 0.19), "CD127": (560, 0.21)},
     "tconv": {**_T, "CD4": (10_500, 0.10), "CD25": (320, 0.29), "CD127": (3_700, 0.22)},
-    "tconv_act": {**_T, "CD4": (10_500, 0.10), "CD25": (2_100, 0.22), "CD127": (1_650, 0.20)},
+    "tconv_act": {**_T, "CD4": (10_500, 0.10), "CD25": (2_000, 0.22), "CD127": (1_750, 0.20)},
     "cd8": {**_T, "CD127": (2_200, 0.25)},
     "t_dn": {**_T, "CD127": (1_600, 0.25)},
     "t_dp": {**_T, "CD4": (9_500, 0.10), "CD127": (2_800, 0.25)},

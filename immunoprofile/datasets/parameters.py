@@ -155,9 +155,13 @@ PROPORTIONS: Final = (
 )
 """Per cent of the parent; ``nk_dim`` is per cent of the NK cells that are not CD56bright."""
 
+CMV_SPECIFIC: Final = Quantity("cd8_cmv", "logit", 1.5, 0.50, il2=1.4)
+"""Per cent of CD8 T cells that make interferon gamma when they meet CMV pp65 (own choice); read by a functional assay,
+not in the FCS files."""
+
 PARENT_OF_PROPORTION: Final = {
     "treg": "cd4", "treg_naive": "treg", "treg_ki67": "treg", "treg_foxp3": "treg", "nk_bright": "nk",
-    "cd8_act": "cd8", "nkt_like": "t",
+    "cd8_act": "cd8", "nkt_like": "t", "nk_cd107a": "nk", "cd8_cmv": "cd8",
 }  # fmt: skip
 
 CD8_SUBSETS: Final = {"cd8_naive": 0.22, "cd8_cm": 0.08, "cd8_em": 0.35, "cd8_temra": 0.35}
@@ -182,6 +186,8 @@ IL2_EOSINOPHIL_FACTOR: Final = 2.5
 # CMV-DNA, log10 IU/mL of plasma
 CMV_BASELINE: Final = (3.9, 0.6)
 CMV_ENTRY_LOG10: Final = 3.0
+CMV_ENTRY_IU: Final = 1_010.0
+"""Lowest result at baseline, IU/mL: who measures less does not enter."""
 CMV_HALF_LIFE_D: Final = {REFERENCE: 4.5, TREATED: 3.5}
 CMV_HALF_LIFE_LOG_SD: Final = 0.45
 CMV_HUMP_SHARE: Final = 0.15
@@ -196,6 +202,8 @@ CMV_LOD: Final = 91.0
 CMV_ULOQ: Final = 9_100_000.0
 CMV_ASSAY: Final = "cap_ctm"
 CMV_UNIT: Final = "IU/mL"
+CMV_IU_PER_COPY: Final = 0.91
+"""One laboratory found 1 IU to be about 1.1 copies with an assay of this kind; an assumption here."""
 CMV_SPECIMEN: Final = "plasma"
 ACTIVATION_PER_LOG10: Final = 0.30
 """Logit of activated CD8 per log10 of CMV-DNA a week before, beyond the course of the arm (own choice)."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -17,6 +19,12 @@ ENROLMENT_INTERVAL_D: Final = 7
 DOSE_HOUR: Final = 10
 INDUCTION_DAYS: Final = 14
 MAINTENANCE_LAST_DAY: Final = 42
+BASELINE_FROM_BORDER: Final = 5.0
+VISIT_FROM_BORDER: Final = 3.0
+"""mL/min between a clearance and a limit of the label at which the dose changes: weight varies from visit to visit, and
+laboratories round creatinine."""
+LOWEST_CLEARANCE: Final = 45.0
+"""mL/min at baseline: with what creatinine varies from day to day it stays above the limit of the trial, 30."""
 
 # creatinine clearance (mL/min) from -> dose and interval; ganciclovir label table, intravenous induction
 _GCV_INDUCTION: Final = ((70.0, 5.0, "Q12H", 28), (50.0, 2.5, "Q12H", 28), (25.0, 2.5, "QD", 14), (0.0, 1.25, "QD", 14))
@@ -119,8 +127,39 @@ def people(cohort: Cohort) -> list[Person]:
     return persons
 
 
-def courses(person: Person, creatinine_umol_l: float, rng: np.random.Generator) -> list[Course]:
-    """Doses of a patient: IL-2 for two weeks in its arm, ganciclovir induction, valganciclovir maintenance."""
+def steady_creatinine(
+    creatinine: FloatArray, persons: list[Person], clearances: Mapping[int, float] = MappingProxyType({})
+) -> FloatArray:
+    """Creatinine (umol/L, subjects x visits) of patients whose label dose stays that of baseline.
+
+    At baseline the clearance is at least ``LOWEST_CLEARANCE``, for the trial admits nobody with severe renal disease,
+    and away from the limits of the label; ``clearances`` (subject row -> mL/min) gives patients another one. The visits
+    keep their ratio to baseline, but a result whose clearance could need another dose is replaced by that of baseline:
+    changes of dose are not simulated.
+    """
+    out = creatinine.copy()
+    borders = np.array(sorted({band[0] for band in (*_GCV_INDUCTION, *_VGCV_MAINTENANCE)}))
+    for i, person in enumerate(persons):
+        baseline = person.creatinine_clearance(float(out[i, 0]))
+        wanted = clearances.get(i, max(baseline, LOWEST_CLEARANCE))
+        border = float(borders[np.abs(borders - wanted).argmin()])
+        if abs(wanted - border) < BASELINE_FROM_BORDER:
+            wanted = border + np.copysign(BASELINE_FROM_BORDER, wanted - border)
+        out[i] *= baseline / wanted
+        visits = np.array([person.creatinine_clearance(float(value)) for value in out[i]])
+        moved = np.searchsorted(borders, visits, side="right") != np.searchsorted(borders, wanted, side="right")
+        near = np.abs(visits[:, None] - borders).min(axis=1) < VISIT_FROM_BORDER
+        out[i, moved | near] = out[i, 0]
+    return out
+
+
+def courses(
+    person: Person, creatinine_umol_l: float, rng: np.random.Generator, *, share_of_label: float = 1.0
+) -> list[Course]:
+    """Doses of a patient: IL-2 for two weeks in its arm, ganciclovir induction, valganciclovir maintenance.
+
+    ``share_of_label`` is what a patient gets of the label dose of the antivirals.
+    """
     clearance = person.creatinine_clearance(creatinine_umol_l)
     start = person.first_dose
 
@@ -133,11 +172,11 @@ def courses(person: Person, creatinine_umol_l: float, rng: np.random.Generator) 
         rows.append(Course("IL2", 1.0, "MIU", "QD", "SC", start, end, 14, 14))
     _, dose, freq, planned = next(band for band in _GCV_INDUCTION if clearance >= band[0])
     end = start + timedelta(days=INDUCTION_DAYS - 1, hours=12 if freq == "Q12H" else 0)
-    rows.append(Course("GCV", dose, "mg/kg", freq, "IV", start, end, planned, planned - missed()))
+    rows.append(Course("GCV", dose * share_of_label, "mg/kg", freq, "IV", start, end, planned, planned - missed()))
     _, dose, freq, planned = next(band for band in _VGCV_MAINTENANCE if clearance >= band[0])
     oral = start + timedelta(days=INDUCTION_DAYS)
     end = start + timedelta(days=MAINTENANCE_LAST_DAY - 1)
-    rows.append(Course("VGCV", dose, "mg", freq, "PO", oral, end, planned, planned - missed()))
+    rows.append(Course("VGCV", dose * share_of_label, "mg", freq, "PO", oral, end, planned, planned - missed()))
     return rows
 
 

@@ -14,13 +14,15 @@ import pandas as pd
 
 from immunoprofile.datasets import parameters as par
 from immunoprofile.datasets import warts as wart_names
+from immunoprofile.datasets.cases import Case, place_cases, with_cases
 from immunoprofile.datasets.cohort import Cohort, Effect, generator, simulate_cohort, true_effects
 from immunoprofile.datasets.composition import compositions, control_compositions
 from immunoprofile.datasets.cytometer import Acquisition, acquire, single_stain
 from immunoprofile.datasets.fcs_writer import CYTOMETER, SERIAL, write_fcs
-from immunoprofile.datasets.panels import PANELS, Panel
+from immunoprofile.datasets.panels import PANELS, RELATIVE_EVENTS, Panel
 from immunoprofile.datasets.people import FIRST_ENROLMENT, Person, people
-from immunoprofile.datasets.tables import Row, date, minute, write_table, write_tables
+from immunoprofile.datasets.rows import Row, date, minute, write_table
+from immunoprofile.datasets.tables import write_tables
 from immunoprofile.datasets.warts import Wart, find, place_warts
 from immunoprofile.errors import ImmunoprofileError
 from immunoprofile.io.config import Arm, Assay, Endpoint, QualityLimits, ScheduledVisit, StudyConfig, Tube, write_config
@@ -33,6 +35,7 @@ SUBJECT_SHIFT_SD: Final = 0.006
 BEAD_LOT: Final = "SIMBEADS-01"
 BEAD_EXPIRY: Final = "2022-12-31"
 CONTROL_EVENTS_SHARE: Final = 0.25
+"""Share of the events of a sample that FMO controls and the unstained tube have; control aliquots are run in full."""
 SINGLE_STAIN_EVENTS: Final = 2_000
 _TUBES: Final = tuple(PANELS)
 _REPORTING: Final = {
@@ -96,6 +99,8 @@ def study_config(flow: tuple[str, ...]) -> StudyConfig:
                 lod=par.CMV_LOD,
                 lloq=par.CMV_LLOQ,
                 uloq=par.CMV_ULOQ,
+                iu_factor=par.CMV_IU_PER_COPY,
+                iu_factor_source="assumption for synthetic data",
                 source="limits as published for the Roche CAP/CTM assay",
             )
         },
@@ -181,10 +186,11 @@ def _draw(
         first_id = f"{person.usubjid}_{name}_{tube}"
         for attempt in (1, 2) if has[wart_names.RERUN_TUBE] else (1,):
             failed = has[wart_names.RERUN_TUBE] and attempt == 1
+            full = events * RELATIVE_EVENTS[tube]
             got = acquire(
                 panel,
                 tubes[tube],
-                max(1, int(events * wart_names.FIRST_ATTEMPT_EVENTS)) if failed else events,
+                max(1, int(full * wart_names.FIRST_ATTEMPT_EVENTS)) if failed else full,
                 rng=generator(writer.seed, 20, subject, visit, number, attempt),
                 log10_shift=writer.subject_shift(panel, batch, subject),
                 clog=failed or has[wart_names.CLOG],
@@ -211,6 +217,7 @@ def _controls(writer: _Writer, batches: list[int], events: int) -> None:
     """One control aliquot per batch and tube; FMO controls, single stains and an unstained tube in the first batch."""
     tubes = control_compositions()
     size = max(1, int(events * CONTROL_EVENTS_SHARE))
+    stain_size = min(size, SINGLE_STAIN_EVENTS)
     for batch in batches:
         day = FIRST_ENROLMENT + timedelta(days=batch * BATCH_D, hours=8)
         for number, (tube, panel) in enumerate(PANELS.items()):
@@ -223,9 +230,10 @@ def _controls(writer: _Writer, batches: list[int], events: int) -> None:
             for position, (role, marker, unstained) in enumerate(plan):
                 rng = generator(writer.seed, 21, batch, number, position)
                 if role == "single_stain":
-                    got = single_stain(panel, marker, min(size, SINGLE_STAIN_EVENTS), rng=rng)
+                    got = single_stain(panel, marker, stain_size, rng=rng)
                 else:
-                    got = acquire(panel, tubes[tube], size, rng=rng, log10_shift=shift, unstained=unstained)
+                    run = events * RELATIVE_EVENTS[tube] if role == "control" else size
+                    got = acquire(panel, tubes[tube], run, rng=rng, log10_shift=shift, unstained=unstained)
                 slug = "".join(c for c in marker if c.isalnum())
                 sample_id = "_".join(part for part in (f"B{batch + 1:02d}", tube, role, slug) if part)
                 row: Row = {
@@ -239,7 +247,9 @@ def _controls(writer: _Writer, batches: list[int], events: int) -> None:
                 )  # fmt: skip
 
 
-def _write_truth(truth: Path, cohort: Cohort, counts: list[Row], warts: tuple[Wart, ...]) -> None:
+def _write_truth(
+    truth: Path, cohort: Cohort, counts: list[Row], warts: tuple[Wart, ...], cases: tuple[Case, ...]
+) -> None:
     ids = cohort.usubjid
     states = [
         {"usubjid": ids[i], "visit": visit, "quantity": name, "unit": unit, "value": float(value[i, j])}
@@ -269,6 +279,10 @@ def _write_truth(truth: Path, cohort: Cohort, counts: list[Row], warts: tuple[Wa
         writer = csv.DictWriter(file, ("name", "usubjid", "visit", "tube", "note"), lineterminator="\n")
         writer.writeheader()
         writer.writerows(wart.as_dict(ids) for wart in warts)
+    with (truth / "cases.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ("case", "usubjid", "table", "rule", "expected", "note"), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(row for case in cases for row in case.rows(ids))
 
 
 def il2_cmv(
@@ -280,6 +294,7 @@ def il2_cmv(
     seed: int = 2020,
     effect: Effect = "il2",
     warts: bool = True,
+    cases: bool | None = None,
     progress: bool = False,
 ) -> Path:
     """Write the synthetic low-dose IL-2 and ganciclovir trial as a study folder.
@@ -297,13 +312,18 @@ def il2_cmv(
         Number of visits with flow cytometry, 2 to 7 (five: BL, D7, D14, D28, W8); CMV-DNA and blood counts are taken
         at all seven.
     events
-        Events per FCS file, at least 200.
+        Events per FCS file, at least 200; the Treg tube records twice as many, FMO controls a quarter.
     seed
         Seed of everything.
     effect
         ``none`` switches the effect of IL-2 on cells and virus off.
     warts
         Deliberate flaws, listed in ``warts.csv`` of the truth (see `immunoprofile.datasets.warts`).
+    cases
+        Named clinical cases (ineligible, indeterminate, refractory ...) in the tables of the first eight subjects,
+        listed with the expected verdicts in ``cases.csv`` of the truth (see `immunoprofile.datasets.cases`). They
+        change CMV-DNA, neutrophils, creatinine, doses and screening of those subjects, never their lymphocytes.
+        By default they are there when ``warts`` are.
     progress
         Show a progress bar.
 
@@ -342,10 +362,12 @@ def il2_cmv(
         path.mkdir(parents=True, exist_ok=True)
     (truth / "events").mkdir()
     placed = place_warts(subjects, flow) if warts else ()
+    named = place_cases(subjects) if (warts if cases is None else cases) else ()
+    cohort = with_cases(cohort, named)
     persons = people(cohort)
 
     write_config(study_config(flow), folder)
-    write_tables(folder, cohort, persons, warts=placed, flow=flow)
+    write_tables(folder, cohort, persons, warts=placed, cases=named, flow=flow)
     writer = _Writer(folder, truth, seed)
     draws = [(i, par.VISIT_NAMES.index(visit)) for i in range(subjects) for visit in flow]
     taken = [(i, j) for i, j in draws if not find(placed, wart_names.MISSING_VISIT, i, par.VISIT_NAMES[j])]
@@ -353,5 +375,5 @@ def il2_cmv(
         _draw(writer, cohort, persons[i], subject=i, visit=j, events=events, warts=placed)
     _controls(writer, sorted({_batch(persons[i], j) for i, j in taken}), events)
     write_table(folder, "samples", writer.rows)
-    _write_truth(truth, cohort, writer.counts, placed)
+    _write_truth(truth, cohort, writer.counts, placed, named)
     return folder

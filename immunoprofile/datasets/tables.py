@@ -2,54 +2,27 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from immunoprofile import schema
+from immunoprofile.datasets import cases as case_names
 from immunoprofile.datasets import parameters as par
 from immunoprofile.datasets import warts as wart_names
+from immunoprofile.datasets.cases import CMV_COURSES, PULSE, UNDERDOSED_CLEARANCE, UNDERDOSED_SHARE, Case, case_of
 from immunoprofile.datasets.cohort import Cohort, FloatArray, generator
+from immunoprofile.datasets.functional import functional
 from immunoprofile.datasets.laboratory import BLOOD_COUNT, report, simulate_laboratory
-from immunoprofile.datasets.people import Person, baseline_creatinine, courses
+from immunoprofile.datasets.people import Person, baseline_creatinine, courses, steady_creatinine
+from immunoprofile.datasets.rows import Row, date, minute, write_table
+from immunoprofile.datasets.screening import attestations, screening_tests
 from immunoprofile.datasets.warts import Wart, cmv_text, find
 
-Row = dict[str, object]
-
-_ATTESTED_ABSENT: Final = (
-    "other_active_infection", "bacteremia", "hbv_infection", "hcv_infection", "hiv_infection", "syphilis",
-    "ebv_viremia", "il2_hypersensitivity", "heart_failure_nyha_3_4", "severe_comorbidity_blood",
-    "severe_comorbidity_gastrointestinal", "severe_comorbidity_endocrine", "severe_comorbidity_pulmonary",
-    "severe_comorbidity_neurologic", "malignancy", "uncontrolled_psychiatric_disorder",
-)  # fmt: skip
 UNSCHEDULED_DAY: Final = 10
-
-
-def date(moment: datetime) -> str:
-    """Day as ISO text."""
-    return f"{moment:%Y-%m-%d}"
-
-
-def minute(moment: datetime) -> str:
-    """Day and time as ISO text."""
-    return f"{moment:%Y-%m-%dT%H:%M}"
-
-
-def write_table(folder: Path, name: str, rows: Iterable[Row]) -> None:
-    """Write a table with all columns of the schema; None and what a row does not name stay empty.
-
-    Raises
-    ------
-    ValueError
-        A row names a column that the schema does not have.
-    """
-    columns = schema.TABLES[name].column_names
-    with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, restval="", extrasaction="raise", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+GENOTYPED_AT: Final = "D28"
+FOLLOW_UP_DAYS: Final = 63
+"""Length of the follow-up for events, from the first ganciclovir: the window of W8."""
 
 
 def _came(warts: tuple[Wart, ...], subject: int, visit: str) -> bool:
@@ -87,20 +60,25 @@ def _visits(persons: list[Person], warts: tuple[Wart, ...], cohort: Cohort) -> I
             }  # fmt: skip
 
 
-def _cmv(persons: list[Person], warts: tuple[Wart, ...], cohort: Cohort) -> Iterator[Row]:
+def _cmv(persons: list[Person], warts: tuple[Wart, ...], cohort: Cohort, cases: tuple[Case, ...]) -> Iterator[Row]:
     laboratory_ways = any(wart.name == wart_names.CMV_NOTATION for wart in warts)
     for i, person in enumerate(persons):
+        course = CMV_COURSES.get(case_of(cases, i))
+        common: Row = {"usubjid": person.usubjid, "unit": par.CMV_UNIT, "assay_id": par.CMV_ASSAY,
+                       "specimen": par.CMV_SPECIMEN}  # fmt: skip
+        results = []
         for j, visit in enumerate(par.VISIT_NAMES):
             kind = str(cohort.virology.kind[i, j])
-            if kind == "MISSED" or not _came(warts, i, visit):
-                continue
-            value = float(cohort.virology.value[i, j])
-            yield {
-                "usubjid": person.usubjid, "visit": visit, "collected_dtc": minute(person.draws[j]),
-                "result_raw": cmv_text(
-                    kind, value, seed=cohort.seed, subject=i, visit=j, laboratory_ways=laboratory_ways
-                ),
-                "unit": par.CMV_UNIT, "assay_id": par.CMV_ASSAY, "specimen": par.CMV_SPECIMEN,
+            if kind != "MISSED" and _came(warts, i, visit):
+                results.append((person.draws[j], visit, j, kind, float(cohort.virology.value[i, j])))
+        if course:
+            for number, (day, (kind, value)) in enumerate(course.unscheduled.items(), start=len(par.VISIT_NAMES)):
+                results.append((person.day_one + timedelta(days=day, hours=9), "", number, kind, value))
+        for draw, visit, number, kind, value in sorted(results, key=lambda result: result[0]):
+            text = cmv_text(kind, value, seed=cohort.seed, subject=i, visit=number, laboratory_ways=laboratory_ways)
+            yield common | {
+                "visit": visit, "collected_dtc": minute(draw), "result_raw": text,
+                "genotype": course.genotype if course and visit == GENOTYPED_AT else None,
             }  # fmt: skip
 
 
@@ -123,10 +101,14 @@ def _labs(persons: list[Person], warts: tuple[Wart, ...], results: dict[str, Flo
                 }  # fmt: skip
 
 
-def _dosing(persons: list[Person], cohort: Cohort, results: dict[str, FloatArray]) -> dict[str, list[Row]]:
+def _dosing(
+    persons: list[Person], cohort: Cohort, results: dict[str, FloatArray], cases: tuple[Case, ...]
+) -> dict[str, list[Row]]:
     doses: dict[str, list[Row]] = {}
     for i, person in enumerate(persons):
-        rows = courses(person, baseline_creatinine(results, i), generator(cohort.seed, 11, i))
+        share = UNDERDOSED_SHARE if case_of(cases, i) == case_names.UNDERDOSED else 1.0
+        rng = generator(cohort.seed, 11, i)
+        rows = courses(person, baseline_creatinine(results, i), rng, share_of_label=share)
         doses[person.usubjid] = [
             {
                 "usubjid": person.usubjid, "drug": row.drug, "dose": row.dose, "unit": row.unit, "freq": row.freq,
@@ -138,8 +120,8 @@ def _dosing(persons: list[Person], cohort: Cohort, results: dict[str, FloatArray
     return doses
 
 
-def _conmeds(persons: list[Person]) -> Iterator[Row]:
-    for person in persons:
+def _conmeds(persons: list[Person], cases: tuple[Case, ...]) -> Iterator[Row]:
+    for i, person in enumerate(persons):
         since = date(person.day_one - timedelta(days=90))
         common: Row = {"usubjid": person.usubjid, "indication": person.diagnosis, "unit": "mg", "route": "PO",
                        "start_dtc": since, "ongoing": "Y"}  # fmt: skip
@@ -147,18 +129,23 @@ def _conmeds(persons: list[Person]) -> Iterator[Row]:
         yield common | {"drug": "hydroxychloroquine", "atc": "P01BA02", "dose": 200.0, "freq": "BID"}
         if person.mycophenolate:
             yield common | {"drug": "mycophenolate mofetil", "atc": "L04AA06", "dose": 500.0, "freq": "BID"}
+        if case_of(cases, i) == case_names.REBOUND:
+            drug, atc, dose, first, last = PULSE
+            yield common | {
+                "drug": drug, "atc": atc, "dose": dose, "freq": "QD", "route": "IV", "ongoing": "N",
+                "start_dtc": date(person.day_one + timedelta(days=first)),
+                "end_dtc": date(person.day_one + timedelta(days=last)),
+            }  # fmt: skip
 
 
-def _attestations(persons: list[Person]) -> Iterator[Row]:
-    for person in persons:
-        items = _ATTESTED_ABSENT if person.male else (*_ATTESTED_ABSENT, "pregnant_or_breastfeeding")
-        for item in items:
-            yield {"usubjid": person.usubjid, "item": item, "answer": "N", "author": f"INV{person.site}",
-                   "dtc": date(person.day_one - timedelta(days=2))}  # fmt: skip
-
-
-def _aes(persons: list[Person], cohort: Cohort) -> Iterator[Row]:
+def _aes(persons: list[Person], cohort: Cohort, cases: tuple[Case, ...]) -> Iterator[Row]:
     for i, person in enumerate(persons):
+        if case_of(cases, i) == case_names.NEUTROPENIA:
+            found, over = (person.draws[par.VISIT_NAMES.index(visit)] for visit in ("D14", "D28"))
+            yield {
+                "usubjid": person.usubjid, "term": "Neutrophil count decreased", "grade": 3, "serious": "N",
+                "related_il2": "N", "related_gcv": "Y", "start_dtc": date(found), "end_dtc": date(over),
+            }  # fmt: skip
         rng = generator(cohort.seed, 12, i)
         terms = ("Injection site reaction", "Fever") if person.treated else ("Nausea",)
         for term, chance in zip(terms, (0.6, 0.25), strict=False):
@@ -171,44 +158,67 @@ def _aes(persons: list[Person], cohort: Cohort) -> Iterator[Row]:
                 }  # fmt: skip
 
 
-def _functional(persons: list[Person], warts: tuple[Wart, ...], cohort: Cohort, flow: tuple[str, ...]) -> Iterator[Row]:
-    for i, person in enumerate(persons):
-        for visit in flow:
-            j = par.VISIT_NAMES.index(visit)
-            if _came(warts, i, visit):
-                value = 100 * float(cohort.share["nk_cd107a"][i, j])
-                yield {
-                    "usubjid": person.usubjid, "visit": visit, "collected_dtc": minute(person.draws[j]),
-                    "assay": "degranulation", "population": "nk", "stimulus": "K562", "readout": "CD107a",
-                    "value": round(value, 1), "unit": "%",
-                }  # fmt: skip
+def _events(persons: list[Person]) -> Iterator[Row]:
+    """Nobody died and nobody needed another antiviral; without these rows both would be unknown."""
+    for person in persons:
+        for paramcd, what in (("DEATH", "alive"), ("RESCUE", "no change of the antiviral for lack of effect")):
+            yield {
+                "usubjid": person.usubjid, "paramcd": paramcd, "start_dtc": date(person.first_dose),
+                "left_day": FOLLOW_UP_DAYS, "censored": "Y", "description": f"{what} at the end of the follow-up",
+            }  # fmt: skip
 
 
-def _queries(persons: list[Person], warts: tuple[Wart, ...]) -> Iterator[Row]:
+def _queries(persons: list[Person], warts: tuple[Wart, ...], cases: tuple[Case, ...]) -> Iterator[Row]:
+    first, second = persons[0], persons[1]
+    yield {
+        "record": f"{first.usubjid} BL", "question": "Was blood drawn before the first dose?",
+        "owner": f"SITE{first.site}", "closed": "Y",
+        "answer": f"Yes: drawn at {first.draws[0]:%H:%M}, first dose at {first.first_dose:%H:%M}",
+    }  # fmt: skip
+    yield {
+        "record": f"{second.usubjid} D14", "question": "Is the dose of prednisone at this visit still that of BL?",
+        "owner": f"SITE{second.site}", "closed": "N",
+    }  # fmt: skip
     for wart in warts:
         if wart.name == wart_names.MISSING_VISIT:
             person = persons[wart.subject]
             yield {"record": f"{person.usubjid} {wart.visit}", "question": "Why did the visit not take place?",
                    "owner": f"SITE{person.site}", "closed": "N"}  # fmt: skip
+    for case in cases:
+        if case.name == case_names.INDETERMINATE:
+            person = persons[case.subject]
+            yield {"record": f"{person.usubjid} BL", "question": "Was EBV-DNA measured at screening?",
+                   "owner": f"SITE{person.site}", "closed": "N"}  # fmt: skip
 
 
 def write_tables(
-    folder: Path, cohort: Cohort, persons: list[Person], *, warts: tuple[Wart, ...], flow: tuple[str, ...]
+    folder: Path,
+    cohort: Cohort,
+    persons: list[Person],
+    *,
+    warts: tuple[Wart, ...],
+    cases: tuple[Case, ...],
+    flow: tuple[str, ...],
 ) -> None:
-    """Write every table of the study except ``samples``."""
+    """Write every table of the study except ``samples``; ``cohort`` has its cases in it."""
     results = simulate_laboratory(cohort, [person.male for person in persons])
-    doses = _dosing(persons, cohort, results)
+    underdosed = {case.subject: UNDERDOSED_CLEARANCE for case in cases if case.name == case_names.UNDERDOSED}
+    results["CREAT"] = steady_creatinine(results["CREAT"], persons, underdosed)
+    doses = _dosing(persons, cohort, results, cases)
+    held = [(i, visit) for i in range(len(persons)) for visit in flow if _came(warts, i, visit)]
     tables: dict[str, Iterable[Row]] = {
         "subjects": _subjects(persons, doses),
         "visits": _visits(persons, warts, cohort),
-        "cmv_dna": _cmv(persons, warts, cohort),
+        "cmv_dna": _cmv(persons, warts, cohort, cases),
         "labs": _labs(persons, warts, results),
         "dosing": [row for person in persons for row in doses[person.usubjid]],
-        "conmeds": _conmeds(persons),
-        "attestations": _attestations(persons),
-        "aes": _aes(persons, cohort),
-        "functional": _functional(persons, warts, cohort, flow),
-        "queries": _queries(persons, warts),
+        "conmeds": _conmeds(persons, cases),
+        "attestations": attestations(persons),
+        "screening_tests": screening_tests(persons, cases),
+        "aes": _aes(persons, cohort, cases),
+        "events": _events(persons),
+        "functional": functional(persons, cohort, held),
+        "queries": _queries(persons, warts, cases),
     }
     for name, rows in tables.items():
         write_table(folder, name, rows)

@@ -12,6 +12,7 @@ import pytest
 
 from immunoprofile import schema
 from immunoprofile.datasets import il2_cmv, warts
+from immunoprofile.datasets.cytometer import CLOG_EVENTS
 from immunoprofile.datasets.panels import PANELS, TIMESTEP_S
 from immunoprofile.errors import ImmunoprofileError
 from immunoprofile.io.config import read_config
@@ -225,7 +226,8 @@ def test_every_wart_is_there(study: Path, truth: Path, placed: dict[str, list[di
     (clog,) = placed[warts.CLOG]
     fcs = flowio.FlowData(str(study / at(samples, clog)["fcs_path"].item()))
     time = np.asarray(fcs.events).reshape(fcs.event_count, -1)[:, -1] * TIMESTEP_S
-    rates = [len(part) / (part[-1] - part[0]) for part in (time[:300], time[302:368])]
+    begin, end = (int(share * len(time)) for share in CLOG_EVENTS)
+    rates = [len(part) / (part[-1] - part[0]) for part in (time[:begin], time[begin + 2 : end - 2])]
     assert rates[1] < 0.3 * rates[0]
 
     (no_beads,) = placed[warts.NO_BEADS]
