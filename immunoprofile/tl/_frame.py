@@ -13,7 +13,17 @@ from immunoprofile.errors import AnalysisError
 from immunoprofile.pp.absolute import cells_per_event
 from immunoprofile.pp.baseline import baseline_rows
 from immunoprofile.pp.verdict import failed_rows
-from immunoprofile.schema import ABS, COUNTS, PARENT_COUNTS, STATISTIC_COLUMNS, UNS_STUDY
+from immunoprofile.schema import (
+    ABS,
+    COUNTS,
+    ESTIMATED,
+    NOT_ESTIMABLE,
+    PARENT_COUNTS,
+    STATISTIC_COLUMNS,
+    STATISTIC_COUNTS,
+    STATISTIC_TEXT,
+    UNS_STUDY,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -245,16 +255,20 @@ def arm_order(adata: AnnData, reference: str | None) -> tuple[str, list[str]]:
 
 
 def statistic_row(**known: Any) -> dict[str, Any]:
-    """One row with ``STATISTIC_COLUMNS``; what is not given is missing."""
-    text = {"method_id", "method", "population", "measure", "contrast", "visit", "arm", "scale", "effect_kind",
-            "adjusted", "note"}  # fmt: skip
+    """One row with ``STATISTIC_COLUMNS``; what is not given is missing.
+
+    ``status`` not given is ESTIMATED where there is an estimate or a p-value, else NOT_ESTIMABLE.
+    """
     if unknown := set(known) - set(STATISTIC_COLUMNS):
         message = f"no column {sorted(unknown)} in a table of statistics"
         raise KeyError(message)
     row: dict[str, Any] = {
-        name: "" if name in text else None if name in ("n", "n_reference") else NAN for name in STATISTIC_COLUMNS
+        name: "" if name in STATISTIC_TEXT else None if name in STATISTIC_COUNTS else NAN for name in STATISTIC_COLUMNS
     }
-    return row | known
+    row |= known
+    if not row["status"]:
+        row["status"] = NOT_ESTIMABLE if math.isnan(row["estimate"]) and math.isnan(row["p_value"]) else ESTIMATED
+    return row
 
 
 def statistic_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
@@ -262,9 +276,8 @@ def statistic_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
     table = pd.DataFrame(rows, columns=list(STATISTIC_COLUMNS))
-    numbers = ["estimate", "lower", "upper", "p_value", "effect", "effect_lower", "effect_upper", "median_baseline",
-               "median_visit", "conf_level"]  # fmt: skip
-    return table.astype(dict.fromkeys(numbers, "float64") | {"n": "Int64", "n_reference": "Int64"})
+    numbers = [name for name in STATISTIC_COLUMNS if name not in STATISTIC_TEXT + STATISTIC_COUNTS]
+    return table.astype(dict.fromkeys(numbers, "float64") | dict.fromkeys(STATISTIC_COUNTS, "Int64"))
 
 
 def median(values: Floats) -> float:
