@@ -247,10 +247,9 @@ def _read_result_table(path: Path, spec: schema.ResultTable) -> pd.DataFrame:
 def _read_statistics(path: Path) -> pd.DataFrame:
     """A table of statistics as it was written: empty text is empty, not missing."""
     table = pd.read_csv(path)
-    numbers = {"n": "Int64", "n_reference": "Int64"}
-    table = table.astype({name: dtype for name, dtype in numbers.items() if name in table})
-    words = [str(name) for name in table if table[name].dtype == object or name in ("note", "contrast", "arm", "scale")]
-    table[words] = table[words].fillna("")
+    table = table.astype({name: "Int64" for name in schema.STATISTIC_COUNTS if name in table})
+    words = [str(name) for name in table if table[name].dtype == object or name in schema.STATISTIC_TEXT]
+    table[words] = table[words].astype(object).fillna("")
     return table
 
 

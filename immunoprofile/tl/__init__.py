@@ -1,9 +1,15 @@
-"""Statistics on the visits object: change within arms, arms compared, association with CMV-DNA."""
+"""Statistics on the visits object: change, arms compared, association with CMV-DNA, times to clearance, safety."""
 
+from immunoprofile.tl.aft import Aft, Permutation, interval_aft, permutation_test
 from immunoprofile.tl.ancova import Ancova, ancova, compare
 from immunoprofile.tl.association import RepeatedCorrelation, associate, join_cmv, repeated_correlation
+from immunoprofile.tl.clearance import clearance_exact, clearance_incidence, clearance_interval
+from immunoprofile.tl.clearance_predictors import landmark, time_varying
 from immunoprofile.tl.declared import declared
+from immunoprofile.tl.grades import grade_rates, grade_shifts, rate_table, shift_table
+from immunoprofile.tl.multiplicity import Family, adjust, adjust_families
 from immunoprofile.tl.paired import change
+from immunoprofile.tl.proportions import Difference, proportion_difference, responders
 from immunoprofile.tl.ranks import (
     HodgesLehmann,
     RankSum,
@@ -13,22 +19,62 @@ from immunoprofile.tl.ranks import (
     signed_rank,
     smallest_signed_rank_p,
 )
+from immunoprofile.tl.survival import (
+    Cox,
+    Curve,
+    LogRank,
+    cox,
+    cox_time_varying,
+    cumulative_incidence,
+    kaplan_meier,
+    log_rank,
+)
+from immunoprofile.tl.turnbull import Turnbull, turnbull
 
 __all__ = [
+    "Aft",
     "Ancova",
+    "Cox",
+    "Curve",
+    "Difference",
+    "Family",
     "HodgesLehmann",
+    "LogRank",
+    "Permutation",
     "RankSum",
     "RepeatedCorrelation",
     "SignedRank",
+    "Turnbull",
+    "adjust",
+    "adjust_families",
     "ancova",
     "associate",
     "change",
+    "clearance_exact",
+    "clearance_incidence",
+    "clearance_interval",
     "compare",
+    "cox",
+    "cox_time_varying",
+    "cumulative_incidence",
     "declared",
+    "grade_rates",
+    "grade_shifts",
     "hodges_lehmann",
+    "interval_aft",
     "join_cmv",
+    "kaplan_meier",
+    "landmark",
+    "log_rank",
+    "permutation_test",
+    "proportion_difference",
     "rank_sum",
+    "rate_table",
     "repeated_correlation",
+    "responders",
+    "shift_table",
     "signed_rank",
     "smallest_signed_rank_p",
+    "time_varying",
+    "turnbull",
 ]

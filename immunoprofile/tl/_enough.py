@@ -1,0 +1,63 @@
+"""Enough observations for a model: with fewer, the analysis is refused with the reason."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from immunoprofile.errors import AnalysisError
+
+LEAST_RESIDUAL_DF: Final = 3
+"""Fewest residual degrees of freedom over subjects that terms between subjects may leave."""
+
+LEAST_ROWS_PER_PARAMETER: Final = 3
+"""Fewest rows (or events) for each parameter of a term within subjects."""
+
+
+def require_subjects(subjects: int, parameters: int, *, where: str) -> int:
+    """Residual degrees of freedom over subjects.
+
+    Parameters
+    ----------
+    subjects
+        Subjects in the model.
+    parameters
+        Parameters of terms between subjects, with the intercept.
+    where
+        Name of the model, for the message.
+
+    Raises
+    ------
+    AnalysisError
+        Fewer than 3 are left.
+    """
+    left = subjects - parameters
+    if left < LEAST_RESIDUAL_DF:
+        raise AnalysisError(
+            f"{subjects} subjects leave {left} residual degrees of freedom, fewer than {LEAST_RESIDUAL_DF}", where=where
+        )
+    return left
+
+
+def require_rows(rows: int, parameters: int, *, where: str, of: str = "rows") -> None:
+    """Refuse a model with fewer than 3 rows for each parameter of its terms within subjects.
+
+    Parameters
+    ----------
+    rows
+        Rows (``of`` says of what: rows, events) in the model.
+    parameters
+        Parameters of terms within subjects.
+    where
+        Name of the model, for the message.
+    of
+        What is counted.
+
+    Raises
+    ------
+    AnalysisError
+        There are fewer.
+    """
+    if rows < LEAST_ROWS_PER_PARAMETER * parameters:
+        raise AnalysisError(
+            f"{rows} {of} are fewer than {LEAST_ROWS_PER_PARAMETER} for each of {parameters} parameters", where=where
+        )
