@@ -24,10 +24,10 @@ UNKNOWN = (NAN, NAN, NAN, NAN)
 
 
 def effect_row(
-    endpoint: Endpoint, effect: tuple[float, float, float, float], *, confidence: float, **known: Any
+    endpoint: Endpoint, numbers: tuple[float, float, float, float], /, *, confidence: float, **known: Any
 ) -> dict[str, Any]:
     """A row of statistics from an effect (estimate, lower, upper, p) on the analysis scale of the endpoint."""
-    estimate, lower, upper, p_value = effect
+    estimate, lower, upper, p_value = numbers
     filled = {
         "population": endpoint.population, "measure": endpoint.measure, "scale": endpoint.scale, "estimate": estimate,
         "lower": lower, "upper": upper, "p_value": p_value, "effect_kind": endpoint.effect_kind,
