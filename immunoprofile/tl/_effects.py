@@ -78,3 +78,10 @@ def covariate_columns(adata: AnnData, rows: NDArray[np.intp], names: Sequence[st
 def left_out(number: int, why: str) -> str:
     """Phrase for the column ``exclusions``; empty for none."""
     return f"{number} {why}" if number else ""
+
+
+def fitted_without_error(outcome: Floats, residuals: Floats) -> bool:
+    """Whether residuals are nothing but rounding: a likelihood then has no peak."""
+    spread = float(((outcome - outcome.mean()) ** 2).sum())
+    rounding = max(1e-16 * spread, 1e-22 * float(outcome @ outcome))
+    return float(residuals @ residuals) <= rounding

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from immunoprofile.errors import AnalysisError
+from immunoprofile.tl._effects import fitted_without_error
 from immunoprofile.tl._enough import require_subjects
 from immunoprofile.tl.covariance import STRUCTURES, Structure, StructureName
 
@@ -249,7 +250,7 @@ def _check(who: NDArray[np.intp], when: NDArray[np.intp], x: Floats, y: Floats) 
     if (scale == 0).any() or np.linalg.matrix_rank(x / np.where(scale == 0, 1, scale)) < terms:
         raise AnalysisError("the fixed effects cannot be told apart", where="MMRM")
     left = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
-    if float(left @ left) <= 1e-16 * max(float(((y - y.mean()) ** 2).sum()), 1e-300):
+    if fitted_without_error(y, left):
         raise AnalysisError("the outcome has no residual variation", where="MMRM")
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from immunoprofile.errors import AnalysisError
+from immunoprofile.tl._effects import fitted_without_error
 from immunoprofile.tl.censoring import RowLikelihood, bounded_rows, exact_rows
 
 if TYPE_CHECKING:
@@ -318,7 +319,7 @@ def _check(lower: Floats, upper: Floats, design: Floats, names: tuple[str, ...])
                             where=where)  # fmt: skip
     value, quantified = lower[exact], scaled[exact]
     left = value - quantified @ np.linalg.lstsq(quantified, value, rcond=None)[0]
-    if float(left @ left) <= 1e-16 * max(float(((value - value.mean()) ** 2).sum()), 1e-300):
+    if fitted_without_error(value, left):
         raise AnalysisError("the quantified rows are fitted without error", where=where)
 
 
