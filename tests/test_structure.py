@@ -181,6 +181,18 @@ def test_what_works_on_anndata_takes_it_first_writes_into_it_and_returns_none(ro
     assert writers >= 3
 
 
+def test_no_name_of_the_schema_is_given_twice() -> None:
+    # The package re-exports its modules by star: a second definition would silently win over the first.
+    homes: dict[str, list[str]] = {}
+    for path in sorted((PACKAGE / "schema").glob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
+            for name in [t.id for t in targets if isinstance(t, ast.Name)] + [getattr(node, "name", "")]:
+                if name and not name.startswith("_"):
+                    homes.setdefault(name, []).append(path.name)
+    assert {name: files for name, files in homes.items() if len(files) > 1} == {}
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_module_is_readable_in_one_sitting(path: Path) -> None:
     lines = len(path.read_text(encoding="utf-8").splitlines())

@@ -48,7 +48,7 @@ DESCRIPTIVE_EFFECTS: Final = ("median days", "per cent")
 
 # Input of analyses of time to clearance, of responders and of safety; other rooms write these into uns.
 UNS_CLEARANCE: Final = "clearance"
-CLEARANCE_COLUMNS: Final = ("usubjid", "rule_id", "lower_day", "upper_day", "observed", "competing", "reason")
+TIME_TO_CLEARANCE_COLUMNS: Final = ("usubjid", "rule_id", "lower_day", "upper_day", "observed", "competing", "reason")
 """Time to clearance in days since the first ganciclovir, one row a subject and rule.
 
 ``observed``: cleared after ``lower_day`` (last result that was not cleared) and not later than ``upper_day`` (first
@@ -61,7 +61,7 @@ without it the arm is that of ``obs``.
 UNS_RESPONSES: Final = "responses"
 RESPONSE_COLUMNS: Final = ("usubjid", "rule_id", "response", "reason")
 """Verdict of a rule on a subject: ``response`` is True, False or missing (not evaluable, ``reason`` says why). A column
-``arm`` as in CLEARANCE_COLUMNS."""
+``arm`` as in TIME_TO_CLEARANCE_COLUMNS."""
 
 UNS_WORST_GRADES: Final = "worst_grades"
 WORST_GRADE_COLUMNS: Final = ("usubjid", "arm", "test", "baseline_grade", "worst_grade", "exposure_days")
@@ -84,7 +84,7 @@ CURVE_COLUMNS: Final = (
 on. Between ``lower_day`` and ``upper_day`` a Turnbull curve is undefined."""
 
 UNS_GRADE_SHIFTS: Final = "grade_shifts"
-SHIFT_COLUMNS: Final = ("test", "arm", "baseline_grade", "worst_grade", "n", "n_arm", "per_cent")
+GRADE_SHIFT_COLUMNS: Final = ("test", "arm", "baseline_grade", "worst_grade", "n", "n_arm", "per_cent")
 UNS_GRADE_RATES: Final = "grade_rates"
 RATE_COLUMNS: Final = (
     "test", "arm", "event", "n", "n_evaluable", "exposure_days", "rate", "lower", "upper", "conf_level", "exclusions",

@@ -10,9 +10,9 @@ import numpy as np
 
 from immunoprofile.errors import AnalysisError
 from immunoprofile.schema import (
-    CLEARANCE_COLUMNS,
     CURVE_COLUMNS,
     NOT_ESTIMABLE,
+    TIME_TO_CLEARANCE_COLUMNS,
     UNS_CLEARANCE,
     UNS_CLEARANCE_CURVES,
 )
@@ -112,7 +112,7 @@ def _table(adata: AnnData, rule: str | None) -> tuple[pd.DataFrame, str]:
         raise AnalysisError("there is no table of times to clearance", where=f"uns[{UNS_CLEARANCE!r}]",
                             todo="evaluate the CMV-DNA series first")  # fmt: skip
     table: pd.DataFrame = adata.uns[UNS_CLEARANCE]
-    if missing := [name for name in CLEARANCE_COLUMNS if name not in table]:
+    if missing := [name for name in TIME_TO_CLEARANCE_COLUMNS if name not in table]:
         raise AnalysisError(f"no column {', '.join(missing)}", where=f"uns[{UNS_CLEARANCE!r}]")
     rules = sorted(set(table["rule_id"].astype(str)))
     chosen = rule or (rules[0] if len(rules) == 1 else DEFAULT_RULE)

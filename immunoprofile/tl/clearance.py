@@ -37,7 +37,7 @@ def clearance_exact(
     Parameters
     ----------
     adata
-        Object with the table ``uns['clearance']`` (``schema.CLEARANCE_COLUMNS``).
+        Object with the table ``uns['clearance']`` (``schema.TIME_TO_CLEARANCE_COLUMNS``).
     rule
         Clearance rule; default is the only one of the table, else ``clearance_2``.
     reference
@@ -92,7 +92,7 @@ def clearance_interval(
     Parameters
     ----------
     adata
-        Object with the table ``uns['clearance']`` (``schema.CLEARANCE_COLUMNS``).
+        Object with the table ``uns['clearance']`` (``schema.TIME_TO_CLEARANCE_COLUMNS``).
     rule, reference, confidence
         As in :func:`clearance_exact`.
     permutations
@@ -153,7 +153,7 @@ def clearance_incidence(
     Parameters
     ----------
     adata
-        Object with the table ``uns['clearance']`` (``schema.CLEARANCE_COLUMNS``).
+        Object with the table ``uns['clearance']`` (``schema.TIME_TO_CLEARANCE_COLUMNS``).
     rule, reference, confidence
         As in :func:`clearance_exact`.
     days

@@ -8,8 +8,8 @@ import numpy as np
 
 from immunoprofile.errors import AnalysisError, Problems, StudyError
 from immunoprofile.schema import (
+    GRADE_SHIFT_COLUMNS,
     RATE_COLUMNS,
-    SHIFT_COLUMNS,
     UNS_GRADE_RATES,
     UNS_GRADE_SHIFTS,
     UNS_WORST_GRADES,
@@ -39,7 +39,7 @@ def grade_shifts(adata: AnnData) -> None:
     None; writes
 
     ``adata.uns['grade_shifts']``
-        DataFrame with ``schema.SHIFT_COLUMNS``: subjects by test, arm, grade at baseline and worst grade (as text,
+        DataFrame with ``schema.GRADE_SHIFT_COLUMNS``: subjects by test, arm, baseline and worst grade (as text,
         ``unknown`` where it is not known; cells without subjects are left out), ``per_cent`` of the arm.
 
     Raises
@@ -88,7 +88,7 @@ def shift_table(grades: pd.DataFrame) -> pd.DataFrame:
     counted = table.groupby(key, sort=True).size().rename("n").reset_index()
     counted["n_arm"] = counted.groupby(["test", "arm"])["n"].transform("sum")
     counted["per_cent"] = 100 * counted["n"] / counted["n_arm"]
-    return counted[list(SHIFT_COLUMNS)]
+    return counted[list(GRADE_SHIFT_COLUMNS)]
 
 
 def rate_table(grades: pd.DataFrame, *, threshold: int = 3, confidence: float = 0.95) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pytest
 from immunoprofile import tl
 from immunoprofile.datasets import il2_cmv_counts
 from immunoprofile.errors import AnalysisError, StudyError
-from immunoprofile.schema import CLEARANCE_COLUMNS, CURVE_COLUMNS, RESPONSE_COLUMNS, STATISTIC_COLUMNS
+from immunoprofile.schema import CURVE_COLUMNS, RESPONSE_COLUMNS, STATISTIC_COLUMNS, TIME_TO_CLEARANCE_COLUMNS
 from immunoprofile.schema import WORST_GRADE_COLUMNS as GRADES
 
 INF = np.inf
@@ -28,7 +28,7 @@ def clearance_table(adata: anndata.AnnData, seed: int = 1, ratio: float = 0.7) -
         low = min(np.floor(time / 7) * 7, 56.0)
         seen = low < 56
         rows.append((name, "clearance_2", low, low + 7 if seen else INF, seen, "", ""))
-    return pd.DataFrame(rows, columns=list(CLEARANCE_COLUMNS))
+    return pd.DataFrame(rows, columns=list(TIME_TO_CLEARANCE_COLUMNS))
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ CONFIG: dict[str, Any] = {
     "tubes": {},
     "assays": {
         "iu": {"name": "IU", "unit": "IU/mL", "specimen": "plasma", "lod": 91, "lloq": 137, "uloq": 9.1e6,
-               "iu_factor": 0.82},
+               "iu_factor": 0.82, "iu_factor_source": "multicentre study, plasma"},
         "iu_only": {"name": "IU only", "unit": "IU/mL", "specimen": "plasma", "lloq": 137, "uloq": 9.1e6},
         "copies": {"name": "copies", "unit": "copies/mL", "specimen": "plasma", "lod": 200, "lloq": 500, "uloq": 1e7},
         "coarse": {"name": "coarse", "unit": "copies/mL", "specimen": "plasma", "lloq": 2000, "uloq": 1e7},
