@@ -20,7 +20,7 @@ from immunoprofile.clinical.doses import (
     last_day_of,
     study_doses,
 )
-from immunoprofile.clinical.tables import HasClinical, day_of, observed_days, rows_of, truth_of
+from immunoprofile.clinical.tables import HasClinical, day_of, observed_days, rows_of
 from immunoprofile.clinical.units import significant
 from immunoprofile.errors import AnalysisError
 from immunoprofile.io.dates import text_of
@@ -326,7 +326,6 @@ def _certain(one: StudyDose, day: date) -> bool:
         and day >= course.start_high
         and course.end_low is not None
         and day <= course.end_low
-        and truth_of(one.cells.get("ongoing")) is not False
     )
 
 

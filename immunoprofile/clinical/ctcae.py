@@ -83,7 +83,7 @@ class Grade:
     grade
         0 to 4; None when it cannot be decided (see ``reason``).
     provisional
-        Graded without a baseline that the term needs.
+        Graded without a baseline that the term needs, or without a limit of a higher grade: it may be another one.
     criterion_text
         Criterion that was met; empty for grade 0.
     reason
@@ -227,7 +227,8 @@ def grade_term(value: float, term: Term, references: Mapping[str, float], *, nam
     """Grade of a value under one term; ``references`` as in `grade_value`, ``name`` is that of the version.
 
     Without a baseline, or without the limit that says whether it was high, the value is graded as if the baseline had
-    been normal, and the grade is provisional.
+    been normal, and the grade is provisional. So is a creatinine that is high for its baseline and has no upper limit:
+    its grade is at least the one given.
     """
     known = {key: (limit if limit > 0 else math.nan) for key, limit in references.items()}
     baseline, limit = known["baseline"], known["baseline_uln"]
@@ -239,6 +240,7 @@ def grade_term(value: float, term: Term, references: Mapping[str, float], *, nam
     criteria = term.criteria
     if term.when_high and not missing and significant(baseline) > significant(limit):
         criteria = term.when_high
+    undecided = ""
     for criterion in criteria:
         if provisional:
             # Without a baseline only the rules that need none are asked.
@@ -246,9 +248,12 @@ def grade_term(value: float, term: Term, references: Mapping[str, float], *, nam
             criterion = Criterion(criterion.grade, kept, criterion.text)
         met = criterion.holds(value, known)
         if met is None:
-            return Grade(None, provisional, "", _undecided(criterion, known, name))
-        if met:
-            return Grade(criterion.grade, provisional, criterion.text, why_provisional)
+            undecided = undecided or _undecided(criterion, known, name)
+        elif met:
+            reasons = "; ".join(why for why in (why_provisional, undecided) if why)
+            return Grade(criterion.grade, provisional or bool(undecided), criterion.text, reasons)
+    if undecided:
+        return Grade(None, provisional, "", undecided)
     return Grade(0, provisional, "", why_provisional)
 
 

@@ -64,6 +64,24 @@ def anchors(study: HasClinical) -> dict[str, Anchors]:
     return found
 
 
+def note_first_doses(study: HasClinical, notes: Exceptions) -> None:
+    """List subjects whose first doses in the subjects table are not those of dosing: both time axes hang on them."""
+    subjects = {text_of(row["usubjid"]): row for _, row in rows_of(study.subjects)}
+    first: dict[tuple[str, str], str] = {}
+    for one in study_doses(study):
+        subject = subjects.get(one.usubjid, {})
+        column = "first_il2_dtc" if one.drug == "IL2" else "first_gcv_dtc" if one.drug in ANTIVIRALS else ""
+        if column and not is_before_study(one, subject) and day_of(one.cells["start_dtc"]) is not None:
+            key, start = (one.usubjid, column), text_of(one.cells["start_dtc"])
+            first[key] = min(first.get(key, start), start)
+    for (usubjid, column), start in sorted(first.items()):
+        stated = text_of(subjects.get(usubjid, {}).get(column))
+        if days_between(stated, start) != 0:
+            what = f"{column} is {stated or 'missing'}, the first course in dosing began {start}"
+            notes.add("warning", "FIRST_DOSE_DIFFERS", what, table="subjects", usubjid=usubjid,
+                      action=f"correct {column}, or dosing; days of study are counted from {column}")  # fmt: skip
+
+
 @dataclass(frozen=True)
 class StudyDose:
     """A row of dosing, read."""

@@ -62,7 +62,7 @@ def _grade_flags(tables: SafetyTables) -> Iterator[_Flag]:
     for _, row in rows_of(tables.grades):
         key = (row["usubjid"], row["visit"])
         if row["grade_provisional"]:
-            yield key, "GRADE_PROVISIONAL", f"{row['term']}: no baseline"
+            yield key, "GRADE_PROVISIONAL", f"{row['term']}: {row['reason']}"
         if math.isnan(number_of(row["grade"])) and row["test"] != CLEARANCE_TEST:
             yield key, "UNKNOWN_INPUT", f"{row['term']}: {row['reason']}"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.clinical.ctcae import Grade, Term, ctcae_name, ctcae_terms, grade_term
-from immunoprofile.clinical.tables import HasClinical, day_of, number_of, rows_of
+from immunoprofile.clinical.tables import HasClinical, day_of, number_of, rows_of, truth_of
 from immunoprofile.clinical.units import analysis_unit, lab_value, significant
 from immunoprofile.errors import UnitError
 from immunoprofile.io.dates import days_between, drawn_before, first_dose, text_of
@@ -208,29 +208,31 @@ def worst_grades(grades: pd.DataFrame, study: HasClinical) -> pd.DataFrame:
     import pandas as pd
 
     arms = {text_of(row["usubjid"]): text_of(row["arm"]) for _, row in rows_of(study.subjects)}
-    rows = []
-    for key, own in grades.groupby(["usubjid", "test", "term", "direction"], sort=True):
-        usubjid, test, term, direction = key
-        treated = own[own["on_treatment"].fillna(value=False).astype(bool)]
-        graded = treated[treated["grade"].notna()]
-        worst = graded[graded["grade"] == graded["grade"].max()].head(1)
-        at_baseline = own["baseline_grade"].dropna()
-        answers = treated["treatment_emergent"]
-        emergent = None if answers.isna().any() or treated.empty else False
-        emergent = True if answers.fillna(value=False).any() else emergent
-        rows.append({
-            "usubjid": usubjid, "arm": arms.get(str(usubjid), ""), "term": term, "test": test, "direction": direction,
-            "baseline_grade": at_baseline.iloc[0] if len(at_baseline) else None,
-            "worst_grade": worst["grade"].iloc[0] if len(worst) else None,
-            "worst_visit": worst["visit"].iloc[0] if len(worst) else "",
-            "worst_dtc": worst["collected_dtc"].iloc[0] if len(worst) else "", "n_results": len(treated),
-            "n_ungraded": int(treated["grade"].isna().sum()),
-            "grade_provisional": bool(treated["grade_provisional"].any()), "treatment_emergent": emergent,
-            "version": own["version"].iloc[0],
-        })  # fmt: skip
+    by_term: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for _, row in rows_of(grades):
+        by_term.setdefault(tuple(row[name] for name in ("usubjid", "test", "term", "direction")), []).append(row)
+    rows = [_worst_row(own, arms) for _, own in sorted(by_term.items())]
     frame = pd.DataFrame(rows, columns=list(WORST_COLUMNS))
     integers = dict.fromkeys(["baseline_grade", "worst_grade", "n_results", "n_ungraded"], "Int64")
     return frame.astype(integers | {"grade_provisional": "bool", "treatment_emergent": "boolean"})
+
+
+def _worst_row(own: list[dict[str, Any]], arms: dict[str, str]) -> dict[str, Any]:
+    """The worst of the results of one subject and term; of equal ones the first."""
+    treated = [row for row in own if truth_of(row["on_treatment"])]
+    graded = [row for row in treated if truth_of(row["grade"]) is not None]
+    worst = max(graded, key=lambda row: int(row["grade"]), default=None)
+    at_baseline = next((row["baseline_grade"] for row in own if truth_of(row["baseline_grade"]) is not None), None)
+    answers = [truth_of(row["treatment_emergent"]) for row in treated]
+    emergent = True if True in answers else None if None in answers or not answers else False
+    return {name: own[0][name] for name in ("usubjid", "term", "test", "direction", "version")} | {
+        "arm": arms.get(own[0]["usubjid"], ""), "baseline_grade": at_baseline,
+        "worst_grade": None if worst is None else worst["grade"],
+        "worst_visit": "" if worst is None else worst["visit"],
+        "worst_dtc": "" if worst is None else worst["collected_dtc"], "n_results": len(treated),
+        "n_ungraded": len(treated) - len(graded),
+        "grade_provisional": any(row["grade_provisional"] for row in treated), "treatment_emergent": emergent,
+    }  # fmt: skip
 
 
 def shift_table(worst: pd.DataFrame) -> pd.DataFrame:

@@ -60,14 +60,16 @@ def immunosuppressants(study: HasClinical, visits: Mapping[tuple[str, str], str]
     import pandas as pd
 
     spans = observed_days(study)
+    days: dict[str, list[tuple[str, date]]] = {}
+    for (usubjid, visit), dtc in visits.items():
+        day = day_of(dtc)
+        if day is not None:
+            days.setdefault(usubjid, []).append((visit, day))
     rows = []
     for _, row in rows_of(study.conmeds):
         usubjid = text_of(row["usubjid"])
         for agent in agents_of(row["drug"], row["atc"]):
-            for (subject, visit), dtc in visits.items():
-                day = day_of(dtc)
-                if subject != usubjid or day is None:
-                    continue
+            for visit, day in days.get(usubjid, ()):
                 last = spans[usubjid][1] if usubjid in spans else None
                 active, since = _activity(row, agents()[agent]["days_after"], day, last)
                 for population, effect in agents()[agent]["touches"].items() if active else ():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.clinical.adequacy import dose_adequacy
-from immunoprofile.clinical.doses import dose_courses, dosing_bars, exposure
+from immunoprofile.clinical.doses import dose_courses, dosing_bars, exposure, note_first_doses
 from immunoprofile.clinical.flags import doses_at, safety_flags
 from immunoprofile.clinical.grades import (
     BASELINE_WITHIN_D,
@@ -125,6 +125,7 @@ def safety(
     worst = worst_grades(grades, study)
     courses = dose_courses(study, notes=notes)
     visits, records = visit_days(study), steroid_records(study)
+    note_first_doses(study, notes)
     _note_clearance(clearance, notes)
     _note_steroids(records, notes)
     _note_events(study, notes)

@@ -103,9 +103,13 @@ def test_a_missing_baseline_is_provisional():
     assert (found.grade, found.provisional) == (2, True)
     # The limit of the baseline is what says whether it was high.
     assert grade_value(121, "ALT", direction="high", uln=40, baseline=100).provisional
-    assert grade_value(80, "CREAT", direction="high", uln=104) == grade_value(80, "CREAT", direction="high", uln=104)
     creatinine = grade_value(80, "CREAT", direction="high", uln=104)
     assert (creatinine.grade, creatinine.provisional) == (0, True)
+    # 3.1 x baseline is at least grade 3; whether it is above 6 x the upper limit is not known.
+    no_limit = grade_value(310, "CREAT", direction="high", baseline=100)
+    assert (no_limit.grade, no_limit.provisional) == (3, True)
+    assert "no upper limit of normal: grade 4" in no_limit.reason
+    assert grade_value(140, "CREAT", direction="high", baseline=100).grade is None
     assert not grade_value(1.2, "ANC", direction="low", lln=1.8).provisional
 
 

@@ -157,6 +157,34 @@ def test_a_missing_input_is_unknown(dosing, changed, reason):
     assert reason in rows["reason"].iloc[0]
 
 
+@pytest.mark.parametrize(
+    ("drug", "amount", "freq", "phase", "creatinine", "adequacy"),
+    [  # clearance of the subject: 5949.9 / creatinine mL/min
+        ("VGCV", 450.0, "QOD", "INDUCTION", 297.5, 1.0),  # 20 mL/min
+        ("VGCV", 450.0, "BIW", "MAINTENANCE", 297.5, 900 / 7 / 112.5),
+        ("VGCV", 450.0, "QD", "INDUCTION", 198.3, 1.0),  # 30 mL/min
+        ("GCV", 1.25, "TIW", "INDUCTION", 743.7, 1.0),  # 8 mL/min
+        ("GCV", 1.25, "QD", "INDUCTION", 297.5, 1.0),
+        ("GCV", 2.5, "Q12H", "INDUCTION", 100.0, 1.0),  # 59.5 mL/min
+        ("GCV", 2.5, "Q12H", "MAINTENANCE", 100.0, 2.0),
+    ],
+)
+def test_doses_of_the_bands(drug, amount, freq, phase, creatinine, adequacy):
+    made = dose(drug, amount, freq=freq, phase=phase, end_dtc="2024-03-08", unit="mg/kg" if drug == "GCV" else "mg")
+    row = tables(made, labs=[lab("CREAT", creatinine)]).adequacy.iloc[0]
+    assert row["adequacy"] == pytest.approx(adequacy, rel=1e-9)
+    assert row["adequacy_state"] == ("ADEQUATE" if adequacy < 1.25 else "ABOVE")
+    assert row["phase"] == phase
+
+
+def test_first_doses_that_contradict_dosing_are_told():
+    found = tables(dose("GCV", 5.0, start_dtc="2024-03-02T10:00"), dose("IL2", 1.0)).exceptions
+    told = found[found["code"] == "FIRST_DOSE_DIFFERS"]
+    assert told["message"].tolist() == [
+        "first_gcv_dtc is 2024-03-01T10:00, the first course in dosing began 2024-03-02T10:00"
+    ]
+
+
 def test_a_clearance_lasts_fourteen_days():
     rows = tables(dose("GCV", 5.0, end_dtc="2024-03-20"), labs=CREATININE[:1]).adequacy
     assert rows[["from_day", "to_day", "appropriately_dosed"]].to_numpy().tolist() == [

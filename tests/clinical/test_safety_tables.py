@@ -7,8 +7,9 @@ import pytest
 
 from immunoprofile import read_study, schema
 from immunoprofile.clinical import safety, visit_columns
-from immunoprofile.errors import NotAvailableError
+from immunoprofile.errors import NotAvailableError, StudyError
 from tests.clinical.trial import SUBJECT, VISIT, conmed, dose, lab, study
+from tests.small_study import write_study
 
 D14 = {"visit": "D14", "collected_dtc": "2024-03-14T08:00"}
 LATER = VISIT | {"visit": "D14", "start_dtc": "2024-03-14"}
@@ -142,6 +143,24 @@ def test_all_bad_rows_are_named_at_once_and_none_is_lost():
     assert sorted(tables.grades["test"].unique()) == ["ALT", "ANC", "CRCL", "CREAT"]
     assert len(tables.steroid_records) == 2
     assert tables.courses["cumulative"].notna().sum() == 1  # IL-2 of one MIU: its amount is known, its rhythm is not
+
+
+def test_a_study_folder_tells_the_same_when_it_is_read(tmp_path):
+    dosing = """\
+usubjid,drug,dose,unit,freq,route,start_dtc,end_dtc
+S-1,GCV,5,,Q12H,IV,2024-03-01,2024-03-14
+S-1,GCV,5,mg/m2,Q12H,IV,2024-04-01,2024-04-14
+S-1,IL7,1,MIU,QD,SC,2024-03-01,2024-03-14
+"""
+    labs = """\
+usubjid,visit,collected_dtc,test,value,unit,lln,uln,lab_id
+S-1,BL,2024-03-01T07:50,CREAT,80,mmol/L,,,L1
+"""
+    with pytest.raises(StudyError) as told:
+        read_study(write_study(tmp_path / "study", dosing=dosing, labs=labs))
+    found = {(one.where, one.row, one.column) for one in told.value.problems}
+    assert found == {("dosing.csv", 1, "unit"), ("dosing.csv", 2, "unit"), ("dosing.csv", 3, "drug"),
+                     ("labs.csv", 1, "unit")}  # fmt: skip
 
 
 def test_flags():
