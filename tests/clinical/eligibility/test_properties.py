@@ -168,7 +168,7 @@ SETTINGS = st.sampled_from([{}, {"x5_years": 5}, {"x5_ignored_subtypes": ["solid
 PROFILES = st.sampled_from(["seed", "registry"])
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(subjects(), SETTINGS, PROFILES, st.randoms(use_true_random=False))
 def test_blanking_an_input_never_makes_a_pass(
     rows: Rows, parameters: dict[str, Any], profile: str, random: Any
@@ -188,7 +188,7 @@ def test_blanking_an_input_never_makes_a_pass(
         assert after[criterion] in same, (criterion, what)
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(subjects(), SETTINGS, PROFILES)
 def test_composites_overall_and_missing_follow_from_the_criteria(
     rows: Rows, parameters: dict[str, Any], profile: str
@@ -240,7 +240,7 @@ def test_order_of_rows_changes_nothing(one: Rows, other: Rows, random: Any) -> N
     pd.testing.assert_frame_equal(first.overall, second.overall)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
     st.lists(
         st.tuples(
