@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from datetime import date
 from typing import TYPE_CHECKING, Any, Protocol
 
-from immunoprofile.io.dates import days_between, text_of
+from immunoprofile.io.dates import text_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from immunoprofile.io.config import StudyConfig
 
+_DAY = len("2024-01-01")
 _DATED = {
     "visits": "start_dtc", "labs": "collected_dtc", "cmv_dna": "collected_dtc", "samples": "collected_dtc",
     "dosing": "start_dtc", "attestations": "dtc",
@@ -90,7 +91,8 @@ def truth_of(value: object) -> bool | None:
 
 def day_of(dtc: object) -> date | None:
     """Calendar day of an ISO date; None unless it is a full date."""
-    return date.fromisoformat(text_of(dtc)[:10]) if days_between(dtc, dtc) is not None else None
+    text = text_of(dtc)
+    return date.fromisoformat(text[:_DAY]) if len(text) >= _DAY else None
 
 
 def observed_days(study: HasClinical) -> dict[str, tuple[date, date]]:

@@ -23,9 +23,11 @@ CMV_UNITS: Final = ("IU/mL", "copies/mL")
 CMV_SPECIMENS: Final = ("plasma", "whole_blood", "serum", "PBMC")
 LAB_TESTS: Final = (
     "ANC", "WBC", "ALC", "LYMPH_PCT", "HGB", "PLT", "CREAT", "ALT", "AST", "TBIL", "ALP", "BUN", "CRP", "EOS",
+    "CD4", "EGFR",
 )  # fmt: skip
 DRUGS: Final = ("IL2", "GCV", "VGCV")
-DOSE_UNITS: Final = ("MIU", "mg", "mg/kg")
+DOSE_UNITS: Final = ("MIU", "IU", "MIU/m2", "mg", "mg/kg")
+DOSE_PHASES: Final = ("INDUCTION", "MAINTENANCE")
 ROUTES: Final = ("SC", "IV", "PO", "IM")
 ATTESTATION_ANSWERS: Final = ("Y", "N", "U")
 SCREENING_TESTS: Final = (
@@ -169,6 +171,8 @@ DOSING = TableSpec(
         Column("dose", "float", "dose per administration", required=True, minimum=0),
         Column("unit", "str", "unit of the dose", required=True, nullable=False, allowed=DOSE_UNITS),
         Column("freq", "str", "for example QD, Q12H, QOD", required=True),
+        Column("phase", "str", "of ganciclovir and valganciclovir; empty: by the days of treatment",
+               allowed=DOSE_PHASES),
         Column("route", "str", "route", allowed=ROUTES),
         Column("start_dtc", "date", "first administration", required=True, nullable=False),
         Column("end_dtc", "date", "last administration; empty when it goes on"),
@@ -178,7 +182,7 @@ DOSING = TableSpec(
         Column("reason_change", "str", "why the dose was changed"),
     ),
     key=("usubjid", "drug", "start_dtc"),
-)
+)  # fmt: skip
 
 CONMEDS = TableSpec(
     "conmeds",
@@ -339,7 +343,7 @@ LAB_UNITS: Final[dict[str, tuple[str, dict[str, float]]]] = {
     **{
         test: ("10^9/L", {"10^9/L": 1.0, "10^3/uL": 1.0, "K/uL": 1.0, "10^6/L": 1e-3, "cells/uL": 1e-3, "/uL": 1e-3,
                           "/mm3": 1e-3})
-        for test in ("ANC", "WBC", "ALC", "PLT", "EOS")
+        for test in ("ANC", "WBC", "ALC", "PLT", "EOS", "CD4")
     },
     "LYMPH_PCT": ("%", {"%": 1.0}),
     "HGB": ("g/L", {"g/L": 1.0, "g/dL": 10.0}),
@@ -348,4 +352,5 @@ LAB_UNITS: Final[dict[str, tuple[str, dict[str, float]]]] = {
     **{test: ("U/L", {"U/L": 1.0, "IU/L": 1.0}) for test in ("ALT", "AST", "ALP")},
     "BUN": ("mmol/L", {"mmol/L": 1.0, "mg/dL": 0.357}),
     "CRP": ("mg/L", {"mg/L": 1.0, "mg/dL": 10.0}),
+    "EGFR": ("mL/min/1.73m2", {"mL/min/1.73m2": 1.0}),
 }  # fmt: skip

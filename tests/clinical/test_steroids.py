@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from immunoprofile.clinical import prednisone_equivalents, steroid_records
@@ -125,6 +125,7 @@ def test_pulse(mg, pulse):
 FIELDS = ("dose", "unit", "freq", "route", "start_dtc", "end_dtc")
 
 
+@settings(max_examples=40)
 @given(
     rows=st.lists(
         st.builds(

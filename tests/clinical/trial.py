@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +42,15 @@ def table(name: str, rows: list[dict[str, Any]]) -> pd.DataFrame:
     )
 
 
+@cache
+def _empty(name: str) -> pd.DataFrame:
+    return table(name, [])
+
+
 def study(**tables: list[dict[str, Any]]) -> Study:
     """A study of the given rows; one subject and its baseline visit when none are given."""
     rows: dict[str, list[dict[str, Any]]] = {"subjects": [SUBJECT], "visits": [VISIT], **tables}
-    held = {name: table(name, rows.get(name, [])) for name in schema.TABLES}
+    held = {name: table(name, rows[name]) if rows.get(name) else _empty(name) for name in schema.TABLES}
     return Study(Path(), CONFIG, held, pd.DataFrame(columns=list(schema.EXCEPTION_COLUMNS)))
 
 

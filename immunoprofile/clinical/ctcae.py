@@ -1,0 +1,261 @@
+"""CTCAE grades of single laboratory values; the criteria are data (resources/ctcae.yaml)."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final, Literal
+
+from immunoprofile.clinical.units import significant
+from immunoprofile.errors import NotAvailableError
+from immunoprofile.resources import load_yaml
+
+Direction = Literal["low", "high"]
+
+_RULE: Final = re.compile(r"^(<|>|>=) (\d+(?:\.\d+)?)(?: (uln|lln|baseline))?$")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A comparison of a value with factor x reference; without a reference the factor is the limit itself."""
+
+    operator: str
+    factor: float
+    reference: str
+
+    def holds(self, value: float, references: Mapping[str, float]) -> bool | None:
+        """Whether the rule holds; None when its reference is missing. Ten significant digits count."""
+        limit = self.factor * references[self.reference] if self.reference else self.factor
+        if math.isnan(limit):
+            return None
+        left, right = significant(value), significant(limit)
+        if self.operator == "<":
+            return left < right
+        return left >= right if self.operator == ">=" else left > right
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A grade: any of its rules is enough. Without rules it is not entered in the table of this version."""
+
+    grade: int
+    rules: tuple[Rule, ...]
+    text: str
+
+    def holds(self, value: float, references: Mapping[str, float]) -> bool | None:
+        """Whether the value meets the criterion; None when that cannot be decided."""
+        answers = [rule.holds(value, references) for rule in self.rules]
+        if True in answers:
+            return True
+        return None if None in answers or not answers else False
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term of CTCAE that a laboratory test can give.
+
+    ``when_high`` holds the criteria for a baseline above its upper limit, where they differ; else it is empty.
+    """
+
+    term: str
+    test: str
+    unit: str
+    direction: Direction
+    criteria: tuple[Criterion, ...]
+    when_high: tuple[Criterion, ...] = ()
+
+    @property
+    def needs_baseline(self) -> bool:
+        """Whether a missing baseline makes the grade provisional."""
+        named = {rule.reference for one in self.criteria for rule in one.rules}
+        return bool(self.when_high) or "baseline" in named
+
+
+@dataclass(frozen=True)
+class Grade:
+    """A graded value.
+
+    Attributes
+    ----------
+    grade
+        0 to 4; None when it cannot be decided (see ``reason``).
+    provisional
+        Graded without a baseline that the term needs.
+    criterion_text
+        Criterion that was met; empty for grade 0.
+    reason
+        Why there is no grade, or why it is provisional.
+    """
+
+    grade: int | None
+    provisional: bool
+    criterion_text: str
+    reason: str = ""
+
+
+@cache
+def _versions() -> dict[str, dict[str, Any]]:
+    content: dict[str, dict[str, Any]] = load_yaml("ctcae.yaml")["versions"]
+    return content
+
+
+def ctcae_versions() -> tuple[str, ...]:
+    """Versions that the table of criteria holds."""
+    return tuple(_versions())
+
+
+@cache
+def ctcae_terms(version: str = "5") -> tuple[Term, ...]:
+    """Terms of a version of CTCAE that laboratory values can give.
+
+    Raises
+    ------
+    NotAvailableError
+        The version is not in the table.
+    """
+    versions = _versions()
+    if version not in versions:
+        raise NotAvailableError(
+            f"no criteria of CTCAE version {version!r}", where="CTCAE", todo=f"one of: {', '.join(versions)}"
+        )
+    return tuple(_term(entry) for entry in versions[version]["terms"])
+
+
+def ctcae_name(version: str) -> str:
+    """Full name of a version, for example ``CTCAE v5.0``."""
+    ctcae_terms(version)
+    return str(_versions()[version]["name"])
+
+
+def _term(entry: Mapping[str, Any]) -> Term:
+    usual = entry["grades"] if "grades" in entry else entry["baseline_normal"]
+    return Term(
+        entry["term"], entry["test"], entry["unit"], entry["direction"], _criteria(usual),
+        _criteria(entry.get("baseline_high", {})),
+    )  # fmt: skip
+
+
+def _criteria(grades: Mapping[int, Mapping[str, Any]]) -> tuple[Criterion, ...]:
+    """Criteria, the highest grade first."""
+    return tuple(
+        Criterion(grade, tuple(_rule(text) for text in entry.get("any", ())), entry.get("text", ""))
+        for grade, entry in sorted(grades.items(), reverse=True)
+    )
+
+
+def _rule(text: str) -> Rule:
+    found = _RULE.match(text)
+    if found is None:
+        raise NotAvailableError(f"{text!r} is no rule", where="resources/ctcae.yaml", todo="write '< 1 lln' or '> 4'")
+    return Rule(found[1], float(found[2]), found[3] or "")
+
+
+def terms_of(test: str, *, version: str = "5") -> tuple[Term, ...]:
+    """Terms that a laboratory test can give.
+
+    Raises
+    ------
+    NotAvailableError
+        The version does not hold the test.
+    """
+    own = tuple(term for term in ctcae_terms(version) if term.test == test)
+    if not own:
+        held = dict.fromkeys(term.test for term in ctcae_terms(version))
+        raise NotAvailableError(
+            f"{ctcae_name(version)} as entered here has no criteria for {test}", where="CTCAE",
+            todo=f"it holds: {', '.join(held)}; other versions: {', '.join(ctcae_versions())}",
+        )  # fmt: skip
+    return own
+
+
+def grade_value(
+    value: float,
+    test: str,
+    *,
+    direction: Direction,
+    lln: float = math.nan,
+    uln: float = math.nan,
+    baseline: float = math.nan,
+    baseline_uln: float = math.nan,
+    version: str = "5",
+) -> Grade:
+    """CTCAE grade of a laboratory value.
+
+    Parameters
+    ----------
+    value
+        In the unit of analysis of the test, as all limits.
+    test
+        Test of the labs table, or ``CRCL`` for a computed clearance in mL/min.
+    direction
+        ``low`` or ``high``: lymphocytes have a term for either.
+    lln, uln
+        Limits of normal that came with the result; NaN when missing, never those of another laboratory.
+    baseline, baseline_uln
+        Baseline of the subject and the upper limit that came with it.
+    version
+        ``5`` or ``6``.
+
+    Returns
+    -------
+    Grade
+
+    Raises
+    ------
+    NotAvailableError
+        The version does not hold the test in that direction.
+
+    Examples
+    --------
+    >>> grade_value(121, "ALT", direction="high", uln=40, baseline=30, baseline_uln=40).grade
+    2
+    """
+    for term in terms_of(test, version=version):
+        if term.direction == direction:
+            references = {"lln": lln, "uln": uln, "baseline": baseline, "baseline_uln": baseline_uln}
+            return grade_term(value, term, references, name=ctcae_name(version))
+    raise NotAvailableError(
+        f"{ctcae_name(version)} as entered here has no criteria for {test} {direction}", where="CTCAE",
+        todo="the other direction, or another version",
+    )  # fmt: skip
+
+
+def grade_term(value: float, term: Term, references: Mapping[str, float], *, name: str) -> Grade:
+    """Grade of a value under one term; ``references`` as in `grade_value`, ``name`` is that of the version.
+
+    Without a baseline, or without the limit that says whether it was high, the value is graded as if the baseline had
+    been normal, and the grade is provisional.
+    """
+    known = {key: (limit if limit > 0 else math.nan) for key, limit in references.items()}
+    baseline, limit = known["baseline"], known["baseline_uln"]
+    missing = math.isnan(baseline) or (bool(term.when_high) and math.isnan(limit))
+    provisional = missing and term.needs_baseline
+    why_provisional = "no baseline with its upper limit: graded as if it had been normal" if provisional else ""
+    if math.isnan(value):
+        return Grade(None, provisional, "", "no value")
+    criteria = term.criteria
+    if term.when_high and not missing and significant(baseline) > significant(limit):
+        criteria = term.when_high
+    for criterion in criteria:
+        if provisional:
+            # Without a baseline only the rules that need none are asked.
+            kept = tuple(rule for rule in criterion.rules if rule.reference != "baseline")
+            criterion = Criterion(criterion.grade, kept, criterion.text)
+        met = criterion.holds(value, known)
+        if met is None:
+            return Grade(None, provisional, "", _undecided(criterion, known, name))
+        if met:
+            return Grade(criterion.grade, provisional, criterion.text, why_provisional)
+    return Grade(0, provisional, "", why_provisional)
+
+
+def _undecided(criterion: Criterion, known: Mapping[str, float], name: str) -> str:
+    if not criterion.rules:
+        return f"the limits of grade {criterion.grade} are not entered for {name}"
+    names = {"uln": "upper limit of normal", "lln": "lower limit of normal", "baseline": "baseline"}
+    asked = {rule.reference for rule in criterion.rules if rule.reference}
+    missing = {names[reference] for reference in asked if math.isnan(known[reference])}
+    return f"no {' and no '.join(sorted(missing))}: grade {criterion.grade} cannot be decided"
