@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from immunoprofile import schema
+from immunoprofile.resources import load_yaml
 
 DOCS = Path(__file__).resolve().parent
 
@@ -85,6 +86,47 @@ def columns(names: Iterable[str]) -> Callable[[], str]:
     return lambda: ", ".join(f"`{name}`" for name in names) + "\n"
 
 
+def eligibility_criteria() -> str:
+    """Criteria of the trial as they are computed."""
+    rows = []
+    for name, entry in load_yaml("eligibility.yaml")["criteria"].items():
+        inputs = [
+            f"`{one}`" + needed(declared["need"]) + lookback(declared)
+            for one, declared in entry.get("inputs", {}).items()
+        ]
+        rows.append((name, entry["text"], entry["rule"], "; ".join(inputs)))
+    return table(("id", "trial", "what is computed", "inputs"), rows)
+
+
+def needed(need: str) -> str:
+    """Words for inputs that are not simply required."""
+    return {"alternative": " (one of these)", "optional": " (optional)"}.get(need, "")
+
+
+def lookback(declared: dict[str, object]) -> str:
+    """The window of a dated input."""
+    if "lookback_d" not in declared:
+        return ""
+    return ", any time before" if declared["lookback_d"] is None else f", {declared['lookback_d']} d"
+
+
+def eligibility_parameters() -> str:
+    """What study.yaml may change."""
+    rows = [
+        (f"`{name}`", criterion, shortened(entry["value"]), str(entry.get("unit", "")), entry["tag"], entry["meaning"])
+        for criterion, one in load_yaml("eligibility.yaml")["criteria"].items()
+        for name, entry in one.get("parameters", {}).items()
+    ]
+    return table(("parameter", "criterion", "value", "unit", "tag", "meaning"), rows)
+
+
+def shortened(value: object) -> str:
+    """A default as it stands in a table; a long list only by its length."""
+    if isinstance(value, list):
+        return f"list of {len(value)}" if value else "empty list"
+    return "null" if value is None else f"`{value}`"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "study-tables": study_tables,
     "laboratory-units": laboratory_units,
@@ -98,6 +140,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "quality-columns": columns(schema.QUALITY_COLUMNS),
     "virology-columns": columns(schema.VIROLOGY_COLUMNS),
     "statistic-columns": columns(schema.STATISTIC_COLUMNS),
+    "eligibility-criteria": eligibility_criteria,
+    "eligibility-parameters": eligibility_parameters,
+    "eligibility-columns": columns(schema.ELIGIBILITY_COLUMNS),
+    "eligibility-overall-columns": columns(schema.ELIGIBILITY_OVERALL_COLUMNS),
+    "attestation-items": named(schema.ATTESTATION_ITEMS, "item"),
 }
 
 

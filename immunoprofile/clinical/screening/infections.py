@@ -96,17 +96,23 @@ def bacteremia(case: Case, criterion: Criterion) -> Verdict:
     if found.unclear:
         cultures.append(None)
         texts.append(found.unclear)
-    answers = [] if said.truth is None else [said.truth]
-    truth = any_of([*cultures, *answers]) if cultures or answers else None
+    # What is on record and leaves the question open (a culture that is awaited, an answer U) keeps it open.
+    sources = [*cultures, *([said.truth] if said.given else [])]
+    truth = any_of(sources) if sources else None
     evidence = (*(as_evidence(name, one) for one in found.within), *said.evidence)
     if said.truth is not None:
         texts.append(f"bacteremia stated {'Y' if said.truth else 'N'} on {said.date}")
-    if not cultures and not answers:
-        texts = [found.absent, said.why]
-    missing = () if truth is not None else (name,) if cultures else (name, said.name)
+    elif said.given:
+        texts.append(said.why)
+    missing = []
+    if not sources:
+        texts, missing = [found.absent, said.why], [name, said.name]
+    elif truth is None:
+        missing = [name] if None in cultures else []
+        missing += [said.name] if said.given and said.truth is None else []
     dates = [one.date for one in evidence if one.date]
     return Verdict(when_present(truth), listed(texts), value="; ".join(str(one.value) for one in evidence),
-                   date=max(dates, default=""), limit="no positive culture", missing=missing,
+                   date=max(dates, default=""), limit="no positive culture", missing=tuple(missing),
                    evidence=evidence)  # fmt: skip
 
 

@@ -228,6 +228,8 @@ class Statement:
     why: str = ""
     evidence: tuple[Evidence, ...] = ()
     detail: str = ""
+    given: bool = True
+    """Something is on record, even if it leaves the answer open."""
 
     @property
     def date(self) -> str:
@@ -247,7 +249,7 @@ def statement(case: Case, criterion: Criterion, name: str) -> Statement:
         for one in found.latest
     )  # fmt: skip
     if found.why:
-        return Statement(name, None, found.why, evidence)
+        return Statement(name, None, found.why, evidence, given=bool(found.unclear))
     answers = {one.text("answer") for one in found.latest}
     if answers == {"Y"} or answers == {"N"}:
         details = {one.text("detail") for one in found.latest}

@@ -367,6 +367,7 @@ def test_ebv_against_the_limit_of_the_study(cells: dict[str, Any], expected: str
         (None, "U", "UNKNOWN"),
         ({"result": "NEG"}, None, "PASS"),
         ({"result": "NEG"}, "Y", "FAIL"),
+        ({"result": "NEG"}, "U", "UNKNOWN"),  # the investigator leaves it open
         ({"result": "POS"}, "N", "FAIL"),
         ({"result": "POS", "adjudication": "PATHOGEN"}, None, "FAIL"),
         ({"result": "POS", "adjudication": "CONTAMINANT"}, None, "PASS"),
