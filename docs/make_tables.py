@@ -97,6 +97,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "exception-columns": columns(schema.EXCEPTION_COLUMNS),
     "quality-columns": columns(schema.QUALITY_COLUMNS),
     "virology-columns": columns(schema.VIROLOGY_COLUMNS),
+    "cmv-rule-columns": columns(schema.CMV_RULE_COLUMNS),
+    "cmv-clearance-columns": columns(schema.CMV_CLEARANCE_COLUMNS),
+    "cmv-kinetics": named(schema.CMV_KINETICS, "column"),
+    "cmv-visit-obs": named(schema.CMV_VISIT_OBS, "obs"),
     "statistic-columns": columns(schema.STATISTIC_COLUMNS),
 }
 
