@@ -17,6 +17,7 @@ CmvKind = Literal["QUANT", "BLQ", "TND", "ALQ", "INVALID"]
 Censoring = Literal["lloq", "lod"]
 
 NAN = math.nan
+_LONGEST_SHOWN = 60
 
 
 class ResultTextError(ImmunoprofileError):
@@ -315,6 +316,8 @@ def _sign_and_number(plain: str, text: str, assay: Assay) -> tuple[str, float | 
             where=assay.name,
             todo="write 1E+03 or 10^3 for one thousand",
         )
+    if numbers and not math.isfinite(_value(numbers[0])):
+        raise ResultTextError(f"{text[:_LONGEST_SHOWN]!r} is larger than any viral load", where=assay.name)
     sign = rest if rest in ("<", ">") else ""
     if sign and not numbers:
         raise ResultTextError(f"{text!r} has no number", where=assay.name)
@@ -323,10 +326,9 @@ def _sign_and_number(plain: str, text: str, assay: Assay) -> tuple[str, float | 
 
 def _value(found: re.Match[str]) -> float:
     if found["power_only"]:
-        return float(f"1e{int(found['bare_exponent'])}")
+        return float(f"1e{found['bare_exponent']}")
     mantissa = re.sub("[,' ]", "", found["mantissa"])
-    exponent = found["exponent"] or found["e"] or "0"
-    return float(f"{mantissa}e{int(exponent)}")
+    return float(f"{mantissa}e{found['exponent'] or found['e'] or '0'}")
 
 
 def _limit_kind(number: float, text: str, assay: Assay) -> Literal["BLQ", "TND"]:

@@ -88,7 +88,9 @@ def test_swab_peaks_and_shares(swabs: pd.DataFrame, uganda: VirologyTables) -> N
 
 @pytest.mark.outside_data
 def test_swab_slopes_and_areas(swabs: pd.DataFrame, uganda: VirologyTables) -> None:
-    """Primary infection expands: no infant falls within four weeks, and doubling takes days (published: 1.5 to 4.3)."""
+    """Primary infection expands: no infant falls within four weeks. Measured: doubling is estimable in 8 of 14, median
+    2.4 days (1.3 to 3.3); published for untreated CMV: 1.5 to 4.3 days.
+    """
     table = uganda.kinetics.set_index("usubjid")
     checked = 0
     for subject, own in swabs.groupby("subject"):
@@ -103,8 +105,9 @@ def test_swab_slopes_and_areas(swabs: pd.DataFrame, uganda: VirologyTables) -> N
         checked += 1
     assert checked >= 10
     doubling = table["doubling_time_d"].dropna()
-    assert len(doubling) >= 3
-    assert doubling.between(1, 15).all()
+    assert len(doubling) == 8
+    assert doubling.median() == pytest.approx(2.4, abs=0.05)
+    assert doubling.between(1.2, 3.4).all()
     assert table["half_life_d"].isna().all()
 
 
@@ -147,11 +150,14 @@ def test_rna_slopes_against_an_independent_fit(rna: pd.DataFrame, actg: Virology
 
 @pytest.mark.outside_data
 def test_rna_under_treatment(rna: pd.DataFrame, actg: VirologyTables) -> None:
-    """Treatment works: the levels fall, with a half-life of days; clearance and censoring agree with the raw table."""
+    """Treatment works: the levels fall. Measured: half-life over four weeks estimable in 37 of 46, median 4.15 days.
+    Clearance agrees with a search through the raw table.
+    """
     table = actg.kinetics.set_index("usubjid")
     estimated = table[table["slope_status"] == "ESTIMATED"]
     assert (estimated["slope"] < 0).mean() > 0.9
-    assert 2 < table["half_life_d"].median() < 12
+    assert table["half_life_d"].notna().sum() == 37
+    assert table["half_life_d"].median() == pytest.approx(4.15, abs=0.05)
     assert (actg.results["kind"] == "TND").sum() == rna["log10"].isna().sum() == 40
     cleared = actg.clearance[(actg.clearance["rule_id"] == "clearance_2") & actg.clearance["observed"]]
     for row in cleared.to_dict("records"):

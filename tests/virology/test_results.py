@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -170,6 +170,32 @@ def test_below_the_limit_never_yields_a_number(text: str, blank: str) -> None:
 @given(st.integers(137, 9_100_000), st.sampled_from(["{:d}", "{:,d}", "{:d} IU/mL", "{:.7E}", "{:d}.0"]))
 def test_numbers_come_back(value: int, form: str) -> None:
     assert parse_result(form.format(value), ROCHE).value == value
+
+
+pieces = st.sampled_from(
+    ["<", ">", "≤", "137", "91", "500", "1.5", "E+04", "e5", "10^3", ",", " ", "x", "IU/mL", "copies/mL", "not detected",
+     "LLOQ", "LOD", "ULOQ", "阴性", "未检出", "低于", "检测下限", "detected", "-", "(", ")", "log10", "9100000", "0", "²"]
+)  # fmt: skip
+
+
+@given(st.one_of(st.text(max_size=30), st.lists(pieces, max_size=6).map("".join)))
+@settings(max_examples=400)
+def test_any_text_is_a_result_or_a_named_error(text: str) -> None:
+    for assay in (ROCHE, BLOOD):
+        try:
+            result = parse_result(text, assay)
+        except (ResultTextError, UnitError) as error:
+            assert error.where == assay.name
+            continue
+        assert (result.kind == "QUANT") == math.isfinite(result.value) == math.isfinite(result.log10_value)
+        if result.kind == "QUANT":
+            assert result.value >= assay.lloq
+
+
+@pytest.mark.parametrize("text", ["1e999", "9" * 400, "1e" + "9" * 5000])
+def test_a_number_beyond_measure(text: str) -> None:
+    with pytest.raises(ResultTextError, match="larger than any viral load"):
+        parse_result(text, BLOOD)
 
 
 @dataclass

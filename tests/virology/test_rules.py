@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -417,3 +418,8 @@ def test_a_table_of_adequacy_that_says_something_else_is_refused() -> None:
         rules(made_up(GOLDEN), adequacy=dosed().drop(columns="appropriately_dosed"))
     with pytest.raises(AnalysisError, match="TRUE, FALSE or UNKNOWN"):
         rules(made_up(GOLDEN), adequacy=dosed(verdict="yes"))
+
+
+def test_the_page_names_every_rule(repository: Path) -> None:
+    page = (repository / "docs" / "virology.md").read_text(encoding="utf-8")
+    assert [name for name in rulebook().rules if f"`{name}`" not in page] == []
