@@ -127,6 +127,11 @@ def test_a_band_that_depends_on_the_age_is_not_decided():
     rows = tables(dose("GCV", 5.0), labs=[lab("CREAT", 84.8)]).adequacy
     assert set(rows["adequacy_state"]) == {"UNKNOWN"}
     assert "age" in rows["reason"].iloc[0]
+    # By the year of birth alone 46 is used, and 45 is possible.
+    by_year = SUBJECT | {"age_y": None}
+    younger = tables(dose("GCV", 5.0), labs=[lab("CREAT", 84.8)], subjects=[by_year])
+    assert younger.clearance["crcl"].iloc[0] < 70 < younger.clearance["crcl_high"].iloc[0]
+    assert set(younger.adequacy["adequacy_state"]) == {"UNKNOWN"}
     known = SUBJECT | {"birth_year": 1979}  # 45 at consent in the year of 45: the birthday was before
     assert set(tables(dose("GCV", 5.0), labs=[lab("CREAT", 84.8)], subjects=[known]).adequacy["adequacy_state"]) == {
         "ADEQUATE"
