@@ -139,6 +139,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "exception-columns": columns(schema.EXCEPTION_COLUMNS),
     "quality-columns": columns(schema.QUALITY_COLUMNS),
     "virology-columns": columns(schema.VIROLOGY_COLUMNS),
+    "result-tables": named({f"{name}.csv": table.meaning for name, table in schema.RESULT_TABLES.items()}, "file"),
+    "clinical-visit-obs": named(schema.CLINICAL_OBS, "obs"),
     "cmv-rule-columns": columns(schema.CMV_RULE_COLUMNS),
     "cmv-clearance-columns": columns(schema.CMV_CLEARANCE_COLUMNS),
     "cmv-kinetics": named(schema.CMV_KINETICS, "column"),

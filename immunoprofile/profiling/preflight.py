@@ -11,9 +11,9 @@ from immunoprofile.gate.strategy import GateSet
 from immunoprofile.io.exceptions import Exceptions
 from immunoprofile.io.fcs import read_fcs
 from immunoprofile.io.files import sha256_of
+from immunoprofile.profiling.clinical_half import ClinicalHalf, evaluate_clinical
 from immunoprofile.resources import reference_ranges
 from immunoprofile.study import Study
-from immunoprofile.virology import cmv_results
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,12 +27,12 @@ class Prepared:
     ----------
     gates
         One strategy per tube of the study.
-    virology
-        CMV-DNA results, read and censored.
+    clinical
+        CMV-DNA, safety, doses and eligibility.
     """
 
     gates: GateSet
-    virology: pd.DataFrame
+    clinical: ClinicalHalf
 
 
 def prepare(study: Study, gates: GateSet) -> Prepared:
@@ -45,11 +45,11 @@ def prepare(study: Study, gates: GateSet) -> Prepared:
     """
     check(gates, study)
     own = for_study(gates, study.config)
-    virology = cmv_results(study)
+    half = evaluate_clinical(study)
     pp.quality_checks(study.config.check_limits)
     if study.config.reference_ranges:
         reference_ranges(study.config.reference_ranges)
-    return Prepared(own, virology)
+    return Prepared(own, half)
 
 
 def check_files(study: Study, *, progress: bool = False) -> pd.DataFrame:

@@ -24,6 +24,7 @@ from immunoprofile.io.config import CONFIG_NAME
 from immunoprofile.io.files import sha256_of, write_table
 from immunoprofile.io.tables import SUFFIXES
 from immunoprofile.profiling.assemble import assemble, choose_attempts
+from immunoprofile.profiling.clinical_half import add_clinical
 from immunoprofile.profiling.findings import channel_swaps, panel_findings, specimen_findings
 from immunoprofile.profiling.functional import add_functional
 from immunoprofile.profiling.notes import note_visits, notes_of_files
@@ -96,7 +97,8 @@ def profile(
     """
     out = Path(out)
     prepared = prepare(study, gates)
-    gates, virology = prepared.gates, prepared.virology
+    gates, half = prepared.gates, prepared.clinical
+    virology = half.virology.results
     _prepare(out, study)
     requests = _requests(study, gates)
     outcomes = _gate_all(requests, out, jobs=jobs, cells=cells, progress=progress)
@@ -111,8 +113,9 @@ def profile(
     pp.ratios(visits)
     pp.baseline_change(visits)
     quality = _verdict(visits, study, gates, chosen)
-    exceptions = pd.concat([study.exceptions, notes.table()], ignore_index=True)
-    tables = {"queries": join_queries(study.queries, exceptions, quality)}
+    add_clinical(visits, study, half)
+    exceptions = pd.concat([study.exceptions, half.safety.exceptions, notes.table()], ignore_index=True)
+    tables = half.tables() | {"queries": join_queries(study.queries, exceptions, quality)}
     provenance = _provenance(study, gates, outcomes, cells=cells)
     visits.uns[schema.UNS_PROVENANCE] = {"versions": provenance["versions"], "gates": provenance["gates"]}
     visits.uns[schema.UNS_VERSION] = __version__

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from immunoprofile.schema.virology import CMV_KINETICS
+
 EXCEPTION_COLUMNS: Final = (
     "stage", "severity", "code", "table", "row", "usubjid", "visit", "sample_id", "file", "message", "action",
 )  # fmt: skip
@@ -51,5 +53,106 @@ RESULT_TABLES: Final[dict[str, ResultTable]] = {
             "the study folder it is read back",
             flags=("closed",),
         ),
+        ResultTable("eligibility", "every criterion of every subject: state, value, limit, explanation, inputs"),
+        ResultTable("eligibility_overall", "ELIGIBLE, INELIGIBLE or INDETERMINATE, one row a subject"),
+        ResultTable(
+            "virology_rules", "CMV rules with their verdict, days and evidence", numbers=("lower_day", "upper_day")
+        ),
+        ResultTable(
+            "virology_kinetics",
+            "slope, half-life, peak and area of the CMV-DNA course, one row a subject",
+            numbers=tuple(
+                name
+                for name in CMV_KINETICS
+                if name not in ("usubjid", "series", "unit", "censoring")
+                and not name.endswith(("_status", "_reason", "_kind"))
+            ),
+        ),
+        ResultTable(
+            "virology_clearance",
+            "time to clearance of each rule as an interval of days",
+            numbers=("lower_day", "upper_day", "competing_day"),
+            flags=("observed",),
+        ),
+        ResultTable(
+            "safety",
+            "CTCAE grade of every laboratory result",
+            numbers=("value", "lln", "uln", "baseline", "grade", "baseline_grade"),
+            flags=("grade_provisional", "on_treatment", "treatment_emergent"),
+        ),
+        ResultTable(
+            "safety_worst",
+            "worst grade on treatment, one row a subject and term",
+            numbers=("baseline_grade", "worst_grade", "n_results", "n_ungraded"),
+            flags=("grade_provisional", "treatment_emergent"),
+        ),
+        ResultTable(
+            "safety_shift",
+            "subjects by baseline grade and worst grade",
+            numbers=("baseline_grade", "worst_grade", "n_subjects", "n_incomplete"),
+        ),
+        ResultTable(
+            "safety_events",
+            "adverse events over the days of observation, by arm",
+            numbers=("n_subjects", "n_with_event", "n_events", "n_undated", "exposure_days", "events_per_100_days"),
+        ),
+        ResultTable(
+            "clearance",
+            "creatinine clearance (Cockcroft and Gault) at each creatinine",
+            numbers=(
+                "creatinine_umol_l", "age_y", "age_y_low", "age_y_high", "weight_kg", "height_cm", "crcl", "crcl_low",
+                "crcl_high",
+            ),
+            flags=("unstable",),
+        ),
+        ResultTable(
+            "dosing_courses",
+            "every course of a study drug, with its cumulative dose",
+            numbers=(
+                "dose", "start_day", "end_day", "virology_start_day", "virology_end_day", "doses_planned",
+                "doses_given", "pct_given", "weight_kg", "bsa_m2", "dose_absolute", "dose_per_m2", "cumulative",
+            ),
+            flags=("before_study",),
+        ),
+        ResultTable(
+            "exposure",
+            "cumulative dose, one row a subject and drug",
+            numbers=("n_courses", "doses_planned", "doses_given", "pct_given", "cumulative", "cumulative_per_m2"),
+        ),
+        ResultTable(
+            "dose_adequacy",
+            "ganciclovir and valganciclovir given, held against the label dose for the clearance",
+            numbers=("from_day", "to_day", "crcl", "label_dose", "actual_dose", "adequacy", "pct_given"),
+        ),
+        ResultTable(
+            "dosing_bars",
+            "intervals of treatment for figures",
+            numbers=("start_day", "end_day", "virology_start_day", "virology_end_day"),
+            flags=("ongoing", "before_study"),
+        ),
+        ResultTable(
+            "il2_timing",
+            "hours from the last IL-2 dose to each draw",
+            numbers=("hours_stated", "hours_computed", "hours_low", "hours_high", "hours"),
+            flags=("recent",),
+        ),
+        ResultTable(
+            "steroids",
+            "systemic corticosteroids of each day as prednisone",
+            numbers=("ped_mg", "weight_kg", "ped_mg_kg", "ped_mg_at_least", "ped_mg_kg_at_least"),
+            flags=("pulse",),
+        ),
+        ResultTable(
+            "steroid_records",
+            "every corticosteroid of conmeds, and whether it counts",
+            numbers=("row", "dose", "mg_per_dose", "ped_mg_per_dose"),
+            flags=("ongoing",),
+        ),
+        ResultTable(
+            "immunosuppressants",
+            "drugs that change cells or hide epitopes, by visit and population",
+            numbers=("days_since_last",),
+        ),
+        ResultTable("safety_flags", "clinical flags by subject and visit"),
     )
-}
+}  # fmt: skip

@@ -173,8 +173,9 @@ def test_numbers_come_back(value: int, form: str) -> None:
 
 
 pieces = st.sampled_from(
-    ["<", ">", "≤", "137", "91", "500", "1.5", "E+04", "e5", "10^3", ",", " ", "x", "IU/mL", "copies/mL", "not detected",
-     "LLOQ", "LOD", "ULOQ", "阴性", "未检出", "低于", "检测下限", "detected", "-", "(", ")", "log10", "9100000", "0", "²"]
+    ["<", ">", "≤", "137", "91", "500", "1.5", "E+04", "e5", "10^3", ",", " ", "x", "IU/mL", "copies/mL",
+     "not detected", "LLOQ", "LOD", "ULOQ", "阴性", "未检出", "低于", "检测下限", "detected", "-", "(", ")", "log10",
+     "9100000", "0", "²"]
 )  # fmt: skip
 
 

@@ -1,0 +1,125 @@
+"""The clinical half of a run: CMV-DNA, laboratory safety, doses and eligibility, judged before a file is gated."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from immunoprofile import clinical, schema, virology
+from immunoprofile.clinical import Eligibility, SafetyTables
+from immunoprofile.clinical.tables import observed_days
+from immunoprofile.io.dates import days_between, first_dose
+from immunoprofile.study import Study
+from immunoprofile.virology import VirologyTables
+
+if TYPE_CHECKING:
+    import anndata
+
+
+@dataclass(frozen=True, eq=False)
+class ClinicalHalf:
+    """What the study tables alone tell.
+
+    Attributes
+    ----------
+    virology
+        CMV-DNA results, rules, kinetics, times to clearance.
+    safety
+        Grades, doses, concomitant drugs.
+    eligibility
+        Criteria and overall verdicts.
+    """
+
+    virology: VirologyTables
+    safety: SafetyTables
+    eligibility: Eligibility
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Tables by the name of their file (`schema.RESULT_TABLES`); results of CMV-DNA are `virology`."""
+        return {
+            "eligibility": self.eligibility.criteria,
+            "eligibility_overall": self.eligibility.overall,
+            "virology_rules": self.virology.rules,
+            "virology_kinetics": self.virology.kinetics,
+            "virology_clearance": self.virology.clearance,
+            **{name.removesuffix(".csv"): table for name, table in self.safety.files().items()},
+        }
+
+
+def evaluate_clinical(study: Study) -> ClinicalHalf:
+    """Judge what does not need a flow cytometer.
+
+    The doses held against the label come first: rules on refractory CMV-DNA need to know who was dosed appropriately.
+
+    Raises
+    ------
+    StudyError
+        CMV-DNA results or settings that cannot be used, all at once.
+    """
+    safety = clinical.safety(study)
+    return ClinicalHalf(
+        virology=virology.evaluate(study, adequacy=safety.adequacy),
+        safety=safety,
+        eligibility=clinical.eligibility(study),
+    )
+
+
+def add_clinical(visits: anndata.AnnData, study: Study, half: ClinicalHalf) -> None:
+    """Put what belongs to a visit on its row, and what statistics need into ``uns``.
+
+    Returns
+    -------
+    None; writes
+
+    ``obs``
+        columns of `schema.CLINICAL_OBS` and `schema.CMV_VISIT_OBS`; visits without such a record are missing or empty.
+        The flags of both join ``obs['flags']``.
+    ``uns['clearance']``
+        time to clearance, `schema.CMV_CLEARANCE_COLUMNS`.
+    ``uns['responses']``
+        verdicts of the rules, `schema.RESPONSE_COLUMNS`.
+    ``uns['worst_grades']``
+        worst laboratory grades, `schema.WORST_GRADE_COLUMNS`.
+    """
+    keys = pd.MultiIndex.from_arrays([visits.obs["usubjid"].astype(str), visits.obs["visit"].astype(str)])
+    frames = (
+        clinical.visit_columns(study, half.safety),
+        half.virology.visits.drop_duplicates(["usubjid", "visit"]).set_index(["usubjid", "visit"]),
+    )
+    for frame in frames:
+        own = frame.reindex(keys)
+        for name in own.columns:
+            values = own[name].array
+            visits.obs[name] = own[name].fillna("").to_numpy() if own[name].dtype == object else values
+    joined = [
+        " ".join(dict.fromkeys(f"{flags} {safety} {cmv}".split()))
+        for flags, safety, cmv in zip(
+            visits.obs["flags"], visits.obs["clinical_flags"], visits.obs["cmv_flags"], strict=True
+        )
+    ]
+    visits.obs["flags"] = joined
+    visits.uns[schema.UNS_CLEARANCE] = half.virology.clearance
+    visits.uns[schema.UNS_RESPONSES] = _responses(half.virology.rules)
+    worst = half.safety.worst
+    followed = worst["usubjid"].map(_followed_days(study)).astype("float64")
+    visits.uns[schema.UNS_WORST_GRADES] = worst.assign(exposure_days=followed)[list(schema.WORST_GRADE_COLUMNS)]
+
+
+def _followed_days(study: Study) -> dict[str, float]:
+    """Days from the first dose to the last day on which anything is known, both included; NaN without a dose."""
+    days: dict[str, float] = {}
+    for usubjid, (_, last) in observed_days(study).items():
+        days[usubjid] = math.nan
+        between = days_between(first_dose(study.subject(usubjid).to_dict()), last.isoformat())
+        if between is not None and between >= 0:
+            days[usubjid] = between + 1.0
+    return days
+
+
+def _responses(rules: pd.DataFrame) -> pd.DataFrame:
+    verdict = rules["result"].map({"TRUE": True, "FALSE": False}).astype("boolean")
+    table = rules[["usubjid", "rule_id", "reason"]].assign(response=verdict)
+    return table[list(schema.RESPONSE_COLUMNS)]
