@@ -2,10 +2,10 @@
 
     python -m benchmarks.statistics [--replicates 500] [--only S3 S10] [--out FILE.csv]
 
-Simulated trials of 20 patients an arm through the functions of the package. Each row of the table is one scenario: share
-of p < 0.05 (wanted 0.03-0.07 where the truth is zero), share of 95 % intervals that hold the truth (wanted 0.93-0.97),
-the Monte-Carlo standard error of a share of 5 %, and how often no estimate could be given. A scenario is a function from
-a seed to an Answer, entered in SCENARIOS.
+Simulated trials of 20 patients an arm through the functions of the package. Each row of the table is one scenario: the
+share of p < 0.05 (wanted 0.03-0.07 where the truth is zero), the share of 95 % intervals that hold the truth (wanted
+0.93-0.97), the Monte-Carlo standard error of a share of 5 %, and how often no estimate could be given. A scenario is a
+function from a seed to an Answer, entered in SCENARIOS.
 """
 
 from __future__ import annotations
