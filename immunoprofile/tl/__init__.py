@@ -20,12 +20,14 @@ from immunoprofile.tl.ranks import (
 )
 from immunoprofile.tl.reml import Reml, fit_reml
 from immunoprofile.tl.slopes import compare_slopes
+from immunoprofile.tl.tipping import Pooled, pool, tipping_point
 from immunoprofile.tl.tobit_mixed import TobitMixed, fit_tobit_mixed
 
 __all__ = [
     "Ancova",
     "HodgesLehmann",
     "LinearMixed",
+    "Pooled",
     "RankAncova",
     "RankSum",
     "Reml",
@@ -48,9 +50,11 @@ __all__ = [
     "hodges_lehmann",
     "join_cmv",
     "mmrm",
+    "pool",
     "rank_ancova",
     "rank_sum",
     "repeated_correlation",
     "signed_rank",
     "smallest_signed_rank_p",
+    "tipping_point",
 ]
