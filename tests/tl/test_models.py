@@ -83,7 +83,7 @@ def test_correlation_does_not_depend_on_order_or_on_subject_means() -> None:
 
 
 def test_adjusted_correlation_is_that_of_residuals() -> None:
-    """Frisch, Waugh and Lovell: take subjects and visits out of both, correlate what is left; t with n - rank - 1 df."""
+    """Frisch, Waugh and Lovell: take subjects and visits out of both, correlate the rest; n - rank - 1 df."""
     from scipy.stats import t
 
     rng = np.random.default_rng(12)
