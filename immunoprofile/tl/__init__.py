@@ -5,10 +5,12 @@ from immunoprofile.tl.ancova import Ancova, ancova, compare
 from immunoprofile.tl.association import RepeatedCorrelation, associate, join_cmv, repeated_correlation
 from immunoprofile.tl.clearance import clearance_exact, clearance_incidence, clearance_interval
 from immunoprofile.tl.clearance_predictors import landmark, time_varying
+from immunoprofile.tl.confounding import batch_confounding
 from immunoprofile.tl.declared import declared
 from immunoprofile.tl.grades import grade_rates, grade_shifts, rate_table, shift_table
 from immunoprofile.tl.multiplicity import Family, adjust, adjust_families
 from immunoprofile.tl.paired import change
+from immunoprofile.tl.plan import methods, run_plan
 from immunoprofile.tl.proportions import Difference, proportion_difference, responders
 from immunoprofile.tl.ranks import (
     HodgesLehmann,
@@ -49,6 +51,7 @@ __all__ = [
     "adjust_families",
     "ancova",
     "associate",
+    "batch_confounding",
     "change",
     "clearance_exact",
     "clearance_incidence",
@@ -66,12 +69,14 @@ __all__ = [
     "kaplan_meier",
     "landmark",
     "log_rank",
+    "methods",
     "permutation_test",
     "proportion_difference",
     "rank_sum",
     "rate_table",
     "repeated_correlation",
     "responders",
+    "run_plan",
     "shift_table",
     "signed_rank",
     "smallest_signed_rank_p",
