@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from immunoprofile.pl.forest_plot import null_value
 from immunoprofile.pl.series import number, text
 from immunoprofile.report import wording
+from immunoprofile.schema import DESCRIPTIVE_EFFECTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +60,8 @@ def _effect(row: Mapping[str, Any], displays: Mapping[str, str]) -> Effect:
     null = null_value(kind)
     if math.isnan(value):
         conclusion = "not estimated"
+    elif kind in DESCRIPTIVE_EFFECTS:
+        conclusion = ""
     elif math.isnan(low) or math.isnan(high) or low <= null <= high or level < LEAST_LEVEL:
         conclusion = "cannot conclude"
     else:

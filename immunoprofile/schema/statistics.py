@@ -42,3 +42,66 @@ ESTIMATED: Final = "ESTIMATED"
 NOT_ESTIMABLE: Final = "NOT_ESTIMABLE"
 STATISTIC_STATES: Final = (ESTIMATED, NOT_ESTIMABLE)
 """ESTIMATED: the row has an estimate or a p-value. NOT_ESTIMABLE: it has neither, and ``note`` gives the reason."""
+
+DESCRIPTIVE_EFFECTS: Final = ("median days", "per cent")
+"""``effect_kind`` of rows that describe one arm: their interval tells nothing about a difference."""
+
+# Input of analyses of time to clearance, of responders and of safety; other rooms write these into uns.
+UNS_CLEARANCE: Final = "clearance"
+CLEARANCE_COLUMNS: Final = ("usubjid", "rule_id", "lower_day", "upper_day", "observed", "competing", "reason")
+"""Time to clearance in days since the first ganciclovir, one row a subject and rule.
+
+``observed``: cleared after ``lower_day`` (last result that was not cleared) and not later than ``upper_day`` (first
+result of clearance). Else ``lower_day`` is the last valid result, ``competing`` names the event that ended the
+observation (death, rescue), or is empty: right-censored. Its day stands in ``competing_day`` where the table has this
+column, else in ``upper_day``. ``lower_day`` missing: not evaluable, ``reason`` says why. A column ``arm`` may be there;
+without it the arm is that of ``obs``.
+"""
+
+UNS_RESPONSES: Final = "responses"
+RESPONSE_COLUMNS: Final = ("usubjid", "rule_id", "response", "reason")
+"""Verdict of a rule on a subject: ``response`` is True, False or missing (not evaluable, ``reason`` says why). A column
+``arm`` as in CLEARANCE_COLUMNS."""
+
+UNS_WORST_GRADES: Final = "worst_grades"
+WORST_GRADE_COLUMNS: Final = ("usubjid", "arm", "test", "baseline_grade", "worst_grade", "exposure_days")
+"""CTCAE grade of a laboratory test at baseline and the worst on treatment (0 to 5, missing = not known), and the days
+that the subject was under observation for it."""
+
+# Results
+UNS_CLEARANCE_EXACT: Final = "clearance_exact"
+UNS_CLEARANCE_INTERVAL: Final = "clearance_interval"
+UNS_CUMULATIVE_INCIDENCE: Final = "cumulative_incidence"
+UNS_LANDMARK: Final = "landmark"
+UNS_TIME_VARYING: Final = "time_varying"
+UNS_RESPONDERS: Final = "responders"
+UNS_CLEARANCE_CURVES: Final = "clearance_curves"
+CURVE_COLUMNS: Final = (
+    "method_id", "method", "rule_id", "arm", "event", "lower_day", "upper_day", "at_risk", "events", "value", "lower",
+    "upper",
+)  # fmt: skip
+"""Curves of time to clearance: survival (Kaplan-Meier, Turnbull) or cumulative incidence, 0 to 1, from ``upper_day``
+on. Between ``lower_day`` and ``upper_day`` a Turnbull curve is undefined."""
+
+UNS_GRADE_SHIFTS: Final = "grade_shifts"
+SHIFT_COLUMNS: Final = ("test", "arm", "baseline_grade", "worst_grade", "n", "n_arm", "per_cent")
+UNS_GRADE_RATES: Final = "grade_rates"
+RATE_COLUMNS: Final = (
+    "test", "arm", "event", "n", "n_evaluable", "exposure_days", "rate", "lower", "upper", "conf_level", "exclusions",
+)  # fmt: skip
+"""``rate`` is subjects with the event per 100 days under observation."""
+
+UNS_CONFOUNDING: Final = "confounding"
+CONFOUNDING_COLUMNS: Final = ("factor", "state", "batches", "levels", "n", "cramers_v", "lost_contrasts", "message")
+CONFOUNDING_STATES: Final = ("SEPARATE", "PARTIAL", "COMPLETE", "NOT_ASSESSABLE")
+
+UNS_PLAN_RUNS: Final = "plan_runs"
+PLAN_RUN_COLUMNS: Final = (
+    "key", "method_id", "role", "status", "rows", "not_estimable", "subjects", "parameters", "versions", "exclusions",
+    "note",
+)  # fmt: skip
+"""One row an analysis that was run: ``key`` is its table in ``uns``, ``parameters`` the arguments as JSON."""
+
+UNS_METHODS: Final = "methods"
+OBSM_FUNCTIONAL: Final = "functional"
+"""Key of ``obsm``: DataFrame, one column a functional readout (CD107a, killing, ICS, ELISpot ...), raw values."""

@@ -18,6 +18,7 @@ from immunoprofile.schema import (
     COUNTS,
     ESTIMATED,
     NOT_ESTIMABLE,
+    OBSM_FUNCTIONAL,
     PARENT_COUNTS,
     STATISTIC_COLUMNS,
     STATISTIC_COUNTS,
@@ -34,18 +35,18 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-Measure = Literal["pct_parent", "abs"]
-Scale = Literal["logit", "log2"]
+Measure = Literal["pct_parent", "abs", "functional"]
+Scale = Literal["logit", "log2", "identity"]
 
 NAN = math.nan
-MEASURES: tuple[Measure, ...] = ("pct_parent", "abs")
-DEFAULT_SCALE: dict[Measure, Scale] = {"pct_parent": "logit", "abs": "log2"}
-EFFECT_KIND: dict[Scale, str] = {"logit": "odds ratio", "log2": "fold change"}
+MEASURES: tuple[Measure, ...] = ("pct_parent", "abs", "functional")
+DEFAULT_SCALE: dict[Measure, Scale] = {"pct_parent": "logit", "abs": "log2", "functional": "log2"}
+EFFECT_KIND: dict[Scale, str] = {"logit": "odds ratio", "log2": "fold change", "identity": "difference"}
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A population, how it is measured, and the scale on which it is analysed."""
+    """A population (or functional readout), how it is measured, and the scale on which it is analysed."""
 
     population: str
     measure: Measure
@@ -58,8 +59,8 @@ class Endpoint:
 
     def back(self, value: float) -> float:
         """From a difference on the analysis scale to a ratio: fold change or odds ratio."""
-        if math.isnan(value):
-            return NAN
+        if math.isnan(value) or self.scale == "identity":
+            return value
         try:
             return 2.0**value if self.scale == "log2" else math.exp(value)
         except OverflowError:
@@ -93,18 +94,27 @@ def endpoints(
     for item in declared:
         own: Measure = measure or item.get("measure", "pct_parent")
         endpoint = Endpoint(str(item["population"]), own, scale or DEFAULT_SCALE[own])
-        if endpoint.measure == "abs" and endpoint.scale == "logit":
-            raise AnalysisError("cells/uL have no logit", where=endpoint.population, todo="use scale='log2'")
+        if endpoint.measure != "pct_parent" and endpoint.scale == "logit":
+            what = "cells/uL have" if endpoint.measure == "abs" else "a functional readout has"
+            raise AnalysisError(f"{what} no logit", where=endpoint.population, todo="use scale='log2'")
         if endpoint not in chosen:
             chosen.append(endpoint)
     if not chosen:
         raise AnalysisError("no endpoint is declared", where="uns['study']['endpoints'], var is_key",
                             todo="name them: populations=[...]")  # fmt: skip
-    unknown = sorted({endpoint.population for endpoint in chosen} - set(adata.var_names))
-    if unknown:
-        raise AnalysisError(f"no population {', '.join(unknown)}", where="var_names",
-                            todo=f"one of: {', '.join(adata.var_names)}")  # fmt: skip
+    _check_known(adata, chosen)
     return chosen
+
+
+def _check_known(adata: AnnData, chosen: list[Endpoint]) -> None:
+    readouts = list(adata.obsm[OBSM_FUNCTIONAL].columns) if OBSM_FUNCTIONAL in adata.obsm else []
+    for known, place, functional in ((list(adata.var_names), "var_names", False),
+                                     (readouts, f"obsm[{OBSM_FUNCTIONAL!r}]", True)):  # fmt: skip
+        asked = {endpoint.population for endpoint in chosen if (endpoint.measure == "functional") is functional}
+        if unknown := sorted(asked - set(known)):
+            what = "functional readout" if functional else "population"
+            raise AnalysisError(f"no {what} {', '.join(unknown)}", where=place,
+                                todo=f"one of: {', '.join(known) or 'none'}")  # fmt: skip
 
 
 def _declared(entry: Any) -> list[dict[str, Any]]:
@@ -116,7 +126,9 @@ def _declared(entry: Any) -> list[dict[str, Any]]:
 
 
 def natural_values(adata: AnnData, endpoint: Endpoint) -> Floats:
-    """Per cent of the parent (0-100) or cells/uL of every row."""
+    """Per cent of the parent (0-100), cells/uL, or the functional readout of every row."""
+    if endpoint.measure == "functional":
+        return np.asarray(adata.obsm[OBSM_FUNCTIONAL][endpoint.population], dtype=np.float64)
     column = adata.var_names.get_loc(endpoint.population)
     if endpoint.measure == "abs":
         if ABS not in adata.layers:
@@ -129,16 +141,24 @@ def analysis_values(adata: AnnData, endpoint: Endpoint, *, include_failed: bool)
     """Every row on the analysis scale.
 
     Percentages: logit of (n + 1/2) / (N + 1), or log2 of the percentage. Cells/uL: log2. Where no event was counted
-    log2 takes half an event. NaN where not measured and, unless ``include_failed``, where a tube that the endpoint
-    rests on failed for a technical reason.
+    log2 takes half an event. Functional readouts: log2, where a readout of 0 takes half the smallest positive one, or
+    as they are. NaN where not measured and, unless ``include_failed``, where a tube that the endpoint rests on failed
+    for a technical reason.
     """
     values = _all_values(adata, endpoint)
-    if include_failed:
+    if include_failed or endpoint.measure == "functional":
         return values
     return np.where(failed_rows(adata, endpoint.population, measure=endpoint.measure), np.nan, values)
 
 
 def _all_values(adata: AnnData, endpoint: Endpoint) -> Floats:
+    if endpoint.measure == "functional" or endpoint.scale == "identity":
+        values = natural_values(adata, endpoint)
+        if endpoint.scale == "identity":
+            return values
+        positive = values[values > 0]
+        floor = 0.5 * float(positive.min()) if len(positive) else NAN
+        return np.log2(np.where(values > 0, values, np.where(values == 0, floor, np.nan)))
     column = adata.var_names.get_loc(endpoint.population)
     counts = np.asarray(adata.layers[COUNTS][:, column], dtype=np.float64)
     if endpoint.measure == "abs":

@@ -1,0 +1,372 @@
+"""S12, S13, S17: time to clearance of CMV-DNA, arms compared."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from immunoprofile.errors import AnalysisError
+from immunoprofile.schema import ESTIMATED, UNS_CLEARANCE_EXACT, UNS_CLEARANCE_INTERVAL, UNS_CUMULATIVE_INCIDENCE
+from immunoprofile.tl._clearance import CLEARED, Clearance, clearance_times, exp, put_curves, ratio_row, refused_row
+from immunoprofile.tl._frame import NAN, arm_order, statistic_row, statistic_table
+from immunoprofile.tl.aft import interval_aft, permutation_test
+from immunoprofile.tl.survival import Curve, cox, cumulative_incidence, kaplan_meier, log_rank
+from immunoprofile.tl.turnbull import turnbull
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from anndata import AnnData
+
+    from immunoprofile.tl.aft import Distribution
+
+_WHAT = {"population": "CMV-DNA", "measure": "time to clearance"}
+PERMUTATIONS = 999
+
+
+def clearance_exact(
+    adata: AnnData, *, rule: str | None = None, reference: str | None = None, confidence: float = 0.95
+) -> None:
+    """Time to clearance as if it were known to the day: Kaplan-Meier, log-rank, Cox (method S12).
+
+    The day is that of the first sample of clearance, later than the clearance itself: the interval-censored analysis
+    (:func:`clearance_interval`) is the primary one.
+
+    Parameters
+    ----------
+    adata
+        Object with the table ``uns['clearance']`` (``schema.CLEARANCE_COLUMNS``).
+    rule
+        Clearance rule; default is the only one of the table, else ``clearance_2``.
+    reference
+        Reference arm; default is that of the study.
+    confidence
+        Coverage of the intervals; those of the curves are pointwise on the log-log scale.
+
+    Returns
+    -------
+    None; writes
+
+    ``adata.uns['clearance_exact']``
+        DataFrame with ``schema.STATISTIC_COLUMNS``: the median of each arm in days, and for each arm against the
+        reference the log-rank test and the hazard ratio (Cox, Efron; above 1: cleared earlier). What cannot be
+        estimated is NOT_ESTIMABLE with the reason in ``note``. Competing events are censored (cause-specific hazard).
+    ``adata.uns['clearance_curves']``
+        DataFrame with ``schema.CURVE_COLUMNS``; rows of method S12 are replaced.
+
+    Raises
+    ------
+    AnalysisError
+        There is no such table, rule or reference arm.
+    """
+    times = clearance_times(adata, rule)
+    reference_arm, others = arm_order(adata, reference)
+    rows, curves = [], []
+    for arm in (reference_arm, *others):
+        own = times.among(times.arms == arm)
+        row, curve = _median(own, arm, confidence)
+        rows.append(row)
+        curves += _curve_rows("S12", "Kaplan-Meier", own, arm, CLEARED, curve)
+    for arm in others:
+        pair = times.among(np.isin(times.arms, [arm, reference_arm]))
+        rows += [_log_rank(pair, arm, reference_arm), _hazard(pair, arm, reference_arm, confidence)]
+    if not others:
+        rows.append(_one_arm("S12", "log-rank test; Cox model", times))
+    adata.uns[UNS_CLEARANCE_EXACT] = statistic_table(rows)
+    put_curves(adata, "S12", curves)
+
+
+def clearance_interval(
+    adata: AnnData,
+    *,
+    rule: str | None = None,
+    reference: str | None = None,
+    confidence: float = 0.95,
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
+) -> None:
+    """Time to clearance between two samples: Turnbull, accelerated failure time, permutation test (method S13).
+
+    Parameters
+    ----------
+    adata
+        Object with the table ``uns['clearance']`` (``schema.CLEARANCE_COLUMNS``).
+    rule, reference, confidence
+        As in :func:`clearance_exact`.
+    permutations
+        Permutations of the arms; all of them where there are no more.
+    seed
+        Of the random permutations.
+
+    Returns
+    -------
+    None; writes
+
+    ``adata.uns['clearance_interval']``
+        DataFrame with ``schema.STATISTIC_COLUMNS``: for each arm the first sample by which half had cleared (Turnbull),
+        and for each arm against the reference the time ratio of the Weibull model (below 1: cleared earlier), the same
+        with the p-value of the permutation test, and the time ratio of the log-logistic model. What cannot be
+        estimated is NOT_ESTIMABLE with the reason in ``note``. Competing events are censored at the last valid result.
+    ``adata.uns['clearance_curves']``
+        DataFrame with ``schema.CURVE_COLUMNS``; rows of method S13 are replaced.
+
+    Raises
+    ------
+    AnalysisError
+        There is no such table, rule or reference arm.
+
+    Notes
+    -----
+    The clearance lies in (last result not cleared, first result of clearance]. Turnbull 1976, J R Stat Soc B 38:290;
+    Wei 1992, Stat Med 11:1871.
+    """
+    times = clearance_times(adata, rule)
+    reference_arm, others = arm_order(adata, reference)
+    rows, curves = [], []
+    for arm in (reference_arm, *others):
+        row, own_curve = _turnbull(times.among(times.arms == arm), arm)
+        rows.append(row)
+        curves += own_curve
+    for arm in others:
+        pair = times.among(np.isin(times.arms, [arm, reference_arm]))
+        rows.append(_time_ratio(pair, (arm, reference_arm), "weibull", confidence))
+        rows.append(_permutation(pair, (arm, reference_arm), permutations, seed))
+        rows.append(_time_ratio(pair, (arm, reference_arm), "log-logistic", confidence))
+    if not others:
+        rows.append(_one_arm("S13", "accelerated failure time", times))
+    adata.uns[UNS_CLEARANCE_INTERVAL] = statistic_table(rows)
+    put_curves(adata, "S13", curves)
+
+
+def clearance_incidence(
+    adata: AnnData,
+    *,
+    rule: str | None = None,
+    days: Sequence[float] = (28, 56),
+    reference: str | None = None,
+    confidence: float = 0.95,
+) -> None:
+    """Cumulative incidence of clearance beside death and rescue (Aalen and Johansen, method S17).
+
+    Parameters
+    ----------
+    adata
+        Object with the table ``uns['clearance']`` (``schema.CLEARANCE_COLUMNS``).
+    rule, reference, confidence
+        As in :func:`clearance_exact`.
+    days
+        Days since the first ganciclovir at which the incidence is printed.
+
+    Returns
+    -------
+    None; writes
+
+    ``adata.uns['cumulative_incidence']``
+        DataFrame with ``schema.STATISTIC_COLUMNS``, one row an arm x event x day: per cent of the arm with the event by
+        then. A day after the last one under observation of the arm is NOT_ESTIMABLE.
+    ``adata.uns['clearance_curves']``
+        DataFrame with ``schema.CURVE_COLUMNS``; rows of method S17 are replaced.
+
+    Raises
+    ------
+    AnalysisError
+        There is no such table, rule or reference arm.
+    """
+    times = clearance_times(adata, rule)
+    reference_arm, others = arm_order(adata, reference)
+    events = [CLEARED, *sorted(set(times.cause.tolist()) - {"", CLEARED})]
+    rows, curves = [], []
+    for arm in (reference_arm, *others):
+        own = times.among(times.arms == arm)
+        for event in events:
+            found, curve = _incidences(own, arm, event, (days, confidence))
+            rows += found
+            curves += _curve_rows("S17", "Aalen-Johansen", own, arm, event, curve)
+    adata.uns[UNS_CUMULATIVE_INCIDENCE] = statistic_table(rows)
+    put_curves(adata, "S17", curves)
+
+
+def _about(times: Clearance, arm: str, reference: str = "") -> dict[str, Any]:
+    known: dict[str, Any] = _WHAT | {
+        "contrast": f"{arm} - {reference}" if reference else arm,
+        "visit": "all",
+        "arm": arm,
+        "scale": "log" if reference else "days",
+        "n": int((times.arms == arm).sum()),
+        "exclusions": times.exclusions,
+    }
+    return known | ({"n_reference": int((times.arms == reference).sum())} if reference else {})
+
+
+def _counts(times: Clearance, *arms: str) -> str:
+    """What was seen in each arm, in words."""
+    words = []
+    for arm in arms:
+        own = times.cause[times.arms == arm]
+        competing = int((own != "").sum() - (own == CLEARED).sum())
+        words.append(f"{arm}: {int((own == CLEARED).sum())} of {len(own)} cleared"
+                     + (f", {competing} with a competing event" if competing else ""))  # fmt: skip
+    return "; ".join(words) + f"; rule {times.rule}"
+
+
+def _curve_rows(
+    method_id: str, method: str, times: Clearance, arm: str, event: str, curve: Curve | None
+) -> list[dict[str, Any]]:
+    if curve is None:
+        return []
+    columns = (curve.time, curve.at_risk, curve.events, curve.value, curve.lower, curve.upper)
+    return [
+        {
+            "method_id": method_id, "method": method, "rule_id": times.rule, "arm": arm, "event": event,
+            "lower_day": time, "upper_day": time, "at_risk": at_risk, "events": events, "value": value,
+            "lower": lower, "upper": upper,
+        }
+        for time, at_risk, events, value, lower, upper in zip(*columns, strict=True)
+    ]  # fmt: skip
+
+
+def _median(own: Clearance, arm: str, confidence: float) -> tuple[dict[str, Any], Curve | None]:
+    method = "Kaplan-Meier, log-log interval"
+    known = _about(own, arm) | {"note": _counts(own, arm)}
+    try:
+        curve = kaplan_meier(own.day, own.cleared, confidence=confidence)
+    except AnalysisError as refused:
+        return refused_row("S12", method, refused, **known), None
+    middle, low, high = curve.median()
+    if math.isinf(middle):
+        reason = AnalysisError("fewer than half are known to have cleared, there is no median")
+        return refused_row("S12", method, reason, **known), curve
+    values = {"estimate": middle, "lower": low, "upper": high}
+    row = statistic_row(method_id="S12", method=method, effect_kind="median days", conf_level=confidence,
+                        adjusted="none", **values, **{_EFFECT[key]: value for key, value in values.items()},
+                        **known)  # fmt: skip
+    return row, curve
+
+
+_EFFECT = {"estimate": "effect", "lower": "effect_lower", "upper": "effect_upper"}
+
+
+def _log_rank(pair: Clearance, arm: str, reference: str) -> dict[str, Any]:
+    known = _about(pair, arm, reference) | {"note": _counts(pair, arm, reference)}
+    try:
+        test = log_rank(pair.day, pair.cleared, pair.arms)
+    except AnalysisError as refused:
+        return refused_row("S12", "log-rank test", refused, **known)
+    known["note"] = f"chi-squared {test.chi_squared:.4g}, df {test.df}; {known['note']}"
+    return statistic_row(method_id="S12", method="log-rank test", p_value=test.p_value, adjusted="none", **known)
+
+
+def _hazard(pair: Clearance, arm: str, reference: str, confidence: float) -> dict[str, Any]:
+    method = "Cox model, Efron ties"
+    known = _about(pair, arm, reference) | {
+        "note": f"above 1: {arm} cleared earlier; {_counts(pair, arm, reference)}"
+    }  # fmt: skip
+    try:
+        fit = cox(pair.day, pair.cleared, {"arm": pair.arms == arm})
+    except AnalysisError as refused:
+        return refused_row("S12", method, refused, **known)
+    return ratio_row("S12", method, "hazard ratio", fit.term("arm", confidence=confidence), confidence, known)
+
+
+def _turnbull(own: Clearance, arm: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    method = "Turnbull, nonparametric maximum likelihood"
+    known = _about(own, arm) | {"note": _counts(own, arm)}
+    try:
+        fit = turnbull(own.lower, own.upper)
+    except AnalysisError as refused:
+        return refused_row("S13", method, refused, **known), []
+    curves: list[dict[str, Any]] = [
+        {
+            "method_id": "S13", "method": "Turnbull", "rule_id": own.rule, "arm": arm, "event": CLEARED,
+            "lower_day": low, "upper_day": high, "at_risk": NAN, "events": NAN, "value": value, "lower": NAN,
+            "upper": NAN,
+        }
+        for low, high, value in zip(fit.lower, fit.upper, fit.survival, strict=True)
+    ]  # fmt: skip
+    low, high = fit.quantile(0.5)
+    if math.isinf(high):
+        reason = AnalysisError("fewer than half are known to have cleared, there is no median")
+        return refused_row("S13", method, reason, **known), curves
+    known["note"] = f"half had cleared within ({low:g}, {high:g}] days; {known['note']}"
+    row = statistic_row(method_id="S13", method=method, estimate=high, effect_kind="median days", effect=high,
+                        adjusted="none", **known)  # fmt: skip
+    return row, curves
+
+
+def _time_ratio(
+    pair: Clearance, arms: tuple[str, str], distribution: Distribution, confidence: float
+) -> dict[str, Any]:
+    method = f"accelerated failure time, {distribution.capitalize()}, interval-censored"
+    known = _about(pair, *arms) | {"note": f"below 1: {arms[0]} cleared earlier; {_counts(pair, *arms)}"}
+
+    def fit() -> dict[str, Any]:
+        found = interval_aft(pair.lower, pair.upper, {"arm": pair.arms == arms[0]}, distribution=distribution)
+        return ratio_row("S13", method, "time ratio", found.term("arm", confidence=confidence), confidence, known)
+
+    return _unless_refused(fit, pair, arms, method, known)
+
+
+def _permutation(pair: Clearance, arms: tuple[str, str], permutations: int, seed: int) -> dict[str, Any]:
+    method = "permutation test of the Weibull time ratio"
+    known = _about(pair, *arms) | {"note": _counts(pair, *arms)}
+
+    def fit() -> dict[str, Any]:
+        member = pair.arms == arms[0]
+        estimate = float(interval_aft(pair.lower, pair.upper, {"arm": member}).coefficients[1])
+        test = permutation_test(pair.lower, pair.upper, member, permutations=permutations, seed=seed)
+        words = f"all {test.permutations} permutations" if test.exact else (
+            f"{test.permutations} permutations, seed {seed}, Monte-Carlo SE of p "
+            f"{math.sqrt(test.p_value * (1 - test.p_value) / test.permutations):.2g}"
+        )  # fmt: skip
+        if test.diverged:
+            words += f", {test.diverged} without a finite maximum counted as extreme"
+        known["note"] = f"{words}; {known['note']}"
+        return statistic_row(method_id="S13", method=method, status=ESTIMATED, estimate=estimate, p_value=test.p_value,
+                             effect_kind="time ratio", effect=exp(estimate), adjusted="none", **known)  # fmt: skip
+
+    return _unless_refused(fit, pair, arms, method, known)
+
+
+def _unless_refused(
+    fit: Callable[[], dict[str, Any]], pair: Clearance, arms: tuple[str, str], method: str, known: dict[str, Any]
+) -> dict[str, Any]:
+    try:
+        for arm in arms:
+            if not pair.cleared[pair.arms == arm].any():
+                raise AnalysisError(f"no clearance was seen in arm {arm}, the time ratio is not finite", where="AFT")
+        return fit()
+    except AnalysisError as refused:
+        return refused_row("S13", method, refused, **known)
+
+
+def _incidences(
+    own: Clearance, arm: str, event: str, options: tuple[Sequence[float], float]
+) -> tuple[list[dict[str, Any]], Curve | None]:
+    days, confidence = options
+    method = f"cumulative incidence (Aalen-Johansen) of: {event}"
+    known = _about(own, arm) | {"scale": "per cent", "note": _counts(own, arm)}
+    try:
+        curve = cumulative_incidence(own.day, own.cause, of=event, confidence=confidence)
+    except AnalysisError as refused:
+        return [refused_row("S17", method, refused, **known)], None
+    rows = []
+    for day in days:
+        at = known | {"visit": f"day {day:g}"}
+        if day > own.day.max() and curve.value[-1] < 1 and (own.cause[own.day == own.day.max()] == "").any():
+            reason = AnalysisError(f"nobody of the arm was under observation on day {day:g}")
+            rows.append(refused_row("S17", method, reason, **at))
+            continue
+        values = [100 * value for value in curve.at(day, start=0.0)]
+        known_width = not math.isnan(values[1]) and values[2] > values[1]
+        lower, upper = (values[1], values[2]) if known_width else (NAN, NAN)
+        rows.append(statistic_row(method_id="S17", method=method, estimate=values[0], lower=lower, upper=upper,
+                                  effect_kind="per cent", effect=values[0], effect_lower=lower, effect_upper=upper,
+                                  conf_level=confidence if known_width else NAN, adjusted="none", **at))  # fmt: skip
+    return rows, curve
+
+
+def _one_arm(method_id: str, method: str, times: Clearance) -> dict[str, Any]:
+    reason = AnalysisError("there is one arm only")
+    return refused_row(method_id, method, reason, **_WHAT, n=len(times.subjects), exclusions=times.exclusions)
