@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from immunoprofile.errors import Problems, StudyError
+from immunoprofile.io.analysis_plan import MOST_KEY_ENDPOINTS, AnalysisPlan, FunctionalEndpoint, VirologyEndpoint
 from immunoprofile.schema import CMV_SPECIMENS, CMV_UNITS
 
 CONFIG_NAME = "study.yaml"
@@ -60,6 +61,8 @@ class Endpoint(_Model):
     measure: Literal["pct_parent", "abs"] = "pct_parent"
     label: str = ""
     primary: bool = False
+    key: bool = False
+    """One of the key secondary endpoints, corrected together with the primary one."""
 
 
 class Assay(_Model):
@@ -140,6 +143,10 @@ class StudyConfig(_Model):
     virology_anchor: Literal["first_gcv"] = "first_gcv"
     primary_visit: str
     endpoints: tuple[Endpoint, ...]
+    functional_endpoints: tuple[FunctionalEndpoint, ...] = ()
+    virology_endpoints: tuple[VirologyEndpoint, ...] = ()
+    plan: AnalysisPlan | None = None
+    """Analyses that the study declares; without them those of the package run on the endpoints."""
     tubes: dict[str, Tube]
     reporting_tube: dict[str, str] = Field(default_factory=dict)
     """Population -> tube, for populations that several tubes see; the others are reported by the tube that has them."""
@@ -171,8 +178,14 @@ class StudyConfig(_Model):
             problems.append(f"primary_visit {self.primary_visit!r} is not a visit ({', '.join(names)})")
         if sum(tube.counts for tube in self.tubes.values()) > 1:
             problems.append("tubes: only one tube may have counts: true")
-        if sum(endpoint.primary for endpoint in self.endpoints) > 1:
+        immune = (*self.endpoints, *self.functional_endpoints)
+        if sum(endpoint.primary for endpoint in immune) > 1:
             problems.append("endpoints: only one may be primary")
+        if sum(endpoint.primary or endpoint.key for endpoint in immune) > MOST_KEY_ENDPOINTS:
+            problems.append(f"endpoints: at most {MOST_KEY_ENDPOINTS} may be primary or key")
+        if sum(endpoint.primary for endpoint in self.virology_endpoints) > 1:
+            problems.append("virology_endpoints: only one may be primary")
+        problems += self._unknown_visits(names)
         for tube_id, tube in self.tubes.items():
             if tube.counts and tube.staining_protocol in ("washed", "permeabilised"):
                 problems.append(
@@ -185,6 +198,14 @@ class StudyConfig(_Model):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def _unknown_visits(self, names: list[str]) -> list[str]:
+        if self.plan is None:
+            return []
+        asked = [(f"plan.{analysis.key}", visit) for analysis in self.plan.analyses for visit in analysis.visits]
+        asked += [("plan.windows", visit) for visit in self.plan.windows]
+        known = ", ".join(names)
+        return [f"{place}: {visit!r} is not a visit ({known})" for place, visit in asked if visit not in names]
 
     @property
     def baseline_visit(self) -> str:

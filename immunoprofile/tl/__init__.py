@@ -6,6 +6,7 @@ from immunoprofile.tl.association import RepeatedCorrelation, associate, join_cm
 from immunoprofile.tl.censored import associate_censored
 from immunoprofile.tl.clearance import clearance_exact, clearance_incidence, clearance_interval
 from immunoprofile.tl.clearance_predictors import landmark, time_varying
+from immunoprofile.tl.confounding import batch_confounding
 from immunoprofile.tl.declared import declared
 from immunoprofile.tl.grades import grade_rates, grade_shifts, rate_table, shift_table
 from immunoprofile.tl.lagged import associate_lagged
@@ -13,6 +14,7 @@ from immunoprofile.tl.linear_mixed import LinearMixed, fit_linear_mixed
 from immunoprofile.tl.mmrm import mmrm
 from immunoprofile.tl.multiplicity import Family, adjust, adjust_families
 from immunoprofile.tl.paired import change, change_t
+from immunoprofile.tl.plan import methods, run_plan
 from immunoprofile.tl.proportions import Difference, proportion_difference, responders
 from immunoprofile.tl.rank_compare import RankAncova, compare_ranks, rank_ancova
 from immunoprofile.tl.ranks import (
@@ -36,6 +38,7 @@ from immunoprofile.tl.survival import (
     kaplan_meier,
     log_rank,
 )
+from immunoprofile.tl.tipping import Pooled, pool, tipping_point
 from immunoprofile.tl.tobit_mixed import TobitMixed, fit_tobit_mixed
 from immunoprofile.tl.turnbull import Turnbull, turnbull
 
@@ -50,6 +53,7 @@ __all__ = [
     "LinearMixed",
     "LogRank",
     "Permutation",
+    "Pooled",
     "RankAncova",
     "RankSum",
     "Reml",
@@ -63,6 +67,7 @@ __all__ = [
     "associate",
     "associate_censored",
     "associate_lagged",
+    "batch_confounding",
     "change",
     "change_t",
     "clearance_exact",
@@ -86,17 +91,21 @@ __all__ = [
     "kaplan_meier",
     "landmark",
     "log_rank",
+    "methods",
     "mmrm",
     "permutation_test",
+    "pool",
     "proportion_difference",
     "rank_ancova",
     "rank_sum",
     "rate_table",
     "repeated_correlation",
     "responders",
+    "run_plan",
     "shift_table",
     "signed_rank",
     "smallest_signed_rank_p",
     "time_varying",
+    "tipping_point",
     "turnbull",
 ]

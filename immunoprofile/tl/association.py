@@ -10,6 +10,7 @@ import numpy as np
 from immunoprofile.errors import AnalysisError
 from immunoprofile.pp.baseline import baseline_rows
 from immunoprofile.schema import CMV_CHANGE_COLUMNS, UNS_ASSOCIATE, UNS_CMV_CHANGE
+from immunoprofile.tl._effects import joined, left_out
 from immunoprofile.tl._frame import (
     NAN,
     Endpoint,
@@ -168,7 +169,15 @@ def associate(
     for endpoint in chosen:
         values = analysis_values(adata, endpoint, include_failed=include_failed)
         used = usable & ~np.isnan(values) & ~np.isnan(virus)
-        rows.append(_row(adata, endpoint, values, virus, (used, censored, subjects, visits), confidence))
+        row = _row(adata, endpoint, values, virus, (used, censored, subjects, visits), confidence)
+        row["exclusions"] = joined(
+            left_out(
+                int((usable & ~np.isnan(virus) & ~used).sum()), "CMV-DNA results without a value of the population"
+            ),
+            left_out(int((~usable & ~np.isnan(virus)).sum()), "CMV-DNA results of another assay or specimen"),
+            left_out(int(used.sum()) - row["n"], "rows of subjects with one row"),
+        )
+        rows.append(row)
     adata.uns[UNS_ASSOCIATE] = statistic_table(rows)
 
 

@@ -4,31 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from immunoprofile.errors import AnalysisError
-from immunoprofile.schema import UNS_ASSOCIATE, UNS_CHANGE, UNS_COMPARE, UNS_STUDY
-from immunoprofile.tl._frame import statistic_row, statistic_table
-from immunoprofile.tl.ancova import compare
-from immunoprofile.tl.association import associate, join_cmv
-from immunoprofile.tl.paired import change
+from immunoprofile.tl.association import join_cmv
+from immunoprofile.tl.plan import run_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from anndata import AnnData
-
-_ANALYSES: tuple[tuple[str, str, Callable[..., None]], ...] = (
-    (UNS_CHANGE, "S1", change),
-    (UNS_COMPARE, "S3", compare),
-    (UNS_ASSOCIATE, "S8", associate),
-)
 
 
 def declared(adata: AnnData) -> None:
-    """Run what the study declares: change within arms, arms compared, association with CMV-DNA, and the joined table.
+    """Run what the study declares, and join the changes of populations and CMV-DNA.
 
-    Endpoints, the primary visit and the reference arm come from ``uns['study']``. An analysis that the data do not
-    allow (one arm, one visit, no CMV-DNA) is not left out in silence: its table holds one row whose ``note`` gives the
-    reason.
+    The plan, endpoints, the primary visit and the reference arm come from ``uns['study']``. An analysis that the data
+    do not allow (one arm, one visit, no CMV-DNA) is not left out in silence: its table holds one row whose ``note``
+    gives the reason.
 
     Parameters
     ----------
@@ -39,16 +27,10 @@ def declared(adata: AnnData) -> None:
     -------
     None; writes
 
-    ``adata.uns['change']``, ``adata.uns['compare']``, ``adata.uns['associate']``
-        DataFrames with ``schema.STATISTIC_COLUMNS``, see :func:`change`, :func:`compare`, :func:`associate`.
+    ``adata.uns['change']``, ``adata.uns['compare']``, ``adata.uns['associate']`` and the other tables of the plan
+        DataFrames with ``schema.STATISTIC_COLUMNS``, see :func:`run_plan`.
     ``adata.uns['cmv_change']``
         see :func:`join_cmv`.
     """
-    visit = adata.uns.get(UNS_STUDY, {}).get("primary_visit", "")
-    for key, method_id, analyse in _ANALYSES:
-        try:
-            analyse(adata)
-        except AnalysisError as refused:
-            row = statistic_row(method_id=method_id, visit=visit, note=f"refused: {refused}")
-            adata.uns[key] = statistic_table([row])
+    run_plan(adata)
     join_cmv(adata)

@@ -146,7 +146,7 @@ def mmrm(
     require_columns(adata, covariates)
     if unknown := [name for name in structures if name not in STRUCTURES]:
         raise AnalysisError(f"no covariance structure {', '.join(unknown)}", todo=f"of: {', '.join(STRUCTURES)}")
-    names = _later_visits(adata) if visits is None else wanted_visits(adata, visits)
+    names = later_visits(adata) if visits is None else wanted_visits(adata, visits)
     options = _Options(tuple(covariates), baseline_as_outcome, tuple(structures), confidence, include_failed)
     rows: list[dict[str, Any]] = []
     for endpoint in chosen:
@@ -155,7 +155,7 @@ def mmrm(
     adata.uns[UNS_MMRM] = statistic_table(rows)
 
 
-def _later_visits(adata: AnnData) -> list[str]:
+def later_visits(adata: AnnData) -> list[str]:
     """Scheduled visits that are nobody's baseline and come after it, in the order of the schedule."""
     references = baseline_rows(adata)
     number = adata.obs["visitnum"].to_numpy(dtype=float)

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 Correction = Literal["Holm", "Benjamini-Hochberg"]
 CORRECTIONS: Final[tuple[str, ...]] = get_args(Correction)
 
-MOST_KEY_ENDPOINTS: Final = 3
-"""Holm is meant for this many key endpoints; a study declares no more."""
-
 
 @dataclass(frozen=True)
 class Family:

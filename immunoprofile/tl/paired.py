@@ -134,13 +134,10 @@ def _one(
         median_visit=median(natural[matched.visit[used]]),
         conf_level=result.conf_level,
         adjusted="none",
-        note="; ".join(
-            part
-            for part in (
-                _note(int(used.sum()), result.n, result.n_zero),
-                methods_note(adata, endpoint, matched.visit[used]),
-            )
-            if part
+        exclusions=left_out(int(((matched.arms == arm) & ~used).sum()), "without a usable value"),
+        note=joined(
+            _note(int(used.sum()), result.n, result.n_zero),
+            methods_note(adata, endpoint, matched.visit[used]),
         ),
     )
 

@@ -176,7 +176,8 @@ class _Problem:
         subjects, nodes = share.shape
         size = self.terms + len(self.lowest[0]) + 1
         score = np.empty((subjects, nodes, size))
-        score[:, :, : self.terms] = self.add_up(rows.slope[:, :, None] * self.design[:, None, :])
+        for term, column in enumerate(self.design.T):
+            score[:, :, term] = self.add_up(rows.slope * column[:, None])
         by_effect = self.add_up(rows.slope[:, :, None] * self.random[:, None, :])
         for index, (k, m) in enumerate(zip(*self.lowest, strict=True), self.terms):
             score[:, :, index] = by_effect[:, :, k] * places[:, :, m]
@@ -185,19 +186,22 @@ class _Problem:
         flat = (score * np.sqrt(share)[:, :, None]).reshape(-1, size)
         hessian = flat.T @ flat - expected.T @ expected
 
-        weight = share[self.who]
-        place = places[self.who]
+        # the second derivatives of the mean part need moments of the random effects only, row by row
+        weight, place = share[self.who], places[self.who]
         curved, mixed = weight * rows.curvature, weight * rows.mixed
-        # columns whose product with a derivative of the mean is that of a parameter: the design, then z_k u_m
-        design = np.concatenate(
-            [np.broadcast_to(self.design[:, None, :], (self.n, nodes, self.terms)),
-             *(self.random[:, k, None, None] * place[:, :, m, None] for k, m in zip(*self.lowest, strict=True))],
-            axis=2,
-        ).reshape(self.n * nodes, size - 1)  # fmt: skip
-        hessian[:-1, :-1] += design.T @ (design * curved.reshape(-1, 1))
-        across = design.T @ mixed.reshape(-1)
-        hessian[:-1, -1] += across
-        hessian[-1, :-1] += across
+        first = np.einsum("nq,nqk->nk", curved, place)
+        second = np.einsum("nqk,nqm->nkm", curved[:, :, None] * place, place)
+        across = np.einsum("nq,nqk->nk", mixed, place)
+        beta, pairs = slice(self.terms), list(enumerate(zip(*self.lowest, strict=True), self.terms))
+        hessian[beta, beta] += self.design.T @ (self.design * curved.sum(axis=1)[:, None])
+        hessian[beta, -1] += self.design.T @ mixed.sum(axis=1)
+        for i, (k, m) in pairs:
+            hessian[beta, i] += self.design.T @ (self.random[:, k] * first[:, m])
+            hessian[i, -1] += self.random[:, k] @ across[:, m]
+            for j, (other, n) in pairs:
+                hessian[i, j] += (self.random[:, k] * self.random[:, other]) @ second[:, m, n]
+            hessian[i, beta] = hessian[beta, i]
+        hessian[-1, :-1] = hessian[:-1, -1]
         hessian[-1, -1] += (weight * rows.by_sigma_twice).sum()
         return expected.sum(axis=0), hessian
 

@@ -74,6 +74,28 @@ def test_hiv_after_interruption(outside_data: Path) -> None:
     assert dense_loglik(subject, lower, upper, design @ fit.coefficients, fit) == pytest.approx(fit.loglik, abs=1e-6)
 
 
+def test_hiv_under_treatment_with_cd4(outside_data: Path) -> None:
+    """ACTG 315, 46 patients, RNA below 100 copies/mL censored: likelihood on a grid; substitution is too shallow."""
+    data = pd.read_csv(outside_data / "tab_hiv_actg315_viral_cd4" / "actg315raw.csv")
+    outcome = np.maximum(data["log10.RNA."].to_numpy(), 2.0)
+    lower = np.where(outcome <= 2.0, -np.inf, outcome)
+    root = np.sqrt(data["CD4"])
+    means = root.groupby(data["Patid"]).transform("mean")
+    design = np.column_stack([np.ones(len(data)), data["Day"] / 7, root - means, means - means.mean()])
+    names = ["1", "week", "within", "between"]
+    subject = data["Patid"].to_numpy()
+    fit = fit_tobit_mixed(subject, lower, outcome, design, names=names)
+    assert (fit.subjects, fit.n, fit.censored) == (46, len(data), int((outcome <= 2.0).sum()))
+    assert fit.censored > 30
+    best = dense_loglik(subject, lower, outcome, design @ fit.coefficients, fit)
+    assert fit.loglik == pytest.approx(best, abs=1e-5)
+    # the more CD4 cells recover, the less virus: known of this trial
+    assert fit.term("within", df=300)[2] < 0
+    substituted = fit_tobit_mixed(subject, outcome, outcome, design, names=names)
+    assert fit.coefficients[1] < substituted.coefficients[1] < 0
+    assert fit.coefficients[2] < substituted.coefficients[2] < 0
+
+
 def test_tobin_durable_goods(outside_data: Path) -> None:
     """survival::tobin, survreg(Surv(durable, durable > 0, 'left') ~ age + quant, gaussian)."""
     data = pd.read_csv(outside_data / "golden_statistics" / "tobin.csv")

@@ -1,0 +1,111 @@
+"""The analyses that run when a study declares endpoints only."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from immunoprofile.io.analysis_plan import MOST_KEY_ENDPOINTS, Analysis, AnalysisFamily, AnalysisPlan
+from immunoprofile.schema import ABS, UNS_CLEARANCE, UNS_RESPONSES, UNS_STUDY, UNS_WORST_GRADES
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+F1, F2, F3, F4, WITHIN = "F1", "F2", "F3", "F4", "within_arms"
+FIRST_RULE = "clearance_2"
+RULE_SENSITIVITIES = {"clearance_1": "clearance_interval_unconfirmed", "clearance_tnd": "clearance_interval_tnd"}
+
+
+def default_plan(adata: AnnData, *, methods: Collection[str]) -> AnalysisPlan:
+    """Analyses on the endpoints of a study, as far as the object can hold their input.
+
+    Parameters
+    ----------
+    adata
+        Visits x populations; ``uns['study']`` gives the endpoints.
+    methods
+        Method ids that can be run.
+
+    Returns
+    -------
+    Key endpoints compared between arms (Holm over at most three, else Benjamini-Hochberg), every population as
+    exploration, change within arms, associations with CMV-DNA, and time to clearance, responders and worst grades
+    where their tables are there or the study declares them; then the sensitivity analyses.
+    """
+    study = adata.uns.get(UNS_STUDY, {})
+    entries: list[dict[str, Any]] = [
+        {"key": "compare", "method": "S3", "role": "primary", "family": F1},
+        *_functional(study),
+        {"key": "change", "method": "S1", "role": "secondary", "family": WITHIN},
+        {"key": "mmrm", "method": "S5", "role": "secondary"},
+        {"key": "compare_all_pct", "method": "S3", "endpoints": ("all",), "measure": "pct_parent", "family": F2},
+    ]
+    if ABS in adata.layers:
+        entries.append(
+            {"key": "compare_all_abs", "method": "S3", "endpoints": ("all",), "measure": "abs", "family": F3}
+        )
+    associations = [{"key": "associate", "method": "S8", "role": "secondary"}]
+    if "S10" in methods:
+        associations.insert(0, {"key": "associate_censored", "method": "S10", "role": "secondary"})
+    associations[0]["family"] = F4  # the censored model answers the question, the correlation beside it describes
+    entries += associations
+    entries += _virology(adata, study)
+    if UNS_WORST_GRADES in adata.uns:
+        entries += [{"key": "grade_shifts", "method": "S19_shift", "role": "secondary"},
+                    {"key": "grade_rates", "method": "S19_rate", "role": "secondary"}]  # fmt: skip
+    entries += [
+        {"key": "compare_per_protocol", "method": "S3", "role": "sensitivity", "leave_out": ("protocol_deviation",)},
+        {"key": "compare_without_qc_warn", "method": "S3", "role": "sensitivity", "leave_out": ("qc_warn",)},
+        {"key": "compare_without_recent_il2", "method": "S3", "role": "sensitivity", "leave_out": ("recent_il2",)},
+    ]
+    few = _number_of_endpoints(adata) <= MOST_KEY_ENDPOINTS
+    return AnalysisPlan(
+        analyses=tuple(Analysis(**entry) for entry in entries if entry["method"] in methods),
+        families=(
+            AnalysisFamily(name=F1, correction="Holm" if few else "Benjamini-Hochberg"),
+            *(AnalysisFamily(name=name, correction="Benjamini-Hochberg") for name in (F2, F3, F4, WITHIN)),
+        ),
+    )
+
+
+def _functional(study: dict[str, Any]) -> list[dict[str, Any]]:
+    """Functional readouts that the study declares, compared like populations and corrected with the key endpoints."""
+    declared = study.get("functional_endpoints")
+    if declared is None or len(declared) == 0:
+        return []
+    readouts = tuple(str(name) for name in declared["readout"])
+    return [{"key": "compare_functional", "method": "S3", "role": "primary", "family": F1, "endpoints": readouts,
+             "measure": "functional"}]  # fmt: skip
+
+
+def _virology(adata: AnnData, study: dict[str, Any]) -> list[dict[str, Any]]:
+    declared = study.get("virology_endpoints")
+    kinds = set() if declared is None else {str(kind) for kind in declared["kind"]}
+    entries: list[dict[str, Any]] = []
+    if UNS_CLEARANCE in adata.uns or "time_to_event" in kinds:
+        rules = set(adata.uns[UNS_CLEARANCE]["rule_id"].astype(str)) if UNS_CLEARANCE in adata.uns else set()
+        entries += [
+            {"key": "clearance_interval", "method": "S13", "role": "primary"},
+            {"key": "clearance_exact", "method": "S12", "role": "secondary"},
+            {"key": "cumulative_incidence", "method": "S17", "role": "secondary"},
+            {"key": "landmark", "method": "S14", "role": "exploratory"},
+            {"key": "time_varying", "method": "S15", "role": "exploratory"},
+        ]
+        entries += [
+            {"key": key, "method": "S13", "role": "sensitivity", "rule": rule}
+            for rule, key in RULE_SENSITIVITIES.items()
+            if rule in rules and rules != {rule}
+        ]
+    if UNS_RESPONSES in adata.uns or "response" in kinds:
+        entries.append({"key": "responders", "method": "S18", "role": "secondary"})
+    return entries
+
+
+def _number_of_endpoints(adata: AnnData) -> int:
+    study = adata.uns.get(UNS_STUDY, {})
+    functional = study.get("functional_endpoints")
+    more = 0 if functional is None else len(functional)
+    declared = study.get("endpoints")
+    if declared is not None:
+        return len(declared) + more
+    return (int(adata.var["is_key"].sum()) if "is_key" in adata.var else 0) + more

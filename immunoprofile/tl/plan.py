@@ -1,0 +1,315 @@
+"""The analyses that a study declares, run as data, and the methods text of what was really run."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from immunoprofile.errors import AnalysisError, StudyError
+from immunoprofile.schema import (
+    ESTIMATED,
+    NOT_ESTIMABLE,
+    PLAN_RUN_COLUMNS,
+    STATISTIC_COLUMNS,
+    UNS_CLEARANCE,
+    UNS_CLEARANCE_CURVES,
+    UNS_METHODS,
+    UNS_PLAN_RUNS,
+    UNS_RESPONSES,
+    UNS_STUDY,
+)
+from immunoprofile.tl._frame import statistic_row, statistic_table
+from immunoprofile.tl.confounding import batch_confounding
+from immunoprofile.tl.default_plan import default_plan
+from immunoprofile.tl.multiplicity import Family, adjust_families
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+
+    from immunoprofile.io.analysis_plan import Analysis, AnalysisPlan
+
+
+class _Method(NamedTuple):
+    """Where an analysis lives: module and function of this room, and the key that the function writes."""
+
+    module: str
+    function: str
+    key: str
+
+
+_METHODS: Final[dict[str, _Method]] = {
+    "S1": _Method("paired", "change", "change"),
+    "S3": _Method("ancova", "compare", "compare"),
+    "S8": _Method("association", "associate", "associate"),
+    "S12": _Method("clearance", "clearance_exact", "clearance_exact"),
+    "S13": _Method("clearance", "clearance_interval", "clearance_interval"),
+    "S14": _Method("clearance_predictors", "landmark", "landmark"),
+    "S15": _Method("clearance_predictors", "time_varying", "time_varying"),
+    "S17": _Method("clearance", "clearance_incidence", "cumulative_incidence"),
+    "S18": _Method("proportions", "responders", "responders"),
+    "S19_shift": _Method("grades", "grade_shifts", "grade_shifts"),
+    "S19_rate": _Method("grades", "grade_rates", "grade_rates"),
+}
+_DISTRIBUTIONS: Final = ("numpy", "scipy", "pandas", "statsmodels", "lifelines", "anndata")
+_ROWS_LEFT_OUT: Final = {
+    "qc_warn": "rows with a quality warning",
+    "recent_il2": "rows shortly after IL-2",
+    "protocol_deviation": "rows of subjects that deviated from the protocol",
+}
+
+
+def run_plan(adata: AnnData, *, plan: AnalysisPlan | None = None) -> None:
+    """Run the analyses that a study declares, correct their p-values, and record what was run.
+
+    Parameters
+    ----------
+    adata
+        Visits x populations, with the tables that the analyses need.
+    plan
+        The plan; default is that of the study (``uns['study']['plan']``, JSON), else the default plan on its endpoints.
+
+    Returns
+    -------
+    None; writes
+
+    ``adata.uns[<key of the analysis>]``
+        the table of each analysis. One that the data do not allow holds a row NOT_ESTIMABLE whose ``note`` has the
+        reason. ``family``, ``adjusted`` and ``p_adjusted`` are filled; ``exclusions`` has what the plan left out.
+    ``adata.uns['clearance_curves']``
+        the curves of the analyses of clearance that are no sensitivity analyses.
+    ``adata.uns['confounding']``
+        see :func:`batch_confounding`.
+    ``adata.uns['plan_runs']``
+        DataFrame with ``schema.PLAN_RUN_COLUMNS``, one row an analysis in the order of the plan: arguments, versions,
+        rows, subjects, what was left out.
+    ``adata.uns['methods']``
+        see :func:`methods`.
+
+    Raises
+    ------
+    AnalysisError
+        The plan names a method that this version does not have, or an option that its function does not take.
+    """
+    import pandas as pd
+
+    chosen = plan or _stored(adata) or default_plan(adata, methods=_METHODS)
+    functions = [_function(analysis) for analysis in chosen.analyses]
+    adata.uns.pop(UNS_CLEARANCE_CURVES, None)
+    batch_confounding(adata)
+    runs = [_run(adata, analysis, run, chosen) for analysis, run in zip(chosen.analyses, functions, strict=True)]
+    adjust_families(
+        adata,
+        [
+            Family(family.name, family.correction, tuple(a.key for a in chosen.analyses if a.family == family.name))
+            for family in chosen.families
+        ],
+    )
+    adata.uns[UNS_PLAN_RUNS] = pd.DataFrame(runs, columns=list(PLAN_RUN_COLUMNS))
+    methods(adata)
+
+
+def methods(adata: AnnData) -> None:
+    """Write the methods section from the analyses that were really run.
+
+    Parameters
+    ----------
+    adata
+        Object after :func:`run_plan`.
+
+    Returns
+    -------
+    None; writes
+
+    ``adata.uns['methods']``
+        text, one line an analysis: id, what was fitted, arguments, rows and subjects, correction, what was left out;
+        then the versions of the software.
+
+    Raises
+    ------
+    AnalysisError
+        No plan was run on this object.
+    """
+    if UNS_PLAN_RUNS not in adata.uns:
+        raise AnalysisError("no plan was run", where=f"uns[{UNS_PLAN_RUNS!r}]", todo="run tl.run_plan first")
+    runs: pd.DataFrame = adata.uns[UNS_PLAN_RUNS]
+    lines = [_sentence(adata.uns[str(run["key"])], {str(k): v for k, v in run.items()}) for run in
+             runs.to_dict("records")]  # fmt: skip
+    versions = json.loads(str(runs["versions"].iloc[0])) if len(runs) else {}
+    if versions:
+        lines.append("Software: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".")
+    adata.uns[UNS_METHODS] = "\n".join(lines)
+
+
+def _sentence(table: pd.DataFrame, run: dict[str, Any]) -> str:
+    parts = []
+    if "method" in table:
+        parts.append(", ".join(dict.fromkeys(word for word in table["method"].astype(str) if word)))
+    arguments = json.loads(str(run["parameters"]))
+    parts.append("arguments " + (", ".join(f"{name} = {_plain(value)}" for name, value in arguments.items()) or "none"))
+    parts.append(f"{run['rows']} rows of the table ({run['not_estimable']} not estimable), {run['subjects']} subjects "
+                 "in the object")  # fmt: skip
+    if "n" in table and "status" in table and table["n"].notna().any():
+        n = table.loc[table["n"].notna(), "n"]
+        parts.append(f"n {n.min()}" + (f" to {n.max()}" if n.max() != n.min() else ""))
+    if "family" in table:
+        families = sorted({(str(a), str(b)) for a, b in zip(table["family"], table["adjusted"], strict=True)
+                           if a and b != "none"})  # fmt: skip
+        parts += [f"p-values corrected within {family} ({correction})" for family, correction in families]
+    parts += [str(run[name]) for name in ("exclusions", "note") if run[name]]
+    return f"{str(run['method_id']).split('_')[0]} ({run['key']}, {run['role']}): {'; '.join(p for p in parts if p)}."
+
+
+def _plain(value: object) -> str:
+    return " ".join(str(part) for part in value) if isinstance(value, list) else str(value)
+
+
+def _stored(adata: AnnData) -> AnalysisPlan | None:
+    text = adata.uns.get(UNS_STUDY, {}).get("plan", "")
+    if not text:
+        return None
+    from immunoprofile.io.analysis_plan import AnalysisPlan
+
+    return AnalysisPlan.model_validate_json(str(text))
+
+
+def _function(analysis: Analysis) -> Callable[..., None]:
+    """Function of an analysis, its arguments checked before anything runs."""
+    if analysis.method not in _METHODS:
+        raise AnalysisError(f"method {analysis.method} cannot be run from a plan", where=f"plan {analysis.key}",
+                            todo=f"one of: {', '.join(_METHODS)}")  # fmt: skip
+    place = _METHODS[analysis.method]
+    run: Callable[..., None] = getattr(import_module(f"immunoprofile.tl.{place.module}"), place.function)
+    takes = set(inspect.signature(run).parameters)
+    asked = set(analysis.options)
+    asked |= {name for name, given in (("populations", analysis.endpoints), ("measure", analysis.measure),
+                                       ("visit", analysis.visits), ("rule", analysis.rule)) if given}  # fmt: skip
+    if unknown := sorted(asked - takes):
+        raise AnalysisError(f"{place.function} takes no {', '.join(unknown)}", where=f"plan {analysis.key}",
+                            todo=f"it takes: {', '.join(sorted(takes - {'adata'}))}")  # fmt: skip
+    return run
+
+
+def _arguments(adata: AnnData, analysis: Analysis) -> dict[str, Any]:
+    arguments: dict[str, Any] = dict(analysis.options)
+    if analysis.endpoints:
+        everything = analysis.endpoints == ("all",)
+        arguments["populations"] = _all_populations(adata) if everything else list(analysis.endpoints)
+    if analysis.measure:
+        arguments["measure"] = analysis.measure
+    if analysis.visits:
+        one = len(analysis.visits) == 1
+        arguments["visit"] = analysis.visits[0] if one else list(analysis.visits)
+    if analysis.rule:
+        arguments["rule"] = analysis.rule
+    return arguments
+
+
+def _all_populations(adata: AnnData) -> list[str]:
+    return [str(name) for name in adata.var_names]
+
+
+def _run(adata: AnnData, analysis: Analysis, run: Callable[..., None], plan: AnalysisPlan) -> dict[str, Any]:
+    place = _METHODS[analysis.method]
+    arguments = _arguments(adata, analysis)
+    note, words, subjects = "", "", 0
+    try:
+        rows, words = _rows(adata, analysis, plan)
+        work = adata[rows].copy()
+        subjects = int(work.obs["usubjid"].nunique())
+        _leave_subjects(work, adata, analysis)
+        run(work, **arguments)
+        table = work.uns[place.key]
+        if analysis.role != "sensitivity" and UNS_CLEARANCE_CURVES in work.uns:
+            adata.uns[UNS_CLEARANCE_CURVES] = work.uns[UNS_CLEARANCE_CURVES]
+    except (AnalysisError, StudyError) as refused:
+        note = f"refused: {refused}"
+        visit = " ".join(analysis.visits) or str(adata.uns.get(UNS_STUDY, {}).get("primary_visit", ""))
+        table = statistic_table([statistic_row(method_id=analysis.method.split("_")[0], visit=visit, note=note,
+                                               adjusted="none")])  # fmt: skip
+    statistics = set(STATISTIC_COLUMNS) <= set(table.columns)
+    if statistics and words:
+        table["exclusions"] = [f"{words}; {own}" if own else words for own in table["exclusions"]]
+    adata.uns[analysis.key] = table
+    missing = int((table["status"] == NOT_ESTIMABLE).sum()) if statistics else 0
+    return {
+        "key": analysis.key,
+        "method_id": analysis.method,
+        "role": analysis.role,
+        "status": NOT_ESTIMABLE if statistics and missing == len(table) else ESTIMATED,
+        "rows": len(table),
+        "not_estimable": missing,
+        "subjects": subjects,
+        "parameters": json.dumps(_written(run, arguments), sort_keys=True),
+        "versions": json.dumps(_versions()),
+        "exclusions": words,
+        "note": note,
+    }
+
+
+def _written(run: Callable[..., None], arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of a call with the defaults that it used, as JSON can hold them."""
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(run).parameters.items()
+        if parameter.default is not inspect.Parameter.empty
+    }
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in (defaults | arguments).items()
+        if value is not None and value != ()
+    }
+
+
+def _rows(adata: AnnData, analysis: Analysis, plan: AnalysisPlan) -> tuple[Any, str]:
+    """Rows that take part, and what was left out in words."""
+    keep = np.ones(adata.n_obs, dtype=bool)
+    words = []
+    for reason in analysis.leave_out:
+        out = _left_out(adata, reason) & keep
+        keep &= ~out
+        words.append(f"{int(out.sum())} {_ROWS_LEFT_OUT[reason]} left out")
+    visits = adata.obs["visit"].astype(str).to_numpy()
+    for visit, (first, last) in plan.windows.items():
+        day = adata.obs["study_day"].to_numpy(dtype=np.float64, na_value=np.nan)
+        out = keep & (visits == visit) & ~((day >= first) & (day <= last))
+        keep &= ~out
+        if out.any():
+            words.append(f"{int(out.sum())} rows of {visit} outside days {first} to {last} left out")
+    return np.flatnonzero(keep), "; ".join(words)
+
+
+def _left_out(adata: AnnData, reason: str) -> Any:
+    needed = {"qc_warn": "qc_status", "recent_il2": "flags", "protocol_deviation": "per_protocol"}[reason]
+    if needed not in adata.obs:
+        raise AnalysisError(f"it is not known which are the {_ROWS_LEFT_OUT[reason]}", where=f"obs {needed}")
+    column = adata.obs[needed]
+    if reason == "qc_warn":
+        return (column.astype(str) == "WARN").to_numpy()
+    if reason == "recent_il2":
+        return np.array(["RECENT_IL2" in str(flags).split() for flags in column], dtype=bool)
+    return ~column.astype("boolean").fillna(value=False).to_numpy(dtype=bool)
+
+
+def _leave_subjects(work: AnnData, adata: AnnData, analysis: Analysis) -> None:
+    """Subjects that deviated from the protocol also leave the tables of clearance and response."""
+    if "protocol_deviation" not in analysis.leave_out:
+        return
+    deviated = set(adata.obs.loc[_left_out(adata, "protocol_deviation"), "usubjid"].astype(str))
+    for key in (UNS_CLEARANCE, UNS_RESPONSES):
+        if key in work.uns:
+            table = work.uns[key]
+            work.uns[key] = table[~table["usubjid"].astype(str).isin(deviated)].reset_index(drop=True)
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    from immunoprofile._version import __version__
+
+    return {"immunoprofile": __version__} | {name: version(name) for name in _DISTRIBUTIONS}

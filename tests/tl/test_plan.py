@@ -1,0 +1,173 @@
+"""The plan as data: what is run, corrected, left out and told."""
+
+from __future__ import annotations
+
+import json
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+
+from immunoprofile import tl
+from immunoprofile.datasets import il2_cmv_counts
+from immunoprofile.errors import AnalysisError
+from immunoprofile.io.analysis_plan import Analysis, AnalysisFamily, AnalysisPlan
+from immunoprofile.schema import CLEARANCE_COLUMNS, STATISTIC_COLUMNS, WORST_GRADE_COLUMNS
+from immunoprofile.tl.confounding import cramers_v, lost_contrasts
+
+
+@pytest.fixture
+def trial() -> anndata.AnnData:
+    adata = il2_cmv_counts(subjects=20, seed=7)
+    adata.uns["study"] = {"count_tube": "count", "reference_arm": "GCV", "primary_visit": "D14"}
+    return adata
+
+
+def with_events(adata: anndata.AnnData) -> None:
+    rng = np.random.default_rng(3)
+    subjects = list(adata.obs["usubjid"].unique())
+    low = 7.0 * rng.integers(0, 7, len(subjects))
+    parts = [
+        pd.DataFrame({"usubjid": subjects, "rule_id": rule, "lower_day": low + shift, "upper_day": low + 7 + shift,
+                      "observed": True, "competing": "", "reason": ""})
+        for rule, shift in (("clearance_1", 0), ("clearance_2", 7), ("clearance_tnd", 14))
+    ]  # fmt: skip
+    adata.uns["clearance"] = pd.concat(parts, ignore_index=True)[list(CLEARANCE_COLUMNS)]
+    adata.uns["responses"] = pd.DataFrame({"usubjid": subjects, "rule_id": "vr_d14", "reason": "",
+                                           "response": np.arange(len(subjects)) % 3 == 0})  # fmt: skip
+    arms = adata.obs.drop_duplicates("usubjid")["arm"].astype(str).to_numpy()
+    grades = pd.DataFrame({"usubjid": subjects, "arm": arms, "test": "ANC"})
+    grades = grades.assign(baseline_grade=0, worst_grade=2, exposure_days=56)
+    adata.uns["worst_grades"] = grades[list(WORST_GRADE_COLUMNS)]
+
+
+def test_the_default_plan_runs_what_the_object_can_hold(trial: anndata.AnnData, tmp_path: object) -> None:
+    with_events(trial)
+    trial.obs["per_protocol"] = True
+    tl.run_plan(trial)
+    runs = trial.uns["plan_runs"].set_index("key")
+    expected = {"compare", "change", "associate", "compare_all_pct", "compare_all_abs", "clearance_interval",
+                "clearance_exact", "cumulative_incidence", "landmark", "time_varying", "clearance_interval_unconfirmed",
+                "clearance_interval_tnd", "responders", "grade_shifts", "grade_rates", "compare_per_protocol",
+                "compare_without_qc_warn", "compare_without_recent_il2"}  # fmt: skip
+    assert expected <= set(runs.index)
+    assert (runs["status"] == "ESTIMATED").all(), runs[["status", "note"]].to_string()
+    for key in expected - {"grade_shifts", "grade_rates"}:
+        assert tuple(trial.uns[key].columns) == STATISTIC_COLUMNS
+    assert json.loads(runs.loc["clearance_interval_tnd", "parameters"])["rule"] == "clearance_tnd"
+    # sensitivity analyses do not replace the curves of the primary one
+    assert set(trial.uns["clearance_curves"]["rule_id"]) == {"clearance_2"}
+    trial.write_h5ad(f"{tmp_path}/visits.h5ad")
+
+
+def test_families_of_the_default_plan(trial: anndata.AnnData) -> None:
+    tl.run_plan(trial)
+    key, screen = trial.uns["compare"], trial.uns["compare_all_pct"]
+    assert set(key["family"]) == {"F1"}
+    assert set(key["adjusted"]) == {"Holm"}
+    assert key["p_adjusted"].to_numpy() == pytest.approx(tl.adjust(key["p_value"], correction="Holm"))
+    assert set(screen["family"]) == {"F2"}
+    assert len(screen) == trial.n_vars
+    assert screen["p_adjusted"].to_numpy() == pytest.approx(
+        tl.adjust(screen["p_value"], correction="Benjamini-Hochberg"), nan_ok=True
+    )
+    assert set(trial.uns["compare_all_abs"]["family"]) == {"F3"}
+
+
+def test_what_cannot_be_done_is_a_row_with_the_reason(trial: anndata.AnnData) -> None:
+    trial.uns["study"]["virology_endpoints"] = pd.DataFrame({"rule": ["clearance_2"], "kind": ["time_to_event"]})
+    tl.run_plan(trial)
+    for key in ("clearance_interval", "landmark", "compare_per_protocol"):
+        table = trial.uns[key]
+        assert table["status"].tolist() == ["NOT_ESTIMABLE"]
+        assert table["note"].iloc[0].startswith("refused: ")
+    runs = trial.uns["plan_runs"].set_index("key")
+    assert runs.loc["landmark", "status"] == "NOT_ESTIMABLE"
+    assert "there is no table of times to clearance" in runs.loc["landmark", "note"]
+
+
+def test_sensitivities_and_windows_leave_rows_out_and_say_so(trial: anndata.AnnData) -> None:
+    at_visit = trial.obs.index[trial.obs["visit"] == "D14"]
+    trial.obs.loc[at_visit[0], "qc_status"] = "WARN"
+    trial.obs.loc[at_visit[1], "flags"] = "SYNTHETIC_DATA RECENT_IL2"
+    trial.obs.loc[at_visit[2], "study_day"] = 30
+    trial.obs["per_protocol"] = trial.obs["usubjid"] != trial.obs.loc[at_visit[3], "usubjid"]
+    plan = AnalysisPlan(
+        analyses=(
+            Analysis(key="plain", method="S3"),
+            *(Analysis(key=reason, method="S3", role="sensitivity", leave_out=(reason,))
+              for reason in ("qc_warn", "recent_il2", "protocol_deviation")),
+        ),
+        windows={"D14": (12, 17)},
+    )  # fmt: skip
+    tl.run_plan(trial, plan=plan)
+    counts = {key: int((trial.uns[key]["n"] + trial.uns[key]["n_reference"]).iloc[0]) for key in
+              ("plain", "qc_warn", "recent_il2", "protocol_deviation")}  # fmt: skip
+    assert counts == {"plain": 19, "qc_warn": 18, "recent_il2": 18, "protocol_deviation": 18}
+    window = "1 rows of D14 outside days 12 to 17 left out"
+    assert trial.uns["plain"]["exclusions"].eq(window).all()
+    assert trial.uns["qc_warn"]["exclusions"].eq(f"1 rows with a quality warning left out; {window}").all()
+    # the object itself has lost nothing
+    assert trial.n_obs == 100
+
+
+def test_methods_text_tells_the_calls(trial: anndata.AnnData) -> None:
+    plan = AnalysisPlan(
+        analyses=(Analysis(key="compare", method="S3", role="primary", family="F1", endpoints=("treg", "nk"),
+                           options={"covariance": "HC3"}),),
+        families=(AnalysisFamily(name="F1", correction="Holm"),),
+    )  # fmt: skip
+    trial.uns["study"]["plan"] = plan.model_dump_json()
+    tl.run_plan(trial)
+    text = trial.uns["methods"]
+    assert text.startswith("S3 (compare, primary): ANCOVA, change ~ baseline + arm, HC3; arguments ")
+    for words in ("covariance = HC3", "populations = treg nk", "confidence = 0.95", "2 rows of the table",
+                  "20 subjects", "n 10", "p-values corrected within F1 (Holm)", "lifelines 0."):  # fmt: skip
+        assert words in text
+    tl.methods(trial)
+    assert trial.uns["methods"] == text
+    with pytest.raises(AnalysisError, match="no plan was run"):
+        tl.methods(il2_cmv_counts(subjects=4, seed=1))
+
+
+def test_wrong_arguments_raise_before_anything_runs(trial: anndata.AnnData) -> None:
+    wrong = AnalysisPlan(analyses=(Analysis(key="a", method="S3"), Analysis(key="b", method="S3", rule="clearance_2")))
+    with pytest.raises(AnalysisError, match="compare takes no rule"):
+        tl.run_plan(trial, plan=wrong)
+    assert "a" not in trial.uns
+
+
+def test_a_functional_primary_endpoint_shares_the_family_of_the_key_ones(trial: anndata.AnnData) -> None:
+    rng = np.random.default_rng(1)
+    trial.obsm["functional"] = pd.DataFrame({"nk_cd107a": rng.lognormal(3, 0.3, trial.n_obs)}, index=trial.obs_names)
+    trial.uns["study"]["functional_endpoints"] = pd.DataFrame({"readout": ["nk_cd107a"], "primary": [True]})
+    trial.uns["study"]["endpoints"] = pd.DataFrame({"population": ["treg", "nk"], "measure": ["pct_parent", "abs"]})
+    tl.run_plan(trial)
+    both = pd.concat([trial.uns["compare"], trial.uns["compare_functional"]])
+    assert len(both) == 3
+    assert set(both["adjusted"]) == {"Holm"}
+    assert both["p_adjusted"].to_numpy() == pytest.approx(tl.adjust(both["p_value"], correction="Holm"))
+
+
+def test_confounding_is_computed_and_stated(trial: anndata.AnnData) -> None:
+    tl.batch_confounding(trial)
+    assert trial.uns["confounding"]["state"].tolist() == ["NOT_ASSESSABLE"] * 2
+    trial.obs["batch_id"] = trial.obs["visit"].astype(str)
+    tl.batch_confounding(trial)
+    table = trial.uns["confounding"].set_index("factor")
+    assert table["state"].to_dict() == {"visit": "COMPLETE", "arm": "SEPARATE"}
+    assert table.loc["visit", "cramers_v"] == pytest.approx(1.0)
+    assert "must not be normalised by batch" in table.loc["visit", "message"]
+    trial.obs["batch_id"] = np.where(trial.obs["arm"] == "GCV", "one", "two")
+    tl.batch_confounding(trial)
+    assert trial.uns["confounding"]["state"].tolist() == ["SEPARATE", "COMPLETE"]
+
+
+def test_lost_contrasts_by_hand() -> None:
+    batch = np.array(["1", "1", "2", "2", "3", "3"])
+    # A and B meet in batch 1 and 2; C stands alone in batch 3
+    assert lost_contrasts(np.array(["A", "B", "A", "B", "C", "C"]), batch) == 1
+    assert lost_contrasts(np.array(["A", "A", "B", "B", "C", "C"]), batch) == 2
+    assert lost_contrasts(np.array(["A", "B", "B", "C", "C", "A"]), batch) == 0
+    assert cramers_v(np.repeat(["A", "B"], 50), np.tile(["1", "2"], 50)) == 0.0
