@@ -1,6 +1,6 @@
 """Statistics on the visits object: change, arms compared, association with CMV-DNA, times to clearance, safety."""
 
-from immunoprofile.tl.aft import Aft, Permutation, interval_aft, permutation_test
+from immunoprofile.tl.aft import Aft, Permutation, interval_aft, permutation_test, profile_interval, time_ratio
 from immunoprofile.tl.ancova import Ancova, ancova, compare
 from immunoprofile.tl.association import RepeatedCorrelation, associate, join_cmv, repeated_correlation
 from immunoprofile.tl.clearance import clearance_exact, clearance_incidence, clearance_interval
@@ -11,6 +11,14 @@ from immunoprofile.tl.grades import grade_rates, grade_shifts, rate_table, shift
 from immunoprofile.tl.multiplicity import Family, adjust, adjust_families
 from immunoprofile.tl.paired import change
 from immunoprofile.tl.plan import methods, run_plan
+from immunoprofile.tl.power_simulation import (
+    AncovaScenario,
+    ClearanceScenario,
+    TrialScenario,
+    events_needed,
+    power,
+    smallest_correlation,
+)
 from immunoprofile.tl.proportions import Difference, proportion_difference, responders
 from immunoprofile.tl.ranks import (
     HodgesLehmann,
@@ -36,6 +44,8 @@ from immunoprofile.tl.turnbull import Turnbull, turnbull
 __all__ = [
     "Aft",
     "Ancova",
+    "AncovaScenario",
+    "ClearanceScenario",
     "Cox",
     "Curve",
     "Difference",
@@ -46,6 +56,7 @@ __all__ = [
     "RankSum",
     "RepeatedCorrelation",
     "SignedRank",
+    "TrialScenario",
     "Turnbull",
     "adjust",
     "adjust_families",
@@ -61,6 +72,7 @@ __all__ = [
     "cox_time_varying",
     "cumulative_incidence",
     "declared",
+    "events_needed",
     "grade_rates",
     "grade_shifts",
     "hodges_lehmann",
@@ -71,6 +83,8 @@ __all__ = [
     "log_rank",
     "methods",
     "permutation_test",
+    "power",
+    "profile_interval",
     "proportion_difference",
     "rank_sum",
     "rate_table",
@@ -79,7 +93,9 @@ __all__ = [
     "run_plan",
     "shift_table",
     "signed_rank",
+    "smallest_correlation",
     "smallest_signed_rank_p",
+    "time_ratio",
     "time_varying",
     "turnbull",
 ]
