@@ -8,6 +8,7 @@ never repeat the strings of a table that they do not own.
 from immunoprofile.schema.cells import *
 from immunoprofile.schema.columns import *
 from immunoprofile.schema.flags import *
+from immunoprofile.schema.models import *
 from immunoprofile.schema.output_tables import *
 from immunoprofile.schema.statistics import *
 from immunoprofile.schema.study_tables import *

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -10,6 +9,16 @@ import numpy as np
 
 from immunoprofile.errors import AnalysisError
 from immunoprofile.schema import UNS_COMPARE
+from immunoprofile.tl._effects import (
+    UNKNOWN,
+    complete_covariates,
+    covariate_columns,
+    effect_row,
+    joined,
+    left_out,
+    require_columns,
+)
+from immunoprofile.tl._enough import require_subjects
 from immunoprofile.tl._frame import (
     NAN,
     Endpoint,
@@ -24,7 +33,6 @@ from immunoprofile.tl._frame import (
     methods_note,
     natural_values,
     pairs,
-    statistic_row,
     statistic_table,
     wanted_visits,
 )
@@ -39,9 +47,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 Covariance = Literal["classical", "HC3"]
-
-MINIMUM_RESIDUAL_DF = 3
-"""An analysis with fewer residual degrees of freedom over subjects is refused."""
 
 
 @dataclass(frozen=True)
@@ -121,12 +126,7 @@ def ancova(
     names = ("intercept", "baseline", *(f"arm[{level}]" for level in others), *extra)
     design = np.column_stack([np.ones_like(y), start, *((arms == level).astype(float) for level in others),
                               *extra.values()])  # fmt: skip
-    residual_df = len(y) - design.shape[1]
-    if residual_df < MINIMUM_RESIDUAL_DF:
-        raise AnalysisError(
-            f"{len(y)} subjects leave {residual_df} residual degrees of freedom, fewer than {MINIMUM_RESIDUAL_DF}",
-            where="ANCOVA",
-        )
+    residual_df = require_subjects(len(y), design.shape[1], where="ANCOVA")
     if np.linalg.matrix_rank(design - np.where(np.arange(design.shape[1]) == 0, 0, design.mean(axis=0))) < len(names):
         raise AnalysisError("baseline, arm and covariates cannot be told apart", where="ANCOVA")
     q, r = np.linalg.qr(design)
@@ -174,7 +174,7 @@ def compare(
         ``scale='log2'`` gives the fold change of the percentage instead. Cells/uL are analysed as log2.
     covariates
         Columns of ``obs``, taken from the baseline row; text becomes indicator columns. Subjects without them are left
-        out and counted in ``note``.
+        out and counted in ``exclusions``.
     reference
         Reference arm; default is that of the study.
     covariance
@@ -204,18 +204,17 @@ def compare(
     reference_arm, others = arm_order(adata, reference)
     if not others:
         raise AnalysisError("there is one arm only", where="obs arm", todo="use tl.change")
-    if missing := [name for name in covariates if name not in adata.obs]:
-        raise AnalysisError(f"no column {', '.join(missing)}", where="obs")
+    require_columns(adata, covariates)
     options = (tuple(covariates), covariance, confidence, include_failed)
     rows = []
     for name in wanted_visits(adata, visit):
         matched = pairs(adata, name)
         for endpoint in chosen:
-            rows += [_contrast(adata, endpoint, matched, (name, arm, reference_arm), options) for arm in others]
+            rows += [compare_pair(adata, endpoint, matched, (name, arm, reference_arm), options) for arm in others]
     adata.uns[UNS_COMPARE] = statistic_table(rows)
 
 
-def _contrast(
+def compare_pair(
     adata: AnnData,
     endpoint: Endpoint,
     matched: Pairs,
@@ -228,7 +227,7 @@ def _contrast(
     values = analysis_values(adata, endpoint, include_failed=include_failed)
     natural = natural_values(adata, endpoint)
     start, end = values[matched.baseline], values[matched.visit]
-    extra, complete = _covariates(adata, matched, covariates)
+    complete = complete_covariates(adata, matched.baseline, covariates)
     measured = np.isin(matched.arms, [arm, reference]) & ~np.isnan(start) & ~np.isnan(end)
     used = measured & complete
     in_arm, in_reference = used & (matched.arms == arm), used & (matched.arms == reference)
@@ -238,67 +237,37 @@ def _contrast(
     ]
     if several := methods_note(adata, endpoint, matched.visit[used]):
         notes.append(several)
-    if left_out := int((measured & ~complete).sum()):
-        notes.append(f"{left_out} subjects without covariates left out")
-    estimate = lower = upper = p_value = NAN
+    effect = UNKNOWN
     try:
         fit = ancova(
             (end - start)[used], start[used], matched.arms[used], reference=reference, covariance=covariance,
-            covariates=_varying({name: column[used] for name, column in extra.items()}),
+            covariates=covariate_columns(adata, matched.baseline[used], covariates),
         )  # fmt: skip
-        estimate, lower, upper, p_value = fit.term(f"arm[{arm}]", confidence=confidence)
+        effect = fit.term(f"arm[{arm}]", confidence=confidence)
         notes.append(f"residual df {fit.residual_df}")
     except AnalysisError as refused:
         notes.append(f"refused: {refused.what}")
-    return statistic_row(
+    in_either = np.isin(matched.arms, [arm, reference])
+    return effect_row(
+        endpoint,
+        effect,
+        confidence=confidence,
         method_id="S3",
         method="ANCOVA, change ~ baseline + arm" + "".join(f" + {name}" for name in covariates)
         + (", HC3" if covariance == "HC3" else ""),
-        population=endpoint.population,
-        measure=endpoint.measure,
         contrast=f"{arm} - {reference}, {visit} - {baseline_name(adata, matched.baseline[used])}",
         visit=visit,
         arm=arm,
-        scale=endpoint.scale,
         n=int(in_arm.sum()),
         n_reference=int(in_reference.sum()),
-        estimate=estimate,
-        lower=lower,
-        upper=upper,
-        p_value=p_value,
-        effect_kind=endpoint.effect_kind,
-        effect=endpoint.back(estimate),
-        effect_lower=endpoint.back(lower),
-        effect_upper=endpoint.back(upper),
         median_baseline=median(natural[matched.baseline[in_arm]]),
         median_visit=median(natural[matched.visit[in_arm]]),
-        conf_level=NAN if math.isnan(estimate) else confidence,
-        adjusted="none",
+        exclusions=joined(
+            left_out(int((in_either & ~measured).sum()), "without a usable value"),
+            left_out(int((measured & ~complete).sum()), "without covariates"),
+        ),
         note="; ".join(notes),
     )  # fmt: skip
-
-
-def _covariates(adata: AnnData, matched: Pairs, names: tuple[str, ...]) -> tuple[dict[str, Floats], NDArray[np.bool_]]:
-    """Covariates at baseline as numeric columns, and which subjects have all of them."""
-    import pandas as pd
-
-    columns: dict[str, Floats] = {}
-    complete = np.ones(len(matched.subjects), dtype=bool)
-    for name in names:
-        column = adata.obs[name].iloc[matched.baseline]
-        complete &= column.notna().to_numpy(dtype=bool)
-        if pd.api.types.is_numeric_dtype(column):
-            columns[name] = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        else:
-            text = column.astype("string")
-            for level in sorted(text.dropna().unique())[1:]:
-                columns[f"{name}[{level}]"] = (text == level).fillna(value=False).to_numpy(dtype=np.float64)
-    return columns, complete
-
-
-def _varying(columns: dict[str, Floats]) -> dict[str, Floats]:
-    """Without levels that no subject of this contrast has."""
-    return {name: column for name, column in columns.items() if len(np.unique(column)) > 1}
 
 
 def _wald(effects: Floats, covariance: Floats, residual_df: int) -> tuple[float, float]:

@@ -10,6 +10,7 @@ import numpy as np
 from immunoprofile.errors import AnalysisError
 from immunoprofile.pp.baseline import baseline_rows
 from immunoprofile.schema import CMV_CHANGE_COLUMNS, UNS_ASSOCIATE, UNS_CMV_CHANGE
+from immunoprofile.tl._effects import joined, left_out
 from immunoprofile.tl._frame import (
     NAN,
     Endpoint,
@@ -23,7 +24,7 @@ from immunoprofile.tl._frame import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from anndata import AnnData
@@ -147,7 +148,7 @@ def associate(
         DataFrame with ``schema.STATISTIC_COLUMNS``, one row an endpoint; ``estimate`` and ``effect`` are the
         within-subject correlation with log10 CMV-DNA after the means of the visits are taken out, ``n`` the rows.
         ``note`` has subjects, degrees of freedom and the share of censored results: those stand at their bound here,
-        which a censored mixed model would not do. A refused analysis says why.
+        :func:`associate_censored` uses them as bounds. A refused analysis says why.
 
     Raises
     ------
@@ -160,16 +161,23 @@ def associate(
     of a subject only the series (``obs['cmv_series']``) of its first result enters.
     """
     chosen = endpoints(adata, populations, measure, scale)
-    virus, censored = _viral_load(adata)
-    usable = np.ones(adata.n_obs, dtype=bool)
-    usable &= _first_series(adata)
+    virus, censored = at_bound(*cmv_bounds(adata))
+    usable = first_series(adata)
     subjects = adata.obs["usubjid"].astype(str).to_numpy()
     visits = adata.obs["visit"].astype(str).to_numpy()
     rows = []
     for endpoint in chosen:
         values = analysis_values(adata, endpoint, include_failed=include_failed)
         used = usable & ~np.isnan(values) & ~np.isnan(virus)
-        rows.append(_row(adata, endpoint, values, virus, (used, censored, subjects, visits), confidence))
+        row = _row(adata, endpoint, values, virus, (used, censored, subjects, visits), confidence)
+        row["exclusions"] = joined(
+            left_out(
+                int((usable & ~np.isnan(virus) & ~used).sum()), "CMV-DNA results without a value of the population"
+            ),
+            left_out(int((~usable & ~np.isnan(virus)).sum()), "CMV-DNA results of another assay or specimen"),
+            left_out(int(used.sum()) - row["n"], "rows of subjects with one row"),
+        )
+        rows.append(row)
     adata.uns[UNS_ASSOCIATE] = statistic_table(rows)
 
 
@@ -221,7 +229,7 @@ def join_cmv(
     adata.uns[UNS_CMV_CHANGE] = table.astype(dict.fromkeys(numbers, "float64"))
 
 
-def _first_series(adata: AnnData) -> NDArray[np.bool_]:
+def first_series(adata: AnnData) -> NDArray[np.bool_]:
     """Rows whose CMV-DNA result is of the assay and specimen of the subject's first result."""
     if "cmv_series" not in adata.obs:
         return np.ones(adata.n_obs, dtype=bool)
@@ -235,8 +243,23 @@ def _first_series(adata: AnnData) -> NDArray[np.bool_]:
     return np.array([series[row] == first.get(subjects[row], "") for row in range(adata.n_obs)], dtype=bool)
 
 
-def _viral_load(adata: AnnData) -> tuple[Floats, NDArray[np.bool_]]:
-    """log10 CMV-DNA with censored results at their bound, and which are censored."""
+def cmv_bounds(adata: AnnData, *, lod: float | Mapping[str, float] | None = None) -> tuple[Floats, Floats]:
+    """Bounds of log10 CMV-DNA in every row: equal where quantified, infinite where open, NaN without a result.
+
+    Parameters
+    ----------
+    adata
+        With ``obs`` ``cmv_kind``, ``cmv_log10``, ``cmv_lower``, ``cmv_upper``.
+    lod
+        Limit of detection in the unit of the results, one or one for each ``cmv_series``: results below the LLOQ that
+        were detected (BLQ) lie between it and the LLOQ, those not detected (TND) below it. Default: both lie below the
+        LLOQ.
+
+    Raises
+    ------
+    AnalysisError
+        There are no CMV-DNA results, they are in different units, or a limit is missing or above the LLOQ.
+    """
     needed = ("cmv_kind", "cmv_log10", "cmv_lower", "cmv_upper")
     if missing := [name for name in needed if name not in adata.obs]:
         raise AnalysisError(f"there are no CMV-DNA results ({', '.join(missing)})", where="obs")
@@ -249,10 +272,36 @@ def _viral_load(adata: AnnData) -> tuple[Floats, NDArray[np.bool_]]:
     log10, lower, upper = (
         adata.obs[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in ("cmv_log10", "cmv_lower", "cmv_upper")
     )
-    left, right = np.isin(kind, ["BLQ", "TND"]), kind == "ALQ"
-    exact = kind == "QUANT"
-    values = np.where(exact, log10, np.where(left, upper, np.where(right, lower, np.nan)))
-    return values, left | right
+    below, above, exact = np.isin(kind, ["BLQ", "TND"]), kind == "ALQ", kind == "QUANT"
+    low = np.where(exact, log10, np.where(above, lower, np.where(below & ~np.isnan(upper), -np.inf, np.nan)))
+    high = np.where(exact, log10, np.where(below, upper, np.where(above & ~np.isnan(lower), np.inf, np.nan)))
+    if lod is None:
+        return low, high
+    limit = _detection_limits(adata, lod, below)
+    if (below & (limit > high)).any():
+        raise AnalysisError("a limit of detection is above the limit of quantification", where="lod")
+    return np.where(kind == "BLQ", limit, low), np.where(kind == "TND", limit, high)
+
+
+def _detection_limits(adata: AnnData, lod: float | Mapping[str, float], below: NDArray[np.bool_]) -> Floats:
+    """log10 of the limit of detection of every row that is below the LLOQ."""
+    if isinstance(lod, int | float):
+        limits = np.full(adata.n_obs, float(lod))
+    else:
+        if "cmv_series" not in adata.obs:
+            raise AnalysisError("the results name no series", where="obs cmv_series", todo="give one limit: lod=91")
+        series = adata.obs["cmv_series"].astype("string").fillna("").to_numpy(dtype=str)
+        if missing := sorted(set(series[below]) - set(lod)):
+            raise AnalysisError(f"no limit of detection for {', '.join(missing)}", where="lod")
+        limits = np.array([float(lod.get(name, np.nan)) for name in series])
+    if (limits[below] <= 0).any():
+        raise AnalysisError("a limit of detection is not positive", where="lod")
+    return np.log10(np.where(below, limits, np.nan))
+
+
+def at_bound(lower: Floats, upper: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """Values with censored ones at their finite bound, and which are censored."""
+    return np.where(np.isfinite(upper), upper, lower), lower < upper
 
 
 def _row(
@@ -264,7 +313,7 @@ def _row(
     confidence: float,
 ) -> dict[str, Any]:
     used, censored, subjects, visits = rows
-    total, at_bound = int(used.sum()), int((used & censored).sum())
+    total, bounds = int(used.sum()), int((used & censored).sum())
     notes = []
     estimate = lower = upper = p_value = NAN
     n = total
@@ -276,10 +325,10 @@ def _row(
         notes.append(f"{result.subjects} subjects, df {result.df}")
     except AnalysisError as refused:
         notes.append(f"refused: {refused.what}")
-    if at_bound:
+    if bounds:
         notes.append(
-            f"{at_bound} of {total} CMV-DNA results ({100 * at_bound / total:.0f} %) censored, taken at their bound; "
-            "a censored mixed model, which this version does not have, would use them as bounds"
+            f"{bounds} of {total} CMV-DNA results ({100 * bounds / total:.0f} %) censored, taken at their bound; "
+            "tl.associate_censored uses them as bounds"
         )
     notes.append("association, not cause")
     return statistic_row(

@@ -1,4 +1,4 @@
-"""S1: change from baseline inside an arm."""
+"""S1, S2: change from baseline inside an arm."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from immunoprofile.schema import UNS_CHANGE
+from immunoprofile.schema import UNS_CHANGE, UNS_CHANGE_T
+from immunoprofile.tl._effects import UNKNOWN, effect_row, joined, left_out
+from immunoprofile.tl._enough import LEAST_RESIDUAL_DF
 from immunoprofile.tl._frame import (
     Endpoint,
     Measure,
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from anndata import AnnData
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
 
 SIGNIFICANCE = 0.05
 
@@ -129,14 +134,94 @@ def _one(
         median_visit=median(natural[matched.visit[used]]),
         conf_level=result.conf_level,
         adjusted="none",
-        note="; ".join(
-            part
-            for part in (
-                _note(int(used.sum()), result.n, result.n_zero),
-                methods_note(adata, endpoint, matched.visit[used]),
-            )
-            if part
+        exclusions=left_out(int(((matched.arms == arm) & ~used).sum()), "without a usable value"),
+        note=joined(
+            _note(int(used.sum()), result.n, result.n_zero),
+            methods_note(adata, endpoint, matched.visit[used]),
         ),
+    )
+
+
+def change_t(
+    adata: AnnData,
+    *,
+    populations: Iterable[str] | None = None,
+    measure: Measure | None = None,
+    visit: str | Sequence[str] | None = None,
+    confidence: float = 0.95,
+    include_failed: bool = False,
+) -> None:
+    """Paired t test of the change from baseline within each arm, on the log2 scale: mean fold change.
+
+    Parameters
+    ----------
+    adata, populations, measure, visit, include_failed
+        As in :func:`change`. Percentages and cells/uL are both analysed as log2; none found counts as half an event.
+    confidence
+        Coverage of the interval.
+
+    Returns
+    -------
+    None; writes
+
+    ``adata.uns['change_t']``
+        DataFrame with ``schema.STATISTIC_COLUMNS``, one row an endpoint x visit x arm: ``estimate`` is the mean
+        difference of log2, ``effect`` the geometric mean fold change. Refused with fewer than 3 degrees of freedom or
+        without variation.
+
+    Raises
+    ------
+    AnalysisError
+        Populations, visits or baselines do not fit the object.
+    """
+    rows = []
+    for name in wanted_visits(adata, visit):
+        matched = pairs(adata, name)
+        for endpoint in endpoints(adata, populations, measure, "log2"):
+            values = analysis_values(adata, endpoint, include_failed=include_failed)
+            for arm in sorted(set(adata.obs["arm"].dropna().astype(str))):
+                rows.append(_one_t(adata, endpoint, matched, (name, arm), values, confidence))
+    adata.uns[UNS_CHANGE_T] = statistic_table(rows)
+
+
+def _one_t(
+    adata: AnnData,
+    endpoint: Endpoint,
+    matched: Pairs,
+    place: tuple[str, str],
+    values: Floats,
+    confidence: float,
+) -> dict[str, Any]:
+    from scipy.stats import ttest_rel
+
+    visit, arm = place
+    start, end = values[matched.baseline], values[matched.visit]
+    in_arm = matched.arms == arm
+    used = in_arm & ~np.isnan(start) & ~np.isnan(end)
+    n, effect, notes = int(used.sum()), UNKNOWN, []
+    if n - 1 < LEAST_RESIDUAL_DF:
+        notes.append(f"refused: {n} subjects leave {n - 1} degrees of freedom, fewer than {LEAST_RESIDUAL_DF}")
+    elif np.ptp((end - start)[used]) <= 1e-12:
+        notes.append("refused: the changes do not vary")
+    else:
+        test = ttest_rel(end[used], start[used])
+        interval = test.confidence_interval(confidence_level=confidence)
+        effect = (float(np.mean((end - start)[used])), float(interval.low), float(interval.high), float(test.pvalue))
+    natural = natural_values(adata, endpoint)
+    return effect_row(
+        endpoint,
+        effect,
+        confidence=confidence,
+        method_id="S2",
+        method="paired t test on log2",
+        contrast=f"{visit} - {baseline_name(adata, matched.baseline[used])}",
+        visit=visit,
+        arm=arm,
+        n=n,
+        median_baseline=median(natural[matched.baseline[used]]),
+        median_visit=median(natural[matched.visit[used]]),
+        exclusions=left_out(int((in_arm & ~used).sum()), "without a usable value"),
+        note=joined(*notes, methods_note(adata, endpoint, matched.visit[used])),
     )
 
 

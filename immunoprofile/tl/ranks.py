@@ -49,13 +49,25 @@ class SignedRank(NamedTuple):
 
 
 class RankSum(NamedTuple):
-    """Wilcoxon rank-sum test of two samples with the Hodges-Lehmann shift (first minus second)."""
+    """Wilcoxon rank-sum test of two samples with the Hodges-Lehmann shift (first minus second).
+
+    Attributes
+    ----------
+    statistic, p_value
+        Sum of the ranks of the first sample less its smallest value; two-sided p.
+    shift, lower, upper
+        Median of all pairwise differences and its limits.
+    conf_level
+        Confidence that the interval has: exact in small samples without ties (at least the one asked for, or the widest
+        that the sizes allow), else the one asked for.
+    """
 
     statistic: float
     p_value: float
     shift: float
     lower: float
     upper: float
+    conf_level: float
 
 
 def signed_rank(differences: ArrayLike) -> SignedRank:
@@ -130,8 +142,8 @@ def rank_sum(first: ArrayLike, second: ArrayLike, *, confidence: float = 0.95) -
     """Wilcoxon rank-sum test with the Hodges-Lehmann shift of two independent samples.
 
     p is exact when both samples are small (fewer than 50) and have no ties, else from the normal approximation with
-    continuity correction. The limits are order statistics of all pairwise differences, their rank from the normal
-    approximation.
+    continuity correction. The limits are order statistics of all pairwise differences, their rank from the same
+    distribution as p.
     """
     from scipy.special import ndtri
     from scipy.stats import mannwhitneyu, rankdata
@@ -140,24 +152,43 @@ def rank_sum(first: ArrayLike, second: ArrayLike, *, confidence: float = 0.95) -
     x, y = x[~np.isnan(x)], y[~np.isnan(y)]
     m, n = len(x), len(y)
     if m == 0 or n == 0:
-        return RankSum(NAN, NAN, NAN, NAN, NAN)
+        return RankSum(NAN, NAN, NAN, NAN, NAN, NAN)
     together = np.concatenate([x, y])
     ties = len(np.unique(together)) < m + n
     exact = not ties and max(m, n) < 50
     test = mannwhitneyu(x, y, method="exact" if exact else "asymptotic", use_continuity=True)
     differences = np.sort((x[:, None] - y[None, :]).ravel())
-    _, repeats = np.unique(rankdata(together), return_counts=True)
-    size = m + n
-    tie_term = float((repeats**3 - repeats).sum()) / (size * (size - 1)) if size > 1 else 0.0
-    spread = math.sqrt(m * n / 12 * (size + 1 - tie_term))
-    position = max(1, math.floor(m * n / 2 - float(ndtri(0.5 + confidence / 2)) * spread - 0.5) + 1)
+    conf_level = confidence
+    if exact:
+        cumulative = np.cumsum(_rank_sum_distribution(m, n))
+        position = max(1, int(np.searchsorted(cumulative, (1 - confidence) / 2 - 1e-12)))
+        conf_level = 1 - 2 * float(cumulative[position - 1])
+    else:
+        _, repeats = np.unique(rankdata(together), return_counts=True)
+        size = m + n
+        tie_term = float((repeats**3 - repeats).sum()) / (size * (size - 1)) if size > 1 else 0.0
+        spread = math.sqrt(m * n / 12 * (size + 1 - tie_term))
+        position = max(1, math.floor(m * n / 2 - float(ndtri(0.5 + confidence / 2)) * spread - 0.5) + 1)
     return RankSum(
         float(test.statistic),
         float(test.pvalue),
         float(np.median(differences)),
         float(differences[position - 1]),
         float(differences[-position]),
+        max(conf_level, 0.0),
     )
+
+
+def _rank_sum_distribution(m: int, n: int) -> Floats:
+    """Probability of every value 0 ... m n of the rank-sum statistic when all samples of m ranks are equally likely."""
+    counts = np.zeros((m + 1, m * n + 1))
+    counts[0, 0] = 1.0
+    # a sample of j ranks grows by rank r: r - j of the other sample lie below it
+    for rank in range(1, m + n + 1):
+        for size in range(min(rank, m), max(0, rank - n - 1), -1):
+            below = rank - size
+            counts[size, below:] += counts[size - 1, : m * n + 1 - below]
+    return np.asarray(counts[m] / counts[m].sum())
 
 
 def _without_zeros(differences: ArrayLike) -> tuple[Floats, int]:

@@ -82,6 +82,24 @@ def test_correlation_does_not_depend_on_order_or_on_subject_means() -> None:
     assert other.p_value == pytest.approx(one.p_value)
 
 
+def test_adjusted_correlation_is_that_of_residuals() -> None:
+    """Frisch, Waugh and Lovell: take subjects and visits out of both, correlate the rest; n - rank - 1 df."""
+    from scipy.stats import t
+
+    rng = np.random.default_rng(12)
+    subject, visit = np.repeat(np.arange(9), 5), np.tile(np.arange(5), 9)
+    keep = rng.random(45) > 0.2
+    x, y = rng.normal(size=(2, 45)) + visit
+    y = y + 0.6 * x
+    subject, visit, x, y = subject[keep], visit[keep], x[keep], y[keep]
+    nuisance = np.column_stack([subject[:, None] == np.arange(9), visit[:, None] == np.arange(1, 5)]).astype(float)
+    a, b = (v - nuisance @ np.linalg.lstsq(nuisance, v, rcond=None)[0] for v in (x, y))
+    r, df = np.corrcoef(a, b)[0, 1], len(x) - np.linalg.matrix_rank(nuisance) - 1
+    result = repeated_correlation(subject, x, y, adjust=visit)
+    assert (result.r, result.df) == (pytest.approx(r), df)
+    assert result.p_value == pytest.approx(2 * t.sf(abs(r) * np.sqrt(df / (1 - r**2)), df))
+
+
 def test_too_few_rows_are_refused() -> None:
     with pytest.raises(AnalysisError, match="fewer than 3"):
         repeated_correlation([1, 1, 2, 2], [1, 2, 3, 4], [1, 2, 1, 2], adjust=[0, 1, 0, 1])

@@ -117,7 +117,7 @@ def test_covariates(trial: anndata.AnnData) -> None:
     tl.compare(trial, populations=["treg"], covariates=("age_y", "sex"))
     row = trial.uns["compare"].iloc[0]
     assert row["n"] + row["n_reference"] == 19
-    assert "1 subjects without covariates left out" in row["note"]
+    assert row["exclusions"] == "1 without covariates"
     assert "residual df 14" in row["note"]
 
 

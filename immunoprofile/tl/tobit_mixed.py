@@ -1,0 +1,367 @@
+"""Tobit mixed model: repeated measures of which some are known only by bounds, with random effects of subjects.
+
+Own code: no Python library fits it by maximum likelihood. The integral over the random effects uses Gauss-Hermite nodes
+placed at the mode of each subject (adaptive): nodes at fixed places give a wrong likelihood as soon as a subject has
+several results. All subjects are computed at once and the gradient is exact (Fisher's identity).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from immunoprofile.errors import AnalysisError
+from immunoprofile.tl._effects import fitted_without_error
+from immunoprofile.tl.censoring import RowLikelihood, bounded_rows, exact_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    Floats = NDArray[np.float64]
+
+NODES: Final = {0: 1, 1: 15, 2: 9}
+"""Quadrature nodes in each direction, by the number of random effects."""
+
+NEWTON_STEPS: Final = 60
+HALVINGS: Final = 30
+LONGEST_STEP: Final = 2.0
+CONVERGED: Final = 1e-9
+"""Decrease of the log-likelihood that a Newton step still promises at the end."""
+
+FLATTEST: Final = 1e-8
+"""A peak with less curvature a row in some direction is none."""
+
+SMALLEST_SIGMA: Final = 1e-5
+"""Residual deviations below this share of the spread of the outcome mean that the rows are fitted without error."""
+
+
+@dataclass(frozen=True)
+class TobitMixed:
+    """Fit by maximum likelihood.
+
+    Attributes
+    ----------
+    names
+        Fixed effects.
+    coefficients, covariance
+        Estimates and their covariance matrix, from the observed information of all parameters.
+    sigma
+        Residual standard deviation.
+    random_covariance
+        Covariance matrix of the random effects (intercept, then slope), 0 x 0 without random effects.
+    loglik
+        Log-likelihood: densities of exact rows, probabilities of bounded ones.
+    n, censored, subjects
+        Rows, those known by bounds only, and subjects.
+    """
+
+    names: tuple[str, ...]
+    coefficients: Floats
+    covariance: Floats
+    sigma: float
+    random_covariance: Floats
+    loglik: float
+    n: int
+    censored: int
+    subjects: int
+
+    @property
+    def standard_errors(self) -> Floats:
+        """By fixed effect."""
+        return np.sqrt(np.diag(self.covariance))
+
+    def term(self, name: str, *, df: float = math.inf, confidence: float = 0.95) -> tuple[float, float, float, float]:
+        """Estimate, lower and upper limit and two-sided p of a fixed effect, by the t (or normal) distribution."""
+        from scipy.stats import t
+
+        index = self.names.index(name)
+        estimate, error = float(self.coefficients[index]), float(self.standard_errors[index])
+        half = float(t.ppf(0.5 + confidence / 2, df)) * error
+        return estimate, estimate - half, estimate + half, 2 * float(t.sf(abs(estimate) / error, df))
+
+
+class _Evaluation(NamedTuple):
+    """Minus the log-likelihood and its first and second derivatives in all parameters."""
+
+    value: float
+    gradient: Floats
+    hessian: Floats
+
+
+class _Problem:
+    """Rows sorted by subject, fixed effects scaled to be orthogonal, and the modes found last."""
+
+    def __init__(self, subject: NDArray[np.intp], rows: tuple[Floats, Floats], design: Floats, random: Floats) -> None:
+        order = np.argsort(subject, kind="stable")
+        self.who = subject[order]
+        lower, upper = (bound[order] for bound in rows)
+        self.random = random[order]
+        self.effects = self.random.shape[1]
+        self.exact = lower == upper
+        self.outcome, self.lower, self.upper = lower[self.exact], lower[~self.exact], upper[~self.exact]
+        n = len(self.who)
+        basis, triangle = np.linalg.qr(design[order])
+        # columns of about unit size: the optimiser then sees similar curvature in every direction
+        self.design, self.triangle = basis * math.sqrt(n), triangle / math.sqrt(n)
+        self.starts = np.flatnonzero(np.diff(self.who, prepend=-1))
+        self.subjects, self.n, self.terms = len(self.starts), n, design.shape[1]
+        self.lowest = np.tril_indices(self.effects)
+        self.modes = np.zeros((self.subjects, self.effects))
+        self.nodes, self.log_weights = _grid(self.effects)
+
+    def likelihood(self, mean: Floats, sigma: float) -> RowLikelihood:
+        """Of every row, for means of shape (rows,) or (rows, nodes)."""
+        parts = [np.empty_like(mean) for _ in RowLikelihood._fields]
+        extra = (slice(None),) + (None,) * (mean.ndim - 1)
+        known = exact_rows(self.outcome[extra], mean[self.exact], sigma)
+        bounded = bounded_rows(self.lower[extra], self.upper[extra], mean[~self.exact], sigma)
+        for part, one, other in zip(parts, known, bounded, strict=True):
+            part[self.exact], part[~self.exact] = one, other
+        return RowLikelihood(*parts)
+
+    def add_up(self, values: Floats) -> Floats:
+        """Sums over the rows of each subject."""
+        return np.add.reduceat(values, self.starts, axis=0)
+
+    def find_modes(self, fixed: Floats, loadings: Floats, sigma: float) -> Floats:
+        """Most likely random effects of each subject (kept as ``modes``) and the curvature there, by Newton's method.
+
+        The log-likelihood is concave in them, so that there is one mode only.
+        """
+        same = np.eye(self.effects)
+        if not self.effects:
+            return np.zeros((self.subjects, 0, 0))
+        products = loadings[:, :, None] * loadings[:, None, :]
+        for _ in range(NEWTON_STEPS):
+            rows = self.likelihood(fixed + (loadings * self.modes[self.who]).sum(axis=1), sigma)
+            curvature = same - self.add_up(products * rows.curvature[:, None, None])
+            uphill = self.add_up(loadings * rows.slope[:, None]) - self.modes
+            step = np.linalg.solve(curvature, uphill[:, :, None])[:, :, 0]
+            self.modes = self.modes + np.clip(step, -3.0, 3.0)
+            if not np.abs(step).max() > 1e-7:
+                break
+        return curvature
+
+    def evaluate(self, parameters: Floats) -> _Evaluation:
+        """Minus the log-likelihood, its gradient and its observed information at these parameters."""
+        beta, sigma = parameters[: self.terms], math.exp(min(float(parameters[-1]), 50.0))
+        factor = np.zeros((self.effects, self.effects))
+        factor[self.lowest] = parameters[self.terms : -1]
+        fixed = self.design @ beta
+        loadings = self.random @ factor
+        curvature = self.find_modes(fixed, loadings, sigma)
+        spread = np.linalg.inv(np.swapaxes(np.linalg.cholesky(curvature), 1, 2))
+        places = self.modes[:, None, :] + np.einsum("skl,ql->sqk", spread, self.nodes)
+        mean = fixed[:, None] + np.einsum("nk,nqk->nq", loadings, places[self.who])
+        rows = self.likelihood(mean, sigma)
+        logs = self.add_up(rows.value) - 0.5 * (places**2).sum(axis=2) + self.log_weights
+        highest = logs.max(axis=1)
+        weights = np.exp(logs - highest[:, None])
+        total = weights.sum(axis=1)
+        by_subject = np.log(total) + highest + np.log(np.abs(np.diagonal(spread, axis1=1, axis2=2))).sum(axis=1)
+        gradient, hessian = self._derivatives(rows, places, weights / total[:, None])
+        return _Evaluation(-float(by_subject.sum()), -gradient, -hessian)
+
+    def _derivatives(self, rows: RowLikelihood, places: Floats, share: Floats) -> tuple[Floats, Floats]:
+        """Derivatives of the log-likelihood from those of the complete data.
+
+        The gradient is the expected score given the data; the second derivatives are the expected second derivatives
+        plus the covariance of the score (Louis 1982, J R Stat Soc B 44:226).
+        """
+        subjects, nodes = share.shape
+        size = self.terms + len(self.lowest[0]) + 1
+        score = np.empty((subjects, nodes, size))
+        for term, column in enumerate(self.design.T):
+            score[:, :, term] = self.add_up(rows.slope * column[:, None])
+        by_effect = self.add_up(rows.slope[:, :, None] * self.random[:, None, :])
+        for index, (k, m) in enumerate(zip(*self.lowest, strict=True), self.terms):
+            score[:, :, index] = by_effect[:, :, k] * places[:, :, m]
+        score[:, :, -1] = self.add_up(rows.by_sigma)
+        expected = np.einsum("sq,sqp->sp", share, score)
+        flat = (score * np.sqrt(share)[:, :, None]).reshape(-1, size)
+        hessian = flat.T @ flat - expected.T @ expected
+
+        # the second derivatives of the mean part need moments of the random effects only, row by row
+        weight, place = share[self.who], places[self.who]
+        curved, mixed = weight * rows.curvature, weight * rows.mixed
+        first = np.einsum("nq,nqk->nk", curved, place)
+        second = np.einsum("nqk,nqm->nkm", curved[:, :, None] * place, place)
+        across = np.einsum("nq,nqk->nk", mixed, place)
+        beta, pairs = slice(self.terms), list(enumerate(zip(*self.lowest, strict=True), self.terms))
+        hessian[beta, beta] += self.design.T @ (self.design * curved.sum(axis=1)[:, None])
+        hessian[beta, -1] += self.design.T @ mixed.sum(axis=1)
+        for i, (k, m) in pairs:
+            hessian[beta, i] += self.design.T @ (self.random[:, k] * first[:, m])
+            hessian[i, -1] += self.random[:, k] @ across[:, m]
+            for j, (other, n) in pairs:
+                hessian[i, j] += (self.random[:, k] * self.random[:, other]) @ second[:, m, n]
+            hessian[i, beta] = hessian[beta, i]
+        hessian[-1, :-1] = hessian[:-1, -1]
+        hessian[-1, -1] += (weight * rows.by_sigma_twice).sum()
+        return expected.sum(axis=0), hessian
+
+    def start(self) -> Floats:
+        """Least squares with bounded rows at their bound, the residual variation split between and within subjects."""
+        guess = np.empty(self.n)
+        guess[self.exact] = self.outcome
+        guess[~self.exact] = np.where(np.isfinite(self.upper), self.upper, self.lower)
+        beta = self.design.T @ guess / self.n
+        left = guess - self.design @ beta
+        sizes = self.add_up(np.ones(self.n))
+        means = self.add_up(left) / sizes
+        within = float(((left - means[self.who]) ** 2).sum()) / max(self.n - self.subjects, 1)
+        within = max(within, 0.05 * float(left @ left) / self.n)
+        between = max(float(np.mean(means**2)) - within / float(sizes.mean()), 0.1 * within)
+        factor = np.zeros((self.effects, self.effects))
+        scale = np.sqrt(np.maximum((self.random**2).mean(axis=0), 1e-12)) if self.effects else np.ones(0)
+        np.fill_diagonal(factor, [math.sqrt(between) / s if k == 0 else 0.3 * math.sqrt(within) / s
+                                  for k, s in enumerate(scale)])  # fmt: skip
+        total = within if self.effects else float(left @ left) / self.n
+        return np.concatenate([beta, factor[self.lowest], [0.5 * math.log(total)]])
+
+
+def fit_tobit_mixed(
+    subject: ArrayLike,
+    lower: ArrayLike,
+    upper: ArrayLike,
+    design: ArrayLike,
+    *,
+    names: Sequence[str],
+    random: ArrayLike | None = None,
+) -> TobitMixed:
+    """Fit a linear mixed model to outcomes of which some are censored, by maximum likelihood.
+
+    Parameters
+    ----------
+    subject
+        Label of the subject of each row, length n.
+    lower, upper
+        Bounds of the outcome, length n: equal where the value is known, ``-inf`` below for left-censored rows, ``inf``
+        above for right-censored ones, two numbers for an interval.
+    design
+        Fixed effects, n x terms, full rank.
+    names
+        Names of the fixed effects.
+    random
+        Columns with random effects, n x 0, 1 or 2; default a column of ones (random intercept). With none this is
+        Tobit regression (Tobin 1958, Econometrica 26:24) and ``subject`` plays no part.
+
+    Returns
+    -------
+    TobitMixed
+
+    Raises
+    ------
+    AnalysisError
+        Nothing was quantified, a fixed effect rests on censored rows only (its estimate would run to infinity), fixed
+        effects depend on each other, the quantified rows are fitted without error, or the likelihood has no peak.
+
+    Notes
+    -----
+    Hughes 1999, Biometrics 55:625 (mixed models with censored viral load); Pinheiro and Bates 1995, J Comput Graph Stat
+    4:12 (adaptive quadrature).
+    """
+    _, who = np.unique(np.asarray(subject), return_inverse=True)
+    low, high = np.asarray(lower, dtype=np.float64), np.asarray(upper, dtype=np.float64)
+    x = np.asarray(design, dtype=np.float64)
+    z = np.ones((len(who), 1)) if random is None else np.asarray(random, dtype=np.float64).reshape(len(who), -1)
+    if z.shape[1] not in NODES:
+        raise AnalysisError(f"{z.shape[1]} random effects", where="Tobit mixed model", todo="use 0, 1 or 2")
+    _check(low, high, x, tuple(names))
+    problem = _Problem(who, (low, high), x, z)
+    parameters, value, hessian = _maximise(problem)
+    spread = float(np.std(problem.outcome))
+    sigma = math.exp(float(parameters[-1]))
+    if sigma < SMALLEST_SIGMA * spread:
+        raise AnalysisError("the quantified rows are fitted without error", where="Tobit mixed model")
+    matrix = np.linalg.inv(hessian)[: problem.terms, : problem.terms]
+    back = np.linalg.inv(problem.triangle)
+    factor = np.zeros((problem.effects, problem.effects))
+    factor[problem.lowest] = parameters[problem.terms : -1]
+    return TobitMixed(
+        tuple(names), back @ parameters[: problem.terms], back @ matrix @ back.T, sigma, factor @ factor.T, -value,
+        problem.n, int((~problem.exact).sum()), problem.subjects,
+    )  # fmt: skip
+
+
+def _grid(effects: int) -> tuple[Floats, Floats]:
+    """Nodes (q, effects) and the logarithm of their weights, less the normal density that the nodes stand for."""
+    if not effects:
+        return np.zeros((1, 0)), np.zeros(1)
+    points, weights = np.polynomial.hermite_e.hermegauss(NODES[effects])
+    logs = np.log(weights / weights.sum())
+    nodes = np.stack(np.meshgrid(*[points] * effects, indexing="ij"), axis=-1).reshape(-1, effects)
+    joint = sum(np.meshgrid(*[logs] * effects, indexing="ij"), np.zeros(())).reshape(-1)
+    return nodes, joint + 0.5 * (nodes**2).sum(axis=1)
+
+
+def _check(lower: Floats, upper: Floats, design: Floats, names: tuple[str, ...]) -> None:
+    where = "Tobit mixed model"
+    if np.isnan(lower).any() or np.isnan(upper).any() or (lower > upper).any():
+        raise AnalysisError("bounds are missing or the wrong way round", where=where)
+    if np.isinf(lower[lower == upper]).any() or (np.isinf(lower) & np.isinf(upper)).any():
+        raise AnalysisError("a row has no finite bound", where=where)
+    exact = lower == upper
+    if not exact.any():
+        raise AnalysisError(f"all {len(exact)} results are censored", where=where)
+    scale = np.sqrt((design**2).sum(axis=0))
+    scaled = design / np.where(scale == 0, 1, scale)
+    terms = design.shape[1]
+    if np.linalg.matrix_rank(scaled) < terms:
+        raise AnalysisError("the fixed effects cannot be told apart", where=where)
+    # rows that are open on one side cannot hold an estimate back on that side
+    _, singular, directions = np.linalg.svd(scaled[np.isfinite(lower) & np.isfinite(upper)], full_matrices=True)
+    rank = int((singular > 1e-9 * max(singular.max(initial=0.0), 1e-300)).sum())
+    if rank < terms:
+        loose = [name for name, size in zip(names, np.abs(directions[rank:]).max(axis=0), strict=True) if size > 1e-6]
+        raise AnalysisError(f"{', '.join(loose)}: rests on censored results only, the estimate has no bound",
+                            where=where)  # fmt: skip
+    value, quantified = lower[exact], scaled[exact]
+    left = value - quantified @ np.linalg.lstsq(quantified, value, rcond=None)[0]
+    if fitted_without_error(value, left):
+        raise AnalysisError("the quantified rows are fitted without error", where=where)
+
+
+def _maximise(problem: _Problem) -> tuple[Floats, float, Floats]:
+    """Parameters, minus the log-likelihood and its second derivatives at the peak, by damped Newton steps."""
+
+    def evaluate(parameters: Floats) -> _Evaluation | None:
+        try:
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                found = problem.evaluate(parameters)
+        except np.linalg.LinAlgError:
+            found = None
+        if found is not None and math.isfinite(found.value) and np.isfinite(found.hessian).all():
+            return found
+        problem.modes = np.zeros_like(problem.modes)
+        return None
+
+    parameters = problem.start()
+    here = evaluate(parameters)
+    for _ in range(NEWTON_STEPS):
+        if here is None:
+            break
+        values, vectors = np.linalg.eigh(here.hessian)
+        # away from the peak directions may curve the wrong way; there the size of the curvature gives the step
+        step = -vectors @ ((vectors.T @ here.gradient) / np.maximum(np.abs(values), 1e-3 * values[-1]))
+        decrease = -float(here.gradient @ step)
+        if decrease < CONVERGED:
+            if values[0] <= FLATTEST * problem.n:
+                raise AnalysisError("the likelihood has no peak", where="Tobit mixed model")
+            return parameters, here.value, here.hessian
+        length = min(1.0, LONGEST_STEP / float(np.abs(step).max()))
+        found = None
+        for _ in range(HALVINGS):
+            found = evaluate(parameters + length * step)
+            if found is not None and found.value <= here.value - 1e-4 * length * decrease:
+                break
+            found, length = None, length / 2
+        if found is None:
+            break
+        parameters, here = parameters + length * step, found
+    raise AnalysisError("the fit did not converge", where="Tobit mixed model")
