@@ -178,7 +178,7 @@ class StudyConfig(_Model):
             problems.append(f"primary_visit {self.primary_visit!r} is not a visit ({', '.join(names)})")
         if sum(tube.counts for tube in self.tubes.values()) > 1:
             problems.append("tubes: only one tube may have counts: true")
-        immune = (*self.endpoints, *self.functional_endpoints)
+        immune: tuple[Endpoint | FunctionalEndpoint, ...] = (*self.endpoints, *self.functional_endpoints)
         if sum(endpoint.primary for endpoint in immune) > 1:
             problems.append("endpoints: only one may be primary")
         if sum(endpoint.primary or endpoint.key for endpoint in immune) > MOST_KEY_ENDPOINTS:

@@ -105,3 +105,10 @@ PLAN_RUN_COLUMNS: Final = (
 UNS_METHODS: Final = "methods"
 OBSM_FUNCTIONAL: Final = "functional"
 """Key of ``obsm``: DataFrame, one column a functional readout (CD107a, killing, ICS, ELISpot ...), raw values."""
+
+POWER_COLUMNS: Final = (
+    "scenario", "method_id", "n_per_arm", "replicates", "not_estimable", "power", "power_mc_se", "truth",
+    "mean_estimate", "coverage", "coverage_mc_se", "alpha", "seed",
+)  # fmt: skip
+"""Simulated power: share of the replicates with p < alpha (those without an answer count as not significant), and
+share of the answered ones whose interval holds the truth; ``_mc_se`` is the Monte-Carlo standard error."""

@@ -1,6 +1,6 @@
 """Statistics on the visits object: change, arms compared, association with CMV-DNA, times to clearance, safety."""
 
-from immunoprofile.tl.aft import Aft, Permutation, interval_aft, permutation_test
+from immunoprofile.tl.aft import Aft, Permutation, interval_aft, permutation_test, profile_interval, time_ratio
 from immunoprofile.tl.ancova import Ancova, ancova, compare
 from immunoprofile.tl.association import RepeatedCorrelation, associate, join_cmv, repeated_correlation
 from immunoprofile.tl.censored import associate_censored
@@ -15,6 +15,14 @@ from immunoprofile.tl.mmrm import mmrm
 from immunoprofile.tl.multiplicity import Family, adjust, adjust_families
 from immunoprofile.tl.paired import change, change_t
 from immunoprofile.tl.plan import methods, run_plan
+from immunoprofile.tl.power_simulation import (
+    AncovaScenario,
+    ClearanceScenario,
+    TrialScenario,
+    events_needed,
+    power,
+    smallest_correlation,
+)
 from immunoprofile.tl.proportions import Difference, proportion_difference, responders
 from immunoprofile.tl.rank_compare import RankAncova, compare_ranks, rank_ancova
 from immunoprofile.tl.ranks import (
@@ -45,6 +53,8 @@ from immunoprofile.tl.turnbull import Turnbull, turnbull
 __all__ = [
     "Aft",
     "Ancova",
+    "AncovaScenario",
+    "ClearanceScenario",
     "Cox",
     "Curve",
     "Difference",
@@ -60,6 +70,7 @@ __all__ = [
     "RepeatedCorrelation",
     "SignedRank",
     "TobitMixed",
+    "TrialScenario",
     "Turnbull",
     "adjust",
     "adjust_families",
@@ -80,6 +91,7 @@ __all__ = [
     "cox_time_varying",
     "cumulative_incidence",
     "declared",
+    "events_needed",
     "fit_linear_mixed",
     "fit_reml",
     "fit_tobit_mixed",
@@ -95,6 +107,8 @@ __all__ = [
     "mmrm",
     "permutation_test",
     "pool",
+    "power",
+    "profile_interval",
     "proportion_difference",
     "rank_ancova",
     "rank_sum",
@@ -104,7 +118,9 @@ __all__ = [
     "run_plan",
     "shift_table",
     "signed_rank",
+    "smallest_correlation",
     "smallest_signed_rank_p",
+    "time_ratio",
     "time_varying",
     "tipping_point",
     "turnbull",

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
 import numpy as np
 
 from immunoprofile.errors import AnalysisError
+from immunoprofile.tl._aft_likelihood import maximise
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -20,12 +21,6 @@ if TYPE_CHECKING:
 
 Distribution = Literal["weibull", "log-logistic"]
 DISTRIBUTIONS: Final[tuple[str, ...]] = get_args(Distribution)
-_ITERATIONS: Final = 60
-_TOLERANCE: Final = 1e-9
-_LARGEST_EFFECT: Final = 12.0
-"""A log time ratio beyond this, or with a standard error beyond it, has run to infinity."""
-_LARGEST_SCALE_ERROR: Final = 5.0
-"""The same of log sigma."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +72,7 @@ class Permutation(NamedTuple):
 def interval_aft(
     lower: ArrayLike,
     upper: ArrayLike,
-    covariates: dict[str, ArrayLike] | None = None,
+    covariates: Mapping[str, ArrayLike] | None = None,
     *,
     distribution: Distribution = "weibull",
 ) -> Aft:
@@ -105,7 +100,7 @@ def interval_aft(
     steps end at the only maximum or run away, which is told.
     """
     names, low, high, design = _checked(lower, upper, covariates, distribution)
-    fit = _maximise(low, high, design[None], distribution)
+    fit = maximise(low, high, design[None], distribution)
     if not fit.converged[0]:
         raise AnalysisError("the likelihood has no finite maximum: an arm without events, or events that do not spread",
                             where="AFT")  # fmt: skip
@@ -123,6 +118,90 @@ def interval_aft(
     log_time = float(np.log(low[low == high]).sum())
     return Aft(names, theta / tau, errors[:k], -math.log(tau), float(errors[k]), float(fit.value[0]) - log_time,
                len(low), events)  # fmt: skip
+
+
+def profile_interval(
+    lower: ArrayLike,
+    upper: ArrayLike,
+    covariates: Mapping[str, ArrayLike],
+    *,
+    term: str,
+    distribution: Distribution = "weibull",
+    confidence: float = 0.95,
+) -> tuple[float, float]:
+    """Interval of a term by the profile likelihood: the values that the likelihood-ratio test does not reject.
+
+    Closer to its nominal coverage in small trials than estimate +- 1.96 standard errors, and not symmetric.
+
+    Parameters
+    ----------
+    lower, upper, covariates, distribution
+        As in :func:`interval_aft`.
+    term
+        Name of the covariate.
+    confidence
+        Nominal coverage.
+
+    Raises
+    ------
+    AnalysisError
+        As :func:`interval_aft`; or the likelihood does not fall far enough on one side.
+    """
+    from scipy.optimize import brentq
+    from scipy.special import ndtri
+
+    whole = interval_aft(lower, upper, covariates, distribution=distribution)
+    names, low, high, design = _checked(lower, upper, covariates, distribution)
+    column = names.index(term)
+    x, rest = design[:, column], np.delete(design, column, axis=1)
+    best = whole.log_likelihood + float(np.log(low[low == high]).sum())
+    drop = float(ndtri(0.5 + confidence / 2)) ** 2 / 2
+
+    def excess(value: float) -> float:
+        # a fixed effect is an offset of log time: the times of each subject are rescaled
+        scale = np.exp(-value * x)
+        return best - drop - float(maximise(low * scale, high * scale, rest[None], distribution).value[0])
+
+    middle, error = whole.coefficients[column], whole.standard_errors[column]
+    ends = []
+    for side in (-1, 1):
+        reach = next((step for step in (2, 4, 8, 16) if excess(middle + side * step * error) > 0), None)
+        if reach is None:
+            raise AnalysisError(f"the likelihood does not bound {term}", where="AFT")
+        ends.append(float(brentq(excess, middle, middle + side * reach * error, xtol=1e-6)))
+    return min(ends), max(ends)
+
+
+def time_ratio(
+    lower: ArrayLike,
+    upper: ArrayLike,
+    group: ArrayLike,
+    *,
+    distribution: Distribution = "weibull",
+    confidence: float = 0.95,
+) -> tuple[float, float, float, float]:
+    """Log time ratio of a group against the others: estimate, profile-likelihood limits, likelihood-ratio p.
+
+    Parameters
+    ----------
+    lower, upper, distribution, confidence
+        As in :func:`profile_interval`.
+    group
+        True (1) for the group.
+
+    Raises
+    ------
+    AnalysisError
+        As :func:`profile_interval`.
+    """
+    from scipy.special import chdtrc
+
+    member = {"group": np.asarray(group, dtype=np.float64)}
+    fit = interval_aft(lower, upper, member, distribution=distribution)
+    none = interval_aft(lower, upper, distribution=distribution)
+    low, high = profile_interval(lower, upper, member, term="group", distribution=distribution, confidence=confidence)
+    p_value = float(chdtrc(1, max(0.0, 2 * (fit.log_likelihood - none.log_likelihood))))
+    return float(fit.coefficients[1]), low, high, p_value
 
 
 def permutation_test(
@@ -170,7 +249,7 @@ def permutation_test(
         rng = np.random.default_rng(seed)
         labels = rng.permuted(np.tile(member.astype(float), (permutations, 1)), axis=1)
     designs = np.stack([np.ones_like(labels), labels], axis=2)
-    fit = _maximise(low, high, designs, distribution)
+    fit = maximise(low, high, designs, distribution)
     with np.errstate(invalid="ignore", divide="ignore"):
         effects = np.where(fit.converged, np.abs(fit.parameters[:, 1] / fit.parameters[:, -1]), np.inf)
     extreme = int((effects >= abs(float(observed.coefficients[1])) - 1e-7).sum())
@@ -179,7 +258,7 @@ def permutation_test(
 
 
 def _checked(
-    lower: ArrayLike, upper: ArrayLike, covariates: dict[str, ArrayLike] | None, distribution: str
+    lower: ArrayLike, upper: ArrayLike, covariates: Mapping[str, ArrayLike] | None, distribution: str
 ) -> tuple[tuple[str, ...], Floats, Floats, Floats]:
     if distribution not in DISTRIBUTIONS:
         raise AnalysisError(f"distribution {distribution!r} is not known", todo=f"one of: {', '.join(DISTRIBUTIONS)}")
@@ -197,177 +276,3 @@ def _checked(
     if np.linalg.matrix_rank(design - np.where(np.arange(len(names)) == 0, 0, design.mean(axis=0))) < len(names):
         raise AnalysisError("the covariates cannot be told apart", where="AFT")
     return names, low, high, design
-
-
-class _Fits(NamedTuple):
-    parameters: Floats
-    value: Floats
-    hessian: Floats
-    converged: NDArray[np.bool_]
-
-
-def _maximise(low: Floats, high: Floats, designs: Floats, distribution: str) -> _Fits:
-    """Newton steps for several designs (fits x subjects x terms) at once; parameters are (beta / sigma, 1 / sigma)."""
-    batch, _, terms = designs.shape
-    finite = np.where(np.isfinite(high), high, np.where(low > 0, low, 1.0))
-    middle = np.log(np.where(low > 0, (low + finite) / 2, finite / 2))
-    parameters = np.zeros((batch, terms + 1))
-    spread = max(float(middle.std()), 0.3)
-    parameters[:, 0], parameters[:, -1] = middle.mean() / spread, 1 / spread
-    exact = low == high
-    value, gradient, hessian = _likelihood(parameters, low, high, exact, designs, distribution)
-    active = np.ones(batch, dtype=bool)
-    converged = np.zeros(batch, dtype=bool)
-    for _ in range(_ITERATIONS):
-        rows = np.flatnonzero(active)
-        if len(rows) == 0:
-            break
-        ridge = 1e-12 * np.maximum(np.abs(np.diagonal(hessian[rows], axis1=1, axis2=2)).max(axis=1), 1.0)
-        step = np.linalg.solve(-hessian[rows] + ridge[:, None, None] * np.eye(terms + 1), gradient[rows][:, :, None])[
-            :, :, 0
-        ]
-        gain = np.einsum("bi,bi->b", step, gradient[rows])
-        done = gain < _TOLERANCE
-        converged[rows[done]] = True
-        active[rows[done]] = False
-        rows, step = rows[~done], step[~done]
-        _line_search(rows, step, (parameters, value, gradient, hessian), (low, high, exact, designs, distribution),
-                     active)  # fmt: skip
-    return _Fits(parameters, value, hessian, converged & ~_runaway(parameters, hessian, designs))
-
-
-def _runaway(parameters: Floats, hessian: Floats, designs: Floats) -> NDArray[np.bool_]:
-    """Fits whose maximum is not finite: the likelihood is flat there, so that standard errors explode.
-
-    The scale of a covariate is its own: an effect is judged by what it moves over the range of the covariate.
-    """
-    tau = parameters[:, -1]
-    information = -hessian
-    scale = np.sqrt(np.maximum(np.einsum("bii->bi", information), 1e-300))
-    scaled = information / (scale[:, :, None] * scale[:, None, :])
-    flat = ~np.all(np.isfinite(scaled), axis=(1, 2))
-    scaled[flat] = np.eye(scaled.shape[1])
-    flat |= np.linalg.eigvalsh(scaled)[:, 0] < 1e-10
-    scaled[flat] = np.eye(scaled.shape[1])
-    covariance = np.linalg.inv(scaled) / (scale[:, :, None] * scale[:, None, :])
-    ranges = np.ptp(designs[:, :, 1:], axis=1)
-    effects = parameters[:, 1:-1] / tau[:, None]
-    variances = np.einsum("bii->bi", covariance)[:, 1:-1]
-    shared = covariance[:, 1:-1, -1]
-    own = variances - 2 * effects * shared + effects**2 * covariance[:, -1, -1][:, None]
-    errors = np.sqrt(np.maximum(own, 0)) / tau[:, None]
-    far = np.any((np.abs(effects) * ranges > _LARGEST_EFFECT) | (errors * ranges > _LARGEST_EFFECT), axis=1)
-    return np.asarray(flat | far | (np.sqrt(covariance[:, -1, -1]) / tau > _LARGEST_SCALE_ERROR))
-
-
-def _line_search(
-    rows: NDArray[np.intp],
-    step: Floats,
-    state: tuple[Floats, Floats, Floats, Floats],
-    data: tuple[Floats, Floats, NDArray[np.bool_], Floats, str],
-    active: NDArray[np.bool_],
-) -> None:
-    """Halve each step until the likelihood rises; what cannot rise any more is at rest without convergence."""
-    parameters, value, gradient, hessian = state
-    low, high, exact, designs, distribution = data
-    size = np.ones(len(rows))
-    waiting = np.arange(len(rows))
-    for _ in range(40):
-        if len(waiting) == 0:
-            return
-        places = rows[waiting]
-        trial = parameters[places] + size[waiting, None] * step[waiting]
-        allowed = trial[:, -1] > 0
-        new = _likelihood(np.where(allowed[:, None], trial, parameters[places]), low, high, exact, designs[places],
-                          distribution)  # fmt: skip
-        better = allowed & np.isfinite(new[0]) & (new[0] >= value[places] - 1e-12 * np.abs(value[places]))
-        accepted = places[better]
-        parameters[accepted] = trial[better]
-        value[accepted], gradient[accepted], hessian[accepted] = (part[better] for part in new)
-        waiting = waiting[~better]
-        size[waiting] /= 2
-    active[rows[waiting]] = False
-
-
-def _likelihood(
-    parameters: Floats, low: Floats, high: Floats, exact: NDArray[np.bool_], designs: Floats, distribution: str
-) -> tuple[Floats, Floats, Floats]:
-    """Log-likelihood, gradient and Hessian of each fit; exact times without the constant -log t."""
-    shape = designs.shape[:2]
-    predictor = np.einsum("bnk,bk->bn", designs, parameters[:, :-1])
-    tau = parameters[:, -1:]
-    opened, closed = np.broadcast_to(low > 0, shape), np.broadcast_to(np.isfinite(high), shape)
-    y_low = np.log(np.where(low > 0, low, 1.0))
-    y_high = np.log(np.where(np.isfinite(high), high, 1.0))
-    z_low = np.clip(tau * y_low - predictor, -500, 500)
-    z_high = np.clip(tau * y_high - predictor, -500, 500)
-    log_p, a_low, a_high, c_low, c_high = _interval(z_low, z_high, opened, closed & ~exact, distribution)
-    value, slope, curve = _exact(z_high, distribution)
-    is_exact = np.broadcast_to(exact, shape)
-    total = np.where(is_exact, value + np.log(tau), log_p).sum(axis=1)
-
-    # z = tau y - x theta, so its derivative by (theta, tau) is w = (-x, y)
-    w_low = np.concatenate([-designs, np.broadcast_to(y_low, shape)[:, :, None]], axis=2)
-    w_high = np.concatenate([-designs, np.broadcast_to(y_high, shape)[:, :, None]], axis=2)
-    first_low = np.where(is_exact, 0.0, -a_low)
-    first_high = np.where(is_exact, slope, a_high)
-    scores = first_low[:, :, None] * w_low + first_high[:, :, None] * w_high
-    gradient = scores.sum(axis=1)
-    second_low = np.where(is_exact, 0.0, -c_low)
-    second_high = np.where(is_exact, curve, c_high)
-    squared = np.where(is_exact, 0.0, 1.0)
-    hessian = (
-        np.einsum("bn,bni,bnj->bij", second_low, w_low, w_low)
-        + np.einsum("bn,bni,bnj->bij", second_high, w_high, w_high)
-        - np.einsum("bn,bni,bnj->bij", squared, scores, scores)
-    )
-    count = float(exact.sum())
-    gradient[:, -1] += count / tau[:, 0]
-    hessian[:, -1, -1] -= count / tau[:, 0] ** 2
-    return total, gradient, hessian
-
-
-def _interval(
-    z_low: Floats, z_high: Floats, opened: NDArray[np.bool_], closed: NDArray[np.bool_], distribution: str
-) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    """Log of P(z_low < Z <= z_high), and f / P and f' / P at both ends (0 at an infinite end)."""
-    gap = np.where(opened & closed, z_high - z_low, 1.0)
-    gap = np.maximum(gap, 1e-300)
-    with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
-        if distribution == "weibull":
-            e_low, e_high = np.exp(z_low), np.exp(z_high)
-            inner = np.log(-np.expm1(-np.where(opened & closed, e_low * np.expm1(gap), e_high)))
-            log_p = np.where(opened, -e_low, 0.0) + np.where(closed, inner, 0.0)
-            log_f_low, log_f_high = z_low - e_low, z_high - e_high
-            turn_low, turn_high = 1 - e_low, 1 - e_high
-        else:
-            survive = -np.logaddexp(0, z_low)
-            reach = -np.logaddexp(0, -z_high)
-            both = np.log(-np.expm1(-gap))
-            log_p = (np.where(opened, survive, 0.0) + np.where(closed, reach, 0.0)
-                     + np.where(opened & closed, both, 0.0))  # fmt: skip
-            log_f_low = -np.logaddexp(0, z_low) - np.logaddexp(0, -z_low)
-            log_f_high = -np.logaddexp(0, z_high) - np.logaddexp(0, -z_high)
-            turn_low, turn_high = -np.tanh(z_low / 2), -np.tanh(z_high / 2)
-        a_low = np.where(opened, np.exp(log_f_low - log_p), 0.0)
-        a_high = np.where(closed, np.exp(log_f_high - log_p), 0.0)
-        c_low = np.where(a_low == 0, 0.0, a_low * turn_low)
-        c_high = np.where(a_high == 0, 0.0, a_high * turn_high)
-    return log_p, a_low, a_high, c_low, c_high
-
-
-def _exact(z: Floats, distribution: str) -> tuple[Floats, Floats, Floats]:
-    """Log of f and its first two derivatives."""
-    with np.errstate(over="ignore", under="ignore"):
-        if distribution == "weibull":
-            e = np.exp(z)
-            return z - e, 1 - e, -e
-        turn = np.tanh(z / 2)
-        return z - 2 * np.logaddexp(0, z), -turn, -(1 - turn**2) / 2
-
-
-def arm_columns(arms: Sequence[str] | NDArray[np.str_], *, reference: str) -> dict[str, ArrayLike]:
-    """Indicator columns ``arm[...]`` of the arms other than the reference."""
-    labels = np.asarray(arms, dtype=str)
-    others = [level for level in sorted(set(labels.tolist())) if level != reference]
-    return {f"arm[{level}]": (labels == level).astype(np.float64) for level in others}

@@ -11,7 +11,7 @@ from immunoprofile.errors import AnalysisError
 from immunoprofile.schema import ESTIMATED, UNS_CLEARANCE_EXACT, UNS_CLEARANCE_INTERVAL, UNS_CUMULATIVE_INCIDENCE
 from immunoprofile.tl._clearance import CLEARED, Clearance, clearance_times, exp, put_curves, ratio_row, refused_row
 from immunoprofile.tl._frame import NAN, arm_order, statistic_row, statistic_table
-from immunoprofile.tl.aft import interval_aft, permutation_test
+from immunoprofile.tl.aft import interval_aft, permutation_test, time_ratio
 from immunoprofile.tl.survival import Curve, cox, cumulative_incidence, kaplan_meier, log_rank
 from immunoprofile.tl.turnbull import turnbull
 
@@ -131,9 +131,9 @@ def clearance_interval(
         curves += own_curve
     for arm in others:
         pair = times.among(np.isin(times.arms, [arm, reference_arm]))
-        rows.append(_time_ratio(pair, (arm, reference_arm), "weibull", confidence))
+        rows.append(_time_ratio_row(pair, (arm, reference_arm), "weibull", confidence))
         rows.append(_permutation(pair, (arm, reference_arm), permutations, seed))
-        rows.append(_time_ratio(pair, (arm, reference_arm), "log-logistic", confidence))
+        rows.append(_time_ratio_row(pair, (arm, reference_arm), "log-logistic", confidence))
     if not others:
         rows.append(_one_arm("S13", "accelerated failure time", times))
     adata.uns[UNS_CLEARANCE_INTERVAL] = statistic_table(rows)
@@ -295,15 +295,16 @@ def _turnbull(own: Clearance, arm: str) -> tuple[dict[str, Any], list[dict[str, 
     return row, curves
 
 
-def _time_ratio(
+def _time_ratio_row(
     pair: Clearance, arms: tuple[str, str], distribution: Distribution, confidence: float
 ) -> dict[str, Any]:
-    method = f"accelerated failure time, {distribution.capitalize()}, interval-censored"
+    method = f"accelerated failure time, {distribution.capitalize()}, interval-censored, likelihood ratio"
     known = _about(pair, *arms) | {"note": f"below 1: {arms[0]} cleared earlier; {_counts(pair, *arms)}"}
 
     def fit() -> dict[str, Any]:
-        found = interval_aft(pair.lower, pair.upper, {"arm": pair.arms == arms[0]}, distribution=distribution)
-        return ratio_row("S13", method, "time ratio", found.term("arm", confidence=confidence), confidence, known)
+        found = time_ratio(pair.lower, pair.upper, pair.arms == arms[0], distribution=distribution,
+                           confidence=confidence)  # fmt: skip
+        return ratio_row("S13", method, "time ratio", found, confidence, known)
 
     return _unless_refused(fit, pair, arms, method, known)
 

@@ -12,7 +12,7 @@ from immunoprofile.errors import AnalysisError
 from immunoprofile.tl._enough import require_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
@@ -151,7 +151,7 @@ def log_rank(duration: ArrayLike, observed: ArrayLike, group: Sequence[str] | ND
     return LogRank(float(result.test_statistic), int(result.degrees_of_freedom), float(result.p_value))
 
 
-def cox(duration: ArrayLike, observed: ArrayLike, covariates: dict[str, ArrayLike]) -> Cox:
+def cox(duration: ArrayLike, observed: ArrayLike, covariates: Mapping[str, ArrayLike]) -> Cox:
     """Cox model with Efron's handling of ties.
 
     Parameters

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from immunoprofile.errors import AnalysisError
-from immunoprofile.tl.aft import interval_aft, permutation_test
+from immunoprofile.tl.aft import interval_aft, permutation_test, profile_interval, time_ratio
 from immunoprofile.tl.survival import cox, cox_time_varying, cumulative_incidence, kaplan_meier, log_rank
 from immunoprofile.tl.turnbull import turnbull
 
@@ -134,6 +134,27 @@ def test_aft_knows_no_unit_of_time(seed: int, factor: float) -> None:
     other = interval_aft(lower * factor, upper * factor, {"arm": arm})
     assert other.coefficients == pytest.approx([one.coefficients[0] + np.log(factor), one.coefficients[1]], abs=1e-5)
     assert other.log_scale == pytest.approx(one.log_scale, abs=1e-5)
+
+
+@pytest.mark.parametrize("distribution", ["weibull", "log-logistic"])
+def test_profile_interval_is_where_the_likelihood_ratio_test_rejects(distribution: str) -> None:
+    lower, upper, arm = weekly(np.random.default_rng(8), 30)
+    covariates = {"x": np.linspace(-1, 1, 30), "arm": arm.astype(float)}
+    whole = interval_aft(lower, upper, covariates, distribution=distribution)
+    low, high = profile_interval(lower, upper, covariates, term="arm", distribution=distribution)
+    for end in (low, high):
+        # with the effect fixed at the end, the times of the arm are rescaled and it leaves the model
+        scale = np.exp(-end * arm)
+        fixed = interval_aft(lower * scale, upper * scale, {"x": covariates["x"]}, distribution=distribution)
+        assert 2 * (whole.log_likelihood - fixed.log_likelihood) == pytest.approx(3.841459, abs=1e-4)
+    assert low < whole.coefficients[2] < high
+
+
+def test_time_ratio_near_the_wald_answer_in_a_large_sample() -> None:
+    lower, upper, arm = weekly(np.random.default_rng(9), 1000)
+    wald = interval_aft(lower, upper, {"arm": arm}).term("arm")
+    assert time_ratio(lower, upper, arm)[:3] == pytest.approx(wald[:3], abs=0.005)
+    assert (1 - time_ratio(lower, upper, arm, confidence=0.8)[3]) == pytest.approx(1, abs=1e-6)
 
 
 def test_permutation_test_of_few_subjects_tries_all() -> None:
