@@ -11,16 +11,19 @@ from immunoprofile.gate.evaluate import GatedSample, gate_sample, strategy_for
 from immunoprofile.gate.exchange import from_flowkit, load, save, shipped_folder, to_flowkit
 from immunoprofile.gate.raster import GateRaster, Outline, rasterise
 from immunoprofile.gate.scales import Scale
-from immunoprofile.gate.strategy import Dimension, Gate, GateSet, Operand, Strategy
+from immunoprofile.gate.strategy import Dimension, Ellipsoid, Gate, GateSet, Matrix, Operand, Ratio, Strategy
 
 __all__ = [
     "Dimension",
+    "Ellipsoid",
     "Gate",
     "GateRaster",
     "GateSet",
     "GatedSample",
+    "Matrix",
     "Operand",
     "Outline",
+    "Ratio",
     "Scale",
     "Strategy",
     "batch",

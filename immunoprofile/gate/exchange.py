@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from immunoprofile.errors import GateError, NotAvailableError, Problems
 from immunoprofile.gate.binding import rename
+from immunoprofile.gate.from_flowkit import from_flowkit as read_flowkit
 from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.gate.template import VERTICES_SUFFIX, read_template, write_template
 
@@ -156,9 +157,7 @@ def from_flowkit(strategy: flowkit.GatingStrategy, *, tube: str = "tube") -> Gat
     GateError
         It holds gates that are not supported yet; all are named.
     """
-    from immunoprofile.gate import _flowkit
-
-    return GateSet((_flowkit.from_flowkit(strategy, tube),))
+    return GateSet((read_flowkit(strategy, tube),))
 
 
 def to_flowkit(strategy: Strategy) -> flowkit.GatingStrategy:

@@ -101,7 +101,7 @@ def test_all_problems_of_a_template_at_once(tmp_path):
         ("CD3,0.5,", "CD3,,", "needs at least one limit"),
         ("not_t,lymphocytes", "t,lymphocytes", "stands twice"),
         ("default_scale: logicle", "default_scale: biex", "unknown scale"),
-        ("kind: logicle", "kind: biex", "unknown kind of scale"),
+        ("kind: logicle", "kind: biexponential", "unknown kind of scale"),
         ("population,parent,gate", "name,parent,gate", "a column is missing"),
     ],
 )
