@@ -99,7 +99,7 @@ def _rows(workspace: Workspace, sample: WorkspaceSample, files: Mapping[str, lis
             gated = gate_sample(read_fcs(path), strategy)
         except ImmunoprofileError as error:
             reason = " ".join(str(error).split())
-    by_path = {node.path: node for node in sample.nodes}
+    by_name = {node.name: node for node in sample.nodes}
     rows = []
     for node in sample.nodes:
         row: dict[str, object] = dict.fromkeys(RECONCILE_COLUMNS)
@@ -117,7 +117,7 @@ def _rows(workspace: Workspace, sample: WorkspaceSample, files: Mapping[str, lis
         if node.missing or population is None:
             row |= {"verdict": VERDICT_UNSUPPORTED, "reason": node.missing or "its sample could not be read"}
         elif gated is not None:
-            row |= _compared(node, int(gated.masks[population].sum()), binned=_binned(node, by_path))
+            row |= _compared(node, int(gated.masks[population].sum()), binned=_binned(node, by_name))
         rows.append(row)
     return rows
 
@@ -132,18 +132,18 @@ def _file_of(sample: WorkspaceSample, files: Mapping[str, list[Path]]) -> tuple[
     return None, f"no file is called {sample.name}" + (f" or {sample.file}" if sample.file else "")
 
 
-def _binned(node: Node, by_path: Mapping[tuple[str, ...], Node]) -> bool:
+def _binned(node: Node, by_name: Mapping[str, Node]) -> bool:
     """Whether a polygon or an ellipse has a part in a population."""
     needed = [node]
-    seen = set()
+    seen: set[str] = set()
     while needed:
         one = needed.pop()
-        if one.path in seen:
+        if one.name in seen:
             continue
-        seen.add(one.path)
+        seen.add(one.name)
         if one.shape in _BINNED:
             return True
-        needed += [by_path[path] for path in one.depends if path in by_path]
+        needed += [by_name[name] for name in one.depends if name in by_name]
         needed += [one.parent] if one.parent is not None else []
     return False
 

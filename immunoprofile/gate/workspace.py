@@ -182,7 +182,7 @@ class _Converter:
 
 def _leave_out_dependents(nodes: list[Node]) -> None:
     """Mark what stands below, or refers to, a gate that is left out."""
-    by_path = {node.path: node for node in nodes if not node.missing}
+    by_name = {node.name: node for node in nodes if not node.missing}
     changed = True
     while changed:
         changed = False
@@ -192,11 +192,11 @@ def _leave_out_dependents(nodes: list[Node]) -> None:
             above = node.parent
             if above is not None and above.missing:
                 node.missing = f"stands below {above.name}, which is left out"
-            elif gone := [path for path in node.depends if path not in by_path or by_path[path].missing]:
-                node.missing = f"refers to {'/'.join(gone[0])}, which is left out or not there"
+            elif gone := [name for name in node.depends if name not in by_name or by_name[name].missing]:
+                node.missing = f"refers to {gone[0]}, which is left out or not there"
             elif node.shape in BOOLEAN_NODES.values() and not node.depends:
                 node.missing = "refers to no gate"
-            elif above is not None and above.path in node.depends:
+            elif above is not None and above.name in node.depends:
                 node.missing = f"refers to its parent {above.name}"
             changed = changed or bool(node.missing)
 

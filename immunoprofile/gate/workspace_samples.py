@@ -39,6 +39,8 @@ class Node:
         ``rectangle``, ``polygon``, ``ellipse``, ``and``, ``or``, ``not``, or the name that FlowJo gives it.
     count
         Events that FlowJo counted; None where it stored none.
+    depends
+        Paths, as one text each, of the populations that a Boolean gate combines.
     missing
         Why the population is not among the gates; empty when it is.
     """
@@ -49,7 +51,7 @@ class Node:
     key: str
     parent: Node | None
     element: Xml.Element
-    depends: tuple[tuple[str, ...], ...] = ()
+    depends: tuple[str, ...] = ()
     missing: str = ""
 
     @property
@@ -115,12 +117,14 @@ def _walk(element: Xml.Element, parent: Node | None, found: list[Node]) -> None:
         gate = next((g for holder in part if local(holder.tag) == "Gate" for g in holder), None)
         shape = BOOLEAN_NODES.get(tag) or (tag if gate is None else SHAPES.get(local(gate.tag), local(gate.tag)))
         dependents = [e for e in part.iter() if local(e.tag) == "Dependent"] if tag in BOOLEAN_NODES else []
-        depends = tuple(tuple((e.get("name") or "").split("/")) for e in dependents)
+        depends = tuple(e.get("name") or "" for e in dependents)
         text = part.get("count") or ""
         count = int(text) if re.fullmatch(r"[0-9]{1,12}", text) else None
         node = Node(path, shape, count, f"k{len(found) + 1}", parent, part, depends)
         if any(other.path == path for other in found):
             node.missing = "its name stands twice at one place"
+        elif any(other.name == node.name for other in found):
+            node.missing = "its name has a slash, and its path reads like that of another gate"
         found.append(node)
         _walk(part, node, found)
 
@@ -173,7 +177,7 @@ class Parts:
         holder.extend([scale] if scale is not None else self.scales if nodes else [])
         Xml.SubElement(sample, "Keywords")
         top = Xml.SubElement(sample, "SampleNode", {"name": "s", "sampleID": "1"})
-        keys = {node.path: node for node in nodes if not node.missing}
+        keys = {node.name: node for node in nodes if not node.missing}
         holders: dict[str, Xml.Element] = {}
         for node in nodes:
             if node.missing:
@@ -187,8 +191,8 @@ class Parts:
             element.extend(part for part in node.element if local(part.tag) == "Gate")
             if node.depends:
                 listed = Xml.SubElement(element, "Dependents")
-                for path in node.depends:
-                    Xml.SubElement(listed, "Dependent", {"name": "/".join(_keys(keys[path]))})
+                for name in node.depends:
+                    Xml.SubElement(listed, "Dependent", {"name": "/".join(_keys(keys[name]))})
         # FlowKit looks the namespace up by its address, in the root and only when something uses it
         root.set("{http://www.isac-net.org/std/Gating-ML/v2.0/gating}id", "w")
         root.set("{http://www.isac-net.org/std/Gating-ML/v2.0/datatypes}id", "w")
