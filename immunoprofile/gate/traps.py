@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from immunoprofile.errors import Problem, Problems
 from immunoprofile.gate.binding import bind
-from immunoprofile.io.fcs_repair import FINDING_NOT_FINITE
 
 if TYPE_CHECKING:
     from immunoprofile.compensation import Spillover
@@ -52,7 +53,7 @@ def traps(strategy: Strategy, sample: Sample, spillover: Spillover | None) -> tu
             "gates ask for the spillover of the file, which has none; they are evaluated uncompensated",
             value=", ".join(lacking),
         )
-    not_finite = FINDING_NOT_FINITE in sample.repairs
+    not_finite = not np.isfinite(sample.events).all()
     for gate in bound.gates:
         _mixed(gate, matrices, errors)
         if not_finite:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import functools
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 from immunoprofile import gate
+from immunoprofile.errors import GateError
 from immunoprofile.gate import _flowkit, gatingml
 from immunoprofile.gate.from_flowkit import from_flowkit
 from immunoprofile.gate.gatingml import meaning
@@ -92,3 +97,159 @@ def test_labels_of_flowjo_survive_flowkit():
     ]  # fmt: skip
     assert gate.from_flowkit(theirs, tube="t")["t"] == strategy
     assert reread(strategy) == strategy
+
+
+def custom_strategy() -> Strategy:
+    axis = Dimension("FSC-A", 1.0, 2.0)
+    gates = (Gate("a", "root", "rectangle", (axis,), label="A+"), Gate("b", "a", "rectangle", (axis,), complement=True))
+    moved = (
+        ("s/1.fcs", replace(gates[0], dimensions=(Dimension("FSC-A", 1.5, 2.0),))),
+        ("s2", replace(gates[1], dimensions=(Dimension("FSC-A", -3.0, None),))),
+    )
+    return Strategy("x", gates, channels=(("FSC-A", "FSC-A"),), custom=moved)
+
+
+def test_gates_of_samples_stand_in_documents_of_their_own(tmp_path):
+    strategy = custom_strategy()
+    written = gate.save(strategy, tmp_path / "x.xml")
+    assert [path.relative_to(tmp_path).as_posix() for path in written] == [
+        "x.xml", "x.samples/1_s_1.fcs.xml", "x.samples/2_s2.xml",
+    ]  # fmt: skip
+    assert gate.load(tmp_path / "x.xml")["x"] == strategy
+    flat = gate.load(written[1])
+    assert next(iter(flat.values()))["a"].dimensions[0].minimum == 1.5
+    written[1].unlink()
+    with pytest.raises(GateError, match=r"sample s/1\.fcs: the document of its own gates is missing"):
+        gate.load(tmp_path / "x.xml")
+
+
+def test_a_document_cannot_name_files_elsewhere(tmp_path):
+    gate.save(custom_strategy(), tmp_path / "x.xml")
+    text = (tmp_path / "x.xml").read_text().replace("1_s_1.fcs.xml", "../x.xml")
+    (tmp_path / "x.xml").write_text(text)
+    with pytest.raises(GateError, match="is missing"):
+        gate.load(tmp_path / "x.xml")
+
+
+AXIS = '<g:dimension g:compensation-ref="{}" g:min="1"{}><d:fcs-dimension d:name="A"/></g:dimension>'
+HEAD = (
+    '<g:Gating-ML xmlns:g="http://www.isac-net.org/std/Gating-ML/v2.0/gating" '
+    'xmlns:d="http://www.isac-net.org/std/Gating-ML/v2.0/datatypes" '
+    'xmlns:t="http://www.isac-net.org/std/Gating-ML/v2.0/transformations">'
+)
+
+
+def rectangle(
+    name: str, parent: str = "", comp: str = "uncompensated", scale: str = "", axis: str | None = None
+) -> str:
+    above = f' g:parent_id="{parent}"' * bool(parent)
+    scale = f' g:transformation-ref="{scale}"' * bool(scale)
+    return f'<g:RectangleGate g:id="{name}"{above}>{axis or AXIS.format(comp, scale)}</g:RectangleGate>'
+
+
+def negation(name: str, of: str, parent: str = "") -> str:
+    above = f' g:parent_id="{parent}"' * bool(parent)
+    return f'<g:BooleanGate g:id="{name}"{above}><g:not><g:gateReference g:ref="{of}"/></g:not></g:BooleanGate>'
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (
+            rectangle("a", "nobody"),
+            "gate a: its parent is unknown (found 'nobody'); allowed: a gate of the document: a",
+        ),
+        (rectangle("a", "b") + rectangle("b", "a"), "is above itself"),
+        (
+            negation("a", "b") + negation("b", "a"),
+            "gate a: needs itself through its parents or operands (found 'a, b')",
+        ),
+        (
+            negation("a", "b") + rectangle("b", "a"),
+            "gate a: needs itself through its parents or operands (found 'a, b')",
+        ),
+        (negation("a", "nobody"), "gate a: refers to an unknown gate (found 'nobody')"),
+        (rectangle("a") + rectangle("a"), "gate a: stands twice"),
+        (rectangle("a", scale="log7"), "gate a: its scale or ratio is not defined (found 'log7')"),
+        (rectangle("a", comp="m"), "gate a: its compensation matrix is not defined (found 'm')"),
+        (
+            rectangle("a", axis='<g:dimension g:compensation-ref="FCS" g:min="1"/>'),
+            "gate a: a dimension names no channel",
+        ),
+        (rectangle("a", axis=AXIS.format("FCS", "").replace("g:min", "g:max") * 2), "gate a: A stands twice"),
+    ],
+    ids=[
+        "orphan",
+        "loop",
+        "loop of operands",
+        "loop of both",
+        "operand",
+        "twice",
+        "scale",
+        "matrix",
+        "channel",
+        "axis",
+    ],
+)
+def test_errors_of_a_document_name_the_gate_and_what_to_do(tmp_path, body, told):
+    (tmp_path / "x.xml").write_text(f"{HEAD}{body}</g:Gating-ML>")
+    with pytest.raises(GateError) as caught:
+        gate.load(tmp_path / "x.xml")
+    assert told in str(caught.value)
+
+
+def test_missing_channel_of_a_file_is_named(tmp_path):
+    (tmp_path / "x.xml").write_text(f"{HEAD}{rectangle('a')}</g:Gating-ML>")
+    with pytest.raises(GateError, match="marker A of tube x is missing; allowed: the file has FSC-A"):
+        gate.membership(sample(), gate.load(tmp_path / "x.xml"))
+
+
+def test_second_reading_needs_no_flowkit(tmp_path):
+    gate.save(custom_strategy(), tmp_path / "x.xml")
+    program = (
+        "import sys; from immunoprofile import gate; "
+        "print(gate.load(sys.argv[1])['x'].sha256, 'flowkit' in sys.modules)"
+    )
+
+    def run(cache: str) -> list[str]:
+        environment = os.environ | {"IMMUNOPROFILE_CACHE": cache}
+        command = [sys.executable, "-c", program, str(tmp_path / "x.xml")]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
+
+    cache = tmp_path / "cache"
+    meant = gate.load(tmp_path / "x.xml")["x"].sha256
+    assert run(str(cache)) == [meant, "True"]
+    assert run(str(cache)) == [meant, "False"]
+    kept = sorted((cache / "gates").iterdir())
+    assert len(kept) == 3  # the document, and one a sample
+    for path in kept:
+        path.write_text(path.read_text()[:-40])
+    assert run(str(cache)) == [meant, "True"]
+    assert run(str(cache)) == [meant, "False"]
+    assert run("off") == [meant, "True"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"format": 2}',
+        '{"format": 1}',
+        '{"format": 1, "strategies": [{}], "findings": []}',
+        "[" * 10_000,
+    ],
+)
+def test_stored_gates_that_are_damaged_are_refused(tmp_path, text):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(GateError, match=r"stored gates cannot be read"):
+        gate.load(tmp_path / "x.json")
+
+
+def test_templates_refuse_by_name_what_they_cannot_say(tmp_path):
+    with pytest.raises(GateError) as caught:
+        gate.save(custom_strategy(), tmp_path / "x.csv")
+    for part in ("gate b: a template has no complement", "found 'A+'", "sample s2: a template has no gates of single"):
+        assert part in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
