@@ -349,6 +349,8 @@ def check_references(root: Xml.Element, where: str, problems: Problems) -> None:
             scale = attribute(part, "transformation-ref")
             if scale is not None and scale not in defined:
                 problems.add(gate, "its scale or ratio is not defined", value=scale)
+            if kind in BOOLEAN_KINDS and parent is not None:
+                _without_parent(part, parent, gate, problems)
             matrix = attribute(part, "compensation-ref")
             if matrix not in (None, FCS_SPILLOVER, UNCOMPENSATED) and matrix not in defined:
                 problems.add(gate, "its compensation matrix is not defined", value=matrix)
@@ -357,6 +359,22 @@ def check_references(root: Xml.Element, where: str, problems: Problems) -> None:
             if kind in ("dimension", "divider") and not len(part):
                 problems.add(gate, "a dimension names no channel")
     _check_cycles(gates, problems)
+
+
+def _without_parent(part: Xml.Element, parent: str, gate: str, problems: Problems) -> None:
+    """Take the parent out of the operands of an ``and``: every gate is within it. FlowKit cannot place such a gate."""
+    references = [e for e in part if attribute(e, "ref") == parent]
+    others = [e for e in part if e not in references]
+    if not references:
+        return
+    inverted = any(attribute(e, "use-as-complement") in ("true", "1") for e in references)
+    if local(part.tag) != "and" or inverted or not others:
+        problems.add(gate, "an operand is its parent, whose events are all that it sees; leave it out", value=parent)
+        return
+    for number, reference in enumerate(references):
+        part.remove(reference)
+        if number < 2 - len(others):  # the standard asks for two operands
+            part.append(others[0])
 
 
 def _some(names: Iterable[str]) -> str:

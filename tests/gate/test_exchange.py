@@ -169,6 +169,7 @@ def negation(name: str, of: str, parent: str = "") -> str:
             "gate a: needs itself through its parents or operands (found 'a, b')",
         ),
         (negation("a", "nobody"), "gate a: refers to an unknown gate (found 'nobody')"),
+        (rectangle("a") + negation("b", "a", "a"), "gate b: an operand is its parent"),
         (rectangle("a") + rectangle("a"), "gate a: stands twice"),
         (rectangle("a", scale="log7"), "gate a: its scale or ratio is not defined (found 'log7')"),
         (rectangle("a", comp="m"), "gate a: its compensation matrix is not defined (found 'm')"),
@@ -184,6 +185,7 @@ def negation(name: str, of: str, parent: str = "") -> str:
         "loop of operands",
         "loop of both",
         "operand",
+        "parent",
         "twice",
         "scale",
         "matrix",
@@ -196,6 +198,26 @@ def test_errors_of_a_document_name_the_gate_and_what_to_do(tmp_path, body, told)
     with pytest.raises(GateError) as caught:
         gate.load(tmp_path / "x.xml")
     assert told in str(caught.value)
+
+
+def test_and_with_its_parent_is_read_without_it(tmp_path):
+    references = '<g:gateReference g:ref="a"/><g:gateReference g:ref="b"/>'
+    both = f'<g:BooleanGate g:id="c" g:parent_id="a"><g:and>{references}</g:and></g:BooleanGate>'
+    (tmp_path / "x.xml").write_text(f"{HEAD}{rectangle('a')}{rectangle('b')}{both}</g:Gating-ML>")
+    strategy = gate.load(tmp_path / "x.xml")["x"]
+    assert set(strategy["c"].operands) == {Operand("b")}
+    assert reread(strategy)["c"].operands == strategy["c"].operands
+
+
+def test_operand_with_a_wrong_path_is_an_error():
+    import flowkit as fk
+
+    target = fk.GatingStrategy()
+    target.add_gate(fk.gates.RectangleGate("a", [fk.Dimension("FSC-A", range_min=1)]), ("root",))
+    reference = {"ref": "a", "path": ("root", "elsewhere"), "complement": False}
+    target.add_gate(fk.gates.BooleanGate("n", "not", [reference]), ("root",))
+    with pytest.raises(GateError, match="gate n: refers to a gate that is missing"):
+        gate.from_flowkit(target)
 
 
 def test_missing_channel_of_a_file_is_named(tmp_path):
