@@ -97,6 +97,24 @@ def test_gate_without_a_study(folder):
     assert len(list((folder / "out" / "cells").glob("*.h5ad"))) == 3
 
 
+def test_reconcile_tells_what_needs_a_look(tmp_path):
+    from tests.gate import workspaces
+    from tests.io.fcs_files import events, spill_text, write
+
+    write(tmp_path / "fcs" / "a.fcs", events(500), **{"$SPILLOVER": spill_text()})
+    all_events = workspaces.population("all", workspaces.rectangle(workspaces.axis("FSC-A", -1e9, None)), count=500)
+    document = workspaces.workspace(workspaces.sample(1, "a.fcs", all_events))
+    (tmp_path / "x.wsp").write_bytes(document)
+    arguments = ("reconcile", tmp_path / "x.wsp", "--fcs", tmp_path / "fcs", "--out", tmp_path / "out.csv")
+    outcome = invoke(*arguments)
+    assert outcome.exit_code == 0
+    assert pd.read_csv(tmp_path / "out.csv")["verdict"].tolist() == ["equal"]
+    (tmp_path / "x.wsp").write_bytes(document.replace(b'count="500"', b'count="499"'))
+    outcome = invoke(*arguments)
+    assert outcome.exit_code == EXIT_LEFT_OUT
+    assert "rectangles must be exact" in outcome.output
+
+
 def test_demo_can_be_run_again_and_does_not_mix_settings(tmp_path, monkeypatch, capsys):
     arguments = ["demo", "--out", tmp_path / "d", "--subjects", 2, "--events", 2000, "--quiet", "--jobs", 1]
     first = invoke(*arguments)

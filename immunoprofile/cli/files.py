@@ -1,4 +1,4 @@
-"""Commands on FCS files without a study: gate, quality, manifest, deidentify."""
+"""Commands on FCS files without a study: gate, quality, reconcile, manifest, deidentify."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from immunoprofile.cli.shell import (
+from immunoprofile.cli.shell import EXIT_LEFT_OUT, (
     EXIT_LEFT_OUT,
     CellsOption,
     GatesOption,
@@ -130,3 +130,21 @@ def deidentify(
         if done.dates_kept:
             typer.echo("  dates were kept; --shift-days moves them", err=True)
     leave_out(failed)
+
+
+@app.command()
+def reconcile(
+    workspace: Annotated[Path, typer.Argument(help="FlowJo workspace (.wsp).")],
+    fcs: Annotated[Path, typer.Option(help="Folder with its FCS files.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Table (.csv) to write.")] = None,
+) -> None:
+    """Compare our counts with those that a FlowJo workspace holds, population by population."""
+    from immunoprofile.gate.flowjo_counts import needs_a_look, reconcile
+    from immunoprofile.io.files import write_table
+
+    table = reconcile(workspace, fcs)
+    typer.echo(table.drop(columns=["file"]).to_string(index=False, na_rep="-"))
+    if out is not None:
+        write_table(out, table)
+    if needs_a_look(table):
+        raise typer.Exit(EXIT_LEFT_OUT)

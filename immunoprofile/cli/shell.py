@@ -32,7 +32,7 @@ GatesOption = Annotated[
     Path | None,
     typer.Option(
         "--gates",
-        help="Folder of templates, one template (.csv) or GatingML (.xml); default: gating/ of the study, or shipped.",
+        help="Templates (folder or .csv), GatingML (.xml), FlowJo (.wsp); default: gating/ of the study, or shipped.",
     ),
 ]
 JobsOption = Annotated[int, typer.Option(min=1, help="Files and reports to work on at the same time.")]

@@ -6,11 +6,11 @@ Facts about FlowKit that this module works around stand in docs/flowkit.md.
 
 from __future__ import annotations
 
-import re
 import warnings
+from collections.abc import Mapping
+from dataclasses import replace
 from io import BytesIO
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree
 
 import flowio
@@ -19,9 +19,10 @@ import numpy as np
 
 from immunoprofile.compensation import guarded_xml
 from immunoprofile.errors import GateError, Problems
-from immunoprofile.gate.scales import SCALE_PARAMETERS, Scale
-from immunoprofile.gate.strategy import ROOT, Dimension, Gate, Operand, Strategy
-from immunoprofile.io.files import replacing
+from immunoprofile.gate import gatingml
+from immunoprofile.gate.from_flowkit import ARGUMENTS, FCS_SPILLOVER, UNCOMPENSATED, from_flowkit, rows
+from immunoprofile.gate.scales import Scale
+from immunoprofile.gate.strategy import ROOT, Dimension, Gate, Matrix, Ratio, Strategy
 from immunoprofile.io.markers import is_scatter, is_time
 
 if TYPE_CHECKING:
@@ -31,12 +32,7 @@ if TYPE_CHECKING:
     from immunoprofile.io.fcs import Sample
 
 SPILLOVER_ID = "spillover"
-"""Name of the file's own matrix in a strategy that was made for one file."""
-
-FCS_SPILLOVER = "FCS"
-"""GatingML's name for "the matrix that the file carries", used in templates."""
-
-UNCOMPENSATED = "uncompensated"
+"""Name of the matrix that is handed over with a strategy."""
 
 MAX_GATES, MAX_LEVELS, MAX_ELEMENTS = 500, 50, 100_000
 """Largest GatingML: FlowKit's time grows with the square of the gates and with the cube of their levels; real documents
@@ -48,6 +44,8 @@ _TRANSFORMS = {
     "asinh": fk.transforms.AsinhTransform,
     "log": fk.transforms.LogTransform,
     "linear": fk.transforms.LinearTransform,
+    "biex": fk.transforms.WSPBiexTransform,
+    "flowjo_log": fk.transforms.WSPLogTransform,
 }
 
 
@@ -58,8 +56,7 @@ class _InMemory(flowio.FlowData):  # type: ignore[misc]
     ``SSC-`` or ``Time`` for one, and then refuses a spillover matrix that does not name it.
     """
 
-    def __init__(self, sample: Sample, spillover: Spillover | None) -> None:
-        compensated = set(spillover.channels) if spillover is not None else None
+    def __init__(self, sample: Sample, compensated: set[str] | None) -> None:
         self.name = sample.name
         self.version = sample.version
         self.event_count = sample.n_events
@@ -84,13 +81,25 @@ class _InMemory(flowio.FlowData):  # type: ignore[misc]
         return self._events
 
 
-def flowkit_sample(sample: Sample, spillover: Spillover | None = None) -> fk.Sample:
-    """FlowKit's sample over the same events (not a copy; FlowKit only reads them)."""
-    return fk.Sample(_InMemory(sample, spillover), sample_id=sample.name, subsample=1)
+def flowkit_sample(
+    sample: Sample, spillover: Spillover | None = None, *, strategy: Strategy | None = None
+) -> fk.Sample:
+    """FlowKit's sample over the same events (not a copy; FlowKit only reads them).
+
+    Only the channels of the spillover and of the matrices of a strategy count as fluorescence, when there are any.
+    """
+    matrices = [set(matrix.detectors) for _, matrix in strategy.matrices] if strategy is not None else []
+    named = [*matrices, *([set(spillover.channels)] if spillover is not None else [])]
+    compensated = set[str]().union(*named) if named else None
+    return fk.Sample(_InMemory(sample, compensated), sample_id=sample.name, subsample=1)
 
 
 def to_flowkit(
-    strategy: Strategy, *, spillover: Spillover | None = None, compensation: str = FCS_SPILLOVER
+    strategy: Strategy,
+    *,
+    spillover: Spillover | None = None,
+    compensation: str = FCS_SPILLOVER,
+    names: Literal["population", "label"] = "population",
 ) -> fk.GatingStrategy:
     """FlowKit's strategy for gates that name channels.
 
@@ -99,51 +108,151 @@ def to_flowkit(
     strategy
         Its dimensions must name channels ($PnN), see `binding.bind`.
     spillover
-        Matrix to put into the strategy; its gates then refer to it.
+        Matrix to put into the strategy; gates that are compensated without a matrix of their own then refer to it.
     compensation
-        Without a matrix: what compensated dimensions refer to, ``FCS`` or ``uncompensated``.
+        Without a spillover: what those gates refer to, ``FCS`` or ``uncompensated``.
+    names
+        Whether gates are called by their population or by the name that they came with.
 
     Raises
     ------
     GateError
-        A scale has the name of a population, which GatingML cannot tell apart.
+        Names that FlowKit cannot tell apart: a matrix with a reserved name, a label with a slash.
     """
     problems = Problems()
     result = fk.GatingStrategy()
     if spillover is not None:
         compensation = SPILLOVER_ID
-        names = list(spillover.channels)
-        result.add_comp_matrix(SPILLOVER_ID, fk.Matrix(np.array(spillover.matrix), names, fluorochromes=list(names)))
+        while compensation in dict(strategy.matrices):
+            compensation += "_"
+        result.add_comp_matrix(compensation, _matrix(Matrix(spillover.channels, rows(spillover.matrix))))
+    for name, matrix in strategy.matrices:
+        if name in (FCS_SPILLOVER, UNCOMPENSATED):
+            problems.add(f"matrix {name}", "has a name that means something else", allowed="another name")
+        result.add_comp_matrix(name, _matrix(matrix))
     for name, scale in strategy.scales:
-        if name in strategy:
-            problems.add(f"scale {name}", "has the name of a population", allowed="another name")
-        result.add_transform(name, _TRANSFORMS[scale.kind](**{f"param_{k.lower()}": v for k, v in scale.parameters}))
+        result.add_transform(name, transform_of(scale))
+    for name, ratio in _ratios(strategy).items():
+        result.add_transform(
+            name, fk.transforms.RatioTransform([ratio.numerator, ratio.denominator], ratio.a, ratio.b, ratio.c)
+        )
+    called = {gate.population: (names == "label" and gate.label) or gate.population for gate in strategy.gates}
+    for gate in strategy.gates:
+        if "/" in called[gate.population] or called[gate.population] in (".", ".."):
+            problems.add(f"gate {gate.population}", "FlowKit cannot hold its name", value=called[gate.population])
     if problems:
         raise GateError("the strategy cannot be handed to FlowKit", problems.found, where=strategy.tube)
-    for gate in strategy.gates:
-        result.add_gate(_to_flowkit_gate(gate, strategy, compensation), gate_path=strategy.path(gate.population))
+    done: set[str] = set()
+    samples = [None, *strategy.custom_samples]
+    for sample_id in samples:
+        version = strategy if sample_id is None else strategy.for_sample(sample_id)
+        own = {gate.population for sample, gate in strategy.custom if sample == sample_id}
+        done.clear()
+        for gate in version.gates:
+            quadrants = version.quadrants.get(gate.quadrant_of, ())
+            if gate.quadrant_of in done or (
+                sample_id and not own & {gate.population, *(q.population for q in quadrants)}
+            ):
+                continue
+            path = flowkit_path(version, gate.population, called)
+            if quadrants:
+                done.add(gate.quadrant_of)
+                item = _quadrant_gate(gate.quadrant_of, quadrants, called, compensation)
+                result.add_gate(item, gate_path=path[:-1], sample_id=sample_id)
+            else:
+                result.add_gate(_gate(gate, version, called, compensation), gate_path=path, sample_id=sample_id)
     return result
 
 
-def _to_flowkit_gate(gate: Gate, strategy: Strategy, compensation: str) -> Any:
-    dimensions = [
-        fk.Dimension(
-            d.marker,
-            compensation_ref=compensation if d.compensated else UNCOMPENSATED,
-            transformation_ref=d.scale,
-            range_min=d.minimum if gate.kind == "rectangle" else None,
-            range_max=d.maximum if gate.kind == "rectangle" else None,
+def flowkit_path(strategy: Strategy, population: str, called: Mapping[str, str]) -> tuple[str, ...]:
+    """Names above a population in FlowKit's tree, where quadrant gates stand between quadrants and their parent."""
+    path: list[str] = []
+    gate = strategy[population]
+    while True:
+        if gate.quadrant_of:
+            path.append(gate.quadrant_of)
+        if gate.parent == ROOT:
+            return (ROOT, *reversed(path))
+        path.append(called[gate.parent])
+        gate = strategy[gate.parent]
+
+
+def transform_of(scale: Scale) -> Any:
+    """FlowKit's transformation of a scale."""
+    return _TRANSFORMS[scale.kind](**{ARGUMENTS.get(name, name): value for name, value in scale.parameters})
+
+
+def _matrix(matrix: Matrix) -> Any:
+    names = list(matrix.detectors)
+    if matrix.spectral:
+        return fk.SpectralMatrix(matrix.array, names, names[: len(matrix.values)])
+    return fk.Matrix(matrix.array, names, fluorochromes=list(matrix.fluorochromes) or names)
+
+
+def _ratios(strategy: Strategy) -> dict[str, Ratio]:
+    gates = (*strategy.gates, *(gate for _, gate in strategy.custom))
+    return {d.marker: d.ratio for gate in gates for d in gate.dimensions if d.ratio is not None}
+
+
+def _reference(dimension: Dimension, compensation: str) -> str:
+    return (dimension.matrix or compensation) if dimension.compensated else UNCOMPENSATED
+
+
+def _quadrant_gate(name: str, quadrants: tuple[Gate, ...], called: Mapping[str, str], compensation: str) -> Any:
+    axes: dict[str, Dimension] = {}
+    values: dict[str, set[float]] = {}
+    for dimension in (d for quadrant in quadrants for d in quadrant.dimensions):
+        axes.setdefault(dimension.marker, dimension)
+        limits = (dimension.minimum, dimension.maximum)
+        values.setdefault(dimension.marker, set()).update(limit for limit in limits if limit is not None)
+    ids = {marker: f"{name}_d{number}" for number, marker in enumerate(axes, 1)}
+    dividers = [
+        fk.QuadrantDivider(ids[marker], marker, _reference(d, compensation), sorted(values[marker]), d.scale)
+        for marker, d in axes.items()
+    ]
+    cells = [
+        fk.gates.Quadrant(
+            called[quadrant.population],
+            [ids[d.marker] for d in quadrant.dimensions],
+            [(d.minimum, d.maximum) for d in quadrant.dimensions],
         )
-        for d in gate.dimensions
+        for quadrant in quadrants
     ]
+    return fk.gates.QuadrantGate(name, dividers, cells)
+
+
+def _gate(gate: Gate, strategy: Strategy, called: Mapping[str, str], compensation: str) -> Any:
+    name = called[gate.population]
+    axes = [_axis(d, compensation, limits=gate.kind == "rectangle") for d in gate.dimensions]
     if gate.kind == "rectangle":
-        return fk.gates.RectangleGate(gate.population, dimensions)
+        return fk.gates.RectangleGate(name, axes, use_complement=gate.complement)
     if gate.kind == "polygon":
-        return fk.gates.PolygonGate(gate.population, dimensions, [list(corner) for corner in gate.vertices])
+        corners = [list(corner) for corner in gate.vertices]
+        return fk.gates.PolygonGate(name, axes, corners, use_complement=gate.complement)
+    if gate.ellipsoid is not None:
+        shape = gate.ellipsoid
+        covariance = [list(row) for row in shape.covariance]
+        return fk.gates.EllipsoidGate(name, axes, list(shape.mean), covariance, shape.distance_square)
     references = [
-        {"ref": o.population, "path": strategy.path(o.population), "complement": o.complement} for o in gate.operands
+        {
+            "ref": called[o.population],
+            "path": flowkit_path(strategy, o.population, called),
+            "complement": o.complement,
+        }
+        for o in gate.operands
     ]
-    return fk.gates.BooleanGate(gate.population, gate.kind, references)
+    return fk.gates.BooleanGate(name, gate.kind, references)
+
+
+def _axis(dimension: Dimension, compensation: str, *, limits: bool) -> Any:
+    low, high = (dimension.minimum, dimension.maximum) if limits else (None, None)
+    reference = _reference(dimension, compensation)
+    if dimension.ratio is None:
+        return fk.Dimension(dimension.marker, reference, dimension.scale, range_min=low, range_max=high)
+    axis = fk.RatioDimension(dimension.marker, reference, dimension.scale)
+    # The constructor leaves an open limit out, and evaluation then fails; gates of samples are compared by ``id``.
+    axis.min, axis.max, axis.id = low, high, dimension.marker
+    return axis
 
 
 def memberships(strategy: Strategy, sample: Sample, spillover: Spillover | None) -> dict[str, NDArray[np.bool_]]:
@@ -163,77 +272,81 @@ def memberships(strategy: Strategy, sample: Sample, spillover: Spillover | None)
     dict
         Population -> bool array with one value per recorded event.
     """
-    target = to_flowkit(strategy, spillover=spillover, compensation=UNCOMPENSATED)
     if sample.n_events == 0:
         return {population: np.zeros(0, dtype=bool) for population in strategy.populations}
+    target = to_flowkit(replace(strategy, custom=()), spillover=spillover, compensation=UNCOMPENSATED)
     with warnings.catch_warnings():
         # FlowKit fills its report by row; pandas warns about the way it concatenates, not about the data.
         warnings.simplefilter("ignore", FutureWarning)
-        results = target.gate_sample(flowkit_sample(sample, spillover), cache_events=True)
+        events = flowkit_sample(sample, spillover, strategy=strategy)
+        results = target.gate_sample(events, cache_events=True)
+    called = {population: population for population in strategy.populations}
     return {
-        gate.population: np.asarray(
-            results.get_gate_membership(gate.population, strategy.path(gate.population)), dtype=bool
+        population: np.asarray(
+            results.get_gate_membership(population, flowkit_path(strategy, population, called)), dtype=bool
         )
-        for gate in strategy.gates
+        for population in strategy.populations
     }
 
 
-def export_gatingml(strategy: Strategy, path: Path, *, spillover: Spillover | None = None) -> None:
-    """Write gates that name channels as GatingML 2.0, and read them back before the file takes its place.
-
-    Raises
-    ------
-    GateError
-        The written document does not say the same.
-    """
-    compensation = FCS_SPILLOVER if spillover is None else SPILLOVER_ID
-    with replacing(path) as temporary:
-        with temporary.open("wb") as handle:
-            fk.export_gatingml(to_flowkit(strategy, spillover=spillover, compensation=compensation), handle)
-        again = parse_gatingml(temporary, strategy.tube)
-        if meaning(again) != meaning(strategy):
-            problems = Problems()
-            problems.add(path.name, "the document does not re-read to the same gates")
-            raise GateError("GatingML could not be written", problems.found, where=strategy.tube)
-
-
-def meaning(strategy: Strategy) -> dict[str, Any]:
-    """What GatingML can say of a strategy, in a form that can be compared: gates by population, scales by name."""
-    used = {d.scale for gate in strategy.gates for d in gate.dimensions}
-    return {
-        "scales": {name: scale for name, scale in strategy.scales if name in used},
-        "gates": {
-            g.population: (g.parent, g.kind, g.dimensions, g.vertices, frozenset(g.operands)) for g in strategy.gates
-        },
-    }
-
-
-def parse_gatingml(path: Path, tube: str) -> Strategy:
+def parse_gatingml(content: bytes, where: str, tube: str) -> Strategy:
     """Read GatingML 2.0 as a strategy whose dimensions name channels.
 
+    Parameters
+    ----------
+    content
+        The document.
+    where
+        What to call it in errors.
+    tube
+        Tube of the strategy.
+
     Raises
     ------
     GateError
-        The document is no GatingML, declares XML entities, or holds gates that a strategy cannot say.
+        The document is no GatingML, declares XML entities, has gates that refer to what is not there, or that a
+        strategy cannot say.
     """
+    root = gatingml.parse(content, where, tube)
     problems = Problems()
-    try:
-        root = guarded_xml.parse(path.read_bytes())
-    except guarded_xml.RefusedXmlError as error:
-        problems.add(path.name, str(error))
-        raise GateError("GatingML was refused", problems.found, where=tube) from error
     if reason := _too_large(root):
-        problems.add(path.name, reason)
+        problems.add(where, reason)
         raise GateError("GatingML was refused", problems.found, where=tube)
+    gatingml.check_references(root, where, problems)
+    if problems:
+        raise GateError("GatingML could not be read", problems.found, where=where, todo="correct the document")
     # FlowKit gets the tree that was looked through, written anew: its parser sees nothing that ours did not
     document = BytesIO(ElementTree.tostring(root, encoding="utf-8"))
+    words = gatingml.own_words(root)
     try:
-        return from_flowkit(fk.parse_gating_xml(document), tube)
+        strategy = from_flowkit(fk.parse_gating_xml(document), tube)
+        return strategy if words is None else gatingml.restore(strategy, words)
     except GateError:
         raise
     except Exception as error:  # FlowKit and lxml raise many kinds; all mean that the document is unusable
-        problems.add(path.name, f"{type(error).__name__}: {error}")
+        problems.add(where, f"{type(error).__name__}: {error}")
         raise GateError("GatingML could not be read", problems.found, where=tube) from error
+
+
+def parse_workspace(document: bytes) -> Strategy:
+    """Gates of a FlowJo workspace that holds one sample, see `workspace`.
+
+    Raises
+    ------
+    GateError
+        FlowKit or a strategy cannot hold what it says.
+    """
+    problems = Problems()
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore", RuntimeWarning)  # settings of scales that give no numbers are found below
+            samples = fk.parse_wsp(BytesIO(document))["samples"]
+            return from_flowkit(next(iter(samples.values()))["gating_strategy"], "workspace")
+    except GateError:
+        raise
+    except Exception as error:  # FlowKit raises many kinds; all mean that this part is unusable
+        problems.add("FlowKit", f"{type(error).__name__}: {error}")
+        raise GateError("the workspace cannot be read", problems.found) from error
 
 
 def _too_large(root: ElementTree.Element) -> str:
@@ -254,133 +367,3 @@ def _too_large(root: ElementTree.Element) -> str:
         if level > MAX_LEVELS:
             return f"gate {name} has more than {MAX_LEVELS} levels above it, or is above itself"
     return ""
-
-
-def from_flowkit(target: fk.GatingStrategy, tube: str) -> Strategy:
-    """A FlowKit strategy as ours; its dimensions name channels.
-
-    Quadrant gates become one rectangle per quadrant. Names that are no population ids get one; the name that they came
-    with is kept in ``Gate.label``.
-
-    Raises
-    ------
-    GateError
-        Gates that a strategy cannot say (ellipsoids, ratios, complements, gates of single samples), all named.
-    """
-    problems = Problems()
-    ids: dict[tuple[str, ...], str] = {(ROOT,): ROOT}
-    gates: list[Gate] = []
-    quadrant_gates: dict[tuple[str, ...], Any] = {}
-    for name, path in target.get_gate_ids():
-        path = tuple(path)
-        full = (*path, name)
-        if path in quadrant_gates:
-            item: Any = quadrant_gates[path].quadrants[name]
-            parent_path: tuple[str, ...] = path[:-1]
-        else:
-            item = target.get_gate(name, path)
-            parent_path = path
-        if isinstance(item, fk.gates.QuadrantGate):
-            quadrant_gates[full] = item
-            continue
-        ids[full] = _population_id(name, set(ids.values()))
-        label = name if ids[full] != name else ""
-        gate = _from_flowkit_gate(
-            item, ids[full], ids.get(parent_path, ROOT), label, quadrant_gates.get(path), ids, problems
-        )
-        if gate is not None:
-            gates.append(gate)
-    if problems:
-        raise GateError("gates that are not supported", problems.found, where=tube, todo="remove or redraw these gates")
-    scales = tuple((name, _from_flowkit_scale(name, t, problems)) for name, t in target.transformations.items())
-    if problems:
-        raise GateError("scales that are not supported", problems.found, where=tube)
-    channels = dict.fromkeys(d.marker for gate in gates for d in gate.dimensions)
-    return Strategy(
-        tube=tube,
-        gates=tuple(_parents_first(gates)),
-        scales=tuple((name, scale) for name, scale in scales if scale is not None),
-        channels=tuple((channel, channel) for channel in channels),
-    )
-
-
-def _parents_first(gates: list[Gate]) -> list[Gate]:
-    """Order of evaluation: parents and operands before the gates that need them."""
-    done: dict[str, Gate] = {}
-    waiting = list(gates)
-    while waiting:
-        ready = [g for g in waiting if g.parent in (ROOT, *done) and all(o.population in done for o in g.operands)]
-        if not ready:
-            return [*done.values(), *waiting]
-        done |= {gate.population: gate for gate in ready}
-        waiting = [gate for gate in waiting if gate.population not in done]
-    return list(done.values())
-
-
-def _population_id(name: str, taken: set[str]) -> str:
-    plain = re.sub(r"[^a-z0-9]+", "_", name.casefold().replace("+", "_pos_").replace("-", "_neg_")).strip("_") or "gate"
-    plain = plain if plain[0].isalpha() else f"g_{plain}"
-    if re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        plain = name
-    candidate, number = plain, 2
-    while candidate in taken:
-        candidate, number = f"{plain}_{number}", number + 1
-    return candidate
-
-
-def _from_flowkit_gate(
-    item: Any,
-    population: str,
-    parent: str,
-    label: str,
-    quadrants: Any,
-    ids: dict[tuple[str, ...], str],
-    problems: Problems,
-) -> Gate | None:
-    if quadrants is not None:
-        dividers = {divider.id: divider for divider in quadrants.dimensions}
-        dimensions = []
-        for reference in item.divider_refs:
-            low, high = item.get_divider_range(reference)
-            dimensions.append(_dimension(dividers[reference].dimension_ref, low, high, dividers[reference]))
-        return Gate(population, parent, "rectangle", tuple(dimensions), label=label)
-    if getattr(item, "use_complement", False):
-        problems.add(f"gate {item.gate_name}", "complements of a gate are not supported")
-        return None
-    if isinstance(item, fk.gates.BooleanGate):
-        operands = tuple(
-            Operand(ids[(*tuple(ref["path"]), ref["ref"])], complement=bool(ref["complement"]))
-            for ref in item.gate_refs
-        )
-        return Gate(population, parent, item.type, operands=operands, label=label)
-    if any(isinstance(d, fk.RatioDimension) for d in item.dimensions):
-        problems.add(f"gate {item.gate_name}", "ratio dimensions are not supported")
-        return None
-    if isinstance(item, fk.gates.RectangleGate):
-        rectangle = tuple(_dimension(d.id, d.min, d.max, d) for d in item.dimensions)
-        return Gate(population, parent, "rectangle", rectangle, label=label)
-    if isinstance(item, fk.gates.PolygonGate):
-        axes = tuple(_dimension(d.id, None, None, d) for d in item.dimensions)
-        corners = tuple((float(x), float(y)) for x, y in item.vertices)
-        return Gate(population, parent, "polygon", axes, vertices=corners, label=label)
-    problems.add(f"gate {item.gate_name}", f"{type(item).__name__} is not supported")
-    return None
-
-
-def _dimension(channel: str, low: float | None, high: float | None, source: Any) -> Dimension:
-    return Dimension(
-        channel,
-        None if low is None else float(low),
-        None if high is None else float(high),
-        scale=source.transformation_ref,
-        compensated=source.compensation_ref not in (None, UNCOMPENSATED),
-    )
-
-
-def _from_flowkit_scale(name: str, transform: Any, problems: Problems) -> Scale | None:
-    for kind, cls in _TRANSFORMS.items():
-        if isinstance(transform, cls):
-            values = {letter: getattr(transform, f"param_{letter.lower()}") for letter in SCALE_PARAMETERS[kind]}
-            return Scale.of(kind, values)
-    problems.add(f"scale {name}", f"{type(transform).__name__} is not supported")
-    return None

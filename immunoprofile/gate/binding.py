@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from immunoprofile.errors import GateError, Problems
-from immunoprofile.gate.strategy import Strategy
+from immunoprofile.gate.strategy import Dimension, Gate, Strategy
 from immunoprofile.io.markers import find_marker
 
 if TYPE_CHECKING:
@@ -18,8 +18,16 @@ def find_channels(strategy: Strategy, sample: Sample, problems: Problems) -> dic
     """Channel ($PnN) of every marker that the strategy needs; what is missing or ambiguous goes to ``problems``."""
     found: dict[str, str] = {}
     names = [channel.pnn for channel in sample.channels]
+    unmixed = _unmixed(strategy)
     for marker in strategy.markers:
         hits = find_marker(marker, sample.markers, sample.labels)
+        if marker in names and (marker, marker) in strategy.channels:  # it came with names of channels
+            hits = [position for position, name in enumerate(names) if name == marker][:1]
+        elif not hits and marker in unmixed:
+            hits = find_marker(unmixed[marker], sample.markers, sample.labels)
+        elif not hits:
+            # FlowJo writes "_" where a channel has "/"
+            hits = [position for position, name in enumerate(names) if name.replace("/", "_") == marker]
         if len(hits) == 1:
             found[marker] = names[hits[0]]
             if names.count(found[marker]) > 1:
@@ -36,19 +44,58 @@ def find_channels(strategy: Strategy, sample: Sample, problems: Problems) -> dic
     return found
 
 
+def _unmixed(strategy: Strategy) -> dict[str, str]:
+    """Detector in whose place a matrix puts each fluorochrome that it names."""
+    return {
+        fluorochrome: detector
+        for _, matrix in strategy.matrices
+        for fluorochrome, detector in zip(matrix.fluorochromes, matrix.detectors, strict=False)
+        if fluorochrome and fluorochrome != detector
+    }
+
+
 def rename(strategy: Strategy, channels: Mapping[str, str]) -> Strategy:
     """The strategy with its markers replaced by channel names."""
-    gates = tuple(
-        replace(gate, dimensions=tuple(replace(d, marker=channels.get(d.marker, d.marker)) for d in gate.dimensions))
-        for gate in strategy.gates
-    )
+
+    def axis(dimension: Dimension) -> Dimension:
+        if dimension.ratio is None:
+            return replace(dimension, marker=channels.get(dimension.marker, dimension.marker))
+        one, other = (channels.get(name, name) for name in dimension.channels)
+        return replace(dimension, ratio=replace(dimension.ratio, numerator=one, denominator=other))
+
+    def gate(old: Gate) -> Gate:
+        return replace(old, dimensions=tuple(axis(dimension) for dimension in old.dimensions))
+
     return replace(
-        strategy, gates=gates, channels=tuple((channel, channel) for channel in dict.fromkeys(channels.values()))
+        strategy,
+        gates=tuple(gate(old) for old in strategy.gates),
+        custom=tuple((sample, gate(old)) for sample, old in strategy.custom),
+        channels=tuple((channel, channel) for channel in dict.fromkeys(channels.values())),
     )
+
+
+def sample_id(strategy: Strategy, sample: Sample) -> str:
+    """Id of the sample by which the strategy knows its own gates; empty when it has none."""
+    stem = sample.name[:-4] if sample.name.casefold().endswith(".fcs") else sample.name
+    names = (sample.name, stem, f"{stem}.fcs", sample.keywords.get("fil", ""))
+    return next((name for name in names if name and name in strategy.custom_samples), "")
+
+
+def _check_matrices(strategy: Strategy, sample: Sample, problems: Problems) -> None:
+    used = {d.matrix for gate in strategy.gates for d in gate.dimensions if d.matrix}
+    names = [channel.pnn for channel in sample.channels]
+    for name, matrix in strategy.matrices:
+        missing = [detector for detector in matrix.detectors if names.count(detector) != 1]
+        if name in used and missing:
+            has = ", ".join(names)
+            problems.add(sample.name, f"matrix {name} names channels that the file does not have once",
+                         value=", ".join(missing), allowed=f"the file has {has}")  # fmt: skip
 
 
 def bind(strategy: Strategy, sample: Sample) -> Strategy:
-    """The strategy with the channel names of a file in place of its markers.
+    """The strategy with the channels of a file in place of its markers, and the gates that the file has of its own.
+
+    A sample is known by its name, with or without ``.fcs``, or by the ``$FIL`` of the file.
 
     Raises
     ------
@@ -56,7 +103,9 @@ def bind(strategy: Strategy, sample: Sample) -> Strategy:
         Markers that the file lacks or has twice, all at once.
     """
     problems = Problems()
+    strategy = strategy.for_sample(sample_id(strategy, sample))
     channels = find_channels(strategy, sample, problems)
+    _check_matrices(strategy, sample, problems)
     if problems:
         raise GateError(
             "the file does not fit the gating template",

@@ -1,4 +1,4 @@
-"""Scales of a dimension: how linear intensities are drawn and gated (GatingML 2.0 transformations)."""
+"""Scales of a dimension: how linear intensities are drawn and gated (GatingML 2.0 transformations, and FlowJo's)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ScaleKind = Literal["logicle", "asinh", "linear", "log", "hyperlog"]
+ScaleKind = Literal["logicle", "asinh", "linear", "log", "hyperlog", "biex", "flowjo_log"]
 
 SCALE_PARAMETERS: dict[str, tuple[str, ...]] = {
     "logicle": ("T", "W", "M", "A"),
@@ -19,8 +19,16 @@ SCALE_PARAMETERS: dict[str, tuple[str, ...]] = {
     "asinh": ("T", "M", "A"),
     "log": ("T", "M"),
     "linear": ("T", "A"),
+    "biex": ("negative", "width", "positive", "max_value"),
+    "flowjo_log": ("offset", "decades"),
 }
-"""Parameters of each kind, with the letters of GatingML 2.0."""
+"""Parameters of each kind: the letters of GatingML 2.0, or FlowJo's words."""
+
+FLOWJO_KINDS: tuple[ScaleKind, ...] = ("biex", "flowjo_log")
+"""Scales that only FlowJo has; GatingML cannot say them."""
+
+BIEX_CHANNELS = 4096.0
+"""Top of a ``biex`` scale: FlowJo draws on channels, not on 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +38,10 @@ class Scale:
     Attributes
     ----------
     kind
-        ``logicle``, ``hyperlog``, ``asinh``, ``log`` or ``linear``.
+        ``logicle``, ``hyperlog``, ``asinh``, ``log`` or ``linear``; ``biex`` and ``flowjo_log`` of FlowJo workspaces.
     parameters
-        (letter, value) pairs in the order of `SCALE_PARAMETERS`: T top of the linear scale, W linear decades,
-        M decades, A additional negative decades.
+        (name, value) pairs in the order of `SCALE_PARAMETERS`: T top of the linear scale, W linear decades,
+        M decades, A additional negative decades; of FlowJo its own settings, ``max_value`` being the top.
     """
 
     kind: ScaleKind
@@ -46,6 +54,9 @@ class Scale:
             raise ValueError(msg)
         if tuple(letter for letter, _ in self.parameters) != expected:
             msg = f"a {self.kind} scale needs the parameters {', '.join(expected)}"
+            raise ValueError(msg)
+        if not all(np.isfinite(value) for _, value in self.parameters):
+            msg = f"the parameters of a {self.kind} scale are finite numbers"
             raise ValueError(msg)
 
     @classmethod
@@ -63,12 +74,20 @@ class Scale:
         return dict(self.parameters)
 
     def apply(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Transformed values, same shape (about 0 to 1 over the range of the detector)."""
+        """Transformed values, same shape: about 0 to 1 over the range of the detector, 0 to 4096 of a ``biex``."""
         from flowutils import transforms
 
         p = self.by_letter
         flat = np.ascontiguousarray(values, dtype=np.float64).ravel()
-        if self.kind == "logicle":
+        if self.kind == "biex":
+            # FlowJo's table is FlowKit's to make: any other way to compute it would differ in the last bits.
+            from immunoprofile.gate._flowkit import transform_of
+
+            out = transform_of(self).apply(flat)
+        elif self.kind == "flowjo_log":
+            floor = np.where(flat < p["offset"], p["offset"], flat)
+            out = 1.0 / p["decades"] * (np.log10(floor) - np.log10(p["offset"]))
+        elif self.kind == "logicle":
             out = transforms.logicle(flat, None, t=p["T"], m=p["M"], w=p["W"], a=p["A"])
         elif self.kind == "hyperlog":
             out = transforms.hyperlog(flat, None, t=p["T"], m=p["M"], w=p["W"], a=p["A"])
@@ -82,7 +101,8 @@ class Scale:
 
     def ticks(self) -> tuple[tuple[float, str], ...]:
         """Positions on the scale and labels in linear units, for an axis of a gating plot."""
-        top = self.by_letter["T"]
+        p = self.by_letter
+        top = p["max_value"] if self.kind == "biex" else p.get("T") or p["offset"] * 10 ** p["decades"]
         if self.kind == "linear":
             linear = [top * quarter / 4 for quarter in range(5)]
             labels = [f"{value / 1000:.0f}k" for value in linear]
@@ -90,7 +110,7 @@ class Scale:
             decades = range(3, int(np.floor(np.log10(top))) + 1)
             linear = [10.0**decade for decade in decades]
             labels = [f"$10^{decade}$" for decade in decades]
-            if self.kind != "log":
+            if self.kind not in ("log", "flowjo_log"):
                 linear = [-1000.0, 0.0, *linear]
                 labels = ["$-10^3$", "0", *labels]
         positions = self.apply(np.array(linear))

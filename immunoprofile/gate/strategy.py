@@ -10,87 +10,29 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from typing import Any
 
-from immunoprofile.errors import GateError, Problems
+from immunoprofile.errors import GateError, Problem, Problems
+from immunoprofile.gate.gates import BOOLEAN_KINDS, Dimension, Ellipsoid, Gate, GateKind, Matrix, Operand, Ratio
 from immunoprofile.gate.scales import Scale
 from immunoprofile.schema import SAMPLE_ID
 
 ROOT = "root"
 """Parent of the first gates: all recorded events."""
 
-GateKind = Literal["rectangle", "polygon", "and", "or", "not"]
-BOOLEAN_KINDS: tuple[GateKind, ...] = ("and", "or", "not")
-
-
-@dataclass(frozen=True)
-class Dimension:
-    """One axis of a gate.
-
-    Attributes
-    ----------
-    marker
-        Marker, scatter channel or ``Time``; a channel name ($PnN) where the strategy came from GatingML.
-    minimum, maximum
-        Limits on the scale of the axis: minimum inclusive, maximum exclusive; None is open. Unused by polygons.
-    scale
-        Name of a scale of the strategy; None is linear.
-    compensated
-        Whether the spillover of the file is removed first.
-    """
-
-    marker: str
-    minimum: float | None = None
-    maximum: float | None = None
-    scale: str | None = None
-    compensated: bool = False
-
-
-@dataclass(frozen=True)
-class Operand:
-    """A population that a Boolean gate refers to, or its complement."""
-
-    population: str
-    complement: bool = False
-
-
-@dataclass(frozen=True)
-class Gate:
-    """One population: how it is cut out of its parent.
-
-    Attributes
-    ----------
-    population
-        Id, unique in the strategy.
-    parent
-        Id of the parent, or ``root``.
-    kind
-        ``rectangle`` (1 to 3 dimensions), ``polygon`` (2 dimensions), ``and``, ``or``, ``not``.
-    dimensions
-        Axes; the first two are those of the plot.
-    vertices
-        Corners of a polygon on the scales of its dimensions.
-    operands
-        Populations that a Boolean gate combines.
-    method
-        How the limits were placed; ``fixed`` is the value of the template.
-    group_by, fallback, note
-        Columns of the template that placement methods and people use.
-    label
-        Name that the gate came with, where that is no population id.
-    """
-
-    population: str
-    parent: str
-    kind: GateKind
-    dimensions: tuple[Dimension, ...] = ()
-    vertices: tuple[tuple[float, float], ...] = ()
-    operands: tuple[Operand, ...] = ()
-    method: str = "fixed"
-    group_by: str = ""
-    fallback: str = ""
-    note: str = ""
-    label: str = ""
+__all__ = [
+    "BOOLEAN_KINDS",
+    "ROOT",
+    "Dimension",
+    "Ellipsoid",
+    "Gate",
+    "GateKind",
+    "GateSet",
+    "Matrix",
+    "Operand",
+    "Ratio",
+    "Strategy",
+]
 
 
 @dataclass(frozen=True)
@@ -111,6 +53,10 @@ class Strategy:
         Population of counting beads that absolute counts use, or empty.
     version, panel, instrument
         What the template says of itself.
+    matrices
+        (name, matrix) pairs that dimensions refer to.
+    custom
+        (sample id, gate) pairs: gates that replace the one of the same population for one sample.
     """
 
     tube: str
@@ -121,6 +67,8 @@ class Strategy:
     version: str = ""
     panel: str = ""
     instrument: str = ""
+    matrices: tuple[tuple[str, Matrix], ...] = ()
+    custom: tuple[tuple[str, Gate], ...] = ()
 
     def __post_init__(self) -> None:
         problems = Problems()
@@ -133,6 +81,10 @@ class Strategy:
         for gate in self.gates:
             self._check_gate(gate, known, names, problems)
             known.add(gate.population)
+        self._check_quadrants(problems)
+        self._check_names(problems)
+        if not problems:
+            self._check_custom(problems)
         if problems:
             raise GateError("the gating strategy is not valid", problems.found, where=self.tube)
 
@@ -148,40 +100,88 @@ class Strategy:
                 value=gate.parent,
                 allowed="a population above it, or root",
             )
+        for fault, value in gate.faults():
+            problems.add(where, fault, value=value)
+        scales, matrices = dict(self.scales), dict(self.matrices)
         for dimension in gate.dimensions:
-            if dimension.scale is not None and dimension.scale not in dict(self.scales):
+            name = dimension.marker
+            if dimension.scale is not None and dimension.scale not in scales:
+                problems.add(where, f"scale of {name} is unknown", value=dimension.scale, allowed=", ".join(scales))
+            if dimension.matrix and dimension.matrix not in matrices:
+                problems.add(where, f"matrix of {name} is unknown", value=dimension.matrix, allowed=", ".join(matrices))
+        for operand in gate.operands:
+            if operand.population == gate.parent:
+                # Also, FlowKit loses a gate whose operand is its parent when it re-reads GatingML.
                 problems.add(
                     where,
-                    f"scale of {dimension.marker} is unknown",
-                    value=dimension.scale,
-                    allowed=", ".join(dict(self.scales)),
+                    "an operand is its parent, whose events are all that it sees; leave it out",
+                    value=operand.population,
                 )
-            low, high = dimension.minimum, dimension.maximum
-            if low is not None and high is not None and not low < high:
-                problems.add(where, f"minimum of {dimension.marker} is not below its maximum", value=f"{low} .. {high}")
-        if gate.kind == "rectangle":
-            if not gate.dimensions:
-                problems.add(where, "a rectangle needs at least one dimension")
-            elif all(d.minimum is None and d.maximum is None for d in gate.dimensions):
-                problems.add(where, "a rectangle needs at least one limit")
-        elif gate.kind == "polygon":
-            if len(gate.dimensions) != 2:
-                problems.add(where, "a polygon needs two dimensions", value=len(gate.dimensions))
-            if len(gate.vertices) < 3:
-                problems.add(where, "a polygon needs at least three vertices", value=len(gate.vertices))
-        else:
-            if not gate.operands or (gate.kind == "not" and len(gate.operands) != 1):
-                problems.add(where, f"a gate '{gate.kind}' needs {'one operand' if gate.kind == 'not' else 'operands'}")
-            for operand in gate.operands:
-                if operand.population == gate.parent:
-                    # Also, FlowKit loses a gate whose operand is its parent when it re-reads GatingML.
-                    problems.add(
-                        where,
-                        "an operand is its parent, whose events are all that it sees; leave it out",
-                        value=operand.population,
-                    )
-                elif operand.population not in known - {ROOT}:
-                    problems.add(where, "an operand is not a population above it", value=operand.population)
+            elif operand.population not in known - {ROOT}:
+                problems.add(where, "an operand is not a population above it", value=operand.population)
+
+    def _check_quadrants(self, problems: Problems) -> None:
+        for name, quadrants in self.quadrants.items():
+            where = f"quadrant gate {name}"
+            if name in self or name == ROOT:
+                problems.add(where, "has the name of a population", allowed="another name")
+            if len({gate.parent for gate in quadrants}) > 1:
+                problems.add(where, "its quadrants have different parents")
+            axes: dict[str, list[tuple[Gate, Dimension]]] = {}
+            for gate in quadrants:
+                for dimension in gate.dimensions:
+                    axes.setdefault(dimension.marker, []).append((gate, dimension))
+            for marker, uses in axes.items():
+                if len({(d.scale, d.compensated, d.matrix) for _, d in uses}) > 1:
+                    problems.add(where, f"its quadrants see {marker} on different scales or compensations")
+                dividers = {limit for _, d in uses for limit in (d.minimum, d.maximum) if limit is not None}
+                for gate, d in uses:
+                    crossing = [v for v in sorted(dividers) if _inside(v, d)]
+                    if crossing:
+                        fault = f"quadrant {gate.population} reaches over a divider of {marker}; use rectangles"
+                        problems.add(where, fault, value=crossing[0])
+            if len({d.matrix for uses in axes.values() for _, d in uses if d.compensated}) > 1:
+                problems.add(where, "its dimensions are compensated with different matrices")
+
+    def _check_names(self, problems: Problems) -> None:
+        for kind, pairs in (("scale", self.scales), ("matrix", self.matrices)):
+            found = [name for name, _ in pairs]
+            for name in sorted({name for name in found if found.count(name) > 1}):
+                problems.add(f"{kind} {name}", "stands twice")
+        for name, matrix in self.matrices:
+            for fault in matrix.faults():
+                problems.add(f"matrix {name}", fault)
+        ratios: dict[str, Ratio] = {}
+        for gate in self.gates:
+            for dimension in gate.dimensions:
+                if dimension.ratio is None:
+                    continue
+                if ratios.setdefault(dimension.marker, dimension.ratio) != dimension.ratio:
+                    problems.add(f"gate {gate.population}", "its ratio has the name of another", value=dimension.marker)
+                if dimension.marker in dict(self.scales):
+                    problems.add(f"gate {gate.population}", "its ratio has the name of a scale", value=dimension.marker)
+
+    def _check_custom(self, problems: Problems) -> None:
+        for sample in self.custom_samples:
+            own = [gate for name, gate in self.custom if name == sample]
+            for gate in own:
+                where = f"sample {sample}, gate {gate.population}"
+                if gate.population not in self:
+                    problems.add(where, "is not in the strategy", allowed=", ".join(self.populations))
+                    continue
+                if [g.population for g in own].count(gate.population) > 1:
+                    problems.add(where, "stands twice")
+                old = self[gate.population]
+                if (old.kind, old.parent, old.quadrant_of) != (gate.kind, gate.parent, gate.quadrant_of):
+                    problems.add(where, "is of another kind, or at another place, than the gate that it replaces")
+                if [d.marker for d in old.dimensions] != [d.marker for d in gate.dimensions]:
+                    problems.add(where, "has other dimensions than the gate that it replaces")
+            if not problems:
+                try:
+                    self.for_sample(sample)
+                except GateError as error:
+                    for problem in error.problems:
+                        problems.add(f"sample {sample}, {problem.where}", problem.what, value=problem.value)
 
     @property
     def populations(self) -> tuple[str, ...]:
@@ -191,7 +191,26 @@ class Strategy:
     @property
     def markers(self) -> tuple[str, ...]:
         """Markers and channels that the gates need, in order of first use."""
-        return tuple(dict.fromkeys(d.marker for gate in self.gates for d in gate.dimensions))
+        return tuple(dict.fromkeys(c for gate in self.gates for d in gate.dimensions for c in d.channels))
+
+    @property
+    def quadrants(self) -> dict[str, tuple[Gate, ...]]:
+        """Quadrants by the id of their quadrant gate, in order."""
+        found: dict[str, list[Gate]] = {}
+        for gate in self.gates:
+            if gate.kind == "quadrant":
+                found.setdefault(gate.quadrant_of, []).append(gate)
+        return {name: tuple(gates) for name, gates in found.items()}
+
+    @property
+    def custom_samples(self) -> tuple[str, ...]:
+        """Ids of the samples that have gates of their own, in order of first use."""
+        return tuple(dict.fromkeys(sample for sample, _ in self.custom))
+
+    def for_sample(self, sample_id: str) -> Strategy:
+        """The strategy of one sample: its own gates put in, and no others kept."""
+        own = {gate.population: gate for sample, gate in self.custom if sample == sample_id}
+        return replace(self, gates=tuple(own.get(gate.population, gate) for gate in self.gates), custom=())
 
     def __getitem__(self, population: str) -> Gate:
         for gate in self.gates:
@@ -223,12 +242,31 @@ class Strategy:
         self[gate.population]
         return replace(self, gates=tuple(gate if old.population == gate.population else old for old in self.gates))
 
+    def with_matrix(self, name: str, matrix: Matrix) -> Strategy:
+        """The same strategy with a matrix in place of the spillover of the file or of the study."""
+
+        def own(gate: Gate) -> Gate:
+            axes = (replace(d, matrix=name) if d.compensated and not d.matrix else d for d in gate.dimensions)
+            return replace(gate, dimensions=tuple(axes))
+
+        return replace(
+            self,
+            gates=tuple(own(gate) for gate in self.gates),
+            custom=tuple((sample, own(gate)) for sample, gate in self.custom),
+            matrices=(*self.matrices, (name, matrix)),
+        )
+
     @property
     def sha256(self) -> str:
         """Hash of the meaning: equal gates have equal hashes, however they were written."""
         content = asdict(self)
-        for gate in content["gates"]:
+        for gate in (*content["gates"], *(gate for _, gate in content["custom"])):
             del gate["note"]
+            _drop_unused(gate, complement=False, ellipsoid=None, quadrant_of="")
+            for dimension in gate["dimensions"]:
+                _drop_unused(dimension, ratio=None, matrix="")
+        content["custom"] = sorted(content["custom"], key=lambda pair: (pair[0], pair[1]["population"]))
+        _drop_unused(content, matrices=(), custom=[])
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def tree(self) -> str:
@@ -237,11 +275,7 @@ class Strategy:
 
         def descend(population: str, depth: int) -> None:
             for child in self.children(population):
-                gate = self[child]
-                axes = " x ".join(dimension.marker for dimension in gate.dimensions) or " ".join(
-                    [gate.kind, *(f"{'not ' if o.complement else ''}{o.population}" for o in gate.operands)]
-                )
-                lines.append(f"{'   ' * depth}{child}  [{axes}]")
+                lines.append(f"{'   ' * depth}{child}  [{_said(self[child])}]")
                 descend(child, depth + 1)
 
         descend(ROOT, 1)
@@ -251,11 +285,44 @@ class Strategy:
         return f"Strategy({self.tube!r}, {len(self.gates)} gates, version {self.version or '-'})\n{self.tree()}"
 
 
+def _inside(value: float, dimension: Dimension) -> bool:
+    low, high = dimension.minimum, dimension.maximum
+    return (low is None or low < value) and (high is None or value < high)
+
+
+def _drop_unused(content: dict[str, Any], **defaults: object) -> None:
+    """Take out what has its default, so that a new field does not change the hash of strategies without it."""
+    for name, default in defaults.items():
+        if content[name] == default:
+            del content[name]
+
+
+def _said(gate: Gate) -> str:
+    """Axes or operands of a gate in a few words."""
+    if gate.operands:
+        return " ".join([gate.kind, *(f"{'not ' if o.complement else ''}{o.population}" for o in gate.operands)])
+    axes = " x ".join(
+        d.marker if d.ratio is None else f"{d.ratio.numerator}/{d.ratio.denominator}" for d in gate.dimensions
+    )
+    outside = "outside " if gate.complement else ""
+    kind = f" {gate.kind}" if gate.kind == "ellipsoid" else f" of {gate.quadrant_of}" if gate.quadrant_of else ""
+    return f"{outside}{axes}{kind}"
+
+
 @dataclass(frozen=True)
 class GateSet(Mapping[str, Strategy]):
-    """The strategies of a study, by tube."""
+    """The strategies of a study, by tube.
+
+    Attributes
+    ----------
+    strategies
+        One a tube.
+    findings
+        What the document holds and these gates do not, each named with its reason; empty when all was read.
+    """
 
     strategies: tuple[Strategy, ...]
+    findings: tuple[Problem, ...] = ()
 
     def __post_init__(self) -> None:
         tubes = [strategy.tube for strategy in self.strategies]
@@ -281,7 +348,9 @@ class GateSet(Mapping[str, Strategy]):
     def with_strategy(self, strategy: Strategy) -> GateSet:
         """The same set with the strategy of one tube replaced."""
         self[strategy.tube]
-        return GateSet(tuple(strategy if old.tube == strategy.tube else old for old in self.strategies))
+        changed = tuple(strategy if old.tube == strategy.tube else old for old in self.strategies)
+        return replace(self, strategies=changed)
 
     def __repr__(self) -> str:
-        return "\n\n".join(repr(strategy) for strategy in self.strategies)
+        missing = f"\n\nnot read: {len(self.findings)}, see .findings" if self.findings else ""
+        return "\n\n".join(repr(strategy) for strategy in self.strategies) + missing

@@ -282,6 +282,7 @@ def write_template(strategy: Strategy, path: str | Path) -> Path:
         The strategy holds something that a template cannot say (for example two scales for one marker).
     """
     path = Path(path)
+    _refuse_what_no_column_says(strategy, path.name)
     fluorescence = [
         d for gate in strategy.gates for d in gate.dimensions if not (is_time(d.marker) or is_scatter(d.marker))
     ]
@@ -315,6 +316,34 @@ def write_template(strategy: Strategy, path: str | Path) -> Path:
             "the strategy cannot be written as a template", problems.found, todo="save it as GatingML (.xml)"
         )
     return path
+
+
+def _refuse_what_no_column_says(strategy: Strategy, where: str) -> None:
+    problems = Problems()
+    for gate in strategy.gates:
+        if gate.kind not in KINDS:
+            problems.add(f"gate {gate.population}", f"a template has no {gate.kind}")
+        if gate.complement:
+            problems.add(f"gate {gate.population}", "a template has no complement of a gate; use a gate 'not'")
+        if gate.label:
+            problems.add(f"gate {gate.population}", "a template has no name beside the population id", value=gate.label)
+        if len(gate.dimensions) > MAX_DIMENSIONS:
+            problems.add(f"gate {gate.population}", f"a template has {MAX_DIMENSIONS} dimensions",
+                         value=len(gate.dimensions))  # fmt: skip
+        for dimension in gate.dimensions:
+            if dimension.ratio is not None:
+                problems.add(f"gate {gate.population}", "a template has no ratios", value=dimension.marker)
+    for name, _ in strategy.matrices:
+        problems.add(f"matrix {name}", "a template has no matrices")
+    for sample in strategy.custom_samples:
+        problems.add(f"sample {sample}", "a template has no gates of single samples")
+    if problems:
+        raise GateError(
+            "the strategy cannot be written as a template",
+            problems.found,
+            where=where,
+            todo="save it as GatingML (.xml) or .json",
+        )
 
 
 def _row(gate: Gate) -> list[str]:

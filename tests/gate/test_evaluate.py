@@ -151,8 +151,12 @@ def gate_file(sample):
 def test_unsupported_gates_are_named():
     import flowkit as fk
 
+    class Spiral(fk.gates.RectangleGate):
+        pass
+
     target = fk.GatingStrategy()
-    dims = [fk.Dimension("FITC-A", "uncompensated"), fk.Dimension("PE-A", "uncompensated")]
-    target.add_gate(fk.gates.EllipsoidGate("round", dims, [1.0, 1.0], [[1.0, 0.0], [0.0, 1.0]], 1.0), ("root",))
-    with pytest.raises(GateError, match="round: EllipsoidGate is not supported"):
+    dims = [fk.Dimension("FITC-A", "uncompensated", None, 1, 2)]
+    target.add_transform("odd", fk.transforms.LinearTransform(float("nan"), 0))
+    target.add_gate(Spiral("round", dims), ("root",))
+    with pytest.raises(GateError, match="scale odd: the parameters of a linear scale are finite numbers"):
         gate.from_flowkit(target)
