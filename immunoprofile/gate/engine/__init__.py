@@ -9,5 +9,6 @@ from __future__ import annotations
 
 from immunoprofile.gate.engine.evaluate import evaluate
 from immunoprofile.gate.engine.result import EngineRecord, Evaluation, Memberships
+from immunoprofile.gate.engine.streaming import evaluate_file
 
-__all__ = ["EngineRecord", "Evaluation", "Memberships", "evaluate"]
+__all__ = ["EngineRecord", "Evaluation", "Memberships", "evaluate", "evaluate_file"]

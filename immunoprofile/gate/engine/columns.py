@@ -16,26 +16,30 @@ WIDE, NATIVE, SWAPPED = range(3)
 
 ONE = np.uint64(1)
 
+_NO_SIGN = np.int64(0x7FFF_FFFF_FFFF_FFFF)
+
 _jit = numba.njit(nogil=True, error_model="numpy")
 
 
 @_jit
-def load(source, small, wide, start, rows, dense, n, column, multiply, divide, bits, single, out):
-    """One column of some events, linear; True where a value is not finite or beyond the limit."""
+def load(events, rows, dense, n, column, multiply, divide, scratch, out):
+    """One column of some events, linear; its largest size, infinity or NaN where one is not finite."""
+    source, small, wide = events
+    bits, single, order, number = scratch
     if source == WIDE:
         if dense:
             for k in range(n):
-                out[k] = wide[start + k, column]
+                out[k] = wide[k, column]
         else:
             for k in range(n):
-                out[k] = wide[start + rows[k], column]
+                out[k] = wide[rows[k], column]
     else:
         if dense:
             for k in range(n):
-                bits[k] = small[start + k, column]
+                bits[k] = small[k, column]
         else:
             for k in range(n):
-                bits[k] = small[start + rows[k], column]
+                bits[k] = small[rows[k], column]
         if source == SWAPPED:
             for k in range(n):
                 u = bits[k]
@@ -48,13 +52,14 @@ def load(source, small, wide, start, rows, dense, n, column, multiply, divide, b
         if divide != 1.0:
             for k in range(n):
                 out[k] = out[k] / divide
-    largest = 0.0
-    strange = 0
+    # Doubles without their sign are in the order of their bits, with infinity and what is no number at the top
+    words = out.view(np.int64)
+    top = np.int64(0)
     for k in range(n):
-        size = abs(out[k])
-        strange |= not (size <= LIMIT)
-        largest = max(largest, size)
-    return largest, strange
+        size = words[k] & _NO_SIGN
+        top = size if size > top else top
+    order[0] = top
+    return number[0]
 
 
 @_jit
@@ -64,6 +69,16 @@ def void(values, n, limit, rows, dense, flags):
         if not (abs(values[k]) <= limit):
             flags[k if dense else rows[k]] = 1
             values[k] = 0.0
+
+
+@_jit
+def load_below(limit, flags, events, rows, dense, n, column, multiply, divide, scratch, out):
+    """The same as `load`; events with a value beyond a limit are flagged and read zero."""
+    size = load(events, rows, dense, n, column, multiply, divide, scratch, out)
+    if size <= limit:
+        return size
+    void(out, n, limit, rows, dense, flags)
+    return limit
 
 
 @_jit
@@ -210,7 +225,7 @@ def codes_of(values, n, chosen, axis, line, codes, bits, single, out):
             out[k] = table[bits[k] >> 16]
     else:
         for k in range(n):
-            out[k] = np.int32(min(max(values[chosen[k]] * line[0] + line[1], 0.0), float(BEYOND)))
+            out[k] = np.uint32(np.int32(min(max(values[chosen[k]] * line[0] + line[1], 0.0), float(BEYOND))))
 
 
 @_jit
@@ -220,6 +235,6 @@ def grid_codes(first, second, n, line_a, line_b, grid, place, out):
     for k in range(n):
         a = min(max(first[k] * fa + oa, 0.0), float(BEYOND))
         b = min(max(second[k] * fb + ob, 0.0), float(BEYOND))
-        place[k] = np.int32(a) * np.int32(CODES) + np.int32(b)
+        place[k] = np.uint32(np.int32(a) * np.int32(CODES) + np.int32(b))
     for k in range(n):
         out[k] = grid[place[k]]

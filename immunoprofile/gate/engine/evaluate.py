@@ -60,12 +60,13 @@ def evaluate(strategy: Strategy, sample: Sample, spillover: Spillover | None) ->
         words = exact_words(sample.events, nodes, known)
         counts = count_bits(words, len(nodes))
         record = EngineRecord("exact", sample.n_events, str(reason))
-    return _evaluation(strategy, words, counts, record)
+    return evaluation_of(strategy, words, counts, record)
 
 
-def _evaluation(
+def evaluation_of(
     strategy: Strategy, words: NDArray[np.uint64], counts: NDArray[np.int64], record: EngineRecord
 ) -> Evaluation:
+    """Result with the populations of a strategy for the bits."""
     populations = strategy.populations
     return Evaluation(
         Memberships(populations, words), dict(zip(populations, (int(c) for c in counts), strict=True)), record
@@ -78,7 +79,7 @@ def _by_flowkit(strategy: Strategy, sample: Sample, spillover: Spillover | None,
     masks = _flowkit.memberships(strategy, sample, spillover)
     ordered = {population: masks[population] for population in strategy.populations}
     words = Memberships.of(ordered, sample.n_events).words
-    return _evaluation(strategy, words, count_bits(words, len(ordered)), EngineRecord("flowkit", 0, reason))
+    return evaluation_of(strategy, words, count_bits(words, len(ordered)), EngineRecord("flowkit", 0, reason))
 
 
 def _by_kernel(

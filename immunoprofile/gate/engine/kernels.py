@@ -23,7 +23,7 @@ from immunoprofile.gate.engine.columns import (
     grid_codes,
     in_form,
     in_polygon,
-    load,
+    load_below,
     on_scale,
     ratio,
     select,
@@ -77,25 +77,28 @@ def _compile(digest: int):
         upper, lower = np.empty(BLOCK), np.empty(BLOCK)
         bits = np.empty(BLOCK, np.uint32)
         single = bits.view(np.float32)
+        order_of = np.empty(1, np.int64)
+        scratch = (bits, single, order_of, order_of.view(np.float64))
         one_bits = np.empty(1, np.uint32)
         one = one_bits.view(np.float32)
-        rows = np.empty((many, BLOCK), np.int32)
+        rows = np.empty((many, BLOCK), np.uint32)
         sizes = np.empty(many, np.int64)
         bands = np.empty(many)
         member = np.empty((many, words, BLOCK), np.uint64)
         everyone = np.ones(BLOCK, np.uint64)
         above = np.empty(BLOCK, np.uint64)
         inside = np.empty(BLOCK, np.uint64)
-        chosen = np.empty(BLOCK, np.int32)
-        edges = np.empty(BLOCK, np.int32)
-        place = np.empty(BLOCK, np.int32)
-        other = np.empty(BLOCK, np.int32)
+        chosen = np.empty(BLOCK, np.uint32)
+        edges = np.empty(BLOCK, np.uint32)
+        place = np.empty(BLOCK, np.uint32)
+        other = np.empty(BLOCK, np.uint32)
         point, error = np.empty(max(form_axes.shape[1], 2)), np.empty(max(form_axes.shape[1], 2))
         here = np.zeros(len(nodes), np.int64)
         flagged = np.zeros(BLOCK, np.uint8)
         result = 0
         for start in range(0, total, BLOCK):
             length = min(BLOCK, total - start)
+            events = (source, small[start : start + length], wide[start : start + length])
             here[:] = 0
             member[0, :, :length] = np.uint64(0)
             sizes[:] = -1
@@ -126,24 +129,8 @@ def _compile(digest: int):
                             if raw_columns[j] < 0:
                                 continue
                             column = raw_columns[j]
-                            size, strange = load(
-                                source,
-                                small,
-                                wide,
-                                start,
-                                row,
-                                dense,
-                                n,
-                                column,
-                                multiply[column],
-                                divide[column],
-                                bits,
-                                single,
-                                recorded[j],
-                            )
-                            if strange or size > RAW_LIMIT:
-                                void(recorded[j], n, RAW_LIMIT, row, dense, flagged)
-                                size = RAW_LIMIT
+                            size = load_below(RAW_LIMIT, flagged, events, row, dense, n, column, multiply[column],
+                                              divide[column], scratch, recorded[j])  # fmt: skip
                             largest = max(largest, size)
                         bands[domain] = largest
                     for slot in range(domains[domain, 1], domains[domain, 2]):
@@ -153,60 +140,15 @@ def _compile(digest: int):
                             combine(weights[slot], recorded, n, values)
                         elif slots[slot, 0] == RATIO:
                             below = slots[slot, 2]
-                            _, bad_a = load(
-                                source,
-                                small,
-                                wide,
-                                start,
-                                row,
-                                dense,
-                                n,
-                                column,
-                                multiply[column],
-                                divide[column],
-                                bits,
-                                single,
-                                upper,
-                            )
-                            _, bad_b = load(
-                                source,
-                                small,
-                                wide,
-                                start,
-                                row,
-                                dense,
-                                n,
-                                below,
-                                multiply[below],
-                                divide[below],
-                                bits,
-                                single,
-                                lower,
-                            )
-                            if bad_a:
-                                void(upper, n, LIMIT, row, dense, flagged)
-                            if bad_b:
-                                void(lower, n, LIMIT, row, dense, flagged)
+                            load_below(LIMIT, flagged, events, row, dense, n, column, multiply[column], divide[column],
+                                       scratch, upper)  # fmt: skip
+                            load_below(LIMIT, flagged, events, row, dense, n, below, multiply[below], divide[below],
+                                       scratch, lower)  # fmt: skip
                             if ratio(upper, lower, n, ratios[slot], values):
                                 void(values, n, LIMIT, row, dense, flagged)
                         else:
-                            _, strange = load(
-                                source,
-                                small,
-                                wide,
-                                start,
-                                row,
-                                dense,
-                                n,
-                                column,
-                                multiply[column],
-                                divide[column],
-                                bits,
-                                single,
-                                values,
-                            )
-                            if strange:
-                                void(values, n, LIMIT, row, dense, flagged)
+                            load_below(LIMIT, flagged, events, row, dense, n, column, multiply[column], divide[column],
+                                       scratch, values)  # fmt: skip
                 n = sizes[domain]
                 if n == 0:
                     continue
@@ -268,7 +210,7 @@ def _compile(digest: int):
                                 inside[k] = np.uint64(0)
                             for k in range(selected):
                                 event = chosen[k]
-                                code = grid[place[k] * np.int32(CODES) + other[k]]
+                                code = grid[place[k] * np.uint32(CODES) + other[k]]
                                 inside[event] = code
                                 edges[several] = event
                                 several += np.int64(code == AT_EDGE)
