@@ -43,7 +43,7 @@ GatesOption = Annotated[
     Path | None,
     typer.Option(
         "--gates",
-        help="Folder of templates, one template (.csv) or GatingML (.xml); default: gating/ of the study, or shipped.",
+        help="Templates (folder or .csv), GatingML (.xml), FlowJo (.wsp); default: gating/ of the study, or shipped.",
     ),
 ]
 JobsOption = Annotated[int, typer.Option(min=1, help="Files and reports to work on at the same time.")]
@@ -282,6 +282,24 @@ def deidentify(
         if done.dates_kept:
             typer.echo("  dates were kept; --shift-days moves them", err=True)
     _leave_out(failed)
+
+
+@app.command()
+def reconcile(
+    workspace: Annotated[Path, typer.Argument(help="FlowJo workspace (.wsp).")],
+    fcs: Annotated[Path, typer.Option(help="Folder with its FCS files.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Table (.csv) to write.")] = None,
+) -> None:
+    """Compare our counts with those that a FlowJo workspace holds, population by population."""
+    from immunoprofile.gate.flowjo_counts import needs_a_look, reconcile
+    from immunoprofile.io.files import write_table
+
+    table = reconcile(workspace, fcs)
+    typer.echo(table.drop(columns=["file"]).to_string(index=False, na_rep="-"))
+    if out is not None:
+        write_table(out, table)
+    if needs_a_look(table):
+        raise typer.Exit(EXIT_LEFT_OUT)
 
 
 @app.command()

@@ -11,6 +11,7 @@ import pytest
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("IMMUNOPROFILE_CACHE", "off")  # tests read documents, not what an earlier run made of them
 
 ROOT = Path(__file__).resolve().parent.parent
 

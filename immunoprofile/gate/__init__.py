@@ -9,6 +9,7 @@ from immunoprofile.gate.batch import batch, membership
 from immunoprofile.gate.check import check
 from immunoprofile.gate.evaluate import GatedSample, gate_sample, strategy_for
 from immunoprofile.gate.exchange import from_flowkit, load, save, shipped_folder, to_flowkit
+from immunoprofile.gate.flowjo_counts import reconcile
 from immunoprofile.gate.raster import GateRaster, Outline, rasterise
 from immunoprofile.gate.scales import Scale
 from immunoprofile.gate.strategy import Dimension, Ellipsoid, Gate, GateSet, Matrix, Operand, Ratio, Strategy
@@ -33,6 +34,7 @@ __all__ = [
     "load",
     "membership",
     "rasterise",
+    "reconcile",
     "save",
     "shipped_folder",
     "strategy_for",

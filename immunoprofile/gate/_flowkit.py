@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from xml.etree import ElementTree
 
@@ -20,10 +19,10 @@ import numpy as np
 
 from immunoprofile.compensation import guarded_xml
 from immunoprofile.errors import GateError, Problems
+from immunoprofile.gate import gatingml
 from immunoprofile.gate.from_flowkit import ARGUMENTS, FCS_SPILLOVER, UNCOMPENSATED, from_flowkit, rows
 from immunoprofile.gate.scales import Scale
 from immunoprofile.gate.strategy import ROOT, Dimension, Gate, Matrix, Ratio, Strategy
-from immunoprofile.io.files import replacing
 from immunoprofile.io.markers import is_scatter, is_time
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from immunoprofile.io.fcs import Sample
 
 SPILLOVER_ID = "spillover"
-"""Name of the file's own matrix in a strategy that was made for one file."""
+"""Name of the matrix that is handed over with a strategy."""
 
 MAX_GATES, MAX_LEVELS, MAX_ELEMENTS = 500, 50, 100_000
 """Largest GatingML: FlowKit's time grows with the square of the gates and with the cube of their levels; real documents
@@ -251,7 +250,8 @@ def _axis(dimension: Dimension, compensation: str, *, limits: bool) -> Any:
     if dimension.ratio is None:
         return fk.Dimension(dimension.marker, reference, dimension.scale, range_min=low, range_max=high)
     axis = fk.RatioDimension(dimension.marker, reference, dimension.scale)
-    axis.min, axis.max = low, high  # the constructor leaves an open limit out, and evaluation then fails
+    # The constructor leaves an open limit out, and evaluation then fails; gates of samples are compared by ``id``.
+    axis.min, axis.max, axis.id = low, high, dimension.marker
     return axis
 
 
@@ -289,63 +289,64 @@ def memberships(strategy: Strategy, sample: Sample, spillover: Spillover | None)
     }
 
 
-def export_gatingml(strategy: Strategy, path: Path, *, spillover: Spillover | None = None) -> None:
-    """Write gates that name channels as GatingML 2.0, and read them back before the file takes its place.
-
-    Raises
-    ------
-    GateError
-        The written document does not say the same.
-    """
-    if spillover is not None:
-        strategy = strategy.with_matrix(SPILLOVER_ID, Matrix(spillover.channels, rows(spillover.matrix)))
-    with replacing(path) as temporary:
-        with temporary.open("wb") as handle:
-            fk.export_gatingml(to_flowkit(strategy), handle)
-        again = parse_gatingml(temporary, strategy.tube)
-        if meaning(again) != meaning(strategy):
-            problems = Problems()
-            problems.add(path.name, "the document does not re-read to the same gates")
-            raise GateError("GatingML could not be written", problems.found, where=strategy.tube)
-
-
-def meaning(strategy: Strategy) -> dict[str, Any]:
-    """What GatingML can say of a strategy, in a form that can be compared: gates by population, scales by name."""
-    used = {d.scale for gate in strategy.gates for d in gate.dimensions}
-    return {
-        "scales": {name: scale for name, scale in strategy.scales if name in used},
-        "gates": {
-            g.population: (g.parent, g.kind, g.dimensions, g.vertices, frozenset(g.operands)) for g in strategy.gates
-        },
-    }
-
-
-def parse_gatingml(path: Path, tube: str) -> Strategy:
+def parse_gatingml(content: bytes, where: str, tube: str) -> Strategy:
     """Read GatingML 2.0 as a strategy whose dimensions name channels.
 
+    Parameters
+    ----------
+    content
+        The document.
+    where
+        What to call it in errors.
+    tube
+        Tube of the strategy.
+
     Raises
     ------
     GateError
-        The document is no GatingML, declares XML entities, or holds gates that a strategy cannot say.
+        The document is no GatingML, declares XML entities, has gates that refer to what is not there, or that a
+        strategy cannot say.
     """
+    root = gatingml.parse(content, where, tube)
     problems = Problems()
-    try:
-        root = guarded_xml.parse(path.read_bytes())
-    except guarded_xml.RefusedXmlError as error:
-        problems.add(path.name, str(error))
-        raise GateError("GatingML was refused", problems.found, where=tube) from error
     if reason := _too_large(root):
-        problems.add(path.name, reason)
+        problems.add(where, reason)
         raise GateError("GatingML was refused", problems.found, where=tube)
+    gatingml.check_references(root, where, problems)
+    if problems:
+        raise GateError("GatingML could not be read", problems.found, where=where, todo="correct the document")
     # FlowKit gets the tree that was looked through, written anew: its parser sees nothing that ours did not
     document = BytesIO(ElementTree.tostring(root, encoding="utf-8"))
+    words = gatingml.own_words(root)
     try:
-        return from_flowkit(fk.parse_gating_xml(document), tube)
+        strategy = from_flowkit(fk.parse_gating_xml(document), tube)
+        return strategy if words is None else gatingml.restore(strategy, words)
     except GateError:
         raise
     except Exception as error:  # FlowKit and lxml raise many kinds; all mean that the document is unusable
-        problems.add(path.name, f"{type(error).__name__}: {error}")
+        problems.add(where, f"{type(error).__name__}: {error}")
         raise GateError("GatingML could not be read", problems.found, where=tube) from error
+
+
+def parse_workspace(document: bytes) -> Strategy:
+    """Gates of a FlowJo workspace that holds one sample, see `workspace`.
+
+    Raises
+    ------
+    GateError
+        FlowKit or a strategy cannot hold what it says.
+    """
+    problems = Problems()
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore", RuntimeWarning)  # settings of scales that give no numbers are found below
+            samples = fk.parse_wsp(BytesIO(document))["samples"]
+            return from_flowkit(next(iter(samples.values()))["gating_strategy"], "workspace")
+    except GateError:
+        raise
+    except Exception as error:  # FlowKit raises many kinds; all mean that this part is unusable
+        problems.add("FlowKit", f"{type(error).__name__}: {error}")
+        raise GateError("the workspace cannot be read", problems.found) from error
 
 
 def _too_large(root: ElementTree.Element) -> str:

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from immunoprofile.errors import GateError, NotAvailableError, Problems
 from immunoprofile.gate.binding import rename
 from immunoprofile.gate.from_flowkit import from_flowkit as read_flowkit
-from immunoprofile.gate.strategy import GateSet, Strategy
+from immunoprofile.gate.from_flowkit import rows
+from immunoprofile.gate.gatingml import document, meaning, samples_of
+from immunoprofile.gate.stored import cached, from_json, to_json
+from immunoprofile.gate.strategy import Gate, GateSet, Matrix, Strategy
 from immunoprofile.gate.template import VERTICES_SUFFIX, read_template, write_template
+from immunoprofile.io.files import replacing, write_text
 
 if TYPE_CHECKING:
     import flowkit
 
     from immunoprofile.compensation import Spillover
+
+_log = logging.getLogger(__name__)
+
+SPILLOVER_ID = "spillover"
+"""Name of the file's own matrix in a document that was made for one file."""
+
+SAMPLES_SUFFIX = ".samples"
+"""Of the folder, beside a GatingML document, with the gates of single samples."""
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -43,13 +57,15 @@ def load(source: str | Path) -> GateSet:
     Parameters
     ----------
     source
-        A folder of templates (one ``<tube>.csv`` per tube), one template, or one GatingML document (``.xml``; its file
-        name gives the tube).
+        A folder of templates (one ``<tube>.csv`` per tube), one template, one GatingML document (``.xml``; its file
+        name gives the tube), a FlowJo workspace (``.wsp``, see `workspace.read_workspace`), or gates that `save` wrote
+        as ``.json``. What GatingML and workspaces hold is kept in the user's cache (``IMMUNOPROFILE_CACHE`` moves it,
+        ``off`` goes without), since it takes FlowKit to read them.
 
     Returns
     -------
     GateSet
-        One strategy per tube, sorted by tube.
+        One strategy per tube, sorted by tube. ``findings`` lists what a workspace holds and could not be read.
 
     Raises
     ------
@@ -64,18 +80,71 @@ def load(source: str | Path) -> GateSet:
             problems.add(str(path), "no template (*.csv) in this folder")
             raise GateError("no gates found", problems.found)
         return GateSet(tuple(read_template(template) for template in templates))
-    if path.suffix.lower() == ".csv":
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
         return GateSet((read_template(path),))
-    if path.suffix.lower() == ".xml":
-        if not path.is_file():
-            problems.add(str(path), "file is missing")
-            raise GateError("no gates found", problems.found)
+    if suffix not in (".xml", ".wsp", ".json"):
+        problems.add(
+            str(path),
+            "unknown kind of gates",
+            allowed="a folder of templates, .csv, GatingML .xml, FlowJo .wsp, or .json",
+        )
+    elif not path.is_file():
+        problems.add(str(path), "file is missing")
+    if problems:
+        raise GateError("no gates found", problems.found)
+    content = path.read_bytes()
+    if suffix == ".json":
+        return from_json(content.decode("utf-8", errors="replace"), path.name)
+    if suffix == ".wsp":
+        gates = cached(content, "flowjo", lambda: _read_workspace(content, path.name))
+        for finding in gates.findings:
+            _log.warning("%s: %s", path.name, finding)
+        return gates
+    tube = tube_name(path.stem)
+    return GateSet((_load_gatingml(path, content, tube),))
+
+
+def _read_workspace(content: bytes, where: str) -> GateSet:
+    from immunoprofile.gate.workspace import read_workspace
+
+    return read_workspace(content, where)
+
+
+def _load_gatingml(path: Path, content: bytes, tube: str) -> Strategy:
+    strategy = _gatingml(content, path.name, tube)
+    files = samples_of(content)
+    if not files:
+        return strategy
+    custom: list[tuple[str, Gate]] = []
+    scales, matrices = dict(strategy.scales), dict(strategy.matrices)
+    problems = Problems()
+    for sample, name in files.items():
+        beside = path.with_name(f"{path.stem}{SAMPLES_SUFFIX}") / name
+        if not beside.is_file() or Path(name).name != name:
+            problems.add(f"sample {sample}", "the document of its own gates is missing", value=name)
+            continue
+        own = _gatingml(beside.read_bytes(), name, tube)
+        scales |= dict(own.scales)
+        matrices |= dict(own.matrices)
+        custom += [(sample, g) for g in own.gates if g.population not in strategy or strategy[g.population] != g]
+    if problems:
+        raise GateError("gates of single samples are missing", problems.found, where=path.name)
+    return replace(strategy, scales=tuple(scales.items()), matrices=tuple(matrices.items()), custom=tuple(custom))
+
+
+def _gatingml(content: bytes, where: str, tube: str) -> Strategy:
+    def parse() -> GateSet:
         from immunoprofile.gate import _flowkit
 
-        tube = re.sub(r"[^A-Za-z0-9._-]+", "_", path.stem).lstrip("._-") or "tube"
-        return GateSet((_flowkit.parse_gatingml(path, tube),))
-    problems.add(str(path), "unknown kind of gates", allowed="a folder of templates, .csv, or GatingML .xml")
-    raise GateError("no gates found", problems.found)
+        return GateSet((_flowkit.parse_gatingml(content, where, tube),))
+
+    return next(iter(cached(content, f"gatingml {tube}", parse).values()))
+
+
+def tube_name(name: str) -> str:
+    """A name that a tube can have."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-") or "tube"
 
 
 def save(gates: GateSet | Strategy, target: str | Path) -> list[Path]:
@@ -86,7 +155,9 @@ def save(gates: GateSet | Strategy, target: str | Path) -> list[Path]:
     gates
         One strategy or a set.
     target
-        A folder (``<tube>.csv`` and ``<tube>.xml`` for each tube), or for one strategy a ``.csv`` or ``.xml`` file.
+        A folder (``<tube>.csv`` and ``<tube>.xml`` for each tube), for one strategy a ``.csv`` or ``.xml`` file, or a
+        ``.json`` file, which holds every kind of gate. Gates of single samples stand in one document a sample in
+        ``<name>.samples`` beside the ``.xml``.
 
     Returns
     -------
@@ -96,32 +167,48 @@ def save(gates: GateSet | Strategy, target: str | Path) -> list[Path]:
     Raises
     ------
     GateError
-        The format cannot say what the strategy says, or a template has no channels to name in GatingML.
+        The format cannot say what the strategy says, or a template has no channels to name in GatingML. FlowJo
+        workspaces are not written: a workspace holds the plots, the ellipses in plot bins, and the counts of its
+        files, none of which these gates have.
     """
     path = Path(target)
     strategies = (gates,) if isinstance(gates, Strategy) else tuple(gates.values())
     suffix = path.suffix.lower()
+    problems = Problems()
+    if suffix == ".wsp":
+        problems.add(
+            path.name,
+            "FlowJo workspaces are read and not written: they hold plots, ellipses in bins of a plot, and counts that "
+            "gates do not have",
+            allowed=".xml (GatingML) or .json",
+        )
+        raise GateError("gates cannot be saved", problems.found)
+    if suffix == ".json":
+        whole = GateSet(strategies) if isinstance(gates, Strategy) else gates
+        text = to_json(whole)
+        if from_json(text, path.name) != whole:
+            problems.add(path.name, "the text does not re-read to the same gates")
+            raise GateError("gates cannot be saved", problems.found)
+        write_text(path, text)
+        return [path]
     if suffix in (".csv", ".xml"):
         if len(strategies) != 1:
-            problems = Problems()
             problems.add(str(path), "one file holds one strategy", value=len(strategies), allowed="a folder")
             raise GateError("gates cannot be saved", problems.found)
         if suffix == ".csv":
             return [write_template(strategies[0], path)]
-        save_gatingml(strategies[0], path)
-        return [path]
+        return save_gatingml(strategies[0], path)
     path.mkdir(parents=True, exist_ok=True)
     written = []
     for strategy in strategies:
         written.append(write_template(strategy, path / f"{strategy.tube}.csv"))
-        save_gatingml(strategy, path / f"{strategy.tube}.xml")
-        written.append(path / f"{strategy.tube}.xml")
+        written += save_gatingml(strategy, path / f"{strategy.tube}.xml")
     return written
 
 
 def save_gatingml(
     strategy: Strategy, path: Path, *, channels: Mapping[str, str] | None = None, spillover: Spillover | None = None
-) -> None:
+) -> list[Path]:
     """Write one strategy as GatingML 2.0, which names channels instead of markers.
 
     Parameters
@@ -134,6 +221,16 @@ def save_gatingml(
         Marker -> $PnN; by default the channels that the template names.
     spillover
         Matrix to write into the document; without one, compensated dimensions refer to the file's own.
+
+    Returns
+    -------
+    list of Path
+        The document, and those of single samples.
+
+    Raises
+    ------
+    GateError
+        GatingML cannot say what the strategy says, or the written documents do not re-read to the same gates.
     """
     from immunoprofile.gate import _flowkit
 
@@ -146,7 +243,31 @@ def save_gatingml(
         raise GateError(
             "GatingML needs channel names", problems.found, where=strategy.tube, todo="add channels to the header"
         )
-    _flowkit.export_gatingml(rename(strategy, channels), path, spillover=spillover)
+    named = rename(strategy, channels)
+    if spillover is not None:
+        named = named.with_matrix(_free(SPILLOVER_ID, named), Matrix(spillover.channels, rows(spillover.matrix)))
+    files = {sample: f"{number}_{tube_name(sample)}.xml" for number, sample in enumerate(named.custom_samples, 1)}
+    folder = path.with_name(f"{path.stem}{SAMPLES_SUFFIX}")
+    documents: dict[Path, tuple[Strategy, dict[str, str]]] = {
+        folder / file: (named.for_sample(sample), {}) for sample, file in files.items()
+    }
+    written = []
+    for target, (content, samples) in {**documents, path: (replace(named, custom=()), files)}.items():
+        text = document(content, samples)
+        again = _flowkit.parse_gatingml(text, target.name, strategy.tube)
+        if meaning(again) != meaning(content):
+            problems.add(target.name, "the document does not re-read to the same gates")
+            raise GateError("GatingML could not be written", problems.found, where=strategy.tube)
+        with replacing(target) as temporary:
+            temporary.write_bytes(text)
+        written.append(target)
+    return written[-1:] + written[:-1]
+
+
+def _free(name: str, strategy: Strategy) -> str:
+    while name in dict(strategy.matrices):
+        name += "_"
+    return name
 
 
 def from_flowkit(strategy: flowkit.GatingStrategy, *, tube: str = "tube") -> GateSet:
@@ -161,7 +282,10 @@ def from_flowkit(strategy: flowkit.GatingStrategy, *, tube: str = "tube") -> Gat
 
 
 def to_flowkit(strategy: Strategy) -> flowkit.GatingStrategy:
-    """A strategy as FlowKit's, naming the channels of the template; compensated dimensions refer to ``FCS``."""
+    """A strategy as FlowKit's, naming the channels of the template and each gate as it was called where it came from.
+
+    Compensated dimensions without a matrix of their own refer to ``FCS``.
+    """
     from immunoprofile.gate import _flowkit
 
-    return _flowkit.to_flowkit(rename(strategy, dict(strategy.channels)))
+    return _flowkit.to_flowkit(rename(strategy, dict(strategy.channels)), names="label")

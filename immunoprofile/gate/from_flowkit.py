@@ -203,20 +203,24 @@ class _Reader:
     def _matrix(self, matrix: Any) -> Matrix:
         names = tuple(str(name) for name in getattr(matrix, "fluorochromes", ()))
         detectors = tuple(str(name) for name in matrix.detectors)
-        named = () if names == detectors or not any(names) else names
+        named = () if names == detectors[: len(names)] or not any(names) else names
         return Matrix(detectors, rows(np.atleast_2d(matrix.matrix)), named)
 
 
 def parents_first(gates: list[Gate]) -> list[Gate]:
-    """Order of evaluation: parents and operands before the gates that need them."""
+    """Order of evaluation: the order given, except that parents and operands come before the gates that need them."""
     done: dict[str, Gate] = {}
     waiting = list(gates)
     while waiting:
-        ready = [g for g in waiting if g.parent in (ROOT, *done) and all(o.population in done for o in g.operands)]
-        if not ready:
-            return [*done.values(), *waiting]
-        done |= {gate.population: gate for gate in ready}
-        waiting = [gate for gate in waiting if gate.population not in done]
+        later = []
+        for gate in waiting:
+            if gate.parent in (ROOT, *done) and all(operand.population in done for operand in gate.operands):
+                done[gate.population] = gate
+            else:
+                later.append(gate)
+        if len(later) == len(waiting):
+            return [*done.values(), *later]
+        waiting = later
     return list(done.values())
 
 

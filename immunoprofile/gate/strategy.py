@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from immunoprofile.errors import GateError, Problems
+from immunoprofile.errors import GateError, Problem, Problems
 from immunoprofile.gate.gates import BOOLEAN_KINDS, Dimension, Ellipsoid, Gate, GateKind, Matrix, Operand, Ratio
 from immunoprofile.gate.scales import Scale
 from immunoprofile.schema import SAMPLE_ID
@@ -311,9 +311,18 @@ def _said(gate: Gate) -> str:
 
 @dataclass(frozen=True)
 class GateSet(Mapping[str, Strategy]):
-    """The strategies of a study, by tube."""
+    """The strategies of a study, by tube.
+
+    Attributes
+    ----------
+    strategies
+        One a tube.
+    findings
+        What the document holds and these gates do not, each named with its reason; empty when all was read.
+    """
 
     strategies: tuple[Strategy, ...]
+    findings: tuple[Problem, ...] = ()
 
     def __post_init__(self) -> None:
         tubes = [strategy.tube for strategy in self.strategies]
@@ -339,7 +348,9 @@ class GateSet(Mapping[str, Strategy]):
     def with_strategy(self, strategy: Strategy) -> GateSet:
         """The same set with the strategy of one tube replaced."""
         self[strategy.tube]
-        return GateSet(tuple(strategy if old.tube == strategy.tube else old for old in self.strategies))
+        changed = tuple(strategy if old.tube == strategy.tube else old for old in self.strategies)
+        return replace(self, strategies=changed)
 
     def __repr__(self) -> str:
-        return "\n\n".join(repr(strategy) for strategy in self.strategies)
+        missing = f"\n\nnot read: {len(self.findings)}, see .findings" if self.findings else ""
+        return "\n\n".join(repr(strategy) for strategy in self.strategies) + missing

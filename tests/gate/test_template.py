@@ -38,12 +38,12 @@ def test_template_round_trip(shipped, tube, tmp_path):
 @pytest.mark.parametrize("tube", TUBES)
 def test_shipped_gatingml_says_the_same_as_the_template(shipped, tube, tmp_path):
     """The .xml beside each template is the export of the template, and re-reads to the same gates."""
-    from immunoprofile.gate import _flowkit
     from immunoprofile.gate.binding import rename
+    from immunoprofile.gate.gatingml import meaning
 
     stored = gate.load(gate.shipped_folder() / f"{tube}.xml")[tube]
     named = rename(shipped[tube], dict(shipped[tube].channels))
-    assert _flowkit.meaning(stored) == _flowkit.meaning(named)
+    assert meaning(stored) == meaning(named)
 
 
 def test_strategy_hash_is_the_meaning(shipped):

@@ -1,0 +1,230 @@
+"""What a FlowJo workspace tells of one sample: its populations and counts, scales, matrix and keywords."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from urllib.parse import unquote
+from xml.etree import ElementTree as Xml
+
+import numpy as np
+
+from immunoprofile.compensation import KEYWORDS
+from immunoprofile.compensation.guarded_xml import attribute, local
+from immunoprofile.errors import Problems
+from immunoprofile.gate.strategy import Matrix, Strategy
+
+MAX_GATES, MAX_SAMPLES = 500, 5000
+"""Of one sample, and of one workspace; real ones have tens of gates and hundreds of samples."""
+
+MATRIX_ABSOLUTE, MATRIX_RELATIVE = 1e-9, 2e-7
+"""FlowJo stores single precision and ten decimals: a matrix this near to the keyword of the file is the file's own."""
+
+BOOLEAN_NODES = {"AndNode": "and", "OrNode": "or", "NotNode": "not"}
+SHAPES = {"RectangleGate": "rectangle", "PolygonGate": "polygon", "EllipsoidGate": "ellipse"}
+_PARTS = ("DataSet", "spilloverMatrix", "Transformations", "Keywords")
+
+
+@dataclass
+class Node:
+    """One population of a sample as the workspace tells it.
+
+    Attributes
+    ----------
+    path
+        Names from the first gate down to this one.
+    shape
+        ``rectangle``, ``polygon``, ``ellipse``, ``and``, ``or``, ``not``, or the name that FlowJo gives it.
+    count
+        Events that FlowJo counted; None where it stored none.
+    missing
+        Why the population is not among the gates; empty when it is.
+    """
+
+    path: tuple[str, ...]
+    shape: str
+    count: int | None
+    key: str
+    parent: Node | None
+    element: Xml.Element
+    depends: tuple[tuple[str, ...], ...] = ()
+    missing: str = ""
+
+    @property
+    def name(self) -> str:
+        """Path as one text."""
+        return "/".join(self.path)
+
+
+@dataclass
+class WorkspaceSample:
+    """One sample of a workspace.
+
+    Attributes
+    ----------
+    name
+        Name in the workspace; gates of single samples are kept under it.
+    file
+        Name of the FCS file that it was made from.
+    nodes
+        Its populations.
+    tube
+        Tube of the strategy that holds its gates; empty when none could be read.
+    """
+
+    name: str
+    sample_id: str
+    file: str
+    nodes: list[Node]
+    element: Xml.Element
+    tube: str = ""
+    strategy: Strategy | None = None
+    populations: dict[tuple[str, ...], str] = field(default_factory=dict)
+
+
+def read_samples(root: Xml.Element, where: str, problems: Problems) -> Iterator[WorkspaceSample]:
+    """Samples of a workspace with their populations."""
+    found = [e for part in root if local(part.tag) == "SampleList" for e in part if local(e.tag) == "Sample"]
+    if len(found) > MAX_SAMPLES:
+        problems.add(where, f"has more than {MAX_SAMPLES} samples")
+        return
+    for number, element in enumerate(found, 1):
+        node = next((part for part in element if local(part.tag) == "SampleNode"), None)
+        name = node.get("name") if node is not None else None
+        if node is None or not name:
+            problems.add(where, f"sample {number} has no name")
+            continue
+        uri = next((part.get("uri") or "" for part in element if local(part.tag) == "DataSet"), "")
+        nodes: list[Node] = []
+        _walk(node, None, nodes)
+        if len(nodes) > MAX_GATES:
+            problems.add(f"sample {name}", f"has more than {MAX_GATES} gates")
+            continue
+        file = PurePosixPath(unquote(uri).replace("\\", "/")).name
+        yield WorkspaceSample(name, node.get("sampleID") or "", file, nodes, element)
+
+
+def _walk(element: Xml.Element, parent: Node | None, found: list[Node]) -> None:
+    for part in (child for inner in element if local(inner.tag) == "Subpopulations" for child in inner):
+        tag = local(part.tag)
+        if tag != "Population" and not tag.endswith("Node"):
+            continue
+        path = (*(parent.path if parent else ()), part.get("name") or "")
+        gate = next((g for holder in part if local(holder.tag) == "Gate" for g in holder), None)
+        shape = BOOLEAN_NODES.get(tag) or (tag if gate is None else SHAPES.get(local(gate.tag), local(gate.tag)))
+        dependents = [e for e in part.iter() if local(e.tag) == "Dependent"] if tag in BOOLEAN_NODES else []
+        depends = tuple(tuple((e.get("name") or "").split("/")) for e in dependents)
+        text = part.get("count") or ""
+        count = int(text) if re.fullmatch(r"[0-9]{1,12}", text) else None
+        node = Node(path, shape, count, f"k{len(found) + 1}", parent, part, depends)
+        if any(other.path == path for other in found):
+            node.missing = "its name stands twice at one place"
+        found.append(node)
+        _walk(part, node, found)
+
+
+class Parts:
+    """What a sample brings besides its gates, and small workspaces made of it."""
+
+    def __init__(self, sample: WorkspaceSample) -> None:
+        kept = {tag: [part for part in sample.element if local(part.tag) == tag] for tag in _PARTS}
+        self.matrices = kept["spilloverMatrix"]
+        self.scales = [scale for holder in kept["Transformations"] for scale in holder]
+        keywords = [word for holder in kept["Keywords"] for word in holder]
+        self.keywords = {(w.get("name") or "").upper().lstrip("$"): w.get("value") or "" for w in keywords}
+        names = [value.strip() for name, value in self.keywords.items() if re.fullmatch(r"P\d+N", name)]
+        self.recorded = {name.replace("/", "_") for name in names} | set(names)
+        self.unslashed = {name.replace("/", "_"): name for name in names}
+        self.prefix = next((m.get("prefix") or "" for m in self.matrices), "")
+        self.suffix = next((m.get("suffix") or "" for m in self.matrices), "")
+
+    def channel(self, name: str) -> str:
+        """Channel that a gate means: its name without what marks compensated values."""
+        return name.removeprefix(self.prefix).removesuffix(self.suffix)
+
+    def channels_of(self, node: Node) -> list[str]:
+        """Channels of a gate."""
+        return [self.channel(name) for name in axes_of(node)]
+
+    def compensated(self, node: Node) -> bool:
+        """Whether a gate sees compensated values."""
+        return any(self.channel(name) != name for name in axes_of(node))
+
+    def drop_matrix(self) -> None:
+        """Go on without the matrix."""
+        self.matrices = []
+
+    def drop_scale(self, scale: Xml.Element) -> str:
+        """Go on without one scale; its channel."""
+        self.scales = [one for one in self.scales if one is not scale]
+        return next((attribute(p, "name") or "" for p in scale if local(p.tag) == "parameter"), "")
+
+    def document(self, nodes: list[Node], *, scale: Xml.Element | None = None, matrix: bool = True) -> bytes:
+        """A workspace of this sample with some of its gates, each under its key."""
+        root = Xml.Element("Workspace", {"flowJoVersion": "10.0"})
+        Xml.SubElement(root, "Groups")
+        sample = Xml.SubElement(Xml.SubElement(root, "SampleList"), "Sample")
+        Xml.SubElement(sample, "DataSet", {"sampleID": "1"})
+        if matrix and scale is None:
+            sample.extend(self.matrices[:1] if len(self.matrices) < 2 else self.matrices)
+        holder = Xml.SubElement(sample, "Transformations")
+        holder.extend([scale] if scale is not None else self.scales if nodes else [])
+        Xml.SubElement(sample, "Keywords")
+        top = Xml.SubElement(sample, "SampleNode", {"name": "s", "sampleID": "1"})
+        keys = {node.path: node for node in nodes if not node.missing}
+        holders: dict[str, Xml.Element] = {}
+        for node in nodes:
+            if node.missing:
+                continue
+            outer = top if node.parent is None else holders[node.parent.key]
+            inner = next((part for part in outer if part.tag == "Subpopulations"), None)
+            if inner is None:
+                inner = Xml.SubElement(outer, "Subpopulations")
+            element = Xml.SubElement(inner, local(node.element.tag), {"name": node.key, "owningGroup": ""})
+            holders[node.key] = element
+            element.extend(part for part in node.element if local(part.tag) == "Gate")
+            if node.depends:
+                listed = Xml.SubElement(element, "Dependents")
+                for path in node.depends:
+                    Xml.SubElement(listed, "Dependent", {"name": "/".join(_keys(keys[path]))})
+        # FlowKit looks the namespace up by its address, in the root and only when something uses it
+        root.set("{http://www.isac-net.org/std/Gating-ML/v2.0/gating}id", "w")
+        root.set("{http://www.isac-net.org/std/Gating-ML/v2.0/datatypes}id", "w")
+        root.set("{http://www.isac-net.org/std/Gating-ML/v2.0/transformations}id", "w")
+        return bytes(Xml.tostring(root, encoding="utf-8"))
+
+    def own_matrix(self, matrix: Matrix) -> bool:
+        """Whether a matrix is the one that the keywords of the file carry."""
+        text = next((self.keywords[k.upper()] for k in KEYWORDS if self.keywords.get(k.upper())), "")
+        fields = [item.strip() for item in text.split(",")]
+        size = len(matrix.detectors)
+        if matrix.spectral or fields[0] != str(size) or len(fields) != 1 + size + size * size:
+            return False
+        names = [name.replace("/", "_") for name in fields[1 : size + 1]]
+        if sorted(names) != sorted(name.replace("/", "_") for name in matrix.detectors):
+            return False
+        try:
+            values = np.array([float(value) for value in fields[size + 1 :]]).reshape(size, size)
+        except ValueError:
+            return False
+        order = [names.index(name.replace("/", "_")) for name in matrix.detectors]
+        return bool(np.allclose(values[np.ix_(order, order)], matrix.array, rtol=MATRIX_RELATIVE, atol=MATRIX_ABSOLUTE))
+
+
+def axes_of(node: Node) -> list[str]:
+    """Channels of a gate as the workspace names them."""
+    gates = [gate for holder in node.element if local(holder.tag) == "Gate" for gate in holder]
+    return [
+        attribute(part, "name") or ""
+        for gate in gates
+        for axis in gate
+        if local(axis.tag) in ("dimension", "divider")
+        for part in axis
+        if local(part.tag) == "fcs-dimension"
+    ]
+
+
+def _keys(node: Node) -> list[str]:
+    return [*(_keys(node.parent) if node.parent else []), node.key]
