@@ -14,7 +14,6 @@ import numpy as np
 
 from immunoprofile.gate.gates import BOOLEAN_KINDS, Dimension, Gate
 from immunoprofile.gate.strategy import ROOT, Strategy
-from immunoprofile.io.markers import is_scatter, is_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -210,7 +209,8 @@ def matrices(
         if values.shape != (len(channels), len(channels)):
             raise NotPlannedError("a matrix is not square")
         for name in channels:
-            if names.count(name) != 1 or is_scatter(name) or is_time(name):
-                raise NotPlannedError(f"channel {name} of a matrix is no fluorescence channel of the file")
+            # FlowKit refuses a matrix that names a scatter channel; files that carry one are evaluated here
+            if names.count(name) != 1:
+                raise NotPlannedError(f"channel {name} of a matrix is not once in the file")
         found[used] = Matrix(tuple(names.index(name) for name in channels), values)
     return found

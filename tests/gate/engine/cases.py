@@ -109,6 +109,14 @@ def case(seed: int, *, events: int = 400, gates: int = 12, kinds: tuple[str, ...
     return Case(sample, maker.strategy(gates, kinds), spillover)
 
 
+def case_on(sample: Sample, spillover: Spillover | None, seed: int, *, gates: int = 12) -> Case:
+    """A random strategy with limits among the events of a given file."""
+    names = tuple((channel.pnn, channel.pnn) for channel in sample.channels)
+    draft = Strategy("t", (), scales=SCALES, channels=names)
+    maker = _Maker(np.random.default_rng(seed), sample, draft, spillover)
+    return Case(sample, maker.strategy(gates, KINDS), spillover)
+
+
 def _spill(rng: np.random.Generator, size: int) -> NDArray[np.float64]:
     strength = float(rng.choice([0.03, 0.1, 0.3, 0.6]))
     matrix = np.eye(size) + rng.random((size, size)) * strength * (1 - np.eye(size))
