@@ -83,17 +83,7 @@ class GatedSample:
 
         The percentage of an empty parent is NaN.
         """
-        import pandas as pd
-
-        rows = []
-        for gate in self.strategy.gates:
-            n = self.n(gate.population)
-            n_parent = self.n(gate.parent)
-            path = "/".join((*self.strategy.path(gate.population), gate.population))
-            percentage = 100.0 * n / n_parent if n_parent else float("nan")
-            name = gate.label or gate.population
-            rows.append((self.strategy.tube, name, gate.parent, path, n, n_parent, percentage))
-        return pd.DataFrame(rows, columns=list(schema.COUNT_COLUMNS[2:]))
+        return count_table(self.strategy, self.evaluation)
 
     def medians(self) -> dict[tuple[str, str], float]:
         """Median linear compensated intensity by (population, marker); populations without events are left out."""
@@ -107,6 +97,24 @@ class GatedSample:
                 medians = np.median(selected, axis=0)
                 found |= {(gate.population, m): float(v) for m, v in zip(markers, medians, strict=True)}
         return found
+
+
+def count_table(strategy: Strategy, evaluation: Evaluation) -> pd.DataFrame:
+    """Counts of one file, one row a population: ``tube population parent gate_path n n_parent pct_parent``.
+
+    The percentage of an empty parent is NaN.
+    """
+    import pandas as pd
+
+    rows = []
+    for gate in strategy.gates:
+        n = evaluation.counts[gate.population]
+        n_parent = evaluation.n_events if gate.parent == ROOT else evaluation.counts[gate.parent]
+        path = "/".join((*strategy.path(gate.population), gate.population))
+        percentage = 100.0 * n / n_parent if n_parent else float("nan")
+        name = gate.label or gate.population
+        rows.append((strategy.tube, name, gate.parent, path, n, n_parent, percentage))
+    return pd.DataFrame(rows, columns=list(schema.COUNT_COLUMNS[2:]))
 
 
 def gate_sample(sample: Sample, strategy: Strategy, *, comp_source: str | None = None) -> GatedSample:

@@ -47,7 +47,7 @@ def evaluate(strategy: Strategy, sample: Sample, spillover: Spillover | None) ->
     Exception
         What FlowKit raises on a strategy that neither it nor the engine can evaluate.
     """
-    names = [channel.pnn for channel in sample.channels]
+    names = tuple(channel.pnn for channel in sample.channels)
     try:
         nodes = resolve(strategy, names, has_spillover=spillover is not None)
         known = matrices(nodes, strategy, names, spillover)

@@ -8,6 +8,7 @@ raises `NotPlannedError`, and FlowKit itself answers.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -102,7 +103,8 @@ class Matrix:
     values: NDArray[np.float64]
 
 
-def resolve(strategy: Strategy, names: Sequence[str], *, has_spillover: bool) -> tuple[Node, ...]:
+@lru_cache(maxsize=64)
+def resolve(strategy: Strategy, names: tuple[str, ...], *, has_spillover: bool) -> tuple[Node, ...]:
     """Nodes of a strategy, parents and operands before the gates that need them.
 
     Parameters
@@ -190,7 +192,7 @@ def _node(gate: Gate, parent: int, axes: tuple[Axis, ...]) -> Node:
 
 
 def matrices(
-    nodes: Sequence[Node], strategy: Strategy, names: Sequence[str], spillover: Spillover | None
+    nodes: Sequence[Node], strategy: Strategy, names: tuple[str, ...], spillover: Spillover | None
 ) -> dict[str, Matrix]:
     """The matrices that the gates use, on the columns of the file.
 

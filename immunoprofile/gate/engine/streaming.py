@@ -65,7 +65,7 @@ def evaluate_file(
     from immunoprofile.gate.engine.bound import bind_plan
 
     path = Path(path)
-    names = [channel.pnn for channel in head.empty.channels]
+    names = tuple(channel.pnn for channel in head.empty.channels)
     try:
         nodes = resolve(strategy, names, has_spillover=spillover is not None)
         known = matrices(nodes, strategy, names, spillover)

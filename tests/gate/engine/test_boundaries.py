@@ -1,4 +1,4 @@
-"""Events on a limit, one number beside it, and at the ends of a scale; the oracle are the functions that FlowKit calls."""
+"""Events on a limit, one number beside it, and at the ends of a scale, against the functions that FlowKit calls."""
 
 from __future__ import annotations
 
