@@ -7,11 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from immunoprofile import schema
+from immunoprofile import compensation, schema
 from immunoprofile.errors import ImmunoprofileError, ProblemListError, Problems
-from immunoprofile.gate.evaluate import GatedSample, gate_sample, strategy_for
+from immunoprofile.gate.binding import bind
+from immunoprofile.gate.engine import evaluate_file
+from immunoprofile.gate.evaluate import GatedSample, count_table, gate_sample, strategy_for
 from immunoprofile.gate.strategy import GateSet, Strategy
-from immunoprofile.io.fcs import Sample, read_fcs
+from immunoprofile.io.fcs import Sample, read_fcs, read_fcs_head
+from immunoprofile.io.files import sha256_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,11 +54,70 @@ def gate_file(path: Path, gates: GateSet | Strategy, *, comp_source: str | None 
     return gate_sample(sample, strategy_for(sample, gates), comp_source=comp_source)
 
 
+Labels = tuple[tuple[str, str], ...]
+"""($PnN, $PnS) of all channels of a file."""
+
+
+def strategy_of_panel(
+    sample: Sample, gates: GateSet | Strategy, panels: dict[Labels, tuple[Strategy, Strategy]]
+) -> tuple[Strategy, Strategy]:
+    """The strategy that fits a file, and the same bound to its channels; kept in ``panels`` by the labels of the file.
+
+    Raises
+    ------
+    GateError
+        As `strategy_for` and `bind`.
+    """
+    if sample.labels in panels:
+        return panels[sample.labels]
+    strategy = strategy_for(sample, gates)
+    found = strategy, bind(strategy, sample)
+    if not strategy.custom:  # else the gates depend on the sample too
+        panels[sample.labels] = found
+    return found
+
+
+def count_file(
+    path: Path,
+    gates: GateSet | Strategy,
+    *,
+    comp_source: str | None = None,
+    panels: dict[Labels, tuple[Strategy, Strategy]] | None = None,
+) -> pd.DataFrame:
+    """Counts of one file.
+
+    Parameters
+    ----------
+    path, gates, comp_source
+        As in `batch`.
+    panels
+        Keeps the strategy of each panel, as it is and bound, for the next file with the same channels.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `schema.COUNT_COLUMNS`, one row a population.
+    """
+    head = read_fcs_head(path) if comp_source is not None else None
+    if head is not None and head.complete:
+        strategy, bound = strategy_of_panel(head.empty, gates, {} if panels is None else panels)
+        chosen = compensation.decide(head.empty, comp_source)
+        counts = count_table(strategy, evaluate_file(path, head, bound, chosen.spillover))
+        sha256 = sha256_of(path)
+    else:
+        gated = gate_file(path, gates, comp_source=comp_source)
+        counts, sha256 = gated.counts(), gated.sample.sha256
+    counts.insert(0, "file", path.as_posix())
+    counts.insert(0, "sample_id", sha256)
+    return counts
+
+
 def batch(
     files: Iterable[str | Path],
     gates: GateSet | Strategy,
     *,
     jobs: int = 1,
+    comp_source: str | None = None,
     progress: bool = False,
     exceptions: list[dict[str, Any]] | None = None,
 ) -> pd.DataFrame:
@@ -69,6 +131,9 @@ def batch(
         A strategy, or a set of which the one that fits the panel of each file is taken.
     jobs
         Number of threads.
+    comp_source
+        ``keyword``, ``none``, ``compensated``. Where it is declared, events are not kept in memory; None takes the
+        matrix of each file when it has one, and reads the file whole to tell whether it was applied already.
     progress
         Show a progress bar.
     exceptions
@@ -90,16 +155,13 @@ def batch(
     from tqdm import tqdm
 
     paths = [Path(file) for file in files]
+    panels: dict[Labels, tuple[Strategy, Strategy]] = {}
 
     def one(path: Path) -> pd.DataFrame | ImmunoprofileError:
         try:
-            gated = gate_file(path, gates)
+            return count_file(path, gates, comp_source=comp_source, panels=panels)
         except ImmunoprofileError as error:
             return error
-        counts = gated.counts()
-        counts.insert(0, "file", path.as_posix())
-        counts.insert(0, "sample_id", gated.sample.sha256)
-        return counts
 
     with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
         outcomes = list(tqdm(pool.map(one, paths), total=len(paths), desc="gating", unit="file", disable=not progress))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from immunoprofile.compensation import Finding, Spillover
+    from immunoprofile.gate.engine import EngineRecord, Evaluation
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +39,8 @@ class GatedSample:
         Matrix that was removed, or None.
     comp_source
         ``keyword``, ``none`` or ``compensated``.
-    masks
-        Population -> bool array, one value per recorded event.
+    evaluation
+        Memberships and counts of the populations, and how they were found.
     comp_finding
         Whether the events look compensated already, where a matrix was applied that nobody declared.
     """
@@ -49,8 +50,18 @@ class GatedSample:
     bound: Strategy
     spillover: Spillover | None
     comp_source: str
-    masks: Mapping[str, NDArray[np.bool_]]
+    evaluation: Evaluation
     comp_finding: Finding | None = None
+
+    @property
+    def masks(self) -> Mapping[str, NDArray[np.bool_]]:
+        """Population -> bool array, one value per recorded event; made anew each time one is asked for."""
+        return self.evaluation.masks
+
+    @property
+    def engine(self) -> EngineRecord:
+        """Which tier of the engine answered."""
+        return self.evaluation.record
 
     @cached_property
     def compensated(self) -> NDArray[np.float64]:
@@ -63,22 +74,16 @@ class GatedSample:
             return np.ones(self.sample.n_events, dtype=bool)
         return self.masks[population]
 
+    def n(self, population: str) -> int:
+        """Number of events of a population; of ``root``, of all."""
+        return self.sample.n_events if population == ROOT else self.evaluation.counts[population]
+
     def counts(self) -> pd.DataFrame:
         """Counts, one row a population: ``tube population parent gate_path n n_parent pct_parent``.
 
         The percentage of an empty parent is NaN.
         """
-        import pandas as pd
-
-        rows = []
-        for gate in self.strategy.gates:
-            n = int(np.count_nonzero(self.masks[gate.population]))
-            n_parent = int(np.count_nonzero(self.mask(gate.parent)))
-            path = "/".join((*self.strategy.path(gate.population), gate.population))
-            percentage = 100.0 * n / n_parent if n_parent else float("nan")
-            name = gate.label or gate.population
-            rows.append((self.strategy.tube, name, gate.parent, path, n, n_parent, percentage))
-        return pd.DataFrame(rows, columns=list(schema.COUNT_COLUMNS[2:]))
+        return count_table(self.strategy, self.evaluation)
 
     def medians(self) -> dict[tuple[str, str], float]:
         """Median linear compensated intensity by (population, marker); populations without events are left out."""
@@ -92,6 +97,24 @@ class GatedSample:
                 medians = np.median(selected, axis=0)
                 found |= {(gate.population, m): float(v) for m, v in zip(markers, medians, strict=True)}
         return found
+
+
+def count_table(strategy: Strategy, evaluation: Evaluation) -> pd.DataFrame:
+    """Counts of one file, one row a population: ``tube population parent gate_path n n_parent pct_parent``.
+
+    The percentage of an empty parent is NaN.
+    """
+    import pandas as pd
+
+    rows = []
+    for gate in strategy.gates:
+        n = evaluation.counts[gate.population]
+        n_parent = evaluation.n_events if gate.parent == ROOT else evaluation.counts[gate.parent]
+        path = "/".join((*strategy.path(gate.population), gate.population))
+        percentage = 100.0 * n / n_parent if n_parent else float("nan")
+        name = gate.label or gate.population
+        rows.append((strategy.tube, name, gate.parent, path, n, n_parent, percentage))
+    return pd.DataFrame(rows, columns=list(schema.COUNT_COLUMNS[2:]))
 
 
 def gate_sample(sample: Sample, strategy: Strategy, *, comp_source: str | None = None) -> GatedSample:
@@ -113,12 +136,12 @@ def gate_sample(sample: Sample, strategy: Strategy, *, comp_source: str | None =
     CompensationError
         The declared matrix cannot be applied.
     """
-    from immunoprofile.gate import _flowkit
+    from immunoprofile.gate.engine import evaluate
 
     bound = bind(strategy, sample)
     chosen = compensation.decide(sample, comp_source)
-    masks = _flowkit.memberships(bound, sample, chosen.spillover)
-    return GatedSample(sample, strategy, bound, chosen.spillover, chosen.source, masks, chosen.finding)
+    evaluation = evaluate(bound, sample, chosen.spillover)
+    return GatedSample(sample, strategy, bound, chosen.spillover, chosen.source, evaluation, chosen.finding)
 
 
 def strategy_for(sample: Sample, gates: GateSet | Strategy) -> Strategy:

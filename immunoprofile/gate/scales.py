@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -80,10 +81,7 @@ class Scale:
         p = self.by_letter
         flat = np.ascontiguousarray(values, dtype=np.float64).ravel()
         if self.kind == "biex":
-            # FlowJo's table is FlowKit's to make: any other way to compute it would differ in the last bits.
-            from immunoprofile.gate._flowkit import transform_of
-
-            out = transform_of(self).apply(flat)
+            out = _biex(self).apply(flat)
         elif self.kind == "flowjo_log":
             floor = np.where(flat < p["offset"], p["offset"], flat)
             out = 1.0 / p["decades"] * (np.log10(floor) - np.log10(p["offset"]))
@@ -115,3 +113,11 @@ class Scale:
                 labels = ["$-10^3$", "0", *labels]
         positions = self.apply(np.array(linear))
         return tuple(zip((float(position) for position in positions), labels, strict=True))
+
+
+@lru_cache(maxsize=64)
+def _biex(scale: Scale) -> Any:
+    """FlowJo's table, which is FlowKit's to make: any other way to compute it would differ in the last bits."""
+    from immunoprofile.gate._flowkit import transform_of
+
+    return transform_of(scale)

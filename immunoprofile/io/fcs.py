@@ -159,6 +159,62 @@ class Sample:
         return f"Sample({self.name!r}, {self.n_events:,} events, {len(self.channels)} channels, FCS {self.version})"
 
 
+@dataclass(frozen=True, eq=False)
+class FcsHead:
+    """What a file says of its events, and where they are; the events themselves were not read.
+
+    Attributes
+    ----------
+    empty
+        The file as a `Sample` without events and without hash, to bind gates to its channels.
+    layout
+        Binary layout with the scales of the channels.
+    complete
+        Whether the scales are final. They are not where only the data can tell whether a channel is logarithmic: such
+        a file has to be read with `read_fcs`.
+    """
+
+    empty: Sample
+    layout: Layout
+    complete: bool
+
+
+def read_fcs_head(path: str | Path, *, dataset: int | None = None) -> FcsHead:
+    """Read keywords, channels and binary layout of one data set, to stream its events later.
+
+    Parameters
+    ----------
+    path
+        The file.
+    dataset
+        As for `read_fcs`.
+
+    Raises
+    ------
+    FcsError
+        As for `read_fcs`.
+    """
+    path = Path(path)
+    with _opened(path) as handle:
+        size = handle.seek(0, os.SEEK_END)
+        found = _data_sets(handle, size, path.name)
+        one = _wanted(found, path.name, dataset=1 if dataset is None else dataset, only=dataset is None)[0]
+        layout, described = _described(handle, one, size)
+    for repair in one.repairs.texts:
+        _log.warning("%s: %s", one.repairs.where, repair)
+    empty = Sample(
+        name=one.repairs.where,
+        events=np.empty((0, len(described)), dtype=np.float64),
+        channels=tuple(_channel(entry, entry.stored.scale) for entry in described),
+        keywords=one.keywords,
+        version=one.header.version,
+        repairs=one.repairs.texts,
+        layout=layout,
+    )
+    complete = not any(c.scale.decades and (c.datatype != "I" or np.isnan(c.scale.range)) for c in layout.channels)
+    return FcsHead(empty, layout, complete)
+
+
 def read_fcs(path: str | Path, *, strict: bool = False, dataset: int | None = None) -> Sample:
     """Read one data set of an FCS file (list mode; FCS 2.0, 3.0, 3.1, 3.2).
 
@@ -252,6 +308,12 @@ class _DataSet:
 def _read(handle: BinaryIO, name: str, *, strict: bool, dataset: int | None, only: bool) -> tuple[Sample, ...]:
     size = handle.seek(0, os.SEEK_END)
     found = _data_sets(handle, size, name)
+    wanted = _wanted(found, name, dataset=dataset, only=only)
+    sha256 = _digest(handle)
+    return tuple(_sample(handle, one, size, sha256=sha256, strict=strict) for one in wanted)
+
+
+def _wanted(found: list[_DataSet], name: str, *, dataset: int | None, only: bool) -> list[_DataSet]:
     if only and len(found) > 1:
         each = "; ".join(
             f"{number}: FCS {one.header.version}, {one.keywords.get('tot', '?')} events, "
@@ -263,9 +325,7 @@ def _read(handle: BinaryIO, name: str, *, strict: bool, dataset: int | None, onl
     if dataset is not None and not 1 <= dataset <= len(found):
         what = f"there is no data set {dataset}: the file has {len(found)}"
         raise FcsError(what, where=name, todo="count from 1")
-    wanted = found if dataset is None else found[dataset - 1 : dataset]
-    sha256 = _digest(handle)
-    return tuple(_sample(handle, one, size, sha256=sha256, strict=strict) for one in wanted)
+    return found if dataset is None else found[dataset - 1 : dataset]
 
 
 def _digest(handle: BinaryIO) -> str:
@@ -305,17 +365,10 @@ def _data_sets(handle: BinaryIO, size: int, name: str) -> list[_DataSet]:
 
 
 def _sample(handle: BinaryIO, one: _DataSet, size: int, *, sha256: str, strict: bool) -> Sample:
-    repairs, keywords = one.repairs, one.keywords
-    check_mode(keywords, one.header.version, repairs)
-    datatype, described = read_channels(keywords, one.header.version, repairs)
-    bits = [entry.stored.bits for entry in described]
-    order = byte_order(keywords, bits, repairs)
-    offset, length, n_events, event_bits = locate(
-        handle, one.header, keywords, bits, base=one.base, size=size, repairs=repairs
-    )
+    repairs = one.repairs
+    layout, described = _described(handle, one, size)
     if strict:
         repairs.refuse()
-    layout = Layout(offset, length, n_events, event_bits, datatype, order, tuple(entry.stored for entry in described))
     events = read_stored(handle, layout, repairs.where)
     layout = _settled(layout, events, repairs)
     scale_in_place(events, layout.scales)
@@ -328,12 +381,26 @@ def _sample(handle: BinaryIO, one: _DataSet, size: int, *, sha256: str, strict: 
         name=repairs.where,
         events=events,
         channels=tuple(_channel(entry, stored.scale) for entry, stored in zip(described, layout.channels, strict=True)),
-        keywords=keywords,
+        keywords=one.keywords,
         version=one.header.version,
         sha256=sha256,
         repairs=repairs.texts,
         layout=layout,
     )
+
+
+def _described(handle: BinaryIO, one: _DataSet, size: int) -> tuple[Layout, tuple[ChannelText, ...]]:
+    """Layout and channels as the keywords have them; what the data change is left to `_settled`."""
+    repairs, keywords = one.repairs, one.keywords
+    check_mode(keywords, one.header.version, repairs)
+    datatype, described = read_channels(keywords, one.header.version, repairs)
+    bits = [entry.stored.bits for entry in described]
+    order = byte_order(keywords, bits, repairs)
+    offset, length, n_events, event_bits = locate(
+        handle, one.header, keywords, bits, base=one.base, size=size, repairs=repairs
+    )
+    layout = Layout(offset, length, n_events, event_bits, datatype, order, tuple(entry.stored for entry in described))
+    return layout, described
 
 
 def _settled(layout: Layout, events: NDArray[np.float64], repairs: Repairs) -> Layout:

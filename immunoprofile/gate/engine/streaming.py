@@ -1,0 +1,174 @@
+"""Evaluate a bound strategy on a file block by block: no event stays in memory, only one word per event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from immunoprofile.errors import FcsError
+from immunoprofile.gate.engine.evaluate import correct, evaluate, evaluation_of
+from immunoprofile.gate.engine.exact import word_count
+from immunoprofile.gate.engine.resolve import Matrix, Node, NotPlannedError, matrices, resolve
+from immunoprofile.gate.engine.result import EngineRecord, Evaluation
+from immunoprofile.io.fcs import read_fcs
+from immunoprofile.io.fcs_data import read_stored, scale_in_place
+from immunoprofile.io.fcs_repair import COPY_AGAIN
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from immunoprofile.compensation import Spillover
+    from immunoprofile.gate.engine.bound import BoundPlan
+    from immunoprofile.gate.strategy import Strategy
+    from immunoprofile.io.fcs import FcsHead
+    from immunoprofile.io.fcs_layout import Layout
+
+CHUNK = 1 << 13
+"""Events that are read at once: with a dozen channels they fit the second cache."""
+
+
+def evaluate_file(
+    path: str | Path, head: FcsHead, strategy: Strategy, spillover: Spillover | None, *, jobs: int = 1
+) -> Evaluation:
+    """Which events of a file are in which population, without reading it into memory.
+
+    Parameters
+    ----------
+    path
+        The file.
+    head
+        What `read_fcs_head` read of it.
+    strategy
+        Bound to its channels.
+    spillover
+        Matrix that was chosen for the file, or None.
+    jobs
+        Threads over parts of the file; the result does not depend on it.
+
+    Returns
+    -------
+    Evaluation
+        The same as `evaluate` gives for the whole file. Strategies and files that cannot be streamed are read whole.
+
+    Raises
+    ------
+    FcsError
+        The file is shorter than its header said when it was opened.
+    """
+    from immunoprofile.gate.engine.bound import bind_plan
+
+    path = Path(path)
+    names = tuple(channel.pnn for channel in head.empty.channels)
+    try:
+        nodes = resolve(strategy, names, has_spillover=spillover is not None)
+        known = matrices(nodes, strategy, names, spillover)
+        bound = bind_plan(nodes, known)
+        if not head.complete:
+            raise NotPlannedError("only the data tell the scale of a channel")
+    except NotPlannedError:
+        number = head.empty.name.rpartition("[")[2].rstrip("]")
+        dataset = int(number) if head.empty.name.endswith("]") and number.isdigit() else None
+        return evaluate(strategy, read_fcs(path, dataset=dataset), spillover)
+    stream = _Stream(path, head.layout, bound, nodes, known, head.empty.name)
+    n_events = head.layout.n_events
+    words = np.empty((word_count(len(nodes)), n_events), dtype=np.uint64)
+    jobs = max(1, min(jobs, -(-n_events // CHUNK)))
+    if jobs == 1:
+        parts = [stream.run(words, 0, 1)]
+    else:
+        with ThreadPoolExecutor(max_workers=jobs) as pool:
+            parts = list(pool.map(lambda part: stream.run(words, part, jobs), range(jobs)))
+    counts = np.sum([part[0] for part in parts], axis=0)
+    return evaluation_of(strategy, words, counts, EngineRecord("kernel", sum(part[1] for part in parts)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Stream:
+    path: Path
+    layout: Layout
+    bound: BoundPlan
+    nodes: tuple[Node, ...]
+    known: Mapping[str, Matrix]
+    where: str
+
+    def run(self, words: NDArray[np.uint64], part: int, parts: int) -> tuple[NDArray[np.int64], int]:
+        """Evaluate every ``parts``-th chunk; returns counts and the number of events that the arbiter decided."""
+        counts = np.zeros(len(self.nodes), dtype=np.int64)
+        decided = 0
+        single = self.layout.columnar and all((c.datatype, c.bits) == ("F", 32) for c in self.layout.channels)
+        single = single and self.layout.event_bits == 32 * len(self.layout.channels)
+        chunks = self._single(part, parts, words, counts) if single else self._wide(part, parts, words, counts)
+        for out, near, events in chunks:
+            correct(out, counts, near, events, self.nodes, self.known)
+            decided += len(near)
+        return counts, decided
+
+    def _single(
+        self, part: int, parts: int, words: NDArray[np.uint64], counts: NDArray[np.int64]
+    ) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.float64]]]:
+        """Chunks of single precision, as they stand in the file."""
+        from immunoprofile.gate.engine.columns import NATIVE, SWAPPED
+
+        layout = self.layout
+        width = len(layout.channels)
+        multiply = np.array([scale.timestep for scale in layout.scales])
+        divide = np.array([scale.gain for scale in layout.scales])
+        buffer = np.empty((min(CHUNK, max(layout.n_events, 1)), width), dtype=np.uint32)
+        view = memoryview(buffer.view(np.uint8).reshape(-1))  # type: ignore[arg-type]
+        swapped = layout.byte_order != ("<" if np.little_endian else ">")
+        stored = buffer.view(f"{layout.byte_order}f4")
+        logarithmic = any(scale.decades for scale in layout.scales)
+        assert not logarithmic  # else the head is not complete
+        with self.path.open("rb", buffering=0) as handle:
+            for start in range(part * CHUNK, layout.n_events, parts * CHUNK):
+                n = min(CHUNK, layout.n_events - start)
+                handle.seek(layout.data_offset + start * width * 4)
+                filled = 0
+                while filled < n * width * 4:
+                    got = handle.readinto(view[filled : n * width * 4])
+                    if not got:
+                        raise FcsError("the file ended while it was read", where=self.where, todo=COPY_AGAIN)
+                    filled += got
+                out = words[:, start : start + n]
+                near = self.bound.run(
+                    out, counts, small=buffer, source=SWAPPED if swapped else NATIVE, n_events=n,
+                    multiply=multiply, divide=divide,
+                )  # fmt: skip
+                with np.errstate(all="ignore"):
+                    events = stored[near].astype(np.float64)
+                    scale_in_place(events, layout.scales)
+                yield out, near, events
+
+    def _wide(
+        self, part: int, parts: int, words: NDArray[np.uint64], counts: NDArray[np.int64]
+    ) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.float64]]]:
+        """Chunks of any other layout, made linear by the reader of files."""
+        from immunoprofile.gate.engine.columns import WIDE
+
+        layout = self.layout
+        ones = np.ones(len(layout.channels))
+        with self.path.open("rb") as handle:
+            for start in range(part * CHUNK, layout.n_events, parts * CHUNK):
+                n = min(CHUNK, layout.n_events - start)
+                # CHUNK is a multiple of eight, so that each chunk begins on a whole byte
+                first = start * layout.event_bits // 8
+                block = replace(
+                    layout,
+                    data_offset=layout.data_offset + first,
+                    n_events=n,
+                    length=-(-n * layout.event_bits // 8),
+                )
+                events = read_stored(handle, block, self.where)
+                scale_in_place(events, layout.scales)
+                out = words[:, start : start + n]
+                near = self.bound.run(
+                    out, counts, wide=events, source=WIDE, n_events=n, multiply=ones, divide=ones
+                )  # fmt: skip
+                yield out, near, events[near]

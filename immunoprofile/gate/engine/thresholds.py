@@ -1,0 +1,137 @@
+"""Limits on a scale as limits on the linear values, so that no scale is evaluated for a range.
+
+Scales rise, so ``scale(x) >= y`` is ``x >= t`` for one double ``t``, which bisection on the doubles finds with the very
+function that FlowKit applies. That function carries rounding errors: between the points where it passes ``y - d`` and
+``y + d`` nothing is decided here, and the arbiter looks at the event itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from immunoprofile.gate.engine.resolve import NotPlannedError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from immunoprofile.gate.scales import Scale
+
+LIMIT = 2.0**40
+"""Events with a larger value in a channel that a gate reads are left to the arbiter."""
+
+NOISE = 1e-9
+"""Error of a scale, as a share of its value (at least of 1): many times what logicle and hyperlog show, about 1e-13."""
+
+_EXACT = ("linear",)
+_PROBES = 4000
+_VANISHING = 1e-300
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A limit on the linear values: below ``low`` they are under it, from ``high`` on at or above it.
+
+    In between, which is empty where the answer is exact, the arbiter decides.
+    """
+
+    low: float
+    high: float
+
+
+@lru_cache(maxsize=256)
+def floor_of(scale: Scale) -> float:
+    """Smallest value on which a scale gives a number; below it (logarithm of negatives) it gives NaN.
+
+    Raises
+    ------
+    NotPlannedError
+        The scale does not rise everywhere, or is not defined on an interval that reaches up to `LIMIT`.
+    """
+    positive = np.concatenate([[0.0], np.geomspace(1e-6, LIMIT, _PROBES)])
+    probes = np.concatenate([-positive[:0:-1], positive])
+    try:
+        with np.errstate(all="ignore"):
+            values = scale.apply(probes)
+    except (ValueError, ArithmeticError, RuntimeError) as error:
+        raise NotPlannedError(f"scale {scale.kind} cannot be evaluated: {error}") from error
+    known = ~np.isnan(values)
+    if not known.any():
+        raise NotPlannedError(f"scale {scale.kind} gives no numbers")
+    first = int(np.argmax(known))
+    finite = values[first:]
+    noise = NOISE * np.maximum(1.0, np.abs(finite[1:]))
+    with np.errstate(invalid="ignore"):
+        falls = finite[1:] < finite[:-1] - np.where(np.isfinite(noise), noise, 0.0)
+    if not known[first:].all() or falls.any():
+        raise NotPlannedError(f"scale {scale.kind} with these parameters does not rise everywhere")
+    if first == 0:
+        return -np.inf
+    if probes[first] != 0:
+        raise NotPlannedError(f"scale {scale.kind} is not defined from zero on")
+    return 0.0
+
+
+@lru_cache(maxsize=4096)
+def pull_back(scale: Scale | None, limit: float) -> Threshold:
+    """Where a scale reaches a limit.
+
+    Parameters
+    ----------
+    scale
+        None is the linear value itself.
+    limit
+        On the scale.
+
+    Returns
+    -------
+    Threshold
+        -inf where every number is above the limit, inf where none up to `LIMIT` is.
+    """
+    if scale is None:
+        return Threshold(limit, limit)
+    if np.isinf(limit):
+        return start_of(scale) if limit < 0 else Threshold(np.inf, np.inf)
+    noise = 0.0 if scale.kind in _EXACT else NOISE * max(1.0, abs(limit))
+    low, high = _first_at_least(scale, np.array([limit - noise, limit + noise]))
+    return Threshold(start_of(scale).low if low == floor_of(scale) else float(low), float(high))
+
+
+def start_of(scale: Scale | None) -> Threshold:
+    """Where a scale begins to give numbers."""
+    floor = -np.inf if scale is None else floor_of(scale)
+    # Negative numbers that vanish when they are divided by the top of a logarithm count as zero
+    return Threshold(floor if np.isinf(floor) else floor - _VANISHING, floor)
+
+
+def _first_at_least(scale: Scale, limits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Smallest doubles from the floor of the scale to `LIMIT` on which it is at least the limits."""
+    floor = floor_of(scale)
+    start = np.full(limits.shape, max(floor, -LIMIT))
+    end = np.full(limits.shape, LIMIT)
+    low, high = _order(start), _order(end)
+    with np.errstate(all="ignore"):
+        everywhere = scale.apply(start) >= limits
+        nowhere = scale.apply(end) < limits
+        for _ in range(65):
+            middle = (low >> 1) + (high >> 1) + (low & high & 1)
+            reached = scale.apply(_double(middle)) >= limits
+            high = np.where(reached, middle, high)
+            low = np.where(reached, low, middle)
+    found = _double(high)
+    found[everywhere] = floor
+    found[nowhere] = np.inf
+    return found
+
+
+def _order(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Integers in the order of the doubles; neighbours differ by one."""
+    bits = np.ascontiguousarray(values).view(np.int64)
+    return np.where(bits < 0, np.int64(-(2**63)) - bits, bits)
+
+
+def _double(order: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.where(order < 0, np.int64(-(2**63)) - order, order).view(np.float64)
