@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from immunoprofile.cli.shell import EXIT_LEFT_OUT, (
+from immunoprofile.cli.shell import (
     EXIT_LEFT_OUT,
     CellsOption,
     GatesOption,
