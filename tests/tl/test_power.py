@@ -62,6 +62,16 @@ def test_clearance_and_its_seed() -> None:
     assert "time_ratio 0.5" in table.loc[0, "scenario"]
 
 
+def test_time_ratio_without_an_effect() -> None:
+    replicates = 40
+    row = tl.power(tl.ClearanceScenario(1.0), n_per_arm=[20], replicates=replicates, seed=11).iloc[0]
+    bound = 4 * math.sqrt(0.05 * 0.95 / replicates)
+    assert abs(row["power"] - 0.05) < bound
+    assert abs(row["coverage"] - 0.95) < bound
+    # interval and test are the two sides of one likelihood ratio
+    assert row["power"] == pytest.approx(1 - row["coverage"])
+
+
 def test_wrong_arguments_raise() -> None:
     with pytest.raises(AnalysisError, match="2 subjects at least"):
         tl.power(tl.AncovaScenario(0.5), n_per_arm=[1])
