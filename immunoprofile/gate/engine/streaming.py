@@ -116,16 +116,14 @@ class _Stream:
         """Chunks of single precision, as they stand in the file."""
         from immunoprofile.gate.engine.columns import NATIVE, SWAPPED
 
-        layout = self.layout
+        layout, scales = self.layout, self.layout.scales
         width = len(layout.channels)
-        multiply = np.array([scale.timestep for scale in layout.scales])
-        divide = np.array([scale.gain for scale in layout.scales])
+        multiply = np.array([scale.timestep for scale in scales])
+        divide = np.array([scale.gain for scale in scales])
         buffer = np.empty((min(CHUNK, max(layout.n_events, 1)), width), dtype=np.uint32)
         view = memoryview(buffer.view(np.uint8).reshape(-1))  # type: ignore[arg-type]
         swapped = layout.byte_order != ("<" if np.little_endian else ">")
         stored = buffer.view(f"{layout.byte_order}f4")
-        logarithmic = any(scale.decades for scale in layout.scales)
-        assert not logarithmic  # else the head is not complete
         with self.path.open("rb", buffering=0) as handle:
             for start in range(part * CHUNK, layout.n_events, parts * CHUNK):
                 n = min(CHUNK, layout.n_events - start)
@@ -143,7 +141,7 @@ class _Stream:
                 )  # fmt: skip
                 with np.errstate(all="ignore"):
                     events = stored[near].astype(np.float64)
-                    scale_in_place(events, layout.scales)
+                    scale_in_place(events, scales)
                 yield out, near, events
 
     def _wide(
@@ -152,7 +150,7 @@ class _Stream:
         """Chunks of any other layout, made linear by the reader of files."""
         from immunoprofile.gate.engine.columns import WIDE
 
-        layout = self.layout
+        layout, scales = self.layout, self.layout.scales
         ones = np.ones(len(layout.channels))
         with self.path.open("rb") as handle:
             for start in range(part * CHUNK, layout.n_events, parts * CHUNK):
@@ -166,7 +164,7 @@ class _Stream:
                     length=-(-n * layout.event_bits // 8),
                 )
                 events = read_stored(handle, block, self.where)
-                scale_in_place(events, layout.scales)
+                scale_in_place(events, scales)
                 out = words[:, start : start + n]
                 near = self.bound.run(
                     out, counts, wide=events, source=WIDE, n_events=n, multiply=ones, divide=ones
