@@ -212,6 +212,8 @@ class Strategy:
 
     def for_sample(self, sample_id: str) -> Strategy:
         """The strategy of one sample: its own gates put in, and no others kept."""
+        if not self.custom:
+            return self
         own = {gate.population: gate for sample, gate in self.custom if sample == sample_id}
         return replace(self, gates=tuple(own.get(gate.population, gate) for gate in self.gates), custom=())
 

@@ -70,6 +70,23 @@ def evaluate_clinical(study: Study) -> ClinicalHalf:
     )
 
 
+def add_il2_hours(visits: anndata.AnnData, half: ClinicalHalf) -> None:
+    """Fill the hours since the last IL-2 dose from the doses where the samples table does not state them.
+
+    Returns
+    -------
+    None; writes
+
+    ``obs['hours_since_last_il2']``
+        the shortest time of the tubes of the visit, h; missing where the doses do not tell either.
+    """
+    shortest = half.safety.il2_timing.groupby(["usubjid", "visit"])["hours"].min()
+    keys = pd.MultiIndex.from_arrays([visits.obs["usubjid"].astype(str), visits.obs["visit"].astype(str)])
+    computed = shortest.reindex(keys).to_numpy(dtype="float64")
+    stated = visits.obs["hours_since_last_il2"].astype("float64")
+    visits.obs["hours_since_last_il2"] = stated.where(stated.notna(), computed)
+
+
 def add_clinical(visits: anndata.AnnData, study: Study, half: ClinicalHalf) -> None:
     """Put what belongs to a visit on its row, and what statistics need into ``uns``.
 

@@ -121,9 +121,7 @@ class _Stream:
                 words[:, start : start + out.shape[1]] = out
         return counts, decided
 
-    def _single(
-        self, part: int, parts: int, words: NDArray[np.uint64], counts: NDArray[np.int64]
-    ) -> Iterator[_Chunk]:
+    def _single(self, part: int, parts: int, words: NDArray[np.uint64], counts: NDArray[np.int64]) -> Iterator[_Chunk]:
         """Chunks of single precision, as they stand in the file."""
         from immunoprofile.gate.engine.columns import NATIVE, SWAPPED
 
@@ -155,9 +153,7 @@ class _Stream:
                     scale_in_place(events, scales)
                 yield start, out, near, events
 
-    def _wide(
-        self, part: int, parts: int, words: NDArray[np.uint64], counts: NDArray[np.int64]
-    ) -> Iterator[_Chunk]:
+    def _wide(self, part: int, parts: int, words: NDArray[np.uint64], counts: NDArray[np.int64]) -> Iterator[_Chunk]:
         """Chunks of any other layout, made linear by the reader of files."""
         from immunoprofile.gate.engine.columns import WIDE
 
