@@ -132,18 +132,27 @@ def power(
 ) -> None:
     """Power of the study's endpoints by simulation, through the functions that analyse the trial."""
     import pandas as pd
+    from tqdm import tqdm
 
     from immunoprofile import tl
     from immunoprofile.io.config import read_config
     from immunoprofile.io.files import write_table
 
     config = read_config(study)
+    counts = n or [5, 10, 15, 20, 25]
     tables = []
     for endpoint in config.endpoints:
         scenario = tl.TrialScenario(endpoint.population, endpoint.measure, visit=config.primary_visit, effect=effect)
-        tables.append(
-            tl.power(scenario, n_per_arm=n or (5, 10, 15, 20, 25), replicates=replicates, seed=seed, progress=not quiet)
-        )
+        with tqdm(total=replicates * len(counts), desc=endpoint.population, unit="trial", disable=quiet) as bar:
+            tables.append(
+                tl.power(
+                    scenario,
+                    n_per_arm=counts,
+                    replicates=replicates,
+                    seed=seed,
+                    progress=lambda done, _, bar=bar: bar.update(done - bar.n),  # type: ignore[misc]
+                )
+            )
     table = pd.concat(tables, ignore_index=True)
     shown = ["scenario", "n_per_arm", "power", "power_mc_se", "coverage", "not_estimable"]
     typer.echo(table[shown].to_string(index=False, float_format=lambda value: f"{value:.3f}"))
