@@ -15,18 +15,21 @@ if TYPE_CHECKING:
     from immunoprofile.pl.file_quality_figure import file_quality
     from immunoprofile.pl.forest_plot import forest
     from immunoprofile.pl.heat_map import completeness
+    from immunoprofile.pl.paired_panels import paired_change
     from immunoprofile.pl.quality_table import quality_overview
-    from immunoprofile.pl.style import to_data_uri, to_svg
+    from immunoprofile.pl.style import alt_text, to_data_uri, to_svg
     from immunoprofile.pl.thumbnails import gating
     from immunoprofile.pl.trajectories import trajectory
 
 _HOMES = {
+    "alt_text": "style",
     "cmv": "cmv_curves",
     "completeness": "heat_map",
     "differentiation": "composition",
     "file_quality": "file_quality_figure",
     "forest": "forest_plot",
     "gating": "thumbnails",
+    "paired_change": "paired_panels",
     "quality_overview": "quality_table",
     "ratios": "composition",
     "to_data_uri": "style",
@@ -35,12 +38,14 @@ _HOMES = {
 }
 
 __all__ = [
+    "alt_text",
     "cmv",
     "completeness",
     "differentiation",
     "file_quality",
     "forest",
     "gating",
+    "paired_change",
     "quality_overview",
     "ratios",
     "to_data_uri",
