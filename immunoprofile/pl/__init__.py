@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from immunoprofile.pl.forest_plot import forest
     from immunoprofile.pl.heat_map import completeness
     from immunoprofile.pl.paired_panels import paired_change
+    from immunoprofile.pl.patient_timeline import timeline
     from immunoprofile.pl.quality_table import quality_overview
     from immunoprofile.pl.style import alt_text, to_data_uri, to_svg
     from immunoprofile.pl.thumbnails import gating
@@ -32,6 +33,7 @@ _HOMES = {
     "paired_change": "paired_panels",
     "quality_overview": "quality_table",
     "ratios": "composition",
+    "timeline": "patient_timeline",
     "to_data_uri": "style",
     "to_svg": "style",
     "trajectory": "trajectories",
@@ -48,6 +50,7 @@ __all__ = [
     "paired_change",
     "quality_overview",
     "ratios",
+    "timeline",
     "to_data_uri",
     "to_svg",
     "trajectory",
