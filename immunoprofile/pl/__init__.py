@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from immunoprofile.pl.clearance_curves import clearance
     from immunoprofile.pl.cmv_curves import cmv
     from immunoprofile.pl.composition import differentiation, ratios
     from immunoprofile.pl.file_quality_figure import file_quality
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "alt_text": "style",
+    "clearance": "clearance_curves",
     "cmv": "cmv_curves",
     "completeness": "heat_map",
     "differentiation": "composition",
@@ -41,6 +43,7 @@ _HOMES = {
 
 __all__ = [
     "alt_text",
+    "clearance",
     "cmv",
     "completeness",
     "differentiation",

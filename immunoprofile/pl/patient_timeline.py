@@ -132,10 +132,7 @@ def timeline(
     labs, lost = lab_series(grades, subject, anchor, tests=tests, ctcae=ctcae)
     if lost:
         undrawn.append(f"{lost} laboratory results without a value or day")
-    last = max(
-        [day for one in (*series, *cmv, *labs) for day in one.days if not math.isnan(day)],
-        default=0.0,
-    )
+    last = max(_days(series, cmv, labs), default=0.0)
     bars: list[Bar] = []
     if dosing is not None:
         medicines = dosing.iloc[:0] if conmeds is None else conmeds
@@ -173,7 +170,12 @@ def lab_series(
         references = {name: _only([number(row[name]) for row in rows]) for name in ("lln", "uln", "baseline")}
         limits = grade_limits(test, term, references, ctcae=ctcae)
         unit = next((text(row["unit"]) for row in rows if text(row["unit"])), "")
-        found.append(LabSeries(test, unit, *zip(*points, strict=True), limits))
+        found.append(
+            LabSeries(
+                test, unit, tuple(point[0] for point in points), tuple(point[1] for point in points),
+                tuple(point[2] for point in points), limits,
+            )
+        )  # fmt: skip
     return found, lost
 
 
@@ -207,8 +209,8 @@ def _begins(criterion: Criterion, references: dict[str, float], *, low: bool) ->
 
 def timeline_figure(view: Timeline) -> Figure:
     """The figure from plain values."""
-    measured = [one for one in (*view.series, *view.cmv, *view.labs) if one.days]
-    if not measured:
+    every = _days(view.series, view.cmv, view.labs)
+    if not every:
         return style.empty_figure(f"{view.subject} has no result with a day.", what="Timeline")
     days = {visit: day for one in view.series for visit, day in zip(one.visits, one.days, strict=True)}
     lines = len({bar.label for bar in view.bars})
@@ -237,7 +239,6 @@ def timeline_figure(view: Timeline) -> Figure:
             panels.nothing(axes[start + 1], "cells: not done")
         for panel, lab in zip(axes[start + 2 :], view.labs, strict=True):
             _draw_lab(panel, lab)
-        every = [day for one in measured for day in one.days if not math.isnan(day)]
         first, last = min([max(day, _BEFORE) for day in every] + [0.0]), max(every + [bar.end for bar in view.bars])
         for panel in axes:
             panels.day_axis(panel, days, first=first, last=last, label=panel is axes[-1])
@@ -247,6 +248,12 @@ def timeline_figure(view: Timeline) -> Figure:
                 panel.tick_params(axis="x", labelbottom=False)
         style.note(figure, "\n".join(words))
         return figure
+
+
+def _days(series: Sequence[Series], cmv: Sequence[CmvSeries], labs: Sequence[LabSeries]) -> list[float]:
+    """Every day on which something was measured."""
+    found = [one.days for one in series] + [one.days for one in cmv] + [one.days for one in labs]
+    return [day for days in found for day in days if not math.isnan(day)]
 
 
 def _folded(view: Timeline) -> list[str]:
