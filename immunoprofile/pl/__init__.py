@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from immunoprofile.pl.association_panels import association
     from immunoprofile.pl.clearance_curves import clearance
     from immunoprofile.pl.cmv_curves import cmv
     from immunoprofile.pl.composition import differentiation, ratios
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "alt_text": "style",
+    "association": "association_panels",
     "clearance": "clearance_curves",
     "cmv": "cmv_curves",
     "completeness": "heat_map",
@@ -43,6 +45,7 @@ _HOMES = {
 
 __all__ = [
     "alt_text",
+    "association",
     "clearance",
     "cmv",
     "completeness",

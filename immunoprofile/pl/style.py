@@ -174,6 +174,14 @@ def arm_marks(arms: Sequence[str]) -> dict[str, Mark]:
     return {arm: _ARM_MARKS[position % len(_ARM_MARKS)] for position, arm in enumerate(arms)}
 
 
+def subject_mark(position: int) -> Mark:
+    """Mark of a subject by its position: the first 56 have different pairs of colour and symbol."""
+    colors = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+    # Triangles up and down are left out: they mean censored results.
+    markers = ("o", "s", "D", "P", "X", "<", ">", "h")
+    return Mark(colors[position % len(colors)], markers[position % len(markers)])
+
+
 def note(figure: Figure, text: str, *, y: float = 0.005) -> None:
     """Small text at the lower left edge, for instance n or how intervals were made."""
     figure.text(0.008, y, text, ha="left", va="bottom", fontsize=7, color=GREY)
