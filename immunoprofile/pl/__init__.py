@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from immunoprofile.pl.composition import differentiation, ratios
     from immunoprofile.pl.file_quality_figure import file_quality
     from immunoprofile.pl.forest_plot import forest
+    from immunoprofile.pl.gating_hierarchy import back_gating, gating_tree
     from immunoprofile.pl.heat_map import completeness
     from immunoprofile.pl.paired_panels import paired_change
     from immunoprofile.pl.patient_timeline import timeline
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "alt_text": "style",
     "association": "association_panels",
+    "back_gating": "gating_hierarchy",
     "clearance": "clearance_curves",
     "cmv": "cmv_curves",
     "completeness": "heat_map",
@@ -34,6 +36,7 @@ _HOMES = {
     "file_quality": "file_quality_figure",
     "forest": "forest_plot",
     "gating": "thumbnails",
+    "gating_tree": "gating_hierarchy",
     "paired_change": "paired_panels",
     "quality_overview": "quality_table",
     "ratios": "composition",
@@ -46,6 +49,7 @@ _HOMES = {
 __all__ = [
     "alt_text",
     "association",
+    "back_gating",
     "clearance",
     "cmv",
     "completeness",
@@ -53,6 +57,7 @@ __all__ = [
     "file_quality",
     "forest",
     "gating",
+    "gating_tree",
     "paired_change",
     "quality_overview",
     "ratios",
