@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from immunoprofile.pl.heat_map import completeness
     from immunoprofile.pl.paired_panels import paired_change
     from immunoprofile.pl.patient_timeline import timeline
+    from immunoprofile.pl.power_figure import power_curve
     from immunoprofile.pl.quality_table import quality_overview
+    from immunoprofile.pl.safety_shift_table import safety_shift
     from immunoprofile.pl.style import alt_text, to_data_uri, to_svg
     from immunoprofile.pl.thumbnails import gating
     from immunoprofile.pl.trajectories import trajectory
@@ -38,8 +40,10 @@ _HOMES = {
     "gating": "thumbnails",
     "gating_tree": "gating_hierarchy",
     "paired_change": "paired_panels",
+    "power_curve": "power_figure",
     "quality_overview": "quality_table",
     "ratios": "composition",
+    "safety_shift": "safety_shift_table",
     "timeline": "patient_timeline",
     "to_data_uri": "style",
     "to_svg": "style",
@@ -59,8 +63,10 @@ __all__ = [
     "gating",
     "gating_tree",
     "paired_change",
+    "power_curve",
     "quality_overview",
     "ratios",
+    "safety_shift",
     "timeline",
     "to_data_uri",
     "to_svg",

@@ -75,7 +75,8 @@ def gating_tree(
     Returns
     -------
     Figure
-        A line runs from the plot with a gate to the plots of its population. Colour is log density, ``n`` the number of events shown.
+        A line runs from the plot with a gate to the plots of its population. Colour is log density, ``n`` the number of
+        events shown.
 
     Raises
     ------
@@ -105,7 +106,7 @@ def place_tree(
             homes[population] = first[parent]
     # Plots come parents first: one that would hang below itself or a later one stands at the root level.
     above = [homes.get(raster.parent, -1) for raster in rasters]
-    above = [parent if parent < number else -1 for number, parent in enumerate(above)]
+    above = [home if home < number else -1 for number, home in enumerate(above)]
     places: dict[int, tuple[float, int]] = {}
     taken = 0.0
 
@@ -177,7 +178,7 @@ def _percent(percentages: Mapping[str, float], population: str) -> str:
 
 
 def back_gating(gated: GatedSample, population: str, *, most: int = 2000, seed: int = 0) -> Figure:
-    """Cells of one population on the plots of all its ancestors: do they lie where the gates expect them?
+    """Cells of one population on the plots of all its ancestors, to see whether they lie where expected.
 
     Parameters
     ----------
