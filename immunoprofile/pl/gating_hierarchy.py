@@ -122,8 +122,8 @@ def place_tree(
         places[number] = (column, row)
         return column
 
-    for number, parent in enumerate(above):
-        if parent < 0:
+    for number, home in enumerate(above):
+        if home < 0:
             place(number, 0)
     return tuple(TreeNode(raster, percentages, *places[number], above[number]) for number, raster in enumerate(rasters))
 
