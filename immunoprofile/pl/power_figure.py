@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-POWER_COLUMNS: Final = ("label", "n_per_arm", "power", "simulations")
+POWER_COLUMNS: Final = ("scenario", "n_per_arm", "power", "replicates")
 _Z: Final = 1.959963984540054
 
 
@@ -37,8 +37,8 @@ def power_curve(table: pd.DataFrame, *, target: float = 0.8) -> Figure:
     Parameters
     ----------
     table
-        One row an analysis (``label``) and ``n_per_arm``: ``power``, the share of significant simulated trials (0 to
-        1), and ``simulations``, their number.
+        One row an analysis (``scenario``) and ``n_per_arm``: ``power``, the share of significant simulated trials (0 to
+        1), and ``replicates``, their number (the table of `tl.power`).
     target
         Wanted power, a dashed line (0 to 1, default 0.8).
 
@@ -68,16 +68,18 @@ def power_lines(table: pd.DataFrame) -> tuple[list[PowerLine], int]:
     found: dict[str, list[tuple[int, float, float, float]]] = {}
     left_out = 0
     for row in table.to_dict("records"):
-        power, trials = number(row["power"]), number(row["simulations"])
+        power, trials = number(row["power"]), number(row["replicates"])
         if math.isnan(power):
             left_out += 1
             continue
         if not (0 <= power <= 1 and trials > 0):
             what = f"power {power:g} of {trials:g} simulations"
             raise NotAvailableError(
-                what, where=f"pl.power_curve {text(row['label'])}", todo="give power within 0 and 1"
+                what, where=f"pl.power_curve {text(row['scenario'])}", todo="give power within 0 and 1"
             )
-        found.setdefault(text(row["label"]), []).append((int(number(row["n_per_arm"])), power, *wilson(power, trials)))
+        found.setdefault(text(row["scenario"]), []).append(
+            (int(number(row["n_per_arm"])), power, *wilson(power, trials))
+        )
     lines = []
     for label, points in found.items():
         points.sort()

@@ -10,8 +10,8 @@ from immunoprofile.pl.power_figure import power_lines, wilson
 from immunoprofile.pl.safety_shift_table import shift_grids
 
 POWER = pd.DataFrame({
-    "label": ["Treg", "Treg", "NK", "NK"], "n_per_arm": [20, 10, 10, 20], "power": [0.93, 0.61, 0.35, None],
-    "simulations": [1000, 1000, 1000, 1000],
+    "scenario": ["Treg", "Treg", "NK", "NK"], "n_per_arm": [20, 10, 10, 20], "power": [0.93, 0.61, 0.35, None],
+    "replicates": [1000, 1000, 1000, 1000],
 })  # fmt: skip
 SHIFT = pd.DataFrame({
     "arm": ["GCV", "GCV", "GCV", "IL2", "IL2"], "term": ["Anemia"] * 5,
@@ -40,8 +40,8 @@ def test_lines_are_sorted_and_missing_power_is_counted() -> None:
 def test_power_that_cannot_be_is_refused_and_none_is_said() -> None:
     with pytest.raises(NotAvailableError, match="power 61"):
         pl.power_curve(POWER.assign(power=61.0))
-    with pytest.raises(NotAvailableError, match="simulations"):
-        pl.power_curve(POWER.drop(columns="simulations"))
+    with pytest.raises(NotAvailableError, match="replicates"):
+        pl.power_curve(POWER.drop(columns="replicates"))
     assert "empty" in pl.alt_text(pl.power_curve(POWER.iloc[:0]))
 
 
