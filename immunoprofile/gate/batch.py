@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from immunoprofile import compensation, schema
 from immunoprofile.errors import ImmunoprofileError, ProblemListError, Problems
@@ -52,6 +53,40 @@ def gate_file(path: Path, gates: GateSet | Strategy, *, comp_source: str | None 
     """Read and gate one file; the template is found by the panel."""
     sample = read_fcs(path)
     return gate_sample(sample, strategy_for(sample, gates), comp_source=comp_source)
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def in_order(function: Callable[[Item], Result], items: Iterable[Item], *, jobs: int) -> Iterator[Result]:
+    """Results of a function on threads, in the order of the items.
+
+    Never more than two items a thread are begun or wait with their result, so that memory does not grow with the
+    number of items. When the caller stops, or an item fails, the items that have not begun are not begun any more.
+
+    Parameters
+    ----------
+    function
+        Called once for each item.
+    items
+        Taken as they are needed.
+    jobs
+        Number of threads.
+    """
+    jobs = max(1, jobs)
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) >= 2 * jobs:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 Labels = tuple[tuple[str, str], ...]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from immunoprofile.gate.scaled import ScaledValues
 from immunoprofile.gate.strategy import Dimension, Gate
 from immunoprofile.io.files import replacing
 from immunoprofile.io.markers import find_marker, is_scatter, is_time
@@ -69,18 +70,29 @@ class GateRaster:
 
 @dataclass(frozen=True, eq=False)
 class _Axis:
+    """An axis of a file: its limits and the bin of every event on it, those beyond an end in the last bin."""
+
     marker: str
-    values: NDArray[np.float64]
+    bins: NDArray[np.uint8]
     limits: tuple[float, float]
     ticks: tuple[tuple[float, str], ...]
 
 
-def rasterise(gated: GatedSample) -> tuple[GateRaster, ...]:
-    """All gating plots of a file, one for each parent and pair of axes, in the order of the template."""
+def rasterise(gated: GatedSample, *, values: ScaledValues | None = None) -> tuple[GateRaster, ...]:
+    """All gating plots of a file, one for each parent and pair of axes, in the order of the template.
+
+    Parameters
+    ----------
+    gated
+        The file with its gates.
+    values
+        Values of its channels on their scales, where others need them as well; by default computed here.
+    """
+    values = ScaledValues(gated) if values is None else values
     axes: dict[Dimension, _Axis] = {}
     plots: dict[tuple[str, str, str], list[tuple[Gate, _Axis, _Axis]]] = {}
     for gate in gated.strategy.gates:
-        pair = _axes_of(gate, gated, axes)
+        pair = _axes_of(gate, values, axes)
         if pair is not None:
             plots.setdefault((gate.parent, pair[0].marker, pair[1].marker), []).append((gate, *pair))
     rasters = []
@@ -105,12 +117,12 @@ def rasterise(gated: GatedSample) -> tuple[GateRaster, ...]:
     return tuple(rasters)
 
 
-def _axes_of(gate: Gate, gated: GatedSample, known: dict[Dimension, _Axis]) -> tuple[_Axis, _Axis] | None:
+def _axes_of(gate: Gate, values: ScaledValues, known: dict[Dimension, _Axis]) -> tuple[_Axis, _Axis] | None:
     if not gate.dimensions:
         return None
     dimensions = list(gate.dimensions[:2])
     if len(dimensions) == 1:
-        sample = gated.sample
+        sample = values.gated.sample
         second = next(
             (name for name in _SECOND_AXIS if len(find_marker(name, sample.markers, sample.labels)) == 1), None
         )
@@ -120,38 +132,45 @@ def _axes_of(gate: Gate, gated: GatedSample, known: dict[Dimension, _Axis]) -> t
     plain = [Dimension(d.marker, scale=d.scale, compensated=d.compensated) for d in dimensions]
     for dimension in plain:
         if dimension not in known:
-            known[dimension] = _axis(dimension, gated)
+            known[dimension] = _axis(dimension, values)
     return known[plain[0]], known[plain[1]]
 
 
-def _axis(dimension: Dimension, gated: GatedSample) -> _Axis:
+def _axis(dimension: Dimension, values: ScaledValues) -> _Axis:
+    gated = values.gated
     column = gated.sample.position(dimension.marker)
     channel = gated.sample.channels[column]
-    linear = (gated.compensated if dimension.compensated else gated.sample.events)[:, column]
     if dimension.scale is not None:
         scale = dict(gated.strategy.scales)[dimension.scale]
         ticks = scale.ticks()
-        low = min(0.0, ticks[0][0])
-        return _Axis(dimension.marker, scale.apply(linear), (low, 1.02), ticks)
+        limits = (min(0.0, ticks[0][0]), 1.02)
+        return _Axis(
+            dimension.marker,
+            _bins(values.scaled(column, scale, compensated=dimension.compensated), limits),
+            limits,
+            ticks,
+        )
+    linear = values.linear(column, compensated=dimension.compensated)
     if is_time(dimension.marker):
         top = float(np.max(linear, initial=1.0))
-        return _Axis(dimension.marker, linear, (0.0, top), tuple((v, f"{v:.0f} s") for v in (0.0, top / 2, top)))
+        limits, ticks = (0.0, top), tuple((v, f"{v:.0f} s") for v in (0.0, top / 2, top))
+        return _Axis(dimension.marker, _bins(linear, limits), limits, ticks)
     low = 0.0 if is_scatter(dimension.marker) else float(np.min(linear, initial=0.0))
     top = channel.pnr if channel.pnr > 0 else float(np.max(linear, initial=1.0))
     ticks = tuple(
         (top * part / 4, f"{top * part / 4000:.0f}k" if top >= 4000 else f"{top * part / 4:.0f}") for part in range(5)
     )
-    return _Axis(dimension.marker, linear, (low, top), ticks)
+    return _Axis(dimension.marker, _bins(linear, (low, top)), (low, top), ticks)
+
+
+def _bins(values: NDArray[np.float64], limits: tuple[float, float]) -> NDArray[np.uint8]:
+    low, high = limits
+    finite = np.nan_to_num((values - low) / (high - low) * BINS, nan=0.0, posinf=BINS, neginf=0.0)
+    return np.clip(finite, 0, BINS - 1).astype(np.uint8)
 
 
 def _grid(x: _Axis, y: _Axis, inside: NDArray[np.bool_]) -> NDArray[np.uint32]:
-    def bins(axis: _Axis) -> NDArray[np.int64]:
-        low, high = axis.limits
-        values = axis.values[inside]
-        finite = np.nan_to_num((values - low) / (high - low) * BINS, nan=0.0, posinf=BINS, neginf=0.0)
-        return np.clip(finite, 0, BINS - 1).astype(np.int64)
-
-    flat = bins(y) * BINS + bins(x)
+    flat = y.bins[inside].astype(np.int64) * BINS + x.bins[inside]
     return np.bincount(flat, minlength=BINS * BINS).reshape(BINS, BINS).astype(np.uint32)
 
 
