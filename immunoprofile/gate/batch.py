@@ -92,10 +92,11 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], *, jobs:
 Labels = tuple[tuple[str, str], ...]
 """($PnN, $PnS) of all channels of a file."""
 
+Panels = dict[Labels, tuple[Strategy, Strategy]]
+"""The strategy of each panel, as it is and bound to its channels."""
 
-def strategy_of_panel(
-    sample: Sample, gates: GateSet | Strategy, panels: dict[Labels, tuple[Strategy, Strategy]]
-) -> tuple[Strategy, Strategy]:
+
+def strategy_of_panel(sample: Sample, gates: GateSet | Strategy, panels: Panels) -> tuple[Strategy, Strategy]:
     """The strategy that fits a file, and the same bound to its channels; kept in ``panels`` by the labels of the file.
 
     Raises
@@ -117,7 +118,7 @@ def count_file(
     gates: GateSet | Strategy,
     *,
     comp_source: str | None = None,
-    panels: dict[Labels, tuple[Strategy, Strategy]] | None = None,
+    panels: Panels | None = None,
 ) -> pd.DataFrame:
     """Counts of one file.
 
@@ -190,16 +191,16 @@ def batch(
     from tqdm import tqdm
 
     paths = [Path(file) for file in files]
-    panels: dict[Labels, tuple[Strategy, Strategy]] = {}
+    panels: Panels = {}
 
     def one(path: Path) -> pd.DataFrame | ImmunoprofileError:
         try:
             return count_file(path, gates, comp_source=comp_source, panels=panels)
         except ImmunoprofileError as error:
-            return error
+            return _without_frames(error)
 
-    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
-        outcomes = list(tqdm(pool.map(one, paths), total=len(paths), desc="gating", unit="file", disable=not progress))
+    results = in_order(one, paths, jobs=jobs)
+    outcomes = list(tqdm(results, total=len(paths), desc="gating", unit="file", disable=not progress))
     failed = [(p, o) for p, o in zip(paths, outcomes, strict=True) if isinstance(o, ImmunoprofileError)]
     if failed and exceptions is None:
         problems = Problems()
@@ -214,19 +215,10 @@ def batch(
     return pd.concat(tables, ignore_index=True)[list(schema.COUNT_COLUMNS)]
 
 
-def write_cells(files: Iterable[str | Path], gates: GateSet | Strategy, folder: Path) -> list[Path]:
-    """Write all events of each file as AnnData, ``<content hash>.h5ad``; see `cells.cells_of`."""
-    from immunoprofile.gate.cells import cells_of
-    from immunoprofile.io.files import replacing
-
-    written = []
-    for file in files:
-        gated = gate_file(Path(file), gates)
-        path = folder / f"{gated.sample.sha256}.h5ad"
-        with replacing(path) as temporary:
-            cells_of(gated, gated.sample.sha256).write_h5ad(temporary, compression="gzip")
-        written.append(path)
-    return written
+def _without_frames(error: ImmunoprofileError) -> ImmunoprofileError:
+    """The same error without what holds the variables of its frames, among them the events of its file."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def gating_exception(error: ImmunoprofileError, **place: object) -> dict[str, Any]:

@@ -50,8 +50,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what `replacing` began under a folder and a killed process never finished."""
-    for path in folder.rglob(".*"):
+    """Delete what `replacing` began in a folder, not below it, and a killed process never finished."""
+    for path in folder.glob(".*"):
         if _LEFTOVER.match(path.name) and path.is_file():
             path.unlink()
 

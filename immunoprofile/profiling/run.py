@@ -146,7 +146,8 @@ def _prepare(out: Path, study: Study) -> None:
                 f"the folder holds the results of study {other}", where=str(out), todo="choose another folder"
             )
     (out / PARTIAL).mkdir(parents=True, exist_ok=True)
-    remove_leftovers(out)
+    for folder in (out, *(path for path in out.rglob("*") if path.is_dir())):
+        remove_leftovers(folder)
 
 
 def _remove_stale(out: Path, outcomes: Mapping[str, Outcome], *, cells: bool) -> None:
