@@ -64,6 +64,8 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], *, jobs:
 
     Never more than two items a thread are begun or wait with their result, so that memory does not grow with the
     number of items. When the caller stops, or an item fails, the items that have not begun are not begun any more.
+    Meanwhile linear algebra keeps to one thread: many small products wait longer for its threads than they take, and
+    sums over several threads round differently from one machine to the next.
 
     Parameters
     ----------
@@ -74,9 +76,11 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], *, jobs:
     jobs
         Number of threads.
     """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
     jobs = max(1, jobs)
     waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(max_workers=jobs) as pool:
         try:
             for item in items:
                 waiting.append(pool.submit(function, item))

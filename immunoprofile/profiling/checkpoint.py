@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from dataclasses import asdict
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from immunoprofile._version import __version__
-from immunoprofile.io.files import replacing, write_json
+from immunoprofile.io.files import replacing, write_text
 from immunoprofile.profiling.outcome import Outcome
 from immunoprofile.quality import PanelQuantiles
 
@@ -57,7 +57,8 @@ def write_checkpoint(out: Path, key: str, outcome: Outcome, panel: PanelQuantile
                 quantiles=panel.quantiles,
             )
     # Written last: what it stands for is complete.
-    write_json(path_of(out, outcome.sample_id), {"key": key, "outcome": asdict(outcome)})
+    content = {name.name: getattr(outcome, name.name) for name in fields(outcome)}
+    write_text(path_of(out, outcome.sample_id), json.dumps({"key": key, "outcome": content}))
 
 
 def read_checkpoint(out: Path, sample_id: str, key: str) -> Outcome | None:
