@@ -76,7 +76,7 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], *, jobs:
     jobs
         Number of threads.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     jobs = max(1, jobs)
     waiting: deque[Future[Result]] = deque()
