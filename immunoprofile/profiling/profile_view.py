@@ -97,7 +97,7 @@ def _folder(profile: Profile, version: str) -> Markup:
         ),
         *((f'profile.tables["{name}"]', f"{name}.csv", f"{len(one):,}") for name, one in profile.tables.items()),
     ]
-    statistics = [name for name in schema.STATISTICS if name in profile.visits.uns]
+    statistics = [name for name, one in profile.visits.uns.items() if "method_id" in getattr(one, "columns", ())]
     return folded(
         f"Results folder {profile.folder}",
         table(("in Python", "file", "rows"), tables, numbers=(2,)),
