@@ -99,7 +99,7 @@ def add_clinical(visits: anndata.AnnData, study: Study, half: ClinicalHalf) -> N
         The flags of both join ``obs['flags']``. ``per_protocol`` (boolean): the arm was received as planned, with at
         least 80 % of the planned doses of each study drug; missing where that is not known.
     ``uns['clearance']``
-        time to clearance, `schema.CMV_CLEARANCE_COLUMNS`.
+        time to clearance, `schema.CMV_CLEARANCE_COLUMNS` and the ``arm``, also of subjects without a flow visit.
     ``uns['responses']``
         verdicts of the rules, `schema.RESPONSE_COLUMNS`.
     ``uns['worst_grades']``
@@ -123,7 +123,9 @@ def add_clinical(visits: anndata.AnnData, study: Study, half: ClinicalHalf) -> N
         )
     ]
     visits.obs["flags"] = joined
-    visits.uns[schema.UNS_CLEARANCE] = half.virology.clearance
+    arms = study.subjects.set_index("usubjid")["arm"].astype(str)
+    times = half.virology.clearance
+    visits.uns[schema.UNS_CLEARANCE] = times.assign(arm=times["usubjid"].map(arms))
     visits.uns[schema.UNS_RESPONSES] = _responses(half.virology.rules)
     worst = half.safety.worst
     followed = worst["usubjid"].map(_followed_days(study)).astype("float64")
