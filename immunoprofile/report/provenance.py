@@ -14,7 +14,9 @@ from immunoprofile.report import noise, wording
 from immunoprofile.report.source import Source
 
 TEMPLATE_VERSION: Final = "1"
-_TEMPLATES: Final = ("base.html.j2", "cohort.html.j2", "macros.html.j2", "report.css", "visit.html.j2")
+_TEMPLATES: Final = (
+    "base.html.j2", "cohort.html.j2", "macros.html.j2", "report.css", "visit.html.j2", "visit_parts.html.j2",
+)  # fmt: skip
 
 _COMPENSATION: Final = {
     "keyword": "spillover matrix of the FCS file",
