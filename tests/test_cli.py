@@ -135,3 +135,22 @@ def test_gates_of_the_study_are_found(folder):
     outcome = invoke("run", folder / "study", "--out", folder / "results", "--quiet")
     assert outcome.exit_code == 0, outcome.output
     assert list(ip.read_results(folder / "results").gates) == ["t"]
+
+
+def test_power_of_the_declared_endpoints(tmp_path, repository):
+    settings = ("power", repository / "data" / "demo", "--n", 5, "--replicates", 10, "--seed", 3, "--quiet", "--out")
+    assert invoke(*settings, tmp_path / "one.csv").exit_code == 0
+    table = pd.read_csv(tmp_path / "one.csv")
+    assert table["n_per_arm"].tolist() == [5, 5, 5]
+    assert table["power"].between(0, 1).all()
+    assert invoke(*settings, tmp_path / "again.csv").exit_code == 0
+    assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "again.csv").read_bytes()
+
+
+def test_sdtm_of_a_results_folder(folder):
+    run = ("run", folder / "study", "--out", folder / "results", "--gates", folder / "gates", "--quiet")
+    assert invoke(*run).exit_code == 0
+    outcome = invoke("sdtm", folder / "results", "--out", folder / "sdtm")
+    assert outcome.exit_code == 0, outcome.output
+    assert "dm.csv  2 records" in outcome.output
+    assert (folder / "sdtm" / "unmapped.csv").is_file()

@@ -61,12 +61,11 @@ def sdtm(
 
 def analyse(profile: Profile) -> None:
     """The analyses that the study declares, as CSV beside the results, and the overview of all checks as a figure."""
-    from immunoprofile import get, pl, schema, tl
-    from immunoprofile.io.files import replacing, write_table
+    from immunoprofile import pl, tl
+    from immunoprofile.io.files import replacing
 
     tl.declared(profile.visits)
-    for key in schema.STATISTICS:
-        write_table(profile.folder / "statistics" / f"{key}.csv", get.statistics(profile.visits, key))
+    tl.write_statistics(profile.visits, profile.folder / "statistics")
     of_samples = profile.quality[profile.quality["sample_id"] != ""]
     if len(of_samples):
         with replacing(profile.folder / "quality" / "overview.svg") as temporary:

@@ -1,4 +1,4 @@
-"""Commands on a study folder: demo, simulate, check, run."""
+"""Commands on a study folder: demo, simulate, check, run, power."""
 
 from __future__ import annotations
 
@@ -118,6 +118,47 @@ def run(
 ) -> None:
     """Gate a whole study, compare it over time, and write its reports."""
     _run(study, out, gates, jobs=jobs, cells=cells, pdf=pdf, progress=not quiet, stages=Stages())
+
+
+@app.command()
+def power(
+    study: Annotated[Path, typer.Argument(help="Study folder: its endpoints and primary visit are simulated.")],
+    n: Annotated[list[int] | None, typer.Option(min=2, help="Subjects per arm; several times.")] = None,
+    replicates: Annotated[int, typer.Option(min=10, help="Simulated trials for each number of subjects.")] = 500,
+    seed: SeedOption = 2020,
+    effect: EffectOption = "il2",
+    out: Annotated[Path | None, typer.Option("--out", help="Table (.csv) to write.")] = None,
+    quiet: QuietOption = False,  # noqa: FBT002
+) -> None:
+    """Power of the study's endpoints by simulation, through the functions that analyse the trial."""
+    import pandas as pd
+    from tqdm import tqdm
+
+    from immunoprofile import tl
+    from immunoprofile.io.config import read_config
+    from immunoprofile.io.files import write_table
+
+    config = read_config(study)
+    counts = n or [5, 10, 15, 20, 25]
+    tables = []
+    for endpoint in config.endpoints:
+        scenario = tl.TrialScenario(endpoint.population, endpoint.measure, visit=config.primary_visit, effect=effect)
+        with tqdm(total=replicates * len(counts), desc=endpoint.population, unit="trial", disable=quiet) as bar:
+            tables.append(
+                tl.power(
+                    scenario,
+                    n_per_arm=counts,
+                    replicates=replicates,
+                    seed=seed,
+                    progress=lambda done, _, bar=bar: bar.update(done - bar.n),  # type: ignore[misc]
+                )
+            )
+    table = pd.concat(tables, ignore_index=True)
+    shown = ["scenario", "n_per_arm", "power", "power_mc_se", "coverage", "not_estimable"]
+    typer.echo(table[shown].to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+    typer.echo("the effects are those of the synthetic trial: an assumption for planning, not a finding")
+    if out is not None:
+        write_table(out, table)
 
 
 def gates_of(study: Path, gates: Path | None) -> Path:

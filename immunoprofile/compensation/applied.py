@@ -72,15 +72,15 @@ def pair_traces(sample: Sample, spillover: Spillover) -> list[PairTrace]:
         detector and comes mostly from that one dye.
     """
     columns = spillover.positions(sample)
-    recorded = sample.events[:, columns]
-    below = np.ones(len(recorded), dtype=bool)
-    for place, column in enumerate(columns):
+    below = np.ones(sample.n_events, dtype=bool)
+    for column in columns:
         channel = sample.channels[column]
         if channel.pnr > 0:
-            below &= recorded[:, place] < (channel.pnr - 1) / channel.gain
-    recorded = recorded[below]
-    if len(recorded) > MAX_EVENTS:
-        recorded = recorded[np.linspace(0, len(recorded) - 1, MAX_EVENTS).astype(int)]
+            below &= sample.events[:, column] < (channel.pnr - 1) / channel.gain
+    rows = np.flatnonzero(below)
+    if len(rows) > MAX_EVENTS:
+        rows = rows[np.linspace(0, len(rows) - 1, MAX_EVENTS).astype(int)]
+    recorded = sample.events[rows[:, None], columns]
     if len(recorded) < MIN_PAIR_EVENTS:
         return []
     # if the events are raw, this is the light that each dye gives

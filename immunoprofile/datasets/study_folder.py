@@ -25,6 +25,7 @@ from immunoprofile.datasets.rows import Row, date, minute, write_table
 from immunoprofile.datasets.tables import write_tables
 from immunoprofile.datasets.warts import Wart, find, place_warts
 from immunoprofile.errors import ImmunoprofileError
+from immunoprofile.io.analysis_plan import FunctionalEndpoint, VirologyEndpoint
 from immunoprofile.io.config import Arm, Assay, Endpoint, QualityLimits, ScheduledVisit, StudyConfig, Tube, write_config
 
 TRUTH_SUFFIX: Final = "-truth"
@@ -69,6 +70,13 @@ def study_config(flow: tuple[str, ...]) -> StudyConfig:
             Endpoint(population="treg", label="Regulatory T cells, % of CD4", primary=True),
             Endpoint(population="nk", measure="abs", label="NK cells, cells/uL"),
             Endpoint(population="cd8", measure="abs", label="CD8+ T cells, cells/uL"),
+        ),
+        functional_endpoints=(
+            FunctionalEndpoint(readout="nk_degranulation_k562_cd107a", label="NK cytotoxicity (CD107a), % of NK"),
+        ),
+        virology_endpoints=(
+            VirologyEndpoint(rule="clearance_2", kind="time_to_event", label="Time to clearance", primary=True),
+            VirologyEndpoint(rule="vr_d14", kind="response", label="Virologic response at day 14"),
         ),
         tubes={
             panel.tube: Tube.model_validate(

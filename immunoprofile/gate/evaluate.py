@@ -11,7 +11,7 @@ import numpy as np
 
 from immunoprofile import compensation, schema
 from immunoprofile.errors import GateError, Problems
-from immunoprofile.gate.binding import bind, find_channels
+from immunoprofile.gate.binding import bind, find_channels, sample_id
 from immunoprofile.gate.strategy import ROOT, GateSet, Strategy
 from immunoprofile.io.fcs import Sample, fluorescence_positions
 
@@ -117,7 +117,9 @@ def count_table(strategy: Strategy, evaluation: Evaluation) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(schema.COUNT_COLUMNS[2:]))
 
 
-def gate_sample(sample: Sample, strategy: Strategy, *, comp_source: str | None = None) -> GatedSample:
+def gate_sample(
+    sample: Sample, strategy: Strategy, *, comp_source: str | None = None, compiled: bool = True
+) -> GatedSample:
     """Evaluate a strategy on one file.
 
     Parameters
@@ -128,6 +130,8 @@ def gate_sample(sample: Sample, strategy: Strategy, *, comp_source: str | None =
         Template of its tube.
     comp_source
         What the study declares: ``keyword``, ``none``, ``compensated``; None takes the file's matrix when it has one.
+    compiled
+        False for a few small files: the same answer without loading or compiling the kernel.
 
     Raises
     ------
@@ -138,9 +142,10 @@ def gate_sample(sample: Sample, strategy: Strategy, *, comp_source: str | None =
     """
     from immunoprofile.gate.engine import evaluate
 
+    strategy = strategy.for_sample(sample_id(strategy, sample))
     bound = bind(strategy, sample)
     chosen = compensation.decide(sample, comp_source)
-    evaluation = evaluate(bound, sample, chosen.spillover)
+    evaluation = evaluate(bound, sample, chosen.spillover, compiled=compiled)
     return GatedSample(sample, strategy, bound, chosen.spillover, chosen.source, evaluation, chosen.finding)
 
 
@@ -169,6 +174,8 @@ def strategy_for(sample: Sample, gates: GateSet | Strategy) -> Strategy:
         raise GateError("no template fits the panel of the file", problems.found, where=sample.name)
     most = max(len(strategy.markers) for strategy in fitting)
     best = [strategy for strategy in fitting if len(strategy.markers) == most]
+    # Strategies of a workspace may share a panel; the one that knows the sample by name is its own.
+    best = [strategy for strategy in best if sample_id(strategy, sample)] or best
     if len(best) > 1:
         problems = Problems()
         for strategy in best:

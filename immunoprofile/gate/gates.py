@@ -14,6 +14,8 @@ from immunoprofile.io.markers import is_scatter, is_time
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from immunoprofile.io.fcs import Sample
+
 GateKind = Literal["rectangle", "polygon", "ellipsoid", "quadrant", "and", "or", "not"]
 BOOLEAN_KINDS: tuple[GateKind, ...] = ("and", "or", "not")
 
@@ -86,6 +88,18 @@ class Matrix:
     def array(self) -> NDArray[np.float64]:
         """The values, fluorochromes x detectors."""
         return np.array(self.values, dtype=np.float64)
+
+    def compensate(self, sample: Sample) -> NDArray[np.float64]:
+        """Events of a file with the spillover removed: float64, n x p, linear; other channels as they were."""
+        names = [channel.pnn for channel in sample.channels]
+        columns = [names.index(detector) for detector in self.detectors]
+        events = sample.events.copy()
+        raw = sample.events[:, columns].T
+        if self.spectral:
+            events[:, columns[: len(self.values)]] = np.linalg.lstsq(self.array.T, raw, rcond=-1)[0].T
+        else:
+            events[:, columns] = np.linalg.solve(self.array.T, raw).T
+        return events
 
     def faults(self) -> Iterator[str]:
         """What makes the matrix unusable."""

@@ -106,7 +106,7 @@ def rasterise(gated: GatedSample) -> tuple[GateRaster, ...]:
 
 
 def _axes_of(gate: Gate, gated: GatedSample, known: dict[Dimension, _Axis]) -> tuple[_Axis, _Axis] | None:
-    if not gate.dimensions:
+    if not gate.dimensions or any(d.ratio is not None for d in gate.dimensions[:2]):
         return None
     dimensions = list(gate.dimensions[:2])
     if len(dimensions) == 1:
@@ -117,7 +117,7 @@ def _axes_of(gate: Gate, gated: GatedSample, known: dict[Dimension, _Axis]) -> t
         if second is None or second == dimensions[0].marker:
             return None
         dimensions.append(Dimension(second))
-    plain = [Dimension(d.marker, scale=d.scale, compensated=d.compensated) for d in dimensions]
+    plain = [Dimension(d.marker, scale=d.scale, compensated=d.compensated, matrix=d.matrix) for d in dimensions]
     for dimension in plain:
         if dimension not in known:
             known[dimension] = _axis(dimension, gated)
@@ -127,12 +127,15 @@ def _axes_of(gate: Gate, gated: GatedSample, known: dict[Dimension, _Axis]) -> t
 def _axis(dimension: Dimension, gated: GatedSample) -> _Axis:
     column = gated.sample.position(dimension.marker)
     channel = gated.sample.channels[column]
-    linear = (gated.compensated if dimension.compensated else gated.sample.events)[:, column]
+    events = gated.compensated if dimension.compensated else gated.sample.events
+    if dimension.matrix:
+        events = dict(gated.strategy.matrices)[dimension.matrix].compensate(gated.sample)
+    linear = events[:, column]
     if dimension.scale is not None:
         scale = dict(gated.strategy.scales)[dimension.scale]
         ticks = scale.ticks()
         low = min(0.0, ticks[0][0])
-        return _Axis(dimension.marker, scale.apply(linear), (low, 1.02), ticks)
+        return _Axis(dimension.marker, scale.apply(linear), (low, 1.02 * scale.top), ticks)
     if is_time(dimension.marker):
         top = float(np.max(linear, initial=1.0))
         return _Axis(dimension.marker, linear, (0.0, top), tuple((v, f"{v:.0f} s") for v in (0.0, top / 2, top)))
@@ -159,6 +162,15 @@ def _outline(gate: Gate, x: _Axis, y: _Axis) -> Outline:
     if gate.kind == "polygon":
         corners = (*gate.vertices, gate.vertices[0])
         return Outline(gate.population, tuple(c[0] for c in corners), tuple(c[1] for c in corners))
+
+    if gate.ellipsoid is not None:
+        # the section of the plot: other dimensions at the centre
+        precision = np.linalg.inv(np.array(gate.ellipsoid.covariance))[:2, :2]
+        angles = np.linspace(0.0, 2.0 * np.pi, 65)
+        circle = np.sqrt(gate.ellipsoid.distance_square) * np.array([np.cos(angles), np.sin(angles)])
+        points = np.linalg.solve(np.linalg.cholesky(precision).T, circle)
+        xs, ys = (points[i] + gate.ellipsoid.mean[i] for i in (0, 1))
+        return Outline(gate.population, tuple(map(float, xs)), tuple(map(float, ys)))
 
     def limits(position: int, axis: _Axis) -> tuple[float, float]:
         if position >= len(gate.dimensions):

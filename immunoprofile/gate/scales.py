@@ -97,6 +97,11 @@ class Scale:
             out = (flat + p["A"]) / (p["T"] + p["A"])
         return np.asarray(out, dtype=np.float64).reshape(np.shape(values))
 
+    @property
+    def top(self) -> float:
+        """Where the top of the linear scale comes to lie."""
+        return BIEX_CHANNELS if self.kind == "biex" else 1.0
+
     def ticks(self) -> tuple[tuple[float, str], ...]:
         """Positions on the scale and labels in linear units, for an axis of a gating plot."""
         p = self.by_letter

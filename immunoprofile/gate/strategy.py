@@ -162,11 +162,14 @@ class Strategy:
                     problems.add(f"gate {gate.population}", "its ratio has the name of a scale", value=dimension.marker)
 
     def _check_custom(self, problems: Problems) -> None:
-        for sample in self.custom_samples:
-            own = [gate for name, gate in self.custom if name == sample]
+        own_gates: dict[str, list[Gate]] = {}
+        for sample, gate in self.custom:
+            own_gates.setdefault(sample, []).append(gate)
+        known = set(self.populations)
+        for sample, own in own_gates.items():
             for gate in own:
                 where = f"sample {sample}, gate {gate.population}"
-                if gate.population not in self:
+                if gate.population not in known:
                     problems.add(where, "is not in the strategy", allowed=", ".join(self.populations))
                     continue
                 if [g.population for g in own].count(gate.population) > 1:
@@ -209,6 +212,8 @@ class Strategy:
 
     def for_sample(self, sample_id: str) -> Strategy:
         """The strategy of one sample: its own gates put in, and no others kept."""
+        if not self.custom:
+            return self
         own = {gate.population: gate for sample, gate in self.custom if sample == sample_id}
         return replace(self, gates=tuple(own.get(gate.population, gate) for gate in self.gates), custom=())
 

@@ -103,7 +103,7 @@ class _Converter:
     """Turns samples into strategies, and remembers what it tried: samples of one panel repeat their gates."""
 
     def __init__(self) -> None:
-        self.tried: dict[bytes, str] = {}
+        self.tried: dict[bytes, Strategy | str] = {}
 
     def convert(self, sample: WorkspaceSample, findings: Problems) -> None:
         parts = Parts(sample)
@@ -130,20 +130,20 @@ class _Converter:
         _leave_out_dependents(sample.nodes)
         if all(node.missing for node in sample.nodes):
             return None
-        from immunoprofile.gate import _flowkit
-
-        document = parts.document(sample.nodes)
-        if self._fault(document):
-            return None
-        return _flowkit.parse_workspace(document)
+        found = self._try(parts.document(sample.nodes))
+        return found if isinstance(found, Strategy) else None
 
     def _fault(self, document: bytes) -> str:
+        found = self._try(document)
+        return found if isinstance(found, str) else ""
+
+    def _try(self, document: bytes) -> Strategy | str:
+        """The gates of a small workspace, or why it has none."""
         if document not in self.tried:
             from immunoprofile.gate import _flowkit
 
             try:
-                _flowkit.parse_workspace(document)
-                self.tried[document] = ""
+                self.tried[document] = _flowkit.parse_workspace(document)
             except GateError as error:
                 self.tried[document] = "; ".join(str(problem) for problem in error.problems) or error.what
         return self.tried[document]

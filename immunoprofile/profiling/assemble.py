@@ -297,6 +297,9 @@ def _uns(study: Study, gates: GateSet) -> dict[str, Any]:
             "baseline_visit": config.baseline_visit,
             "count_tube": config.count_tube or "",
             "endpoints": pd.DataFrame([e.model_dump() for e in config.endpoints]),
+            "functional_endpoints": pd.DataFrame([e.model_dump() for e in config.functional_endpoints]),
+            "virology_endpoints": pd.DataFrame([e.model_dump() for e in config.virology_endpoints]),
+            "plan": "" if config.plan is None else config.plan.model_dump_json(),
             "schema_version": schema.SCHEMA_VERSION,
         },
     }

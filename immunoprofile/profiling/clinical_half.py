@@ -18,6 +18,9 @@ from immunoprofile.virology import VirologyTables
 if TYPE_CHECKING:
     import anndata
 
+ENOUGH_DOSES_PCT = 80.0
+"""Share of the planned doses of each study drug that a subject per protocol was given."""
+
 
 @dataclass(frozen=True, eq=False)
 class ClinicalHalf:
@@ -67,6 +70,23 @@ def evaluate_clinical(study: Study) -> ClinicalHalf:
     )
 
 
+def add_il2_hours(visits: anndata.AnnData, half: ClinicalHalf) -> None:
+    """Fill the hours since the last IL-2 dose from the doses where the samples table does not state them.
+
+    Returns
+    -------
+    None; writes
+
+    ``obs['hours_since_last_il2']``
+        the shortest time of the tubes of the visit, h; missing where the doses do not tell either.
+    """
+    shortest = half.safety.il2_timing.groupby(["usubjid", "visit"])["hours"].min()
+    keys = pd.MultiIndex.from_arrays([visits.obs["usubjid"].astype(str), visits.obs["visit"].astype(str)])
+    computed = shortest.reindex(keys).to_numpy(dtype="float64")
+    stated = visits.obs["hours_since_last_il2"].astype("float64")
+    visits.obs["hours_since_last_il2"] = stated.where(stated.notna(), computed)
+
+
 def add_clinical(visits: anndata.AnnData, study: Study, half: ClinicalHalf) -> None:
     """Put what belongs to a visit on its row, and what statistics need into ``uns``.
 
@@ -76,7 +96,8 @@ def add_clinical(visits: anndata.AnnData, study: Study, half: ClinicalHalf) -> N
 
     ``obs``
         columns of `schema.CLINICAL_OBS` and `schema.CMV_VISIT_OBS`; visits without such a record are missing or empty.
-        The flags of both join ``obs['flags']``.
+        The flags of both join ``obs['flags']``. ``per_protocol`` (boolean): the arm was received as planned, with at
+        least 80 % of the planned doses of each study drug; missing where that is not known.
     ``uns['clearance']``
         time to clearance, `schema.CMV_CLEARANCE_COLUMNS`.
     ``uns['responses']``
@@ -94,6 +115,7 @@ def add_clinical(visits: anndata.AnnData, study: Study, half: ClinicalHalf) -> N
         for name in own.columns:
             values = own[name].array
             visits.obs[name] = own[name].fillna("").to_numpy() if own[name].dtype == object else values
+    visits.obs["per_protocol"] = visits.obs["usubjid"].astype(str).map(_per_protocol(study, half.safety)).array
     joined = [
         " ".join(dict.fromkeys(f"{flags} {safety} {cmv}".split()))
         for flags, safety, cmv in zip(
@@ -106,6 +128,19 @@ def add_clinical(visits: anndata.AnnData, study: Study, half: ClinicalHalf) -> N
     worst = half.safety.worst
     followed = worst["usubjid"].map(_followed_days(study)).astype("float64")
     visits.uns[schema.UNS_WORST_GRADES] = worst.assign(exposure_days=followed)[list(schema.WORST_GRADE_COLUMNS)]
+
+
+def _per_protocol(study: Study, safety: SafetyTables) -> pd.Series[bool]:
+    given = safety.exposure.groupby("usubjid")["pct_given"].agg(lambda own: own.min(skipna=False))
+    state: dict[str, bool | None] = {}
+    for row in study.subjects.to_dict("records"):
+        subject = str(row["usubjid"])
+        as_planned = None if pd.isna(row["actual_arm"]) else row["actual_arm"] == row["arm"]
+        lowest = float(given.get(subject, math.nan))
+        enough = None if math.isnan(lowest) else lowest >= ENOUGH_DOSES_PCT
+        known = as_planned is not None and enough is not None
+        state[subject] = False if False in (as_planned, enough) else (True if known else None)
+    return pd.Series(state).astype("boolean")
 
 
 def _followed_days(study: Study) -> dict[str, float]:

@@ -77,9 +77,10 @@ class Profile:
                 todo="run 'immunoprofile run' again with the same --out; it goes on where it stopped",
             )
         visits = anndata.read_h5ad(folder / VISITS)
-        for key in schema.STATISTICS:
-            if (folder / "statistics" / f"{key}.csv").is_file():
-                visits.uns[key] = _read_statistics(folder / "statistics" / f"{key}.csv")
+        for path in sorted((folder / "statistics").glob("*.csv")):
+            visits.uns[path.stem] = _read_statistics(path)
+        if (folder / "statistics" / "methods.txt").is_file():
+            visits.uns[schema.UNS_METHODS] = (folder / "statistics" / "methods.txt").read_text(encoding="utf-8").strip()
         text = {"dtype": str, "keep_default_na": False}
         virology = pd.read_csv(folder / "virology.csv")
         return cls(
@@ -246,9 +247,14 @@ def _read_result_table(path: Path, spec: schema.ResultTable) -> pd.DataFrame:
 
 def _read_statistics(path: Path) -> pd.DataFrame:
     """A table of statistics as it was written: empty text is empty, not missing."""
-    table = pd.read_csv(path)
-    table = table.astype({name: "Int64" for name in schema.STATISTIC_COUNTS if name in table})
-    words = [str(name) for name in table if table[name].dtype == object or name in schema.STATISTIC_TEXT]
+    try:
+        table = pd.read_csv(path)
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()
+    counts = [name for name in schema.STATISTIC_COUNTS if name in table]
+    table = table.astype(dict.fromkeys(counts, "Int64"))
+    text = {*schema.STATISTIC_TEXT, *schema.PLAN_RUN_COLUMNS[-4:]}
+    words = [str(name) for name in table if table[name].dtype == object or name in text]
     table[words] = table[words].astype(object).fillna("")
     return table
 

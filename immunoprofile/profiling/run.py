@@ -24,7 +24,7 @@ from immunoprofile.io.config import CONFIG_NAME
 from immunoprofile.io.files import sha256_of, write_table
 from immunoprofile.io.tables import SUFFIXES
 from immunoprofile.profiling.assemble import assemble, choose_attempts
-from immunoprofile.profiling.clinical_half import add_clinical
+from immunoprofile.profiling.clinical_half import add_clinical, add_il2_hours
 from immunoprofile.profiling.findings import channel_swaps, panel_findings, specimen_findings
 from immunoprofile.profiling.functional import add_functional
 from immunoprofile.profiling.notes import note_visits, notes_of_files
@@ -112,6 +112,7 @@ def profile(
     pp.absolute(visits)
     pp.ratios(visits)
     pp.baseline_change(visits)
+    add_il2_hours(visits, half)
     quality = _verdict(visits, study, gates, chosen)
     add_clinical(visits, study, half)
     exceptions = pd.concat([study.exceptions, half.safety.exceptions, notes.table()], ignore_index=True)

@@ -92,10 +92,6 @@ IMMUNOSUPPRESSANT_COLUMNS: Final = (
 
 SAFETY_FLAG_COLUMNS: Final = ("usubjid", "visit", "date", "flag", "detail")
 
-CLINICAL_FLAGS: Final[dict[str, str]] = {
-    "IMMUNOSUPPRESSANT": "a drug that changes cells or hides an epitope was, or may have been, active",
-}
-
 CLINICAL_OBS: Final[dict[str, str]] = {
     "steroid_ped_mg": "systemic corticosteroids of the day as prednisone, mg",
     "steroid_ped_mg_kg": "the same per kg of body weight, mg/kg",

@@ -8,8 +8,6 @@ UNS_CHANGE: Final = "change"
 UNS_COMPARE: Final = "compare"
 UNS_ASSOCIATE: Final = "associate"
 UNS_CMV_CHANGE: Final = "cmv_change"
-STATISTICS: Final = (UNS_CHANGE, UNS_COMPARE, UNS_ASSOCIATE, UNS_CMV_CHANGE)
-"""Tables of the analyses that a study declares, as they are called in ``uns`` and in ``statistics/``."""
 
 CMV_CHANGE_COLUMNS: Final = (
     "usubjid", "arm", "visit", "population", "measure", "baseline", "value", "fold_change", "cmv_kind", "cmv_drop",
@@ -103,8 +101,6 @@ PLAN_RUN_COLUMNS: Final = (
 """One row an analysis that was run: ``key`` is its table in ``uns``, ``parameters`` the arguments as JSON."""
 
 UNS_METHODS: Final = "methods"
-OBSM_FUNCTIONAL: Final = "functional"
-"""Key of ``obsm``: DataFrame, one column a functional readout (CD107a, killing, ICS, ELISpot ...), raw values."""
 
 POWER_COLUMNS: Final = (
     "scenario", "method_id", "n_per_arm", "replicates", "not_estimable", "power", "power_mc_se", "truth",

@@ -17,8 +17,8 @@ from immunoprofile.schema import (
     ABS,
     COUNTS,
     ESTIMATED,
+    FUNCTIONAL_READOUTS,
     NOT_ESTIMABLE,
-    OBSM_FUNCTIONAL,
     PARENT_COUNTS,
     STATISTIC_COLUMNS,
     STATISTIC_COUNTS,
@@ -107,9 +107,9 @@ def endpoints(
 
 
 def _check_known(adata: AnnData, chosen: list[Endpoint]) -> None:
-    readouts = list(adata.obsm[OBSM_FUNCTIONAL].columns) if OBSM_FUNCTIONAL in adata.obsm else []
+    readouts = list(adata.obsm[FUNCTIONAL_READOUTS].columns) if FUNCTIONAL_READOUTS in adata.obsm else []
     for known, place, functional in ((list(adata.var_names), "var_names", False),
-                                     (readouts, f"obsm[{OBSM_FUNCTIONAL!r}]", True)):  # fmt: skip
+                                     (readouts, f"obsm[{FUNCTIONAL_READOUTS!r}]", True)):  # fmt: skip
         asked = {endpoint.population for endpoint in chosen if (endpoint.measure == "functional") is functional}
         if unknown := sorted(asked - set(known)):
             what = "functional readout" if functional else "population"
@@ -128,7 +128,7 @@ def _declared(entry: Any) -> list[dict[str, Any]]:
 def natural_values(adata: AnnData, endpoint: Endpoint) -> Floats:
     """Per cent of the parent (0-100), cells/uL, or the functional readout of every row."""
     if endpoint.measure == "functional":
-        return np.asarray(adata.obsm[OBSM_FUNCTIONAL][endpoint.population], dtype=np.float64)
+        return np.asarray(adata.obsm[FUNCTIONAL_READOUTS][endpoint.population], dtype=np.float64)
     column = adata.var_names.get_loc(endpoint.population)
     if endpoint.measure == "abs":
         if ABS not in adata.layers:

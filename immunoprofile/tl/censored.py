@@ -10,7 +10,7 @@ import numpy as np
 from immunoprofile.errors import AnalysisError
 from immunoprofile.schema import UNS_ASSOCIATE_CENSORED
 from immunoprofile.tl._effects import UNKNOWN, effect_row, joined, left_out
-from immunoprofile.tl._enough import require_rows, require_subjects
+from immunoprofile.tl._enough import LEAST_RESIDUAL_DF, require_rows, require_subjects
 from immunoprofile.tl._frame import (
     Endpoint,
     Measure,
@@ -118,8 +118,9 @@ def associate_censored(
     Notes
     -----
     An association is no cause: ganciclovir lowers both viral load and activation. Of a subject only the series of its
-    first result enters. Standard errors are from the observed information; t with rows less subjects less parameters
-    within subjects, or subjects less parameters between them, as degrees of freedom.
+    first result enters. Standard errors are from the observed information, widened for the parameters spent as in least
+    squares; t with quantified rows less subjects less parameters within subjects, or subjects less parameters between
+    them, as degrees of freedom.
     """
     chosen = endpoints(adata, populations, measure, scale)
     if trend not in ("visit", "linear"):
@@ -182,7 +183,11 @@ def _of_endpoint(
             for place in _places(options)
         ]
     between, inside = _parameters(columns)
-    residual = {"between": fit.subjects - between, "within": max(fit.n - fit.subjects - inside, 1)}
+    # (residual degrees of freedom, parameters spent)
+    residual = {
+        "between": (fit.subjects - between, between),
+        "within": (fit.n - fit.censored - fit.subjects - inside, inside),
+    }
     described = joined(
         f"{fit.subjects} subjects, {fit.censored} of {fit.n} CMV-DNA results censored at the {options.limit}",
         remark,
@@ -191,8 +196,8 @@ def _of_endpoint(
     table = []
     for place in _places(options):
         name, kind = place
-        df = residual[kind]
-        effect = fit.term(name, df=df, confidence=options.confidence)
+        df, spent = residual[kind]
+        effect = fit.term(name, df=df, spent=spent, confidence=options.confidence)
         table.append(_row(endpoint, effect, place, options) | common | {"note": f"df {df}; {described}"})
     return table
 
@@ -237,6 +242,14 @@ def _fit(rows: _Rows, options: _Options) -> tuple[TobitMixed, dict[str, Floats],
     between, inside = _parameters(columns)
     require_subjects(len(np.unique(rows.subject)), between, where=where)
     require_rows(len(rows.subject), inside, where=where)
+    quantified = int((rows.lower == rows.upper).sum())
+    left = quantified - len(np.unique(rows.subject)) - inside
+    if 0 < quantified and left < LEAST_RESIDUAL_DF:
+        raise AnalysisError(
+            f"{quantified} quantified results leave {left} degrees of freedom within subjects, fewer than "
+            f"{LEAST_RESIDUAL_DF}",
+            where=where,
+        )
     if not np.ptp(rows.within) > 1e-12:
         raise AnalysisError("the population does not vary within subjects", where=where)
     design = np.column_stack(list(columns.values()))

@@ -11,7 +11,7 @@ from immunoprofile.schema import ABS, UNS_CLEARANCE, UNS_RESPONSES, UNS_STUDY, U
 if TYPE_CHECKING:
     from anndata import AnnData
 
-F1, F2, F3, F4, WITHIN = "F1", "F2", "F3", "F4", "within_arms"
+F1, F2, F3, F4, WITHIN = "F1", "F2", "F3", "F4", "change"
 FIRST_RULE = "clearance_2"
 RULE_SENSITIVITIES = {"clearance_1": "clearance_interval_unconfirmed", "clearance_tnd": "clearance_interval_tnd"}
 
@@ -63,7 +63,9 @@ def default_plan(adata: AnnData, *, methods: Collection[str]) -> AnalysisPlan:
         analyses=tuple(Analysis(**entry) for entry in entries if entry["method"] in methods),
         families=(
             AnalysisFamily(name=F1, correction="Holm" if few else "Benjamini-Hochberg"),
-            *(AnalysisFamily(name=name, correction="Benjamini-Hochberg") for name in (F2, F3, F4, WITHIN)),
+            *(AnalysisFamily(name=name, correction="Benjamini-Hochberg") for name in (F2, F3, WITHIN)),
+            # the time slope and the effect between subjects are in the same table, and other questions
+            AnalysisFamily(name=F4, correction="Benjamini-Hochberg", contrast="within subjects"),
         ),
     )
 
@@ -96,6 +98,8 @@ def _virology(adata: AnnData, study: dict[str, Any]) -> list[dict[str, Any]]:
             for rule, key in RULE_SENSITIVITIES.items()
             if rule in rules and rules != {rule}
         ]
+        entries.append({"key": "clearance_interval_per_protocol", "method": "S13", "role": "sensitivity",
+                        "leave_out": ("protocol_deviation",)})  # fmt: skip
     if UNS_RESPONSES in adata.uns or "response" in kinds:
         entries.append({"key": "responders", "method": "S18", "role": "secondary"})
     return entries

@@ -254,8 +254,8 @@ def _compare(
         inside = sum(":" in name for name in columns) - 1
         require_rows(len(outcome), inside, where="MMRM")
         fit = fit_reml(
-            long.subject, long.visit, np.column_stack(list(columns.values())), outcome, names=tuple(columns),
-            structures=options.structures,
+            long.subject, long.visit, np.column_stack(list(columns.values())), outcome=outcome,
+            names=tuple(columns), structures=options.structures,
         )  # fmt: skip
     except AnalysisError as refused:
         return _instead(adata, endpoint, names, (arms, exclusions), options, refused.what)

@@ -34,8 +34,8 @@ class Family:
         ``Holm`` (no false positive among the key endpoints) or ``Benjamini-Hochberg`` (share of false positives).
     tables
         Keys of ``uns`` whose rows belong to it.
-    measure, visit
-        Only rows of this measure, of this visit; empty takes all.
+    measure, visit, contrast
+        Only rows of this measure, visit, contrast; empty takes all.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Family:
     tables: tuple[str, ...]
     measure: str = ""
     visit: str = ""
+    contrast: str = ""
 
     def __post_init__(self) -> None:
         if self.correction not in CORRECTIONS:
@@ -143,10 +144,9 @@ def _table(adata: AnnData, key: str) -> pd.DataFrame:
 
 def _rows(table: pd.DataFrame, family: Family) -> list[int]:
     chosen = np.ones(len(table), dtype=bool)
-    if family.measure:
-        chosen &= (table["measure"] == family.measure).to_numpy()
-    if family.visit:
-        chosen &= (table["visit"] == family.visit).to_numpy()
+    for name in ("measure", "visit", "contrast"):
+        if wanted := getattr(family, name):
+            chosen &= (table[name] == wanted).to_numpy()
     return [int(row) for row in np.flatnonzero(chosen)]
 
 

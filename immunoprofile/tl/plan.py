@@ -16,12 +16,30 @@ from immunoprofile.schema import (
     NOT_ESTIMABLE,
     PLAN_RUN_COLUMNS,
     STATISTIC_COLUMNS,
+    UNS_ASSOCIATE,
+    UNS_ASSOCIATE_CENSORED,
+    UNS_ASSOCIATE_LAGGED,
+    UNS_CHANGE,
+    UNS_CHANGE_T,
     UNS_CLEARANCE,
     UNS_CLEARANCE_CURVES,
+    UNS_CLEARANCE_EXACT,
+    UNS_CLEARANCE_INTERVAL,
+    UNS_COMPARE,
+    UNS_COMPARE_RANKS,
+    UNS_COMPARE_SLOPES,
+    UNS_CUMULATIVE_INCIDENCE,
+    UNS_GRADE_RATES,
+    UNS_GRADE_SHIFTS,
+    UNS_LANDMARK,
     UNS_METHODS,
+    UNS_MMRM,
     UNS_PLAN_RUNS,
+    UNS_RESPONDERS,
     UNS_RESPONSES,
     UNS_STUDY,
+    UNS_TIME_VARYING,
+    UNS_TIPPING_POINT,
 )
 from immunoprofile.tl._frame import statistic_row, statistic_table
 from immunoprofile.tl.confounding import batch_confounding
@@ -44,17 +62,24 @@ class _Method(NamedTuple):
 
 
 _METHODS: Final[dict[str, _Method]] = {
-    "S1": _Method("paired", "change", "change"),
-    "S3": _Method("ancova", "compare", "compare"),
-    "S8": _Method("association", "associate", "associate"),
-    "S12": _Method("clearance", "clearance_exact", "clearance_exact"),
-    "S13": _Method("clearance", "clearance_interval", "clearance_interval"),
-    "S14": _Method("clearance_predictors", "landmark", "landmark"),
-    "S15": _Method("clearance_predictors", "time_varying", "time_varying"),
-    "S17": _Method("clearance", "clearance_incidence", "cumulative_incidence"),
-    "S18": _Method("proportions", "responders", "responders"),
-    "S19_shift": _Method("grades", "grade_shifts", "grade_shifts"),
-    "S19_rate": _Method("grades", "grade_rates", "grade_rates"),
+    "S1": _Method("paired", "change", UNS_CHANGE),
+    "S2": _Method("paired", "change_t", UNS_CHANGE_T),
+    "S3": _Method("ancova", "compare", UNS_COMPARE),
+    "S3_tipping": _Method("tipping", "tipping_point", UNS_TIPPING_POINT),
+    "S4": _Method("rank_compare", "compare_ranks", UNS_COMPARE_RANKS),
+    "S5": _Method("mmrm", "mmrm", UNS_MMRM),
+    "S6": _Method("slopes", "compare_slopes", UNS_COMPARE_SLOPES),
+    "S8": _Method("association", "associate", UNS_ASSOCIATE),
+    "S9": _Method("lagged", "associate_lagged", UNS_ASSOCIATE_LAGGED),
+    "S10": _Method("censored", "associate_censored", UNS_ASSOCIATE_CENSORED),
+    "S12": _Method("clearance", "clearance_exact", UNS_CLEARANCE_EXACT),
+    "S13": _Method("clearance", "clearance_interval", UNS_CLEARANCE_INTERVAL),
+    "S14": _Method("clearance_predictors", "landmark", UNS_LANDMARK),
+    "S15": _Method("clearance_predictors", "time_varying", UNS_TIME_VARYING),
+    "S17": _Method("clearance", "clearance_incidence", UNS_CUMULATIVE_INCIDENCE),
+    "S18": _Method("proportions", "responders", UNS_RESPONDERS),
+    "S19_shift": _Method("grades", "grade_shifts", UNS_GRADE_SHIFTS),
+    "S19_rate": _Method("grades", "grade_rates", UNS_GRADE_RATES),
 }
 _DISTRIBUTIONS: Final = ("numpy", "scipy", "pandas", "statsmodels", "lifelines", "anndata")
 _ROWS_LEFT_OUT: Final = {
@@ -106,7 +131,12 @@ def run_plan(adata: AnnData, *, plan: AnalysisPlan | None = None) -> None:
     adjust_families(
         adata,
         [
-            Family(family.name, family.correction, tuple(a.key for a in chosen.analyses if a.family == family.name))
+            Family(
+                family.name,
+                family.correction,
+                tuple(a.key for a in chosen.analyses if a.family == family.name),
+                contrast=family.contrast,
+            )
             for family in chosen.families
         ],
     )
@@ -188,21 +218,25 @@ def _function(analysis: Analysis) -> Callable[..., None]:
     takes = set(inspect.signature(run).parameters)
     asked = set(analysis.options)
     asked |= {name for name, given in (("populations", analysis.endpoints), ("measure", analysis.measure),
-                                       ("visit", analysis.visits), ("rule", analysis.rule)) if given}  # fmt: skip
+                                       ("rule", analysis.rule)) if given}  # fmt: skip
+    if analysis.visits:
+        asked.add("visits" if "visits" in takes else "visit")
     if unknown := sorted(asked - takes):
         raise AnalysisError(f"{place.function} takes no {', '.join(unknown)}", where=f"plan {analysis.key}",
                             todo=f"it takes: {', '.join(sorted(takes - {'adata'}))}")  # fmt: skip
     return run
 
 
-def _arguments(adata: AnnData, analysis: Analysis) -> dict[str, Any]:
+def _arguments(adata: AnnData, analysis: Analysis, run: Callable[..., None]) -> dict[str, Any]:
     arguments: dict[str, Any] = dict(analysis.options)
     if analysis.endpoints:
         everything = analysis.endpoints == ("all",)
         arguments["populations"] = _all_populations(adata) if everything else list(analysis.endpoints)
     if analysis.measure:
         arguments["measure"] = analysis.measure
-    if analysis.visits:
+    if analysis.visits and "visits" in inspect.signature(run).parameters:
+        arguments["visits"] = list(analysis.visits)
+    elif analysis.visits:
         one = len(analysis.visits) == 1
         arguments["visit"] = analysis.visits[0] if one else list(analysis.visits)
     if analysis.rule:
@@ -216,7 +250,7 @@ def _all_populations(adata: AnnData) -> list[str]:
 
 def _run(adata: AnnData, analysis: Analysis, run: Callable[..., None], plan: AnalysisPlan) -> dict[str, Any]:
     place = _METHODS[analysis.method]
-    arguments = _arguments(adata, analysis)
+    arguments = _arguments(adata, analysis, run)
     note, words, subjects = "", "", 0
     try:
         rows, words = _rows(adata, analysis, plan)

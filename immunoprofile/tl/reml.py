@@ -179,8 +179,8 @@ def fit_reml(
     subject: ArrayLike,
     visit: ArrayLike,
     design: ArrayLike,
-    outcome: ArrayLike,
     *,
+    outcome: ArrayLike,
     names: Sequence[str],
     structures: Sequence[StructureName] = FALLBACK,
 ) -> Reml:

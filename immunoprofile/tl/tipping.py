@@ -221,7 +221,7 @@ def _fit(wide: _Wide) -> Reml:
     design = _design(wide)
     subject, visit = np.nonzero(~np.isnan(wide.values))
     names = [f"x{index}" for index in range(design.shape[2])]
-    return fit_reml(subject, visit, design[subject, visit], wide.values[subject, visit], names=names)
+    return fit_reml(subject, visit, design[subject, visit], outcome=wide.values[subject, visit], names=names)
 
 
 def _draws(wide: _Wide, fit: Reml, options: _Options) -> Floats:

@@ -75,12 +75,19 @@ class TobitMixed:
         """By fixed effect."""
         return np.sqrt(np.diag(self.covariance))
 
-    def term(self, name: str, *, df: float = math.inf, confidence: float = 0.95) -> tuple[float, float, float, float]:
-        """Estimate, lower and upper limit and two-sided p of a fixed effect, by the t (or normal) distribution."""
+    def term(
+        self, name: str, *, df: float = math.inf, spent: int = 0, confidence: float = 0.95
+    ) -> tuple[float, float, float, float]:
+        """Estimate, lower and upper limit and two-sided p of a fixed effect, by the t (or normal) distribution.
+
+        Maximum likelihood does not count the fixed effects that it spends and makes variances too small. ``spent`` of
+        them are given back: the variance is scaled by (df + spent) / df, as in least squares.
+        """
         from scipy.stats import t
 
         index = self.names.index(name)
         estimate, error = float(self.coefficients[index]), float(self.standard_errors[index])
+        error *= math.sqrt(1 + spent / df)
         half = float(t.ppf(0.5 + confidence / 2, df)) * error
         return estimate, estimate - half, estimate + half, 2 * float(t.sf(abs(estimate) / error, df))
 

@@ -181,7 +181,7 @@ def test_flags():
                             "STEROID_PULSE", "UNKNOWN_INPUT"}  # fmt: skip
     haem = tables.flags[tables.flags["flag"] == "GCV_HAEM_LIMIT"]["detail"]
     assert sorted(haem) == ["ANC 0.49 is below 0.5", "HGB 79.9 is below 80", "PLT 24.9 is below 25"]
-    assert set(tables.flags["flag"]) <= set(schema.FLAGS) | set(schema.CLINICAL_FLAGS)
+    assert set(tables.flags["flag"]) <= set(schema.FLAGS)
 
 
 def test_what_profiling_joins():

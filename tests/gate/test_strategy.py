@@ -188,3 +188,24 @@ def test_traps_are_told_before_a_run(sample, tmp_path):
     _, warnings = traps(strategy, damaged, None)
     assert [problem.where for problem in warnings] == ["gate low"]
     assert gate.membership(damaged, strategy)["low"][5]  # FlowKit's rule, which the warning is about
+
+
+def test_plots_draw_ellipses_own_matrices_and_flowjo_scales(sample):
+    biex = gate.Scale("biex", (("negative", 0.0), ("width", -100.0), ("positive", 4.42), ("max_value", 262144.0)))
+    own = Matrix(("FITC-A", "PE-A"), ((1.0, 0.5), (0.0, 1.0)))
+    axes = tuple(Dimension(c, 1000.0, None, scale="b", compensated=True, matrix="m") for c in ("FITC-A", "PE-A"))
+    ratio = Dimension("r1", 1.0, ratio=Ratio("FSC-A", "SSC-A"))
+    gates = (ROUND, Gate("g", "e", "rectangle", axes), Gate("x", "root", "rectangle", (ratio,)))
+    gated = gate.gate_sample(sample, Strategy("t", gates, scales=(("b", biex),), matrices=(("m", own),)))
+    round_plot, plot = gate.rasterise(gated)  # a ratio has no plot
+    assert plot.y_range[1] == pytest.approx(1.02 * 4096)
+    assert plot.counts.sum() == gated.mask("e").sum()
+    names = [c.pnn for c in sample.channels]
+    pe = biex.apply(own.compensate(sample)[:, names.index("PE-A")])[gated.mask("e")]
+    low, high = plot.y_range
+    rows = np.clip((pe - low) / (high - low) * plot.counts.shape[0], 0, plot.counts.shape[0] - 1).astype(int)
+    np.testing.assert_array_equal(plot.counts.sum(axis=1), np.bincount(rows, minlength=plot.counts.shape[0]))
+    outline = round_plot.outlines[0]
+    x = np.column_stack([np.array(outline.x) - 7e4, np.array(outline.y) - 4e4])
+    distance = (2 * x[:, 0] ** 2 - 2 * x[:, 0] * x[:, 1] + 4 * x[:, 1] ** 2) / 7e8
+    np.testing.assert_allclose(distance, 2.0, rtol=1e-9)

@@ -264,6 +264,16 @@ def test_all_censored_and_one_arm_censored() -> None:
     assert table["note"].str.contains("rests on censored results only").all()
 
 
+def test_few_quantified_results_are_refused() -> None:
+    adata = cohort(20)
+    below = adata.obs["cmv_kind"].notna() & (adata.obs["visit"] != "BL")
+    adata.obs.loc[below, ["cmv_kind", "cmv_log10", "cmv_lower", "cmv_upper"]] = ["BLQ", np.nan, np.nan, np.log10(137)]
+    tl.associate_censored(adata, populations=["treg"], trend="linear")
+    table = adata.uns["associate_censored"]
+    assert (table["status"] == "NOT_ESTIMABLE").all()
+    assert table["note"].str.contains("20 quantified results leave -3 degrees of freedom within subjects").all()
+
+
 def test_visits_with_nothing_quantified_leave_the_free_trend() -> None:
     adata = cohort(20)
     late = (adata.obs["visit"] == "W8") & adata.obs["cmv_kind"].notna()

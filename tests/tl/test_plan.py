@@ -12,7 +12,7 @@ import pytest
 from immunoprofile import tl
 from immunoprofile.datasets import il2_cmv_counts
 from immunoprofile.errors import AnalysisError
-from immunoprofile.io.analysis_plan import Analysis, AnalysisFamily, AnalysisPlan
+from immunoprofile.io.analysis_plan import METHOD_IDS, Analysis, AnalysisFamily, AnalysisPlan
 from immunoprofile.schema import CLEARANCE_COLUMNS, STATISTIC_COLUMNS, WORST_GRADE_COLUMNS
 from immunoprofile.tl.confounding import cramers_v, lost_contrasts
 
@@ -50,7 +50,8 @@ def test_the_default_plan_runs_what_the_object_can_hold(trial: anndata.AnnData, 
     expected = {"compare", "change", "associate", "compare_all_pct", "compare_all_abs", "clearance_interval",
                 "clearance_exact", "cumulative_incidence", "landmark", "time_varying", "clearance_interval_unconfirmed",
                 "clearance_interval_tnd", "responders", "grade_shifts", "grade_rates", "compare_per_protocol",
-                "compare_without_qc_warn", "compare_without_recent_il2"}  # fmt: skip
+                "compare_without_qc_warn", "compare_without_recent_il2",
+                "clearance_interval_per_protocol", "mmrm", "associate_censored"}  # fmt: skip
     assert expected <= set(runs.index)
     assert (runs["status"] == "ESTIMATED").all(), runs[["status", "note"]].to_string()
     for key in expected - {"grade_shifts", "grade_rates"}:
@@ -73,6 +74,10 @@ def test_families_of_the_default_plan(trial: anndata.AnnData) -> None:
         tl.adjust(screen["p_value"], correction="Benjamini-Hochberg"), nan_ok=True
     )
     assert set(trial.uns["compare_all_abs"]["family"]) == {"F3"}
+    # of the censored model only the effect within subjects answers the question of the family
+    censored = trial.uns["associate_censored"]
+    assert set(censored.loc[censored["family"] == "F4", "contrast"]) == {"within subjects"}
+    assert (censored["family"] == "F4").sum() == 3
 
 
 def test_what_cannot_be_done_is_a_row_with_the_reason(trial: anndata.AnnData) -> None:
@@ -129,6 +134,16 @@ def test_methods_text_tells_the_calls(trial: anndata.AnnData) -> None:
     assert trial.uns["methods"] == text
     with pytest.raises(AnalysisError, match="no plan was run"):
         tl.methods(il2_cmv_counts(subjects=4, seed=1))
+
+
+@pytest.mark.parametrize("method", METHOD_IDS)
+def test_every_method_of_a_plan_can_be_run(trial: anndata.AnnData, method: str) -> None:
+    with_events(trial)
+    options = {"imputations": 5} if method == "S3_tipping" else {}
+    tl.run_plan(trial, plan=AnalysisPlan(analyses=(Analysis(key="own", method=method, options=options),)))
+    assert len(trial.uns["own"]) > 0
+    assert trial.uns["plan_runs"].loc[0, ["status", "note"]].tolist() == ["ESTIMATED", ""]
+    assert trial.uns["methods"].startswith(f"{method.split('_')[0]} (own, exploratory): ")
 
 
 def test_wrong_arguments_raise_before_anything_runs(trial: anndata.AnnData) -> None:

@@ -1,4 +1,4 @@
-"""S20: simulated power against the reference values of the specification (2,000 replicates each)."""
+"""S20: simulated power against the noncentral t distribution."""
 
 from __future__ import annotations
 
@@ -15,13 +15,24 @@ from immunoprofile.schema import POWER_COLUMNS
 REPLICATES = 150
 
 
-@pytest.mark.parametrize(
-    ("difference", "n", "expected"), [(0.5, 5, 0.23), (0.5, 20, 0.81), (0.8, 10, 0.87), (1.0, 5, 0.64)]
-)
-def test_reference_values(difference: float, n: int, expected: float) -> None:
+def exact_power(difference: float, n: int) -> float:
+    """Power of the ANCOVA of the default scenario: noncentral t given the baselines, averaged over their imbalance."""
+    from scipy.stats import nct, t
+
+    groups = 0.5 * np.random.default_rng(0).standard_normal((4000, 2, n))
+    gap = groups[:, 1].mean(axis=1) - groups[:, 0].mean(axis=1)
+    within = ((groups - groups.mean(axis=2, keepdims=True)) ** 2).sum(axis=(1, 2))
+    shift = difference / (0.55 * np.sqrt(2 / n + gap**2 / within))
+    df = 2 * n - 3
+    limit = t.ppf(0.975, df)
+    return float((nct.sf(limit, df, shift) + nct.cdf(-limit, df, shift)).mean())
+
+
+@pytest.mark.parametrize(("difference", "n"), [(0.5, 5), (0.5, 20), (0.8, 10), (1.0, 5)])
+def test_power_of_the_ancova(difference: float, n: int) -> None:
+    expected = exact_power(difference, n)
     row = tl.power(tl.AncovaScenario(difference), n_per_arm=[n], replicates=REPLICATES, seed=3).iloc[0]
-    # four standard errors of both simulations
-    bound = 4 * math.sqrt(expected * (1 - expected) * (1 / REPLICATES + 1 / 2000))
+    bound = 4 * math.sqrt(expected * (1 - expected) / REPLICATES)
     assert abs(row["power"] - expected) < bound
     assert row["power_mc_se"] == pytest.approx(math.sqrt(row["power"] * (1 - row["power"]) / REPLICATES))
     assert row["coverage"] > 0.88
@@ -60,6 +71,16 @@ def test_clearance_and_its_seed() -> None:
     assert table["truth"].tolist() == pytest.approx([math.log(0.5)] * 2)
     assert table.loc[1, "power"] > 0.5
     assert "time_ratio 0.5" in table.loc[0, "scenario"]
+
+
+def test_time_ratio_without_an_effect() -> None:
+    replicates = 40
+    row = tl.power(tl.ClearanceScenario(1.0), n_per_arm=[20], replicates=replicates, seed=11).iloc[0]
+    bound = 4 * math.sqrt(0.05 * 0.95 / replicates)
+    assert abs(row["power"] - 0.05) < bound
+    assert abs(row["coverage"] - 0.95) < bound
+    # interval and test are the two sides of one likelihood ratio
+    assert row["power"] == pytest.approx(1 - row["coverage"])
 
 
 def test_wrong_arguments_raise() -> None:

@@ -46,7 +46,7 @@ def test_fev_data(outside_data: Path) -> None:
         **{f"treated:{visit}": (data["AVISIT"] == visit) * treated for visit in ("VIS2", "VIS3", "VIS4")},
     }
     design = np.column_stack([np.asarray(column, dtype=float) for column in columns.values()])
-    fit = fit_reml(data["USUBJID"], data["AVISIT"], design, data["FEV1"], names=tuple(columns))
+    fit = fit_reml(data["USUBJID"], data["AVISIT"], design, outcome=data["FEV1"], names=tuple(columns))
     assert (fit.structure, fit.n, fit.subjects, fit.tried) == ("UN", 537, 197, ())
     assert fit.minus_two_loglik == pytest.approx(3386.44987, abs=1e-4)
     golden = [30.7774, 1.5306, 5.6435, 0.3260, 3.7744, 4.8396, 10.3422, 15.0538, -0.0420, -0.6938, 0.6242]
@@ -60,7 +60,7 @@ def test_compound_symmetry_is_a_random_intercept() -> None:
     from statsmodels.regression.mixed_linear_model import MixedLM
 
     subject, visit, design, outcome = made_up(24, 4, seed=1, missing=0.15)
-    fit = fit_reml(subject, visit, design, outcome, names=names_of(design), structures=["CS"])
+    fit = fit_reml(subject, visit, design, outcome=outcome, names=names_of(design), structures=["CS"])
     reference = MixedLM(outcome, design, subject).fit(reml=True, gtol=1e-8)
     np.testing.assert_allclose(fit.coefficients, reference.fe_params, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(fit.standard_errors, reference.bse_fe, rtol=1e-3)
@@ -74,7 +74,7 @@ def test_one_visit_is_least_squares() -> None:
     rng = np.random.default_rng(2)
     design = np.column_stack([np.ones(15), rng.normal(size=15), np.arange(15) % 2])
     outcome = rng.normal(size=15)
-    fit = fit_reml(np.arange(15), np.zeros(15), design, outcome, names=names_of(design))
+    fit = fit_reml(np.arange(15), np.zeros(15), design, outcome=outcome, names=names_of(design))
     reference = OLS(outcome, design).fit()
     np.testing.assert_allclose(fit.coefficients, reference.params, rtol=1e-8)
     np.testing.assert_allclose(fit.standard_errors, reference.bse, rtol=1e-6)
@@ -89,7 +89,8 @@ def test_one_visit_is_least_squares() -> None:
 def test_two_visits_have_one_covariance_under_two_names() -> None:
     subject, visit, design, outcome = made_up(20, 2, seed=5, missing=0.1)
     one, other = (
-        fit_reml(subject, visit, design, outcome, names=names_of(design), structures=[name]) for name in ("UN", "TOEPH")
+        fit_reml(subject, visit, design, outcome=outcome, names=names_of(design), structures=[name])
+        for name in ("UN", "TOEPH")
     )
     assert one.minus_two_loglik == pytest.approx(other.minus_two_loglik, abs=1e-7)
     np.testing.assert_allclose(one.visit_covariance, other.visit_covariance, rtol=1e-4)
@@ -99,7 +100,7 @@ def test_two_visits_have_one_covariance_under_two_names() -> None:
 def test_likelihood_with_dense_matrices(name: str) -> None:
     """-2 log REML = (n - p) log 2 pi + log|V| + log|X'V^-1 X| + r'V^-1 r, and the fit is its lowest point."""
     subject, visit, design, outcome = made_up(18, 3, seed=8, missing=0.2)
-    fit = fit_reml(subject, visit, design, outcome, names=names_of(design), structures=[name])
+    fit = fit_reml(subject, visit, design, outcome=outcome, names=names_of(design), structures=[name])
 
     def dense(covariance: np.ndarray) -> float:
         whole = block_diag(*(covariance[np.ix_(visit[subject == who], visit[subject == who])] for who in set(subject)))
@@ -142,10 +143,10 @@ def test_derivatives_and_positive_definite(name: str, visits: int) -> None:
 
 def test_order_of_rows_and_labels_do_not_matter() -> None:
     subject, visit, design, outcome = made_up(20, 4, seed=11, missing=0.2)
-    one = fit_reml(subject, visit, design, outcome, names=names_of(design))
+    one = fit_reml(subject, visit, design, outcome=outcome, names=names_of(design))
     order = np.random.default_rng(1).permutation(len(subject))
     labels = np.array([f"S{99 - number}" for number in subject])
-    other = fit_reml(labels[order], 7 * visit[order], design[order], outcome[order], names=names_of(design))
+    other = fit_reml(labels[order], 7 * visit[order], design[order], outcome=outcome[order], names=names_of(design))
     np.testing.assert_allclose(one.coefficients, other.coefficients, rtol=1e-6, atol=1e-8)
     assert one.structure == other.structure
 
@@ -153,7 +154,7 @@ def test_order_of_rows_and_labels_do_not_matter() -> None:
 def test_unstructured_gives_way_and_says_so() -> None:
     subject, visit, design, outcome = made_up(10, 5, seed=4)
     design = np.column_stack([np.ones(len(subject)), visit, subject % 2])
-    fit = fit_reml(subject, visit, design, outcome, names=names_of(design))
+    fit = fit_reml(subject, visit, design, outcome=outcome, names=names_of(design))
     # 15 covariance parameters of ten subjects can be estimated; with visits that few subjects share they cannot
     assert fit.structure == "UN"
     sparse = (visit < 2) | (subject % 3 == 0)
@@ -166,7 +167,7 @@ def test_visits_that_repeat_one_another_leave_the_unstructured() -> None:
     subject, visit, design, outcome = made_up(20, 3, seed=9)
     outcome[visit == 2] = outcome[visit == 1]
     with pytest.raises(AnalysisError, match=r"unstructured: (the likelihood|visits are|not converged)"):
-        fit_reml(subject, visit, design, outcome, names=names_of(design), structures=["UN"])
+        fit_reml(subject, visit, design, outcome=outcome, names=names_of(design), structures=["UN"])
 
 
 @pytest.mark.parametrize(
@@ -181,4 +182,4 @@ def test_visits_that_repeat_one_another_leave_the_unstructured() -> None:
 def test_refusals(change: object, message: str) -> None:
     subject, visit, design, outcome = change(*made_up(20, 3, seed=3))  # type: ignore[operator]
     with pytest.raises(AnalysisError, match=message):
-        fit_reml(subject, visit, design, outcome, names=names_of(design))
+        fit_reml(subject, visit, design, outcome=outcome, names=names_of(design))

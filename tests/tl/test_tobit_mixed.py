@@ -140,6 +140,17 @@ def test_nothing_censored_is_a_linear_mixed_model(slope: bool) -> None:
     np.testing.assert_allclose(fit.standard_errors, reference.bse_fe, rtol=5e-3)
 
 
+def test_parameters_spent_are_given_back_as_in_least_squares() -> None:
+    from statsmodels.regression.linear_model import OLS
+
+    _, _, outcome, design = made_up(seed=4, subjects=4, cut=-np.inf)
+    fit = fit_tobit_mixed(np.arange(16), outcome, outcome, design, names=["1", "time"], random=design[:, :0])
+    reference = OLS(outcome, design).fit()
+    estimate, lower, upper, p_value = fit.term("time", df=14, spent=2)
+    assert (estimate, p_value) == pytest.approx((reference.params[1], reference.pvalues[1]), rel=1e-5)
+    np.testing.assert_allclose((lower, upper), reference.conf_int()[1], rtol=1e-5)
+
+
 def test_dense_grid_with_bounds_of_every_kind() -> None:
     subject, lower, upper, design = made_up(seed=5, cut=0.8)
     upper[3::11], lower[3::11] = np.inf, 1.5

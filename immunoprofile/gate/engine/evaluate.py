@@ -25,7 +25,7 @@ ARBITER_EVENTS = 1 << 16
 WIDE_CHUNK = 1 << 18
 
 
-def evaluate(strategy: Strategy, sample: Sample, spillover: Spillover | None) -> Evaluation:
+def evaluate(strategy: Strategy, sample: Sample, spillover: Spillover | None, *, compiled: bool = True) -> Evaluation:
     """Which events of a file are in which population.
 
     Parameters
@@ -36,6 +36,9 @@ def evaluate(strategy: Strategy, sample: Sample, spillover: Spillover | None) ->
         The file.
     spillover
         Matrix that was chosen for the file, or None.
+    compiled
+        False leaves all events to the arbiter: the answer is the same, and nothing is compiled or loaded, which for a
+        few small files costs more than it saves.
 
     Returns
     -------
@@ -51,15 +54,18 @@ def evaluate(strategy: Strategy, sample: Sample, spillover: Spillover | None) ->
     try:
         nodes = resolve(strategy, names, has_spillover=spillover is not None)
         known = matrices(nodes, strategy, names, spillover)
-    except NotPlannedError as reason:
-        return _by_flowkit(strategy, sample, spillover, str(reason))
-    try:
-        words, counts, decided = _by_kernel(sample.events, nodes, known)
-        record = EngineRecord("kernel", decided)
-    except NotPlannedError as reason:
-        words = exact_words(sample.events, nodes, known)
-        counts = count_bits(words, len(nodes))
-        record = EngineRecord("exact", sample.n_events, str(reason))
+    except NotPlannedError as unplanned:
+        return _by_flowkit(strategy, sample, spillover, str(unplanned))
+    reason = "few events: nothing was compiled"
+    if compiled:
+        try:
+            words, counts, decided = _by_kernel(sample.events, nodes, known)
+            return evaluation_of(strategy, words, counts, EngineRecord("kernel", decided))
+        except NotPlannedError as unplanned:
+            reason = str(unplanned)
+    words = exact_words(sample.events, nodes, known)
+    counts = count_bits(words, len(nodes))
+    record = EngineRecord("exact", sample.n_events, reason)
     return evaluation_of(strategy, words, counts, record)
 
 

@@ -48,7 +48,7 @@ class Lookup:
     lines: NDArray[np.float64]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def lookup(scale: Scale, margin: float) -> Lookup:
     """Table of a scale for linear values that are known to within ``margin``."""
     floor = floor_of(scale)

@@ -86,7 +86,7 @@ class Plan:
     operands: NDArray[np.int64]
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=8)
 def make_plan(
     nodes: tuple[Node, ...], margins: tuple[tuple[str, float], ...], compensated: frozenset[tuple[str, int]]
 ) -> Plan:

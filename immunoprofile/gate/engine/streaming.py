@@ -89,6 +89,15 @@ def evaluate_file(
     return evaluation_of(strategy, words, counts, EngineRecord("kernel", sum(part[1] for part in parts)))
 
 
+_Chunk = tuple[int, "NDArray[np.uint64]", "NDArray[np.int64]", "NDArray[np.float64]"]
+"""First event, words, positions of the events that the kernel left open, and these events."""
+
+
+def _part(words: NDArray[np.uint64], start: int, n: int) -> NDArray[np.uint64]:
+    """Where the kernel writes: it wants one piece of memory, which several words of a part are not."""
+    return words[:, start : start + n] if len(words) == 1 else np.empty((len(words), n), dtype=np.uint64)
+
+
 @dataclass(frozen=True, eq=False)
 class _Stream:
     path: Path
@@ -105,27 +114,25 @@ class _Stream:
         single = self.layout.columnar and all((c.datatype, c.bits) == ("F", 32) for c in self.layout.channels)
         single = single and self.layout.event_bits == 32 * len(self.layout.channels)
         chunks = self._single(part, parts, words, counts) if single else self._wide(part, parts, words, counts)
-        for out, near, events in chunks:
+        for start, out, near, events in chunks:
             correct(out, counts, near, events, self.nodes, self.known)
             decided += len(near)
+            if len(words) > 1:
+                words[:, start : start + out.shape[1]] = out
         return counts, decided
 
-    def _single(
-        self, part: int, parts: int, words: NDArray[np.uint64], counts: NDArray[np.int64]
-    ) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.float64]]]:
+    def _single(self, part: int, parts: int, words: NDArray[np.uint64], counts: NDArray[np.int64]) -> Iterator[_Chunk]:
         """Chunks of single precision, as they stand in the file."""
         from immunoprofile.gate.engine.columns import NATIVE, SWAPPED
 
-        layout = self.layout
+        layout, scales = self.layout, self.layout.scales
         width = len(layout.channels)
-        multiply = np.array([scale.timestep for scale in layout.scales])
-        divide = np.array([scale.gain for scale in layout.scales])
+        multiply = np.array([scale.timestep for scale in scales])
+        divide = np.array([scale.gain for scale in scales])
         buffer = np.empty((min(CHUNK, max(layout.n_events, 1)), width), dtype=np.uint32)
         view = memoryview(buffer.view(np.uint8).reshape(-1))  # type: ignore[arg-type]
         swapped = layout.byte_order != ("<" if np.little_endian else ">")
         stored = buffer.view(f"{layout.byte_order}f4")
-        logarithmic = any(scale.decades for scale in layout.scales)
-        assert not logarithmic  # else the head is not complete
         with self.path.open("rb", buffering=0) as handle:
             for start in range(part * CHUNK, layout.n_events, parts * CHUNK):
                 n = min(CHUNK, layout.n_events - start)
@@ -136,23 +143,21 @@ class _Stream:
                     if not got:
                         raise FcsError("the file ended while it was read", where=self.where, todo=COPY_AGAIN)
                     filled += got
-                out = words[:, start : start + n]
+                out = _part(words, start, n)
                 near = self.bound.run(
                     out, counts, small=buffer, source=SWAPPED if swapped else NATIVE, n_events=n,
                     multiply=multiply, divide=divide,
                 )  # fmt: skip
                 with np.errstate(all="ignore"):
                     events = stored[near].astype(np.float64)
-                    scale_in_place(events, layout.scales)
-                yield out, near, events
+                    scale_in_place(events, scales)
+                yield start, out, near, events
 
-    def _wide(
-        self, part: int, parts: int, words: NDArray[np.uint64], counts: NDArray[np.int64]
-    ) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.float64]]]:
+    def _wide(self, part: int, parts: int, words: NDArray[np.uint64], counts: NDArray[np.int64]) -> Iterator[_Chunk]:
         """Chunks of any other layout, made linear by the reader of files."""
         from immunoprofile.gate.engine.columns import WIDE
 
-        layout = self.layout
+        layout, scales = self.layout, self.layout.scales
         ones = np.ones(len(layout.channels))
         with self.path.open("rb") as handle:
             for start in range(part * CHUNK, layout.n_events, parts * CHUNK):
@@ -166,9 +171,9 @@ class _Stream:
                     length=-(-n * layout.event_bits // 8),
                 )
                 events = read_stored(handle, block, self.where)
-                scale_in_place(events, layout.scales)
-                out = words[:, start : start + n]
+                scale_in_place(events, scales)
+                out = _part(words, start, n)
                 near = self.bound.run(
                     out, counts, wide=events, source=WIDE, n_events=n, multiply=ones, divide=ones
                 )  # fmt: skip
-                yield out, near, events[near]
+                yield start, out, near, events[near]

@@ -18,12 +18,12 @@ from tests.io.fcs_files import events, spill_text, write
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 
-def same(path, seed: int, *, dataset: int | None = None, jobs: int = 1):
+def same(path, seed: int, *, dataset: int | None = None, jobs: int = 1, gates: int = 12):
     """Streamed, in memory and FlowKit agree; the record of the streamed file."""
     head = read_fcs_head(path, dataset=dataset)
     sample = read_fcs(path, dataset=dataset)
     spillover = from_keywords(sample)
-    one = case_on(sample, spillover, seed)
+    one = case_on(sample, spillover, seed, gates=gates)
     streamed = evaluate_file(path, head, one.strategy, spillover, jobs=jobs)
     whole = evaluate(one.strategy, sample, spillover)
     np.testing.assert_array_equal(streamed.masks.words, whole.masks.words)
@@ -41,6 +41,11 @@ def test_any_number_of_events(tmp_path, n):
     path = write(tmp_path / "a.fcs", events(n), **{"$SPILLOVER": spill_text(), "p4g": "2.5"})
     assert same(path, n).tier == "kernel"
     assert same(path, n + 1, jobs=3).tier == "kernel"
+
+
+def test_more_nodes_than_a_word_has_bits(tmp_path):
+    path = write(tmp_path / "a.fcs", events(2 * CHUNK + 9), **{"$SPILLOVER": spill_text()})
+    assert same(path, 4, gates=140, jobs=2).tier == "kernel"
 
 
 def test_events_that_are_no_numbers(tmp_path):
