@@ -10,39 +10,53 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from immunoprofile.pl.association_panels import association
+    from immunoprofile.pl.clearance_curves import clearance
     from immunoprofile.pl.cmv_curves import cmv
     from immunoprofile.pl.composition import differentiation, ratios
     from immunoprofile.pl.file_quality_figure import file_quality
     from immunoprofile.pl.forest_plot import forest
     from immunoprofile.pl.heat_map import completeness
+    from immunoprofile.pl.paired_panels import paired_change
+    from immunoprofile.pl.patient_timeline import timeline
     from immunoprofile.pl.quality_table import quality_overview
-    from immunoprofile.pl.style import to_data_uri, to_svg
+    from immunoprofile.pl.style import alt_text, to_data_uri, to_svg
     from immunoprofile.pl.thumbnails import gating
     from immunoprofile.pl.trajectories import trajectory
 
 _HOMES = {
+    "alt_text": "style",
+    "association": "association_panels",
+    "clearance": "clearance_curves",
     "cmv": "cmv_curves",
     "completeness": "heat_map",
     "differentiation": "composition",
     "file_quality": "file_quality_figure",
     "forest": "forest_plot",
     "gating": "thumbnails",
+    "paired_change": "paired_panels",
     "quality_overview": "quality_table",
     "ratios": "composition",
+    "timeline": "patient_timeline",
     "to_data_uri": "style",
     "to_svg": "style",
     "trajectory": "trajectories",
 }
 
 __all__ = [
+    "alt_text",
+    "association",
+    "clearance",
     "cmv",
     "completeness",
     "differentiation",
     "file_quality",
     "forest",
     "gating",
+    "paired_change",
     "quality_overview",
     "ratios",
+    "timeline",
     "to_data_uri",
     "to_svg",
     "trajectory",

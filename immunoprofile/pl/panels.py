@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _BAR_LOOK: Final = {"il2": (PURPLE, "////"), "antiviral": (BLUE, ""), "steroid": (PALE, "")}
-CMV_LEGEND: Final = "filled: quantified; open downward triangle: below the LLOQ or not detected (drawn at the LLOQ)"
+CMV_LEGEND: Final = (
+    "filled: quantified; open triangle: censored, down at the LLOQ (below it or not detected), "
+    "up at the ULOQ (above it)"
+)
+_CMV_SYMBOLS: Final = {"": ("QUANT",), "v": CENSORED_KINDS, "^": ("ALQ",)}
+"""Open symbol of a kind of result; empty: the symbol of the arm, filled."""
 
 
 def day_axis(
@@ -55,9 +60,10 @@ def draw_bars(axes: Axes, bars: Sequence[Bar]) -> None:
 
 
 def draw_cmv(axes: Axes, series: Sequence[CmvSeries], marks: Mapping[str, Mark] | None = None) -> None:
-    """CMV-DNA curves: quantified results filled, censored ones open and pointing down, LLOQ as a dashed line.
+    """CMV-DNA curves: quantified results filled, censored ones open and pointing at their side.
 
-    ``marks`` gives the look of an arm; without it one neutral look is used.
+    The LLOQ is a dashed line. Results that are not valid have no height and must not be in ``series``. ``marks``
+    gives the look of an arm; without it one neutral look is used.
     """
     neutral = Mark(INK, "o")
     thin = len(series) > 1
@@ -67,17 +73,17 @@ def draw_cmv(axes: Axes, series: Sequence[CmvSeries], marks: Mapping[str, Mark] 
             one.days, one.heights, color=mark.color, linestyle=mark.line, linewidth=0.8 if thin else 1.3,
             alpha=0.6 if thin else 1.0, zorder=2,
         )  # fmt: skip
-        for censored in (False, True):
+        for look, kinds in _CMV_SYMBOLS.items():
             points = [
                 (day, height)
                 for day, height, kind in zip(one.days, one.heights, one.kinds, strict=True)
-                if (kind in CENSORED_KINDS) == censored
+                if kind in kinds
             ]
             if points:
                 axes.plot(
                     [point[0] for point in points], [point[1] for point in points], linestyle="none",
-                    marker="v" if censored else mark.marker, markerfacecolor="white" if censored else mark.color,
-                    markeredgecolor=mark.color, markersize=(5.5 if censored else 4.0) if thin else 6.0, zorder=3,
+                    marker=look or mark.marker, markerfacecolor="white" if look else mark.color,
+                    markeredgecolor=mark.color, markersize=(5.5 if look else 4.0) if thin else 6.0, zorder=3,
                 )  # fmt: skip
     limits = sorted({one.lloq for one in series if not math.isnan(one.lloq)})
     for limit in limits:
@@ -121,6 +127,12 @@ def draw_series(axes: Axes, one: Series, mark: Mark, *, thin: bool = False, log:
                 [day], [0.03], marker="v", markerfacecolor="white", markeredgecolor=mark.color, linestyle="none",
                 transform=axes.get_xaxis_transform(), clip_on=False,
             )  # fmt: skip
+
+
+def nothing(axes: Axes, message: str) -> None:
+    """Panel without data: the reason in its middle."""
+    axes.set_yticks([])
+    axes.text(0.5, 0.5, message, transform=axes.transAxes, ha="center", va="center", color=GREY)
 
 
 def log_axis(axes: Axes, values: Sequence[float]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -19,11 +19,8 @@ Measure = Literal["abs", "pct_parent"]
 BarKind = Literal["il2", "antiviral", "steroid"]
 
 CENSORED_KINDS: Final = ("BLQ", "TND")
+"""Kinds that are censored at the LLOQ."""
 _DRUG_LABELS: Final = {"IL2": "IL-2", "GCV": "ganciclovir", "VGCV": "valganciclovir"}
-_STEROIDS: Final = (
-    "prednisone", "prednisolone", "methylprednisolone", "dexamethasone", "hydrocortisone", "betamethasone",
-    "triamcinolone", "deflazacort", "cortisone",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ class Series:
 
 @dataclass(frozen=True)
 class CmvSeries:
-    """CMV-DNA of one subject: ``heights`` are log10, at the LLOQ for results below it (plot position only)."""
+    """CMV-DNA of one subject: ``heights`` are log10, of censored results the LLOQ or ULOQ (plot position only)."""
 
     subject: str
     arm: str
@@ -170,10 +167,10 @@ def cmv_of_visits(visits: AnnData, *, subject: str | None = None) -> list[CmvSer
             continue
         rows = obs.loc[(obs["usubjid"].astype(str) == name).to_numpy()]
         points = []
-        for day, kind, value, upper in zip(
-            rows["study_day"], rows["cmv_kind"], rows["cmv_log10"], rows["cmv_upper"], strict=True
+        for day, kind, value, lower, upper in zip(
+            *(rows[name] for name in ("study_day", "cmv_kind", "cmv_log10", "cmv_lower", "cmv_upper")), strict=True
         ):
-            height = number(upper) if text(kind) in CENSORED_KINDS else number(value)
+            height = number(upper if text(kind) in CENSORED_KINDS else lower if text(kind) == "ALQ" else value)
             if text(kind) and not math.isnan(height) and not math.isnan(number(day)):
                 points.append((axis_day(number(day)), height, text(kind)))
         censored = [height for _, height, kind in points if kind in CENSORED_KINDS]
@@ -235,26 +232,55 @@ def cmv_of_table(virology: pd.DataFrame, anchors: dict[str, date], arms: dict[st
 def treatment_bars(
     dosing: pd.DataFrame, conmeds: pd.DataFrame, subject: str, anchor: date | None, *, until: float
 ) -> list[Bar]:
-    """Bars of study drugs and steroids of a subject, cut at day ``until`` so that no later knowledge shows."""
+    """Bars of study drugs, other antivirals and systemic steroids of a subject, cut at day ``until``.
+
+    Nothing after ``until`` shows, so that a figure holds no later knowledge. A treatment without a day of its start has
+    no place: :func:`undated_treatment` names it.
+    """
     bars = []
-
-    def add(label: str, kind: BarKind, start_dtc: object, end_dtc: object) -> None:
+    for label, kind, start_dtc, end_dtc in _treatments(dosing, conmeds, subject):
         start, end = days_between(anchor, start_dtc), days_between(anchor, end_dtc)
-        if math.isnan(start) or start > until:
-            return
-        bars.append(Bar(label, kind, start, until if math.isnan(end) else min(end, until)))
-
-    for record in dosing.to_dict("records"):
-        if text(record.get("usubjid")) == subject:
-            drug = text(record["drug"])
-            amount = f"{number(record.get('dose')):g} {text(record.get('unit'))} {text(record.get('freq'))}".strip()
-            label = f"{_DRUG_LABELS.get(drug, drug)} {amount}"
-            add(label, "il2" if drug == "IL2" else "antiviral", record.get("start_dtc"), record.get("end_dtc"))
-    for record in conmeds.to_dict("records"):
-        drug = text(record.get("drug"))
-        if text(record.get("usubjid")) == subject and drug.casefold() in _STEROIDS:
-            dose = number(record.get("dose"))
-            amount = "" if math.isnan(dose) else f" {dose:g} {text(record.get('unit'))} {text(record.get('freq'))}"
-            add(drug + amount.rstrip(), "steroid", record.get("start_dtc"), record.get("end_dtc"))
+        if not math.isnan(start) and start <= until:
+            bars.append(Bar(label, kind, start, until if math.isnan(end) else min(end, until)))
     order = {"il2": 0, "antiviral": 1, "steroid": 2}
     return sorted(bars, key=lambda bar: (order[bar.kind], bar.label, bar.start))
+
+
+def undated_treatment(
+    dosing: pd.DataFrame, conmeds: pd.DataFrame, subject: str, anchor: date | None
+) -> tuple[str, ...]:
+    """Treatments of a subject whose start is not known to the day, so that they have no bar."""
+    found = [
+        label
+        for label, _, start_dtc, _ in _treatments(dosing, conmeds, subject)
+        if math.isnan(days_between(anchor, start_dtc))
+    ]
+    return tuple(sorted(set(found)))
+
+
+def _treatments(
+    dosing: pd.DataFrame, conmeds: pd.DataFrame, subject: str
+) -> Iterator[tuple[str, BarKind, object, object]]:
+    """Label, kind, start and end of study drugs, other antivirals and systemic steroids of a subject."""
+    from immunoprofile.clinical.courses import dose_tables
+    from immunoprofile.clinical.doses import antiviral_name
+    from immunoprofile.clinical.steroids import steroid_name
+
+    local = set(dose_tables()["other_routes"])
+    for table, concomitant in ((dosing, False), (conmeds, True)):
+        for record in table.to_dict("records"):
+            if text(record.get("usubjid")) != subject:
+                continue
+            drug = text(record["drug"])
+            kind: BarKind = "il2" if drug == "IL2" else "antiviral"
+            if concomitant:
+                steroid = steroid_name(drug, record.get("atc"))
+                if steroid and text(record.get("route")).upper() in local:
+                    continue
+                if not steroid and not antiviral_name(drug, record.get("atc")):
+                    continue
+                kind = "steroid" if steroid else "antiviral"
+            dose = number(record.get("dose"))
+            amount = "" if math.isnan(dose) else f" {dose:g} {text(record.get('unit'))} {text(record.get('freq'))}"
+            label = f"{_DRUG_LABELS.get(drug, drug)}{amount}".rstrip()
+            yield label, kind, record.get("start_dtc"), record.get("end_dtc")

@@ -11,10 +11,14 @@ DPI = 110
 
 
 class ShownFigure(Figure):
-    """A figure outside pyplot. Notebooks show pyplot's figures only, so this one brings its own picture."""
+    """A figure outside pyplot. Notebooks show pyplot's figures only, so this one brings its own picture.
 
-    def __init__(self, width: float, height: float) -> None:
+    ``alt`` is the text for those who cannot see it.
+    """
+
+    def __init__(self, width: float, height: float, alt: str = "") -> None:
         super().__init__(figsize=(width, height))
+        self.alt = alt
         FigureCanvasAgg(self)
 
     def _repr_png_(self) -> bytes:

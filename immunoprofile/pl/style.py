@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,11 +113,55 @@ def look() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """Empty figure of ``width`` x ``height`` inches with an Agg canvas, unknown to pyplot."""
+WIDTH: Final = 7.4
+"""Width of a figure of a report in inches; the page shows it at about 17 cm."""
+
+
+def new_figure(width: float, height: float, alt: str = "") -> Figure:
+    """Empty figure of ``width`` x ``height`` inches with an Agg canvas, unknown to pyplot.
+
+    ``alt`` is the text for those who cannot see the figure (:func:`alt_text`).
+    """
     from immunoprofile.pl.shown import ShownFigure
 
-    return ShownFigure(width, height)
+    return ShownFigure(width, height, alt)
+
+
+def alt_text(figure: Figure) -> str:
+    """Text that stands for a figure, for the ``alt`` of an ``<img>``; empty where the figure brings none."""
+    return str(getattr(figure, "alt", ""))
+
+
+def empty_figure(reason: str, *, what: str) -> Figure:
+    """Figure in place of one that has nothing to show: ``what`` it would be, and the reason why it is empty."""
+    words = f"{what}: nothing to show. {reason}"
+    with look():
+        figure = new_figure(WIDTH, 0.9, words)
+        figure.text(0.5, 0.64, f"{what}: nothing to show", ha="center", va="center", fontweight="bold", color=GREY)
+        figure.text(0.5, 0.32, _folded(reason, 110), ha="center", va="center", color=GREY)
+        return figure
+
+
+def _folded(words: str, width: int) -> str:
+    import textwrap
+
+    return "\n".join(textwrap.wrap(words, width))
+
+
+def amount(value: float) -> str:
+    """Number for a label: three significant digits, thousands apart, "not known" when missing."""
+    if math.isnan(value):
+        return "not known"
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def p_words(value: float) -> str:
+    """A p-value in words: ``p = 0.012``, ``p < 0.001``, empty when missing."""
+    if math.isnan(value):
+        return ""
+    return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
 
 
 def population_mark(population: str, position: int = 0) -> Mark:
@@ -127,6 +172,14 @@ def population_mark(population: str, position: int = 0) -> Mark:
 def arm_marks(arms: Sequence[str]) -> dict[str, Mark]:
     """Arm -> mark, by the order of the arms."""
     return {arm: _ARM_MARKS[position % len(_ARM_MARKS)] for position, arm in enumerate(arms)}
+
+
+def subject_mark(position: int) -> Mark:
+    """Mark of a subject by its position: the first 56 have different pairs of colour and symbol."""
+    colors = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+    # Triangles up and down are left out: they mean censored results.
+    markers = ("o", "s", "D", "P", "X", "<", ">", "h")
+    return Mark(colors[position % len(colors)], markers[position % len(markers)])
 
 
 def note(figure: Figure, text: str, *, y: float = 0.005) -> None:
@@ -145,7 +198,10 @@ def to_svg(figure: Figure) -> bytes:
     Letters are drawn as outlines, images are inside the file, nothing is loaded from elsewhere.
     """
     with look(), io.BytesIO() as buffer:
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        metadata = {"Date": None, "Creator": None}
+        if alt := alt_text(figure):
+            metadata["Description"] = alt  # type: ignore[assignment]
+        figure.savefig(buffer, format="svg", metadata=metadata)
         return buffer.getvalue()
 
 

@@ -140,8 +140,8 @@ def subject_figure(
         if any(one.days for one in cmv):
             panels.draw_cmv(virus, cmv)
         else:
-            _nothing(virus, "CMV-DNA: not done")
-        _draw_cells(cells, series, measure)
+            panels.nothing(virus, "CMV-DNA: not done")
+        draw_cells(cells, series, measure)
         last = max([day for one in cmv for day in one.days] + [bar.end for bar in bars], default=0.0)
         # Long-standing treatment begins left of the axis; the first two weeks before day 0 are always shown if used.
         first = min([max(day, -14.0) for one in cmv for day in one.days] + [0.0])
@@ -154,7 +154,8 @@ def subject_figure(
         return figure
 
 
-def _draw_cells(axes: Axes, series: Sequence[Series], measure: Measure) -> None:
+def draw_cells(axes: Axes, series: Sequence[Series], measure: Measure) -> None:
+    """Populations of one subject in one panel, named at the right end; labels keep apart where curves meet."""
     values: list[float] = []
     ends: list[tuple[float, str, str]] = []
     for position, one in enumerate(series):
@@ -172,7 +173,7 @@ def _draw_cells(axes: Axes, series: Sequence[Series], measure: Measure) -> None:
         axes.set_ylabel("% of parent")
         axes.set_ylim(0, max(values, default=1.0) * 1.15)
     if not values:
-        _nothing(axes, "no value")
+        panels.nothing(axes, "no value")
         return
     # Labels at the right end; where curves end close together they are pushed apart.
     low, high = axes.get_ylim()
@@ -191,11 +192,6 @@ def _draw_cells(axes: Axes, series: Sequence[Series], measure: Measure) -> None:
         )  # fmt: skip
         axes.plot([1.004], [floor], marker="_", color=color, transform=axes.transAxes, clip_on=False, markersize=5)
         floor += 0.11
-
-
-def _nothing(axes: Axes, message: str) -> None:
-    axes.set_yticks([])
-    axes.text(0.5, 0.5, message, transform=axes.transAxes, ha="center", va="center", color=style.GREY)
 
 
 def arm_figure(
@@ -235,7 +231,7 @@ def arm_figure(
         if any(one.days for one in cmv):
             panels.draw_cmv(axes, cmv, marks)
         else:
-            _nothing(axes, "CMV-DNA: not done")
+            panels.nothing(axes, "CMV-DNA: not done")
         last = max([day for one in cmv for day in one.days], default=0.0)
         first = min([max(day, -14.0) for one in cmv for day in one.days] + [0.0])
         panels.day_axis(axes, days, first=first, last=last, label=False)

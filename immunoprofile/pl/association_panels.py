@@ -1,0 +1,224 @@
+"""Populations against CMV-DNA inside subjects: one panel an endpoint, parallel lines of the common slope."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from immunoprofile import schema
+from immunoprofile.pl import style
+from immunoprofile.pl.series import number, text
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+_AXIS: Final[dict[str, str]] = {
+    "abs": "cells/µL, log2",
+    "pct_parent": "% of parent, logit",
+    "functional": "readout, log2",
+}
+_DESCRIBED: Final = ("S8",)
+
+
+@dataclass(frozen=True)
+class AssociationPanel:
+    """Points of one endpoint. ``censored`` is -1 below the LLOQ, 1 above the ULOQ, 0 where quantified.
+
+    ``x`` is the population on the analysis scale, ``y`` log10 CMV-DNA (censored: at the limit). ``slope`` is the common
+    slope inside subjects, NaN where there is none.
+    """
+
+    title: str
+    axis: str
+    subjects: tuple[str, ...]
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    censored: tuple[int, ...]
+    slope: float
+    words: str
+
+    def lines(self) -> list[tuple[str, tuple[float, float], tuple[float, float]]]:
+        """Subject, x and y of the ends of its line, through its means with the common slope; two points at least."""
+        found = []
+        for name in dict.fromkeys(self.subjects):
+            rows = [row for row, owner in enumerate(self.subjects) if owner == name]
+            xs, ys = [self.x[row] for row in rows], [self.y[row] for row in rows]
+            if len(rows) < 2 or math.isnan(self.slope) or max(xs) == min(xs):
+                continue
+            middle_x, middle_y = sum(xs) / len(xs), sum(ys) / len(ys)
+            ends = (min(xs), max(xs))
+            heights = (middle_y + self.slope * (ends[0] - middle_x), middle_y + self.slope * (ends[1] - middle_x))
+            found.append((name, ends, heights))
+        return found
+
+
+def association(
+    visits: AnnData,
+    populations: Sequence[str] | None = None,
+    *,
+    table: pd.DataFrame | None = None,
+    include_failed: bool = False,
+) -> Figure:
+    """Populations against log10 CMV-DNA inside subjects, one panel an endpoint of the statistics table.
+
+    Parameters
+    ----------
+    visits
+        Visits object with CMV-DNA in ``obs``.
+    populations
+        Endpoints to show; default all of the table.
+    table
+        Rows of method S8 (repeated-measures correlation); default ``visits.uns['associate']``. r, its interval and
+        p in the title come from it, the figure computes none of them.
+    include_failed
+        As it was given to ``tl.associate``.
+
+    Returns
+    -------
+    Figure
+        One colour and symbol a subject. The lines are parallel: they have the common slope inside subjects adjusted for
+        visit, the one that r describes, so that a trend over time that all subjects share moves the points and not
+        the lines. Open triangles: CMV-DNA below the LLOQ (down) or above the ULOQ (up), drawn at the limit. Rows without
+        a value or CMV-DNA have no point.
+    """
+    given = visits.uns.get(schema.UNS_ASSOCIATE) if table is None else table
+    what = "Association with CMV-DNA"
+    if given is None or len(given) == 0:
+        return style.empty_figure("There are no statistics: run tl.associate(visits).", what=what)
+    rows = [row for row in given.to_dict("records") if text(row["method_id"]) in _DESCRIBED]
+    rows = [row for row in rows if populations is None or text(row["population"]) in populations]
+    if not rows:
+        wanted = "" if populations is None else f" of {', '.join(populations)}"
+        return style.empty_figure(f"The table has no repeated-measures correlation{wanted}.", what=what)
+    return association_figure([association_panel(visits, row, include_failed=include_failed) for row in rows])
+
+
+def association_panel(visits: AnnData, row: dict[Any, Any], *, include_failed: bool) -> AssociationPanel:
+    """What :func:`association` draws of one row of the table."""
+    from immunoprofile.tl.association import at_bound, cmv_bounds, first_series
+
+    population, measure = text(row["population"]), text(row["measure"])
+    values = _on_scale(visits, population, measure, include_failed=include_failed)
+    lower, upper = cmv_bounds(visits)
+    virus, _ = at_bound(lower, upper)
+    used = first_series(visits) & ~np.isnan(values) & ~np.isnan(virus)
+    owners = visits.obs["usubjid"].astype(str).to_numpy()[used]
+    side = np.where(np.isinf(lower), -1, np.where(np.isinf(upper), 1, 0))[used]
+    x, y = values[used], virus[used]
+    display = population
+    if population in visits.var_names and "display" in visits.var:
+        display = text(visits.var["display"].loc[population]) or population
+    return AssociationPanel(
+        display, _AXIS.get(measure, measure), tuple(owners.tolist()), tuple(x.tolist()), tuple(y.tolist()),
+        tuple(int(one) for one in side), common_slope(owners, visits.obs["visit"].astype(str).to_numpy()[used], x, y), _words(row),
+    )  # fmt: skip
+
+
+def _on_scale(visits: AnnData, population: str, measure: str, *, include_failed: bool) -> Floats:
+    from immunoprofile.tl._frame import DEFAULT_SCALE, Endpoint, analysis_values
+
+    kind: Any = measure
+    return analysis_values(visits, Endpoint(population, kind, DEFAULT_SCALE[kind]), include_failed=include_failed)
+
+
+def common_slope(subjects: Any, visits: Any, x: Floats, y: Floats) -> float:
+    """Common slope of ``y`` on ``x`` inside subjects after the means of the visits are taken out of both.
+
+    It is the slope that the repeated-measures correlation tests; subjects with one row take no part. NaN where ``x``
+    does not vary besides subject and visit.
+    """
+    owners, names = np.asarray(subjects, dtype=str), np.asarray(visits, dtype=str)
+    known, repeats = np.unique(owners, return_counts=True)
+    keep = np.isin(owners, known[repeats > 1])
+    owners, names, x, y = owners[keep], names[keep], x[keep], y[keep]
+    if len(x) == 0:
+        return math.nan
+    labels = [owners[:, None] == np.unique(owners), names[:, None] == np.unique(names)]
+    nuisance = np.concatenate(labels, axis=1).astype(np.float64)
+    rest_x, rest_y = (value - nuisance @ np.linalg.lstsq(nuisance, value, rcond=None)[0] for value in (x, y))
+    spread = float(rest_x @ rest_x)
+    if spread <= 1e-12 * max(float(np.sum((x - x.mean()) ** 2)), 1e-300):
+        return math.nan
+    return float(rest_x @ rest_y) / spread
+
+
+def _words(row: dict[Any, Any]) -> str:
+    """r, interval, p and n of the table, or why there are none."""
+    r, low, high = (number(row[key]) for key in ("estimate", "lower", "upper"))
+    count = number(row["n"])
+    rows = "" if math.isnan(count) else f", {count:.0f} rows"
+    if math.isnan(r):
+        return f"not estimable{rows}: {text(row['note']) or 'no reason given'}"
+    parts = [f"r = {r:.2f}"]
+    if not (math.isnan(low) or math.isnan(high)):
+        parts.append(f"{100 * number(row['conf_level']):.4g} % CI {low:.2f} to {high:.2f}")
+    if p := style.p_words(number(row["p_value"])):
+        parts.append(p)
+    return ", ".join(parts) + rows
+
+
+def association_figure(views: Sequence[AssociationPanel]) -> Figure:
+    """The figure from plain values, at most two panels side by side."""
+    across = 2
+    down = math.ceil(len(views) / across)
+    head, tall, below = 0.48, 2.1, 0.45
+    height = down * (head + tall + below) + 0.3
+    with style.look():
+        figure = style.new_figure(style.WIDTH, height, association_alt(views))
+        names = list(dict.fromkeys(name for view in views for name in view.subjects))
+        for position, view in enumerate(views):
+            row, column = divmod(position, across)
+            top = row * (head + tall + below) + head
+            place = ((0.6 + 3.75 * column) / style.WIDTH, 1 - (top + tall) / height, 3.0 / style.WIDTH, tall / height)
+            _draw(figure.add_axes(place), view, names)
+        style.note(
+            figure, "One colour and symbol a subject. Lines: common slope inside subjects adjusted for visit, as r is.\n"
+            "Open triangle: CMV-DNA censored, down at the LLOQ, up at the ULOQ. An association is no cause.",
+        )  # fmt: skip
+        return figure
+
+
+def _draw(axes: Axes, view: AssociationPanel, names: Sequence[str]) -> None:
+    marks = {name: style.subject_mark(position) for position, name in enumerate(names)}
+    for owner, x, y, side in zip(view.subjects, view.x, view.y, view.censored, strict=True):
+        mark = marks[owner]
+        symbol = mark.marker if side == 0 else "v" if side < 0 else "^"
+        axes.plot(
+            [x], [y], linestyle="none", marker=symbol, markersize=4.2, markeredgecolor=mark.color,
+            markerfacecolor=mark.color if side == 0 else "white", alpha=0.85, zorder=3,
+        )  # fmt: skip
+    for name, xs, ys in view.lines():
+        axes.plot(xs, ys, color=marks[name].color, linewidth=1.0, alpha=0.8, zorder=2)
+    folded = textwrap.wrap(view.words, 62)
+    said = "\n".join(folded if len(folded) <= 2 else [folded[0], f"{folded[1][:58]}..."])
+    axes.annotate(said, (0, 1), xycoords="axes fraction", xytext=(0, 4), textcoords="offset points", fontsize=6.8,
+                  ha="left", va="bottom", linespacing=1.15)  # fmt: skip
+    axes.set_title(view.title, loc="left", pad=9 + 9 * len(said.split("\n")))
+    axes.set_xlabel(view.axis, labelpad=2)
+    axes.set_ylabel("CMV-DNA, log10")
+    if not view.x:
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.text(0.5, 0.5, "no visit has both values", transform=axes.transAxes, ha="center", va="center",
+                  color=style.GREY)  # fmt: skip
+
+
+def association_alt(views: Sequence[AssociationPanel]) -> str:
+    """What the figure says, in words."""
+    parts = [
+        f"{view.title} ({view.axis}) with log10 CMV-DNA: {view.words}; {len(view.x)} points of "
+        f"{len(set(view.subjects))} subjects, {sum(side != 0 for side in view.censored)} censored"
+        for view in views
+    ]
+    return "Association inside subjects. " + ". ".join(parts) + "."

@@ -1,0 +1,312 @@
+"""Baseline beside a visit: one line a subject, arms side by side, with the paired effect in words."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from immunoprofile import schema
+from immunoprofile.errors import NotAvailableError
+from immunoprofile.pl import panels, style
+from immunoprofile.pl.series import Measure, number, text
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+UNITS: Final[dict[str, str]] = {"abs": "cells/µL", "pct_parent": "% of parent"}
+_METHOD: Final = "S1"
+
+
+@dataclass(frozen=True)
+class PairedArm:
+    """Pairs of one arm: ``before`` and ``after`` in the unit of the panel, one entry a subject.
+
+    ``effect`` is the paired effect in words, or why there is none. ``left_out`` says who has no pair and why.
+    """
+
+    arm: str
+    label: str
+    subjects: tuple[str, ...]
+    before: tuple[float, ...]
+    after: tuple[float, ...]
+    effect: str
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def medians(self) -> tuple[float, float]:
+        """Median before and after, NaN without a pair."""
+        if not self.subjects:
+            return math.nan, math.nan
+        return statistics.median(self.before), statistics.median(self.after)
+
+
+@dataclass(frozen=True)
+class PairedPanel:
+    """One population at baseline and at a visit, all arms."""
+
+    title: str
+    measure: Measure
+    baseline: str
+    visit: str
+    arms: tuple[PairedArm, ...]
+
+
+def paired_change(
+    visits: AnnData,
+    populations: Sequence[str],
+    visit: str,
+    *,
+    measure: Measure | Sequence[Measure] = "abs",
+    effects: pd.DataFrame | None = None,
+    by_arm: bool = True,
+    labels: Mapping[str, str] | None = None,
+) -> Figure:
+    """Baseline against a visit, one line a subject, arms side by side, one panel a population.
+
+    Parameters
+    ----------
+    visits
+        Visits object with ``obs['baseline_flag']``.
+    populations
+        Ids of populations.
+    visit
+        The visit that is compared with baseline.
+    measure
+        ``abs`` (cells/uL, default) or ``pct_parent`` (per cent of the parent, 0-100); one for all or one each.
+    effects
+        Rows of method S1 (Hodges-Lehmann estimate with its exact interval); default ``visits.uns['change']``. The
+        figure prints them and computes none.
+    by_arm
+        False puts all subjects into one group (blinded); the effects of arms are then not printed.
+    labels
+        Arm -> name for people.
+
+    Returns
+    -------
+    Figure
+        Only subjects with both values are drawn. Those left out are counted below each arm: a visit that was not
+        done, a tube that failed, another specimen than at baseline. A count of zero is an open triangle at the edge.
+
+    Raises
+    ------
+    NotAvailableError
+        A population or the visit is not in the object, or it holds no absolute counts.
+    """
+    measures = [measure] * len(populations) if isinstance(measure, str) else list(measure)
+    if len(measures) != len(populations):
+        what = f"{len(measures)} measures for {len(populations)} populations"
+        raise NotAvailableError(what, where="pl.paired_change", todo="give one, or one each")
+    table = visits.uns.get(schema.UNS_CHANGE) if effects is None else effects
+    views = [
+        paired_panel(visits, name, visit, measure=one, effects=table, by_arm=by_arm, labels=labels or {})
+        for name, one in zip(populations, measures, strict=True)
+    ]
+    return paired_figure(views)
+
+
+def paired_panel(
+    visits: AnnData,
+    population: str,
+    visit: str,
+    *,
+    measure: Measure,
+    effects: pd.DataFrame | None,
+    by_arm: bool,
+    labels: Mapping[str, str],
+) -> PairedPanel:
+    """What :func:`paired_change` draws of one population."""
+    from immunoprofile.pp.baseline import baseline_rows
+    from immunoprofile.pp.verdict import failed_rows
+
+    values = _values(visits, population, measure)
+    names = visits.obs["visit"].astype(str).to_numpy()
+    if visit not in set(names):
+        known = ", ".join(dict.fromkeys(names))
+        raise NotAvailableError(f"no row of visit {visit!r}", where="pl.paired_change", todo=f"choose of: {known}")
+    references = baseline_rows(visits)
+    failed = failed_rows(visits, population, measure=measure)
+    owners = visits.obs["usubjid"].astype(str).to_numpy()
+    arms = np.array([text(arm) for arm in visits.obs["arm"]]) if by_arm else np.full(visits.n_obs, "")
+    specimens = visits.obs["specimen_type"].astype(str).to_numpy() if "specimen_type" in visits.obs else None
+    at_visit = {owners[row]: row for row in np.flatnonzero(names == visit)}
+    groups = []
+    baselines = set()
+    for arm in sorted(set(arms.tolist())):
+        pairs: list[tuple[str, float, float]] = []
+        reasons: list[str] = []
+        for owner in dict.fromkeys(owners[arms == arm]):
+            row = at_visit.get(owner, -1)
+            start = int(references[row]) if row >= 0 else -1
+            if row < 0:
+                reasons.append(f"no {visit}")
+            elif start < 0:
+                reasons.append("no baseline")
+            elif start == row:
+                raise NotAvailableError(f"{visit} is the baseline visit of {owner}", where="pl.paired_change",
+                                        todo="name a later visit")  # fmt: skip
+            elif specimens is not None and specimens[row] != specimens[start]:
+                reasons.append("other specimen than at baseline")
+            elif failed[row] or failed[start]:
+                reasons.append("failed quality")
+            elif math.isnan(values[row]) or math.isnan(values[start]):
+                reasons.append("not measured")
+            else:
+                baselines.add(str(names[start]))
+                pairs.append((str(owner), float(values[start]), float(values[row])))
+        effect = _effect(effects, population, (measure, visit, arm)) if by_arm else ""
+        groups.append(
+            PairedArm(
+                arm, labels.get(arm, arm) or "all subjects", tuple(pair[0] for pair in pairs),
+                tuple(pair[1] for pair in pairs), tuple(pair[2] for pair in pairs), effect,
+                tuple(f"{reasons.count(reason)} {reason}" for reason in dict.fromkeys(reasons)),
+            )
+        )  # fmt: skip
+    display = text(visits.var["display"].loc[population]) if "display" in visits.var else population
+    return PairedPanel(display, measure, "/".join(sorted(baselines)) or "baseline", visit, tuple(groups))
+
+
+def _values(visits: AnnData, population: str, measure: Measure) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    if population not in visits.var_names:
+        what = f"population {population!r} is not in the visits object"
+        raise NotAvailableError(what, where="pl", todo=f"choose of: {', '.join(map(str, visits.var_names))}")
+    if measure == "abs" and schema.ABS not in visits.layers:
+        raise NotAvailableError("there are no absolute counts", where="pl", todo='use measure="pct_parent"')
+    column = int(visits.var_names.get_loc(population))
+    matrix = visits.layers[schema.ABS] if measure == "abs" else visits.X
+    return np.asarray(matrix[:, column], dtype=np.float64)
+
+
+def _effect(table: pd.DataFrame | None, population: str, place: tuple[str, str, str]) -> str:
+    """Paired effect of an arm in words; the reason where it was refused or not computed."""
+    if table is None:
+        return "effect not computed"
+    measure, visit, arm = place
+    for row in table.to_dict("records"):
+        found = (text(row["population"]), text(row["measure"]), text(row["visit"]), text(row["arm"]))
+        if text(row["method_id"]) != _METHOD or found != (population, measure, visit, arm):
+            continue
+        value, low, high = (number(row[key]) for key in ("effect", "effect_lower", "effect_upper"))
+        if not math.isfinite(value):
+            return f"not estimable: {text(row['note'])}" if text(row["note"]) else "not estimable"
+        level = number(row["conf_level"])
+        interval = "no interval"
+        if not (math.isnan(low) or math.isnan(high)):
+            interval = f"{100 * level:.4g} % CI " if not math.isnan(level) else ""
+            interval += f"{style.amount(low)} to {style.amount(high)}"
+        count = number(row["n"])
+        based = "" if math.isnan(count) else f"\nfrom {count:.0f} pairs"
+        return f"{text(row['effect_kind'])} {style.amount(value)}\n({interval}){based}"
+    return "effect not computed"
+
+
+def paired_figure(views: Sequence[PairedPanel]) -> Figure:
+    """The figure from plain values; at most two panels side by side."""
+    what = "Change from baseline"
+    if not views:
+        return style.empty_figure("No population was chosen.", what=what)
+    if not any(arm.subjects for view in views for arm in view.arms):
+        reasons = "; ".join(f"{view.title}: {_missing(view) or 'no subject'}" for view in views)
+        return style.empty_figure(f"No subject has both values. {reasons}.", what=what)
+    across = 2 if max(len(view.arms) for view in views) <= 2 else 1
+    rows = math.ceil(len(views) / across)
+    tall, head, below, foot = 1.85, 0.3, 1.15, 0.16
+    height = rows * (head + tall + below) + foot
+    with style.look():
+        figure = style.new_figure(style.WIDTH, height, paired_alt(views))
+        wide = (style.WIDTH - 0.1) / across
+        for position, view in enumerate(views):
+            row, column = divmod(position, across)
+            top = row * (head + tall + below) + head
+            axes = figure.add_axes(
+                ((column * wide + 0.72) / style.WIDTH, 1 - (top + tall) / height, (wide - 0.8) / style.WIDTH,
+                 tall / height)
+            )  # fmt: skip
+            _draw(axes, view, letters=int((wide - 0.8) / len(view.arms) / 0.057))
+        words = "Thin: one line a subject; thick: medians."
+        if any(arm.effect for view in views for arm in view.arms):
+            words += " Effect: Hodges-Lehmann estimate of the paired changes, exact interval."
+        style.note(figure, words)
+        return figure
+
+
+def _draw(axes: Axes, view: PairedPanel, *, letters: int) -> None:
+    log = view.measure == "abs"
+    marks = style.arm_marks([arm.arm for arm in view.arms])
+    ticks: list[tuple[float, str]] = []
+    every: list[float] = []
+    for position, arm in enumerate(view.arms):
+        mark = marks[arm.arm]
+        left, right = 2.0 * position, 2.0 * position + 1
+        for before, after in zip(arm.before, arm.after, strict=True):
+            drawn = [value if value > 0 or not log else math.nan for value in (before, after)]
+            axes.plot([left, right], drawn, color=mark.color, marker=mark.marker, linewidth=0.8, markersize=3.2,
+                      alpha=0.55, zorder=2)  # fmt: skip
+            for x, value in ((left, before), (right, after)):
+                if log and value <= 0:
+                    axes.plot([x], [0.03], marker="v", markerfacecolor="white", markeredgecolor=mark.color,
+                              linestyle="none", transform=axes.get_xaxis_transform(), clip_on=False)  # fmt: skip
+        if len(arm.subjects) > 1:
+            axes.plot(
+                [left, right], arm.medians, color=mark.color, linestyle=mark.line, marker=mark.marker, linewidth=2.4,
+                markersize=6.0, zorder=5, markeredgecolor="white", markeredgewidth=0.7,
+            )  # fmt: skip
+        every += [*arm.before, *arm.after]
+        ticks += [(left, view.baseline), (right, view.visit)]
+        _below(axes, left + 0.5, arm, letters)
+    if log:
+        panels.log_axis(axes, every)
+        axes.set_ylabel("cells/µL (log scale)")
+    else:
+        axes.set_ylabel(UNITS[view.measure])
+        axes.set_ylim(0, max(every, default=1.0) * 1.1)
+    axes.set_xticks([place for place, _ in ticks], [label for _, label in ticks])
+    axes.set_xlim(-0.6, 2.0 * len(view.arms) - 0.4)
+    style.title(axes, view.title)
+
+
+def _below(axes: Axes, x: float, arm: PairedArm, letters: int) -> None:
+    """Name, n, effect and who is left out, folded to the width of the arm."""
+    head = textwrap.wrap(arm.label, max(letters - 5, 10))
+    effect = arm.effect.split("\n")
+    if len(effect) == 1 and len(arm.effect) > 3 * letters:
+        effect = [f"{arm.effect[: 3 * letters]}..."]
+    lines = [f"n = {len(arm.subjects)}", *effect]
+    if arm.left_out:
+        lines.append(f"without a pair: {', '.join(arm.left_out)}")
+    folded = [part for line in lines for part in textwrap.wrap(line, letters)]
+    for words, offset, weight, size in (
+        (head, -16.0, "bold", 7.5),
+        (folded, -17.0 - 10.0 * len(head), "normal", 6.6),
+    ):
+        axes.annotate(
+            "\n".join(words), (x, 0.0), xycoords=("data", "axes fraction"), xytext=(0, offset),
+            textcoords="offset points", ha="center", va="top", fontsize=size, fontweight=weight, linespacing=1.15,
+        )  # fmt: skip
+
+
+def _missing(view: PairedPanel) -> str:
+    return "; ".join(f"{arm.label} {', '.join(arm.left_out)}" for arm in view.arms if arm.left_out)
+
+
+def paired_alt(views: Sequence[PairedPanel]) -> str:
+    """What the figure says, in words."""
+    parts = []
+    for view in views:
+        unit = UNITS[view.measure]
+        for arm in view.arms:
+            before, after = arm.medians
+            effect = f"; {' '.join(arm.effect.split())}" if arm.effect else ""
+            parts.append(
+                f"{view.title}, {arm.label}, n = {len(arm.subjects)}: median {style.amount(before)} {unit} at "
+                f"{view.baseline}, {style.amount(after)} {unit} at {view.visit}{effect}"
+            )
+    return "Change from baseline, one line a subject. " + ". ".join(parts) + "."

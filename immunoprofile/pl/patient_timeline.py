@@ -1,0 +1,328 @@
+"""One subject on one time axis: treatment, CMV-DNA, cells per microlitre and the safety laboratory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from immunoprofile.errors import NotAvailableError
+from immunoprofile.pl import panels, style
+from immunoprofile.pl.series import (
+    Bar,
+    CmvSeries,
+    Series,
+    cmv_of_table,
+    cmv_of_visits,
+    days_between,
+    number,
+    population_series,
+    text,
+    treatment_bars,
+    undated_treatment,
+)
+from immunoprofile.pl.trajectories import anchors_of, draw_cells
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    import pandas as pd
+    from anndata import AnnData
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from immunoprofile.clinical.ctcae import Criterion
+
+LAB_TESTS: Final = ("ANC", "PLT", "HGB", "CREAT", "CRCL")
+_LAB_NAMES: Final = {"CREAT": "creatinine", "CRCL": "CrCl"}
+_UNIT_WORDS: Final = {"10^9/L": "10⁹/L", "umol/L": "µmol/L"}
+_BEFORE: Final = -14.0
+"""Days before day 0 that are shown where something was measured then."""
+
+
+@dataclass(frozen=True)
+class LabSeries:
+    """Results of one laboratory test of one subject.
+
+    ``grades`` are CTCAE grades, None where no grade could be decided. ``limits`` are (grade, value) pairs at which a
+    grade begins; one that depends on a limit of normal is there only when all results came with the same limit.
+    """
+
+    test: str
+    unit: str
+    days: tuple[float, ...]
+    values: tuple[float, ...]
+    grades: tuple[int | None, ...]
+    limits: tuple[tuple[int, float], ...]
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What :func:`timeline` draws. ``undrawn`` says what has no place on the axis and why."""
+
+    subject: str
+    series: tuple[Series, ...]
+    cmv: tuple[CmvSeries, ...]
+    labs: tuple[LabSeries, ...]
+    bars: tuple[Bar, ...]
+    undrawn: tuple[str, ...] = ()
+
+
+def timeline(
+    visits: AnnData,
+    subject: str,
+    *,
+    populations: Sequence[str] = ("treg", "nk", "cd8"),
+    virology: pd.DataFrame | None = None,
+    grades: pd.DataFrame | None = None,
+    dosing: pd.DataFrame | None = None,
+    conmeds: pd.DataFrame | None = None,
+    tests: Sequence[str] = LAB_TESTS,
+    ctcae: str = "5",
+) -> Figure:
+    """Treatment, CMV-DNA, cells and safety laboratory of one subject above each other, days since day 0.
+
+    Parameters
+    ----------
+    visits
+        Visits object with cells/uL.
+    subject
+        The subject.
+    populations
+        Ids of the populations.
+    virology
+        Table of all CMV-DNA results; default those at the flow visits as they stand in ``obs``.
+    grades
+        Graded laboratory results (``schema.GRADE_COLUMNS``), for instance ``clinical.safety(study).grades``; default no
+        laboratory panels.
+    dosing, conmeds
+        Tables of the study for the bars of IL-2, antivirals and systemic corticosteroids; leave them out in a blinded
+        figure. Bars are cut at the last day on which something was measured.
+    tests
+        Laboratory tests to show, in that order.
+    ctcae
+        Version of CTCAE that ``grades`` was made with; its limits are light lines.
+
+    Returns
+    -------
+    Figure
+        CMV-DNA below the LLOQ or not detected: open downward triangle at the LLOQ; above the range of the assay: open
+        upward triangle at the ULOQ. A laboratory result of grade 1 or more carries the grade as a number, "?" says
+        that none could be decided. What has no day is named below the figure.
+
+    Raises
+    ------
+    NotAvailableError
+        The subject or a population is not in the object, or it holds no absolute counts.
+    """
+    if subject not in set(visits.obs["usubjid"].astype(str)):
+        known = ", ".join(sorted(set(visits.obs["usubjid"].astype(str))))
+        raise NotAvailableError(f"no subject {subject!r}", where="pl.timeline", todo=f"choose of: {known}")
+    series = [one for name in populations for one in population_series(visits, name, subject=subject)]
+    anchor = anchors_of(visits).get(subject)
+    undrawn: list[str] = []
+    if virology is None:
+        cmv = cmv_of_visits(visits, subject=subject)
+    else:
+        cmv = cmv_of_table(virology.loc[virology["usubjid"].astype(str) == subject], anchors_of(visits), {})
+        lost = int((virology["usubjid"].astype(str) == subject).sum()) - sum(len(one.days) for one in cmv)
+        if lost:
+            undrawn.append(f"{lost} CMV-DNA results that are not valid or have no day or limit")
+    labs, lost = lab_series(grades, subject, anchor, tests=tests, ctcae=ctcae)
+    if lost:
+        undrawn.append(f"{lost} laboratory results without a value or day")
+    last = max(_days(series, cmv, labs), default=0.0)
+    bars: list[Bar] = []
+    if dosing is not None:
+        medicines = dosing.iloc[:0] if conmeds is None else conmeds
+        bars = treatment_bars(dosing, medicines, subject, anchor, until=last)
+        undated = undated_treatment(dosing, medicines, subject, anchor)
+        if undated:
+            undrawn.append(f"start not known to the day: {', '.join(undated)}")
+    return timeline_figure(Timeline(subject, tuple(series), tuple(cmv), tuple(labs), tuple(bars), tuple(undrawn)))
+
+
+def lab_series(
+    grades: pd.DataFrame | None, subject: str, anchor: date | None, *, tests: Sequence[str], ctcae: str = "5"
+) -> tuple[list[LabSeries], int]:
+    """Laboratory results of a subject by test, and how many have no value or day."""
+    if grades is None:
+        return [], 0
+    found, lost = [], 0
+    own = grades.loc[grades["usubjid"].astype(str) == subject]
+    for test in tests:
+        rows = own.loc[own["test"].astype(str) == test].to_dict("records")
+        # A test with two terms (too low, too high) has two rows a result: the first term is drawn.
+        term = text(rows[0]["term"]) if rows else ""
+        rows = [row for row in rows if text(row["term"]) == term]
+        points = []
+        for row in rows:
+            day, value = days_between(anchor, text(row["collected_dtc"])), number(row["value"])
+            if math.isnan(day) or math.isnan(value):
+                lost += 1
+                continue
+            grade = number(row["grade"])
+            points.append((day, value, None if math.isnan(grade) else int(grade)))
+        if not points:
+            continue
+        points.sort(key=lambda point: point[:2])
+        references = {name: _only([number(row[name]) for row in rows]) for name in ("lln", "uln", "baseline")}
+        limits = grade_limits(test, term, references, ctcae=ctcae)
+        unit = next((text(row["unit"]) for row in rows if text(row["unit"])), "")
+        found.append(
+            LabSeries(
+                test, unit, tuple(point[0] for point in points), tuple(point[1] for point in points),
+                tuple(point[2] for point in points), limits,
+            )
+        )  # fmt: skip
+    return found, lost
+
+
+def _only(values: Sequence[float]) -> float:
+    """The value when all agree, NaN when one is missing or differs: a limit of another laboratory is no limit."""
+    return values[0] if len(set(values)) == 1 else math.nan
+
+
+def grade_limits(
+    test: str, term: str, references: dict[str, float], *, ctcae: str = "5"
+) -> tuple[tuple[int, float], ...]:
+    """(grade, value) at which each grade of a term begins, with a baseline that was normal.
+
+    A grade whose limits are not all known is left out: with several rules the first to be met begins the grade.
+    """
+    from immunoprofile.clinical.ctcae import terms_of
+
+    for one in terms_of(test, version=ctcae):
+        if one.term == term:
+            pairs = [(item.grade, _begins(item, references, low=one.direction == "low")) for item in one.criteria]
+            return tuple(sorted(pair for pair in pairs if not math.isnan(pair[1])))
+    return ()
+
+
+def _begins(criterion: Criterion, references: dict[str, float], *, low: bool) -> float:
+    ends = [rule.factor * references[rule.reference] if rule.reference else rule.factor for rule in criterion.rules]
+    if not ends or any(math.isnan(end) for end in ends):
+        return math.nan
+    return max(ends) if low else min(ends)
+
+
+def timeline_figure(view: Timeline) -> Figure:
+    """The figure from plain values."""
+    every = _days(view.series, view.cmv, view.labs)
+    if not every:
+        return style.empty_figure(f"{view.subject} has no result with a day.", what="Timeline")
+    days = {visit: day for one in view.series for visit, day in zip(one.visits, one.days, strict=True)}
+    lines = len({bar.label for bar in view.bars})
+    heights = ([0.17 * lines] if lines else []) + [1.15, 1.7] + [0.52] * len(view.labs)
+    words = _folded(view)
+    foot = 0.5 + 0.12 * len(words)
+    gap, head = 0.1, 0.1
+    height = head + sum(heights) + gap * (len(heights) - 1) + foot
+    with style.look():
+        figure = style.new_figure(style.WIDTH, height, timeline_alt(view))
+        axes, top = [], head
+        for tall in heights:
+            place = (0.205, 1 - (top + tall) / height, 0.62, tall / height)
+            axes.append(figure.add_axes(place))
+            top += tall + gap
+        start = 1 if lines else 0
+        if lines:
+            panels.draw_bars(axes[0], view.bars)
+        if any(one.days for one in view.cmv):
+            panels.draw_cmv(axes[start], view.cmv)
+        else:
+            panels.nothing(axes[start], "CMV-DNA: not done")
+        if view.series:
+            draw_cells(axes[start + 1], view.series, "abs")
+        else:
+            panels.nothing(axes[start + 1], "cells: not done")
+        for panel, lab in zip(axes[start + 2 :], view.labs, strict=True):
+            _draw_lab(panel, lab)
+        first, last = min([max(day, _BEFORE) for day in every] + [0.0]), max(every + [bar.end for bar in view.bars])
+        for panel in axes:
+            panels.day_axis(panel, days, first=first, last=last, label=panel is axes[-1])
+            for day in days.values():
+                panel.axvline(day, color=style.PALE, linewidth=0.6, zorder=0)
+            if panel is not axes[-1]:
+                panel.tick_params(axis="x", labelbottom=False)
+        style.note(figure, "\n".join(words))
+        return figure
+
+
+def _days(series: Sequence[Series], cmv: Sequence[CmvSeries], labs: Sequence[LabSeries]) -> list[float]:
+    """Every day on which something was measured."""
+    found = [one.days for one in series] + [one.days for one in cmv] + [one.days for one in labs]
+    return [day for days in found for day in days if not math.isnan(day)]
+
+
+def _folded(view: Timeline) -> list[str]:
+    import textwrap
+
+    words = f"CMV-DNA: {panels.CMV_LEGEND}."
+    if view.labs:
+        words += " Laboratory: number = CTCAE grade from 1, ? = not decided; light lines: where a grade begins."
+    if view.undrawn:
+        words += f" Not drawn: {'; '.join(view.undrawn)}."
+    return textwrap.wrap(words, 150)
+
+
+def _draw_lab(axes: Axes, lab: LabSeries) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.plot(lab.days, lab.values, color=style.INK, linewidth=1.0, marker="o", markersize=3.0, zorder=3)
+    for day, value, grade in zip(lab.days, lab.values, lab.grades, strict=True):
+        if grade is None or grade > 0:
+            axes.annotate(
+                "?" if grade is None else str(grade), (day, value), xytext=(0, 3), textcoords="offset points",
+                ha="center", va="bottom", fontsize=6.2, fontweight="bold", color=style.VERMILLION, zorder=4,
+            )  # fmt: skip
+    low, high = min(lab.values), max(lab.values)
+    span = max(high - low, 0.1 * abs(high), 1e-9)
+    # The nearest limit on either side is always shown, so that a curve without grades has its distance.
+    below = [value for _, value in lab.limits if value < low]
+    above = [value for _, value in lab.limits if value > high]
+    low, high = low - 0.2 * span, high + 0.45 * span
+    low = min(low, max(below) - 0.08 * span) if below else low
+    high = max(high, min(above) + 0.08 * span) if above else high
+    axes.set_ylim(low, high)
+    taken = -1.0
+    for grade, value in sorted(lab.limits, key=lambda pair: pair[1]):
+        if low <= value <= high:
+            axes.axhline(value, color=style.PALE, linewidth=1.0, linestyle=(0, (1, 1.2)), zorder=1)
+            place = max((value - low) / (high - low), taken)
+            axes.annotate(
+                f"grade {grade}: {style.amount(value)}", (1.0, place), xycoords="axes fraction", xytext=(4, 0),
+                textcoords="offset points", ha="left", va="center", fontsize=6.2, color=style.GREY,
+            )  # fmt: skip
+            taken = place + 0.2
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=3, min_n_ticks=2))
+    name, unit = _LAB_NAMES.get(lab.test, lab.test), _UNIT_WORDS.get(lab.unit, lab.unit)
+    axes.set_ylabel(f"{name}\n{unit}", rotation=0, ha="right", va="center", fontsize=7.5, labelpad=4)
+
+
+def timeline_alt(view: Timeline) -> str:
+    """What the figure says, in words."""
+    parts = [f"Timeline of {view.subject}, days since first IL-2 or randomisation"]
+    for one in view.series:
+        pairs = zip(one.visits, one.values, strict=True)
+        words = ", ".join(f"{visit} {style.amount(value)}" for visit, value in pairs if not math.isnan(value))
+        parts.append(f"{one.display}, cells/µL: {words or 'no value'}")
+    for virus in view.cmv:
+        said = {"BLQ": "below the LLOQ", "TND": "not detected", "ALQ": "above the ULOQ"}
+        words = ", ".join(
+            f"day {day:g} {said.get(kind) or format(height, '.2f')}"
+            for day, height, kind in zip(virus.days, virus.heights, virus.kinds, strict=True)
+        )
+        parts.append(f"CMV-DNA, log10 {virus.unit}: {words or 'no result'}")
+    for lab in view.labs:
+        worst = [grade for grade in lab.grades if grade is not None]
+        unknown = lab.grades.count(None)
+        words = f"{style.amount(min(lab.values))} to {style.amount(max(lab.values))} {lab.unit}, "
+        words += f"highest grade {max(worst)}" if worst else "no grade"
+        parts.append(f"{_LAB_NAMES.get(lab.test, lab.test)}: {words}{f', {unknown} not graded' if unknown else ''}")
+    if view.bars:
+        words = ", ".join(f"{bar.label} day {bar.start:g} to {bar.end:g}" for bar in view.bars)
+        parts.append(f"treatment: {words}")
+    parts += [f"not drawn: {one}" for one in view.undrawn]
+    return "; ".join(parts) + "."
