@@ -81,7 +81,14 @@ class Macro:
     kind: Literal["macro"] = "macro"
 
 
-Block = Table | Text | Bullets | Image | Macro
+@dataclass(frozen=True)
+class Review:
+    """Place of the review block, which is filled last: it may not change the id that it refers to."""
+
+    kind: Literal["review"] = "review"
+
+
+Block = Review | Table | Text | Bullets | Image | Macro
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,20 @@ def assemble(sections: tuple[Section, ...], view: Any) -> tuple[Part, ...]:
         if blocks:
             parts.append(Part(section.id, section.title, blocks))
     return tuple(parts)
+
+
+def drawn(name: str) -> Callable[[Any], tuple[Block, ...]]:
+    """Reportlet of a block with a layout of its own."""
+
+    def reportlet(_: Any) -> tuple[Block, ...]:
+        return (Macro(name),)
+
+    return reportlet
+
+
+def review_place(_: Any) -> tuple[Block, ...]:
+    """Reportlet of the review block."""
+    return (Review(),)
 
 
 def columns(*heads: str) -> tuple[Column, ...]:

@@ -73,6 +73,7 @@ class Source:
             name: getattr(study, name) for name in ("subjects", "visits", "samples", "labs")
         }
         tables |= {name: getattr(self.profile, name) for name in ("quality", "exceptions", "virology")}
+        tables["reviews"] = study.reviews
         tables["queries"] = self.profile.tables.get("queries", study.queries)
         return {name: [_strings(row) for row in table.to_dict("records")] for name, table in tables.items()}
 

@@ -16,6 +16,7 @@ from immunoprofile.report.comments import Comment, build_comments
 from immunoprofile.report.content import Part, assemble
 from immunoprofile.report.key_table import Row, build_rows, shown_populations
 from immunoprofile.report.provenance import Provenance, of_visit
+from immunoprofile.report.reviews import Reviewed, ledger_head, reviews_of
 from immunoprofile.report.source import Source, truthy
 from immunoprofile.report.view import VisitView
 from immunoprofile.report.visit_safety import flag_meaning
@@ -82,6 +83,8 @@ class VisitModel:
     comments: tuple[Comment, ...]
     exceptions: tuple[results.ExceptionRow, ...]
     provenance: Provenance
+    ledger: str
+    reviews: tuple[Reviewed, ...]
     parts: tuple[Part, ...]
     """Sections of the page in order."""
 
@@ -142,6 +145,8 @@ def build_visit(source: Source, subject: str, visit: str) -> VisitModel:
         comments=build_comments(source, subject, visit, rows, flags, virology),
         exceptions=results.exception_rows(source, subject, visit),
         provenance=of_visit(source, subject, visit),
+        ledger=ledger_head(source.profile.provenance),
+        reviews=reviews_of(source, subject, visit),
         parts=assemble(VISIT_SECTIONS, VisitView(source, subject, visit)),
     )
 

@@ -5,57 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from immunoprofile.report import visit_functional, visit_safety, visit_virology
-from immunoprofile.report.content import Block, Macro, Section
-from immunoprofile.report.view import VisitView
-
-
-def _drawn(name: str) -> tuple[Block, ...]:
-    return (Macro(name),)
-
-
-def _key_table(view: VisitView) -> tuple[Block, ...]:
-    return _drawn("key_table")
-
-
-def _course(view: VisitView) -> tuple[Block, ...]:
-    return _drawn("course")
-
-
-def _queries(view: VisitView) -> tuple[Block, ...]:
-    return _drawn("queries")
-
-
-def _review(view: VisitView) -> tuple[Block, ...]:
-    return _drawn("review")
-
-
-def _quality(view: VisitView) -> tuple[Block, ...]:
-    return _drawn("quality")
-
-
-def _gating(view: VisitView) -> tuple[Block, ...]:
-    return _drawn("gating")
-
-
-def _ratios(view: VisitView) -> tuple[Block, ...]:
-    return _drawn("ratios")
-
-
-def _differentiation(view: VisitView) -> tuple[Block, ...]:
-    return _drawn("differentiation")
-
-
-def _provenance(view: VisitView) -> tuple[Block, ...]:
-    return _drawn("visit_provenance")
-
+from immunoprofile.report.content import Section, drawn, review_place
 
 VISIT_SECTIONS: Final = (
-    Section("key-populations", "Key populations", (_key_table,)),
-    Section("course", "Course", (_course,)),
-    Section("queries", "Open queries", (_queries,)),
-    Section("review", "Review", (_review,)),
-    Section("quality", "Quality", (_quality,)),
-    Section("gating", "Gating", (_gating,)),
+    Section("key-populations", "Key populations", (drawn("key_table"),)),
+    Section("course", "Course", (drawn("course"),)),
+    Section("queries", "Open queries", (drawn("queries"),)),
+    Section("review", "Review", (review_place,)),
+    Section("quality", "Quality", (drawn("quality"),)),
+    Section("gating", "Gating", (drawn("gating"),)),
     Section(
         "virology",
         "Virology",
@@ -72,8 +30,8 @@ VISIT_SECTIONS: Final = (
         (visit_functional.readouts,),
         empty="Not available: the study has no functional assay.",
     ),
-    Section("ratios", "Ratios", (_ratios,)),
-    Section("differentiation", "CD8 differentiation", (_differentiation,)),
-    Section("provenance", "Provenance", (_provenance,)),
+    Section("ratios", "Ratios", (drawn("ratios"),)),
+    Section("differentiation", "CD8 differentiation", (drawn("differentiation"),)),
+    Section("provenance", "Provenance", (drawn("visit_provenance"),)),
 )
 """Page one: key populations to review. Page two: quality and gating. Then the boxes, and the appendix."""
