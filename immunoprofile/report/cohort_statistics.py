@@ -40,8 +40,8 @@ _TITLES: Final[dict[str, str]] = {
     "clearance_interval_tnd": "clearance_tnd: not detected",
 }
 _HEADS: Final = (
-    "Endpoint", "Measure", "Visit", "Contrast", "#n", "#Effect", "#Interval", "Reading", "#p", "#p adjusted",
-    "Method, remark",
+    "Endpoint", "Measure", "Visit", "Contrast", "#n", "Kind of effect", "#Effect", "#Interval", "Reading", "#p",
+    "#p adjusted", "Method, remark",
 )  # fmt: skip
 
 
@@ -85,18 +85,20 @@ def effect_table(view: CohortView, key: str) -> tuple[Block, ...]:
 
 
 def _caption(shown: list[Effect]) -> str:
-    kinds = [kind for kind in dict.fromkeys(one.kind for one in shown) if kind]
     adjusted = [words for words in dict.fromkeys(one.adjustment for one in shown) if words]
-    parts = [f"Effect: {', '.join(kinds)}" if kinds else "", "p-values are two-sided",
-             f"adjusted: {', '.join(adjusted)}" if adjusted else "p-values are not adjusted"]  # fmt: skip
-    words = "; ".join(part for part in parts if part)
-    return f'{words}. "cannot conclude": the interval holds "no difference", or is of too little confidence.'
+    several = len(shown) > 1
+    chance = '; with several of them some exclude "no difference" by chance' if several and not adjusted else ""
+    words = f"adjusted: {', '.join(adjusted)}" if adjusted else f"p-values are not adjusted{chance}"
+    return (
+        f'p-values are two-sided; {words}. "cannot conclude": the interval holds "no difference", is of too little '
+        "confidence, or the corrected p-value is 0.05 or more."
+    )
 
 
 def _effect_row(one: Effect) -> tuple[Cell, ...]:
-    effect = f"{one.effect} {one.kind}" if one.effect else "none"
     return row(
-        one.population, one.measure, one.visit, one.contrast, one.n, Cell(effect, one.value),
+        one.population, one.measure, one.visit, one.contrast, one.n, one.kind or "none",
+        Cell(one.effect or "none", one.value),
         one.interval or "none", one.conclusion or "describes one arm", one.p or "none", one.p_adjusted or "none",
         f"{one.method_id}{f': {one.note}' if one.note else ''}",
     )  # fmt: skip
@@ -162,7 +164,17 @@ def sensitivity(view: CohortView) -> tuple[Block, ...]:
         for key in (key for key, one in varied if one == method):
             rows += _varied(view, key, _TITLES.get(key, key.replace("_", " ")))
     caption = "The main analysis stands first; a conclusion that only one of them supports is not robust."
-    heads = ("Analysis", "Endpoint", "Visit, contrast", "#n", "#Effect", "#Interval", "Reading", "Remark")
+    heads = (
+        "Analysis",
+        "Endpoint",
+        "Visit, contrast",
+        "#n",
+        "Kind of effect",
+        "#Effect",
+        "#Interval",
+        "Reading",
+        "Remark",
+    )
     return (Table(columns(*heads), tuple(rows), "Sensitivity analyses", caption),)
 
 
@@ -170,13 +182,13 @@ def _varied(view: CohortView, key: str, name: str) -> list[tuple[Cell, ...]]:
     table = view.statistics(key)
     found = []
     for one in effects(table, view.displays):
-        effect = f"{one.effect} {one.kind}" if one.effect else "none"
         found.append(
             row(
                 name, f"{one.population} {one.measure}".strip() or "all", f"{one.visit} {one.contrast}".strip(), one.n,
-                Cell(effect, one.value), one.interval or "none", one.conclusion or "describes one arm",
-                "; ".join(part for part in (one.exclusions, one.note) if part),
+                one.kind or "none", Cell(one.effect or "none", one.value), one.interval or "none",
+                one.conclusion or "describes one arm", "; ".join(part for part in (one.exclusions, one.note) if part),
             )
+        )
         )  # fmt: skip
     return found
 
@@ -205,8 +217,8 @@ def confounding(view: CohortView) -> tuple[Block, ...]:
 
 def methods_text(view: CohortView) -> tuple[Block, ...]:
     """Methods of what was really run."""
-    written = view.statistics(schema.UNS_METHODS)
-    if isinstance(written, str) and written:
+    written = "" if view.blinded else str(view.source.visits.uns.get(schema.UNS_METHODS, ""))
+    if written:
         return (Bullets(tuple(line for line in written.splitlines() if line.strip())),)
     found = [table for key in _WITHOUT_PLAN if (table := view.statistics(key)) is not None]
     return (Bullets(methods(found) or ("No statistic was computed.",)),)

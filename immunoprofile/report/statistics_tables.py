@@ -43,6 +43,7 @@ class Effect:
     exclusions: str
 
 
+SIGNIFICANT: Final = 0.05
 LEAST_LEVEL: Final = 0.95
 """An interval of less confidence (few subjects cannot give more) never concludes."""
 SHOWN_LEVEL: Final = 0.8
@@ -69,6 +70,8 @@ def _effect(row: Mapping[str, Any], displays: Mapping[str, str]) -> Effect:
         conclusion = ""
     elif math.isnan(low) or math.isnan(high) or low <= null <= high or level < LEAST_LEVEL:
         conclusion = "cannot conclude"
+    elif number(row.get("p_adjusted")) >= SIGNIFICANT:
+        conclusion = "cannot conclude after correction"
     else:
         conclusion = "higher" if value > null else "lower"
     percent = 95.0 if math.isnan(level) else 100 * level

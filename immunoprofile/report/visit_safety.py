@@ -216,5 +216,5 @@ def _named(view: VisitView, details: list[str]) -> str:
 
 
 def flag_meaning(code: str) -> str:
-    """Text of a flag of any room."""
-    return schema.FLAGS.get(code) or schema.CLINICAL_FLAGS.get(code) or "not in the vocabulary"
+    """Text of a flag."""
+    return schema.FLAGS.get(code, "not in the vocabulary")
