@@ -14,7 +14,7 @@ PYTHON ?= $(shell for python in $(CANDIDATES); do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$python"; break; }; \
 	done)
 
-.PHONY: torture fuzz help demo test lint format lock docs notebooks clean install
+.PHONY: torture fuzz differential bench simulations help demo test lint format lock docs notebooks clean install
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -51,6 +51,16 @@ torture: $(STAMP)  ## Print what becomes of every damaged or strange FCS file of
 
 fuzz: $(STAMP)  ## The long fuzzing run of the FCS reader (100,000 damaged files)
 	$(PY) -m tests.fuzz.fcs_mutations --cases 100000
+
+differential: $(STAMP)  ## Random gates on nasty data: our engine against FlowKit (3,000 cases)
+	$(PY) -m tests.gate.engine.differential --cases 3000
+
+bench: $(STAMP)  ## Engine against FlowKit: wall, CPU and memory (needs a quiet machine, about 15 minutes)
+	$(PY) -m benchmarks.engine
+
+simulations: $(STAMP)  ## Type-I error, coverage and power of the statistics by simulation (about half an hour)
+	$(PY) -m benchmarks.statistics
+	$(PY) -m benchmarks.event_statistics
 
 lock:  ## Resolve pyproject.toml anew into requirements.lock (needs uv)
 	$(UV) pip compile --quiet --universal --no-emit-index-url --no-emit-find-links --python-version 3.11 \

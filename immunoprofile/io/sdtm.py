@@ -120,11 +120,16 @@ def _domain(
         record = {"STUDYID": study_id, "DOMAIN": code, "USUBJID": as_text(row.get("usubjid"))}
         for name, rule in variables.items():
             record[name] = _value(code, table, rule, row, unmapped)
-        missing = [name for name in rules["required"] if not record[name]]
-        absent = [name for name in missing if _column(variables[name]) not in source.columns]
-        if len(missing) > len(absent):
-            place = ", ".join(name for name in missing if name not in absent)
-            unmapped.append((code, table, "", f"{record['USUBJID']}, row {number}", "1", f"{place} cannot be filled"))
+        missing = [
+            name
+            for name in rules["required"]
+            if not record[name] and _column(variables[name]) in (None, *source.columns)
+        ]
+        lost = rules["topic"] in missing
+        if missing:
+            reason = f"{', '.join(missing)} cannot be filled" + ("; there is no record without it" if lost else "")
+            unmapped.append((code, table, "", f"{record['USUBJID']}, row {number}", "1", reason))
+        if lost:
             continue
         counts[record["USUBJID"]] = counts.get(record["USUBJID"], 0) + 1
         if sequence:

@@ -297,8 +297,14 @@ def _uns(study: Study, gates: GateSet) -> dict[str, Any]:
             "baseline_visit": config.baseline_visit,
             "count_tube": config.count_tube or "",
             "endpoints": pd.DataFrame([e.model_dump() for e in config.endpoints]),
-            "functional_endpoints": pd.DataFrame([e.model_dump() for e in config.functional_endpoints]),
-            "virology_endpoints": pd.DataFrame([e.model_dump() for e in config.virology_endpoints]),
+            **{
+                name: pd.DataFrame([e.model_dump() for e in declared])
+                for name, declared in (
+                    ("functional_endpoints", config.functional_endpoints),
+                    ("virology_endpoints", config.virology_endpoints),
+                )
+                if declared
+            },
             "plan": "" if config.plan is None else config.plan.model_dump_json(),
             "schema_version": schema.SCHEMA_VERSION,
         },
