@@ -105,6 +105,18 @@ def rasterise(gated: GatedSample) -> tuple[GateRaster, ...]:
     return tuple(rasters)
 
 
+def plot_values(gated: GatedSample, population: str) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Every event of a file on the axes of the plot of a population, on their scales; None when it has no plot.
+
+    Values outside the limits of the plot are kept at the limit, as its counts are.
+    """
+    pair = _axes_of(gated.strategy[population], gated, {})
+    if pair is None:
+        return None
+    x, y = (np.clip(np.nan_to_num(axis.values, nan=axis.limits[0]), *axis.limits) for axis in pair)
+    return x, y
+
+
 def _axes_of(gate: Gate, gated: GatedSample, known: dict[Dimension, _Axis]) -> tuple[_Axis, _Axis] | None:
     if not gate.dimensions or any(d.ratio is not None for d in gate.dimensions[:2]):
         return None

@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from immunoprofile.pl.composition import differentiation, ratios
     from immunoprofile.pl.file_quality_figure import file_quality
     from immunoprofile.pl.forest_plot import forest
+    from immunoprofile.pl.gating_hierarchy import back_gating, gating_tree
     from immunoprofile.pl.heat_map import completeness
     from immunoprofile.pl.paired_panels import paired_change
     from immunoprofile.pl.patient_timeline import timeline
+    from immunoprofile.pl.power_figure import power_curve
     from immunoprofile.pl.quality_table import quality_overview
+    from immunoprofile.pl.safety_shift_table import safety_shift
     from immunoprofile.pl.style import alt_text, to_data_uri, to_svg
     from immunoprofile.pl.thumbnails import gating
     from immunoprofile.pl.trajectories import trajectory
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "alt_text": "style",
     "association": "association_panels",
+    "back_gating": "gating_hierarchy",
     "clearance": "clearance_curves",
     "cmv": "cmv_curves",
     "completeness": "heat_map",
@@ -34,9 +38,12 @@ _HOMES = {
     "file_quality": "file_quality_figure",
     "forest": "forest_plot",
     "gating": "thumbnails",
+    "gating_tree": "gating_hierarchy",
     "paired_change": "paired_panels",
+    "power_curve": "power_figure",
     "quality_overview": "quality_table",
     "ratios": "composition",
+    "safety_shift": "safety_shift_table",
     "timeline": "patient_timeline",
     "to_data_uri": "style",
     "to_svg": "style",
@@ -46,6 +53,7 @@ _HOMES = {
 __all__ = [
     "alt_text",
     "association",
+    "back_gating",
     "clearance",
     "cmv",
     "completeness",
@@ -53,9 +61,12 @@ __all__ = [
     "file_quality",
     "forest",
     "gating",
+    "gating_tree",
     "paired_change",
+    "power_curve",
     "quality_overview",
     "ratios",
+    "safety_shift",
     "timeline",
     "to_data_uri",
     "to_svg",

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 _AXIS: Final[dict[str, str]] = {
-    "abs": "cells/µL, log2",
-    "pct_parent": "% of parent, logit",
-    "functional": "readout, log2",
+    "abs": "cells/µL (log scale)",
+    "pct_parent": "% of parent (logit scale)",
+    "functional": "readout (log scale)",
 }
 _DESCRIBED: Final = ("S8",)
 
@@ -47,6 +47,7 @@ class AssociationPanel:
     censored: tuple[int, ...]
     slope: float
     words: str
+    unit: str = ""
 
     def lines(self) -> list[tuple[str, tuple[float, float], tuple[float, float]]]:
         """Subject, x and y of the ends of its line, through its means with the common slope; two points at least."""
@@ -89,8 +90,8 @@ def association(
     Figure
         One colour and symbol a subject. The lines are parallel: they have the common slope inside subjects adjusted for
         visit, the one that r describes, so that a trend over time that all subjects share moves the points and not
-        the lines. Open triangles: CMV-DNA below the LLOQ (down) or above the ULOQ (up), drawn at the limit. Rows without
-        a value or CMV-DNA have no point.
+        the lines; where r is not estimable there are none. Open triangles: CMV-DNA below the LLOQ (down) or above the
+        ULOQ (up), drawn at the limit. Rows without a value or CMV-DNA have no point.
     """
     given = visits.uns.get(schema.UNS_ASSOCIATE) if table is None else table
     what = "Association with CMV-DNA"
@@ -119,9 +120,15 @@ def association_panel(visits: AnnData, row: dict[Any, Any], *, include_failed: b
     display = population
     if population in visits.var_names and "display" in visits.var:
         display = text(visits.var["display"].loc[population]) or population
+    slope = math.nan
+    if not math.isnan(number(row["estimate"])):
+        slope = common_slope(owners, visits.obs["visit"].astype(str).to_numpy()[used], x, y)
+    unit = (
+        next((text(one) for one in visits.obs["cmv_unit"][used] if text(one)), "") if "cmv_unit" in visits.obs else ""
+    )
     return AssociationPanel(
         display, _AXIS.get(measure, measure), tuple(owners.tolist()), tuple(x.tolist()), tuple(y.tolist()),
-        tuple(int(one) for one in side), common_slope(owners, visits.obs["visit"].astype(str).to_numpy()[used], x, y), _words(row),
+        tuple(int(one) for one in side), slope, _words(row), unit,
     )  # fmt: skip
 
 
@@ -172,7 +179,7 @@ def association_figure(views: Sequence[AssociationPanel]) -> Figure:
     """The figure from plain values, at most two panels side by side."""
     across = 2
     down = math.ceil(len(views) / across)
-    head, tall, below = 0.48, 2.1, 0.45
+    head, tall, below = 0.56, 2.1, 0.45
     height = down * (head + tall + below) + 0.3
     with style.look():
         figure = style.new_figure(style.WIDTH, height, association_alt(views))
@@ -183,7 +190,7 @@ def association_figure(views: Sequence[AssociationPanel]) -> Figure:
             place = ((0.6 + 3.75 * column) / style.WIDTH, 1 - (top + tall) / height, 3.0 / style.WIDTH, tall / height)
             _draw(figure.add_axes(place), view, names)
         style.note(
-            figure, "One colour and symbol a subject. Lines: common slope inside subjects adjusted for visit, as r is.\n"
+            figure, "One colour and symbol a subject. Lines: common slope inside subjects adjusted for visit, as r.\n"
             "Open triangle: CMV-DNA censored, down at the LLOQ, up at the ULOQ. An association is no cause.",
         )  # fmt: skip
         return figure
@@ -206,12 +213,33 @@ def _draw(axes: Axes, view: AssociationPanel, names: Sequence[str]) -> None:
                   ha="left", va="bottom", linespacing=1.15)  # fmt: skip
     axes.set_title(view.title, loc="left", pad=9 + 9 * len(said.split("\n")))
     axes.set_xlabel(view.axis, labelpad=2)
-    axes.set_ylabel("CMV-DNA, log10")
+    axes.set_ylabel(f"CMV-DNA, log10 {view.unit}".rstrip())
+    _natural_ticks(axes, view)
     if not view.x:
         axes.set_xticks([])
         axes.set_yticks([])
         axes.text(0.5, 0.5, "no visit has both values", transform=axes.transAxes, ha="center", va="center",
                   color=style.GREY)  # fmt: skip
+
+
+def _natural_ticks(axes: Axes, view: AssociationPanel) -> None:
+    """Ticks in the unit of the measure on its scale of analysis."""
+    if not view.x:
+        return
+    low, high = axes.get_xlim()
+    steps = [size * 10.0**power for power in range(-3, 5) for size in (1, 2, 5)]
+    if view.axis == _AXIS["pct_parent"]:
+        places = [(math.log(step / (100 - step)), step) for step in steps if step < 100]
+    else:
+        places = [(math.log2(step), step) for step in steps]
+    inside = [(place, step) for place, step in places if low <= place <= high]
+    if len(inside) >= 2:
+        axes.set_xticks([place for place, _ in inside], [f"{step:,.0f}" if step >= 1 else f"{step:g}"
+                                                         for _, step in inside])  # fmt: skip
+    else:
+        back = [100 / (1 + math.exp(-at)) if view.axis == _AXIS["pct_parent"] else 2.0**at for at in axes.get_xticks()]
+        axes.set_xticks(axes.get_xticks(), [f"{value:.3g}" for value in back])
+        axes.set_xlim(low, high)
 
 
 def association_alt(views: Sequence[AssociationPanel]) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.pl import style
 from immunoprofile.pl.series import number, text
+from immunoprofile.schema import DESCRIPTIVE_EFFECTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _RATIO_WORDS: Final = ("fold", "ratio", "odds")
@@ -37,8 +39,10 @@ def forest(table: pd.DataFrame, *, displays: Mapping[str, str] | None = None) ->
     Returns
     -------
     Figure
-        Effect, interval and n of each row. A filled square says that the interval excludes "no difference",
-        an open one that nothing can be concluded. Ratios are on a log axis.
+        Effect, interval, n and p-value of each row, rows of one ``family`` together. A filled square says that the
+        interval excludes "no difference", an open one that nothing can be concluded. Ratios (fold change, odds, time
+        and hazard ratio) share a log axis, other effects have a linear axis of their own for each kind. p is the
+        adjusted one where the table has it. A row that is not estimable has its reason instead of a mark.
 
     Raises
     ------
@@ -47,49 +51,129 @@ def forest(table: pd.DataFrame, *, displays: Mapping[str, str] | None = None) ->
     """
     if len(table) == 0:
         raise NotAvailableError("the statistics table is empty", where="pl.forest", todo="run tl.compare(visits) first")
-    rows = table.to_dict("records")
-    kinds = {text(row["effect_kind"]) for row in rows}
-    ratio = all(null_value(kind) == 1.0 for kind in kinds)
+    blocks = _blocks(table.to_dict("records"))
+    lines = sum(len(block) for block in blocks.values())
+    head, row_height, below = 0.34, 0.27, 0.5
+    height = head + row_height * lines + below * len(blocks) + 0.2
+    with style.look():
+        figure = style.new_figure(style.WIDTH, height, forest_alt(table, displays or {}))
+        top = head
+        for kind, block in blocks.items():
+            tall = row_height * len(block)
+            axes = figure.add_axes((0.345, 1 - (top + tall) / height, 0.245, tall / height))
+            _draw_block(figure, axes, block, kind, displays or {})
+            top += tall + below
+        for x, words in ((0.008, "effect of"), (0.605, "effect (95 % interval)"), (0.815, "n"), (0.875, "p")):
+            figure.text(x, 1 - 0.1 / height, words, fontsize=7.5, fontweight="bold", va="top")
+        words = "Filled: the interval excludes no difference. Open: cannot conclude. "
+        style.note(figure, words + "p adj.: adjusted within the family, p raw: not adjusted.")
+        return figure
+
+
+_Row = dict[Any, Any]
+
+
+def _blocks(rows: list[_Row]) -> dict[str, list[_Row | str]]:
+    """Rows by the axis that they need (``ratio``, else the kind of effect), each family under its name."""
+    kinds: dict[str, dict[str, list[_Row]]] = {}
+    for row in rows:
+        kind = text(row["effect_kind"])
+        # A row that was refused may not know its kind: it stands with the first axis there is.
+        axis = "ratio" if null_value(kind) == 1.0 else kind
+        kinds.setdefault(axis, {}).setdefault(text(row.get("family")), []).append(row)
+    if "" in kinds and len(kinds) > 1:
+        first = next(axis for axis in kinds if axis)
+        for family, members in kinds.pop("").items():
+            kinds[first].setdefault(family, []).extend(members)
+    named = any(text(row.get("family")) for row in rows)
+    found: dict[str, list[_Row | str]] = {}
+    for axis, families in kinds.items():
+        block: list[_Row | str] = []
+        for family, members in families.items():
+            block += [f"family: {family}" if family else "no family"] * named
+            block += members
+        found[axis] = block
+    return found
+
+
+def _draw_block(figure: Figure, axes: Axes, block: Sequence[_Row | str], kind: str, names: Mapping[str, str]) -> None:
+    ratio = kind == "ratio"
     null = 1.0 if ratio else 0.0
-    names = displays or {}
+    rows = [row for row in block if not isinstance(row, str)]
+    descriptive = kind in DESCRIPTIVE_EFFECTS
+    if not descriptive:
+        axes.axvline(null, color=style.GREY, linewidth=0.9)
+    for place, row in enumerate(block):
+        if isinstance(row, str):
+            _put(figure, axes, 0.008, place, row, style.GREY)
+            continue
+        _put(figure, axes, 0.008, place, _label(row, names))
+        value, low, high = (number(row[key]) for key in ("effect", "effect_lower", "effect_upper"))
+        if not math.isfinite(value):
+            reason = _short(text(row["note"]) or "no reason given", 62)
+            _put(figure, axes, 0.37, place, f"not estimable: {reason}", style.GREY)
+            continue
+        excludes = math.isfinite(low) and math.isfinite(high) and not low <= null <= high and not descriptive
+        axes.plot([low, high], [place, place], color=style.INK, linewidth=1.3)
+        axes.plot([value], [place], marker="s", color=style.INK, markerfacecolor=style.INK if excludes else "white")
+        limits = "no interval" if math.isnan(low) or math.isnan(high) else f"{low:.2f} to {high:.2f}"
+        _put(figure, axes, 0.605, place, f"{value:.2f} ({limits})")
+        _put(figure, axes, 0.815, place, " vs ".join(_counts(row)))
+        _put(figure, axes, 0.875, place, p_of(row))
+    axes.set_ylim(len(block) - 0.5, -0.5)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    said = sorted({text(row["effect_kind"]) for row in rows} - {""})
+    axes.set_xlabel(" / ".join(said) + (" (log scale)" if ratio else ""))
     ends = [number(row[key]) for row in rows for key in ("effect", "effect_lower", "effect_upper")]
     ends = [value for value in ends if math.isfinite(value) and (value > 0 or not ratio)] + [null]
-    with style.look():
-        height = 0.85 + 0.27 * len(rows)
-        figure = style.new_figure(7.4, height)
-        axes = figure.add_axes((0.36, 0.52 / height, 0.32, 1 - 0.82 / height))
-        axes.axvline(null, color=style.GREY, linewidth=0.9)
-        for place, row in enumerate(rows):
-            name = names.get(text(row["population"]), text(row["population"]))
-            measure = {"abs": "cells/µL", "pct_parent": "% of parent"}.get(text(row["measure"]), text(row["measure"]))
-            _put(figure, axes, 0.008, place, f"{name}, {measure}, {text(row['visit'])}")
-            value, low, high = (number(row[key]) for key in ("effect", "effect_lower", "effect_upper"))
-            if not math.isfinite(value):
-                _put(figure, axes, 0.70, place, "not estimated", style.GREY)
-                continue
-            excludes = math.isfinite(low) and math.isfinite(high) and not low <= null <= high
-            axes.plot([low, high], [place, place], color=style.INK, linewidth=1.3)
-            axes.plot([value], [place], marker="s", color=style.INK, markerfacecolor=style.INK if excludes else "white")
-            _put(figure, axes, 0.70, place, f"{value:.2f} ({low:.2f} to {high:.2f})")
-            _put(figure, axes, 0.895, place, " vs ".join(_counts(row)))
-        axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_yticks([])
-        axes.spines["left"].set_visible(False)
-        if ratio:
-            axes.set_xscale("log")
-            low, high = min(ends) / 1.2, max(ends) * 1.2
-            axes.set_xlim(low, high)
-            from matplotlib.ticker import NullFormatter, NullLocator
+    if ratio:
+        _log_ticks(axes, min(ends) / 1.2, max(ends) * 1.2)
 
-            ticks = [value for value in (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if low <= value <= high]
-            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-            axes.xaxis.set_minor_locator(NullLocator())
-            axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_xlabel(" / ".join(sorted(kind for kind in kinds if kind)) + (" (log scale)" if ratio else ""))
-        for x, head in ((0.008, "population, measure, visit"), (0.70, "effect (95 % interval)"), (0.895, "n")):
-            figure.text(x, 1 - 0.1 / height, head, fontsize=7.5, fontweight="bold", va="top")
-        style.note(figure, "Filled: the interval excludes no difference. Open: cannot conclude.")
-        return figure
+
+def _log_ticks(axes: Axes, low: float, high: float) -> None:
+    from matplotlib.ticker import NullFormatter, NullLocator
+
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    steps = (1, 2, 5) if high / low < 150 else (1,)
+    ticks = [step * 10.0**power for power in range(-4, 5) for step in steps]
+    ticks = [tick for tick in ticks if low <= tick <= high]
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _label(row: _Row, names: Mapping[str, str]) -> str:
+    name = names.get(text(row["population"]), text(row["population"]))
+    measure = {"abs": "cells/µL", "pct_parent": "% of parent"}.get(text(row["measure"]), text(row["measure"]))
+    return _short(", ".join(part for part in (name, measure, text(row["visit"])) if part), 44)
+
+
+def _short(words: str, most: int) -> str:
+    return words if len(words) <= most else f"{words[: most - 1]}…"
+
+
+def p_of(row: _Row) -> str:
+    """The p-value of a row in words, and whether it is adjusted."""
+    adjusted, raw = number(row.get("p_adjusted")), number(row["p_value"])
+    if not math.isnan(adjusted) and text(row.get("adjusted")) not in ("", "none"):
+        return style.p_words(adjusted).replace("p ", "p adj. ", 1)
+    return style.p_words(raw).replace("p ", "p raw ", 1)
+
+
+def forest_alt(table: pd.DataFrame, names: Mapping[str, str]) -> str:
+    """What the figure says, in words."""
+    parts = []
+    for row in table.to_dict("records"):
+        value, low, high = (number(row[key]) for key in ("effect", "effect_lower", "effect_upper"))
+        if math.isfinite(value):
+            words = f"{text(row['effect_kind'])} {value:.2f} ({low:.2f} to {high:.2f}), n = {' vs '.join(_counts(row))}"
+            words += f", {p_of(row)}" if p_of(row) else ""
+        else:
+            words = f"not estimable: {text(row['note']) or 'no reason given'}"
+        parts.append(f"{_label(row, names)}: {words}")
+    return f"Forest plot. {'; '.join(parts)}."
 
 
 def _counts(row: Mapping[object, object]) -> list[str]:
@@ -101,4 +185,7 @@ def _put(figure: Figure, axes: object, x: float, place: int, words: str, color: 
     from matplotlib.transforms import blended_transform_factory
 
     transform = blended_transform_factory(figure.transFigure, axes.transData)  # type: ignore[attr-defined]
-    figure.text(x, place, words, transform=transform, va="center", fontsize=7.5, color=color)
+    figure.text(
+        x, place, words, transform=transform, va="center", fontsize=7.5, color=color,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
+    )  # fmt: skip

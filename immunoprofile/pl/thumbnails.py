@@ -110,11 +110,11 @@ def gating_figure(
             for column, panel in enumerate(panels):
                 x0 = column * (_SIDE + _GAP_X)
                 partner = now[column] if panel is None or before is None else before[column] if row else now[column]
-                _draw(axes, panel, partner, x0=x0, y0=y0, displays=displays, top_row=row == 0)
+                draw_panel(axes, panel, partner, x0=x0, y0=y0, displays=displays, top_row=row == 0)
         return figure
 
 
-def _draw(
+def draw_panel(
     axes: Axes,
     panel: Panel | None,
     partner: Panel | None,
@@ -124,6 +124,7 @@ def _draw(
     displays: Mapping[str, str],
     top_row: bool,
 ) -> None:
+    """One thumbnail of side 1 with its lower left corner at (``x0``, ``y0``); ``partner`` shares its axes."""
     from matplotlib.patches import Rectangle
 
     axes.add_patch(Rectangle((x0, y0), 1, 1, facecolor="white", edgecolor=style.GREY, linewidth=0.7, zorder=1))

@@ -75,7 +75,7 @@ def test_units_and_n_are_on_the_figures(profile: Any) -> None:
     assert "n GCV" in made["arms"]
     assert "n = 5 subjects" in made["cmv"]
     assert "5 vs 4" in made["forest"]
-    assert "not estimated" in made["forest"]
+    assert "not estimable: refused: fewer than 3 residual degrees" in made["forest"]
     assert "treg 8.5 %" in made["gating"]
     assert "not done" in made["gating"]
     assert "GCV" not in made["blinded"]
@@ -131,3 +131,18 @@ def test_a_stack_without_values_says_so() -> None:
     nan = float("nan")
     figure = differentiation_figure(["BL"], {f"cd8_{name}": [nan] for name in ("naive", "cm", "em", "temra")})
     assert "not done" in words(figure)
+
+
+def test_forest_keeps_ratios_and_differences_on_their_own_axes(profile: Any) -> None:
+    table = profile.visits.uns["compare"].copy()
+    table["family"] = ["primary", "secondary", "secondary", ""]
+    table["adjusted"] = ["none", "Holm", "Holm", ""]
+    table["p_adjusted"] = [float("nan"), 0.36, 0.59, float("nan")]
+    table.loc[2, ["effect_kind", "effect", "effect_lower", "effect_upper"]] = ["difference", -1.5, -4.0, 1.0]
+    figure = pl.forest(table)
+    assert [axes.get_xscale() for axes in figure.axes] == ["log", "linear"]
+    said = words(figure)
+    assert "p raw = 0.012" in said
+    assert "p adj. = 0.36" in said
+    assert "family: secondary" in said
+    assert "difference -1.50 (-4.00 to 1.00), n = 5 vs 4" in pl.alt_text(figure)

@@ -1,0 +1,266 @@
+"""The gating strategy of one file as a tree of plots, and the cells of one population on the plots before it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from immunoprofile.errors import NotAvailableError
+from immunoprofile.pl import style
+from immunoprofile.pl.thumbnails import Panel, draw_panel
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+    from immunoprofile.gate.evaluate import GatedSample
+    from immunoprofile.gate.raster import GateRaster
+
+_CELL_X: Final = 1.62
+_CELL_Y: Final = 1.78
+_MOST_WIDE: Final = 1.25
+"""Inches of one unit; a wide tree is drawn smaller so that it fits the page."""
+
+
+@dataclass(frozen=True, eq=False)
+class TreeNode:
+    """A plot of the tree: the events of a parent, ``column`` and ``row`` its place, ``above`` the plot it comes from.
+
+    ``above`` is the number of the plot that holds the gate of this parent, -1 at the root.
+    """
+
+    raster: GateRaster
+    percentages: Mapping[str, float]
+    column: float
+    row: int
+    above: int
+
+
+@dataclass(frozen=True, eq=False)
+class BackPlot:
+    """One ancestor's plot with the cells of the final population on it, in the coordinates of the plot."""
+
+    raster: GateRaster
+    percentages: Mapping[str, float]
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+
+
+def gating_tree(
+    rasters: Sequence[GateRaster],
+    *,
+    percentages: Mapping[str, float],
+    parents: Mapping[str, str] | None = None,
+    displays: Mapping[str, str] | None = None,
+) -> Figure:
+    """Gating strategy of one file as a tree: each plot shows a parent, the gates on it and their per cent of it.
+
+    Parameters
+    ----------
+    rasters
+        Gating plots of one tube, for instance ``profile.rasters(sample_id)`` or ``gate.rasterise(gated)``.
+    percentages
+        Population -> per cent of its parent (0-100), from the counts; NaN or absent is printed without a number.
+    parents
+        Population -> parent, from the counts: a population that a Boolean gate cut out has no gate on any plot, and its
+        own plot then hangs below those of its parent; without it, at the root level.
+    displays
+        Population id -> name for people.
+
+    Returns
+    -------
+    Figure
+        A line runs from the plot with a gate to the plots of its population. Colour is log density, ``n`` the number of
+        events shown.
+
+    Raises
+    ------
+    NotAvailableError
+        The plots are of several tubes.
+    """
+    if not rasters:
+        return style.empty_figure("The file has no gating plot.", what="Gating strategy")
+    tubes = sorted({raster.tube for raster in rasters})
+    if len(tubes) > 1:
+        raise NotAvailableError(f"plots of tubes {', '.join(tubes)}", where="pl.gating_tree", todo="give one tube")
+    return tree_figure(place_tree(rasters, percentages, parents or {}), displays=displays or {})
+
+
+def place_tree(
+    rasters: Sequence[GateRaster], percentages: Mapping[str, float], parents: Mapping[str, str]
+) -> tuple[TreeNode, ...]:
+    """Place of every plot: children beside each other below the plot that holds the gate of their parent."""
+    homes: dict[str, int] = {}
+    first: dict[str, int] = {}
+    for number, raster in enumerate(rasters):
+        first.setdefault(raster.parent, number)
+        for outline in raster.outlines:
+            homes.setdefault(outline.population, number)
+    for population, parent in parents.items():
+        if population not in homes and parent in first:
+            homes[population] = first[parent]
+    # Plots come parents first: one that would hang below itself or a later one stands at the root level.
+    above = [homes.get(raster.parent, -1) for raster in rasters]
+    above = [home if home < number else -1 for number, home in enumerate(above)]
+    places: dict[int, tuple[float, int]] = {}
+    taken = 0.0
+
+    def place(number: int, row: int) -> float:
+        nonlocal taken
+        children = [child for child, parent in enumerate(above) if parent == number]
+        if not children:
+            column = taken
+            taken += 1.0
+        else:
+            columns = [place(child, row + 1) for child in children]
+            column = (columns[0] + columns[-1]) / 2
+        places[number] = (column, row)
+        return column
+
+    for number, home in enumerate(above):
+        if home < 0:
+            place(number, 0)
+    return tuple(TreeNode(raster, percentages, *places[number], above[number]) for number, raster in enumerate(rasters))
+
+
+def tree_figure(nodes: Sequence[TreeNode], *, displays: Mapping[str, str]) -> Figure:
+    """The tree from placed plots."""
+    across = max(node.column for node in nodes) + 1
+    down = max(node.row for node in nodes) + 1
+    wide, high = across * _CELL_X + 0.1, down * _CELL_Y + 0.12
+    scale = min(style.WIDTH / wide, _MOST_WIDE)
+    with style.look():
+        figure = style.new_figure(wide * scale, high * scale, tree_alt(nodes, displays))
+        axes = _canvas(figure, wide, high)
+        corners = [(0.48 + node.column * _CELL_X, high - 0.38 - 1 - node.row * _CELL_Y) for node in nodes]
+        for node, (x0, y0) in zip(nodes, corners, strict=True):
+            panel = Panel(node.raster, node.percentages)
+            draw_panel(axes, panel, panel, x0=x0, y0=y0, displays=displays, top_row=True)
+            if node.above >= 0:
+                top_x, top_y = corners[node.above]
+                start, end = (top_x + 0.5, top_y - 0.26), (x0 + 0.5, y0 + 1.26)
+                middle = (start[1] + end[1]) / 2
+                axes.plot([start[0], start[0], end[0], end[0]], [start[1], middle, middle, end[1]], color=style.GREY,
+                          linewidth=0.8, zorder=0)  # fmt: skip
+        return figure
+
+
+def _canvas(figure: Figure, wide: float, high: float) -> Axes:
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.set_xlim(0, wide)
+    axes.set_ylim(0, high)
+    return axes
+
+
+def tree_alt(nodes: Sequence[TreeNode], displays: Mapping[str, str]) -> str:
+    """What the tree says, in words."""
+    parts = []
+    for node in nodes:
+        name = displays.get(node.raster.parent, "all events" if node.raster.parent == "root" else node.raster.parent)
+        gates = ", ".join(
+            f"{displays.get(outline.population, outline.population)} {_percent(node.percentages, outline.population)}"
+            for outline in node.raster.outlines
+        )
+        axes = f"{node.raster.x_marker} by {node.raster.y_marker}"
+        parts.append(f"{name} (n = {node.raster.n_parent:,}), {axes}: {gates or 'no gate'}")
+    return "Gating strategy, per cent of the parent. " + "; ".join(parts) + "."
+
+
+def _percent(percentages: Mapping[str, float], population: str) -> str:
+    value = percentages.get(population, math.nan)
+    return "not known" if math.isnan(value) else f"{value:.2f} %" if value < 1 else f"{value:.1f} %"
+
+
+def back_gating(gated: GatedSample, population: str, *, most: int = 2000, seed: int = 0) -> Figure:
+    """Cells of one population on the plots of all its ancestors, to see whether they lie where expected.
+
+    Parameters
+    ----------
+    gated
+        One file with its gates evaluated (:func:`immunoprofile.gate.gate_sample`).
+    population
+        The population whose cells are drawn on top.
+    most
+        At most so many cells are drawn, chosen at random without replacement; the number is printed.
+    seed
+        Of that choice.
+
+    Returns
+    -------
+    Figure
+        One plot an ancestor, from the root: its events as log density, the gates, and the cells as points.
+
+    Raises
+    ------
+    NotAvailableError
+        The strategy has no such population.
+    """
+    if population not in gated.strategy:
+        known = ", ".join(gated.strategy.populations)
+        raise NotAvailableError(f"no population {population!r}", where="pl.back_gating", todo=f"choose of: {known}")
+    total = int(np.count_nonzero(gated.mask(population)))
+    name = gated.strategy[population].label or population
+    plots = back_plots(gated, population, most=most, seed=seed)
+    if not plots:
+        return style.empty_figure(f"No ancestor of {name} has a plot.", what="Back-gating")
+    return back_figure(plots, name=name, total=total)
+
+
+def back_plots(gated: GatedSample, population: str, *, most: int, seed: int) -> tuple[BackPlot, ...]:
+    """What :func:`back_gating` draws: the plots on which the population and its ancestors are cut out."""
+    from immunoprofile.gate.raster import plot_values, rasterise
+
+    line = {*gated.strategy.path(population), population}
+    members = np.flatnonzero(gated.mask(population))
+    if len(members) > most:
+        members = np.sort(np.random.default_rng(seed).choice(members, most, replace=False))
+    counts = gated.counts()
+    percentages = dict(zip(gated.strategy.populations, counts["pct_parent"].astype(float), strict=True))
+    found = []
+    for raster in rasterise(gated):
+        if any(outline.population in line for outline in raster.outlines):
+            gate = next(outline.population for outline in raster.outlines if outline.population in line)
+            values = plot_values(gated, gate)
+            if values is not None:
+                found.append(BackPlot(raster, percentages, values[0][members], values[1][members]))
+    return tuple(found)
+
+
+def back_figure(plots: Sequence[BackPlot], *, name: str, total: int) -> Figure:
+    """The figure from plain values, at most four plots side by side."""
+    across = min(len(plots), 4)
+    down = math.ceil(len(plots) / 4)
+    wide, high = across * _CELL_X + 0.1, down * _CELL_Y + 0.38
+    scale = min(style.WIDTH / wide, _MOST_WIDE)
+    shown = len(plots[0].x)
+    words = f"{name}: {total:,} cells" + (f", {shown:,} of them drawn (random)" if shown < total else "")
+    with style.look():
+        figure = style.new_figure(wide * scale, high * scale, _back_alt(plots, words))
+        axes = _canvas(figure, wide, high)
+        for number, plot in enumerate(plots):
+            x0 = 0.48 + (number % 4) * _CELL_X
+            y0 = high - 0.38 - 1 - (number // 4) * _CELL_Y
+            raster = plot.raster
+            panel = Panel(raster, plot.percentages)
+            draw_panel(axes, panel, panel, x0=x0, y0=y0, displays={}, top_row=True)
+            (x_low, x_high), (y_low, y_high) = raster.x_range, raster.y_range
+            axes.plot(
+                x0 + (plot.x - x_low) / (x_high - x_low), y0 + (plot.y - y_low) / (y_high - y_low), linestyle="none",
+                marker="o", markersize=1.7, markeredgewidth=0, color=style.ORANGE, alpha=0.9, zorder=3,
+            )  # fmt: skip
+        style.note(figure, f"Orange points: {words}. Density: all events of the parent.")
+        return figure
+
+
+def _back_alt(plots: Sequence[BackPlot], words: str) -> str:
+    places = []
+    for plot in plots:
+        middle = f"{np.median(plot.x):.2f}, {np.median(plot.y):.2f}" if len(plot.x) else "no cell"
+        places.append(f"{plot.raster.parent}: {plot.raster.x_marker} by {plot.raster.y_marker}, median at {middle}")
+    return f"Back-gating of {words}, on the scales of the plots. {'; '.join(places)}."
