@@ -188,7 +188,6 @@ def _varied(view: CohortView, key: str, name: str) -> list[tuple[Cell, ...]]:
                 one.kind or "none", Cell(one.effect or "none", one.value), one.interval or "none",
                 one.conclusion or "describes one arm", "; ".join(part for part in (one.exclusions, one.note) if part),
             )
-        )
         )  # fmt: skip
     return found
 
