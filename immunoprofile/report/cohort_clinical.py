@@ -75,7 +75,7 @@ def worst_grades(view: CohortView) -> tuple[Block, ...]:
         for (before, worst), counts in sorted(shifts.items()):
             rows.append(row(
                 term, _grade(before), Cell(_grade(worst).words, _grade(worst).number,
-                                           mark="GRADE_HIGH" if worst >= 3 else ""),
+                                           mark="GRADE_HIGH" if 3 <= worst < _NOT_GRADED else ""),
                 *(Cell(subgroup(counts[arm])) for arm in arms),
             ))  # fmt: skip
     versions = ", ".join(dict.fromkeys(text(one["version"]) for one in table))

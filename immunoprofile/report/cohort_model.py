@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from immunoprofile import schema
 from immunoprofile.io.dates import first_dose
 from immunoprofile.pl.series import CmvSeries, Measure, Series, axis_day, cmv_of_table, number, text
+from immunoprofile.report import cohort_figures_data as figures
 from immunoprofile.report import wording
 from immunoprofile.report.cohort_sections import COHORT_SECTIONS
 from immunoprofile.report.cohort_view import SMALLEST_GROUP, CohortView, spread
@@ -23,6 +24,10 @@ from immunoprofile.virology import drop_text
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from immunoprofile.pl.association_panels import AssociationPanel
+    from immunoprofile.pl.clearance_curves import ClearanceArm
+    from immunoprofile.pl.paired_panels import PairedPanel
 
 
 _NOT_CONTENT: Final = frozenset({"reviews.csv", "reviews.parquet"})
@@ -55,6 +60,12 @@ class CohortModel:
     cmv: tuple[CmvSeries, ...]
     compare: tuple[Effect, ...]
     compare_table: pd.DataFrame | None
+    headline: tuple[Effect, ...]
+    """Declared endpoints and the time ratio of clearance, for the synopsis."""
+    clearance_rule: str
+    clearance: tuple[ClearanceArm, ...]
+    association: tuple[AssociationPanel, ...]
+    paired: tuple[PairedPanel, ...]
     change: tuple[Effect, ...]
     associate: tuple[Effect, ...]
     cmv_change: tuple[tuple[str, ...], ...]
@@ -85,6 +96,7 @@ def build_cohort(source: Source) -> CohortModel:
         for name in (schema.UNS_COMPARE, schema.UNS_CHANGE, schema.UNS_ASSOCIATE)
     }
     provenance = source.profile.provenance
+    clearance_rule, clearance = figures.clearance(view)
     inputs = dict(provenance.get("inputs") or {})
     gates = dict(provenance.get("gates") or {})
     return CohortModel(
@@ -118,6 +130,11 @@ def build_cohort(source: Source) -> CohortModel:
         cmv=_cmv(source, members),
         compare=effects(tables[schema.UNS_COMPARE], displays),
         compare_table=tables[schema.UNS_COMPARE],
+        headline=effects(tables[schema.UNS_COMPARE], displays) + _time_ratio(view),
+        clearance_rule=clearance_rule,
+        clearance=clearance,
+        association=figures.association(view),
+        paired=figures.paired(view),
         change=effects(tables[schema.UNS_CHANGE], displays),
         associate=effects(tables[schema.UNS_ASSOCIATE], displays),
         cmv_change=_cmv_change(source, displays),
@@ -138,6 +155,14 @@ def build_cohort(source: Source) -> CohortModel:
         reviews=reviews_of(source, "", COHORT),
         parts=assemble(COHORT_SECTIONS, view),
     )
+
+
+def _time_ratio(view: CohortView) -> tuple[Effect, ...]:
+    """First model of the primary analysis of clearance."""
+    table = view.statistics(schema.UNS_CLEARANCE_INTERVAL)
+    if table is None or "effect_kind" not in table:
+        return ()
+    return effects(table[table["effect_kind"] == "time ratio"].iloc[:1], view.displays)
 
 
 def _cmv_change(source: Source, displays: dict[str, str]) -> tuple[tuple[str, ...], ...]:
