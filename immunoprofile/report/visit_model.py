@@ -179,7 +179,7 @@ def summarise(source: Source, subject: str, visit: str, rows: tuple[Row, ...], f
         schema.FLAGS[code] for code in flags if code in _LIMITING and not (code == "TUBE_MISSING" and (lost or counts))
     ]
     warnings = sum(text(check["state"]) == "WARN" for check in source.checks.get((subject, visit), []))
-    tail = f" {warnings} quality warning{'s' if warnings > 1 else ''} on page 2." if warnings else ""
+    tail = f" {warnings} quality warning{'s' if warnings > 1 else ''}, see Quality." if warnings else ""
     if parts:
         return Summary("limited", f"Limited: {'; '.join(parts)}.{tail}")
     return Summary("usable", f"Usable: all {len(rows)} key populations can be reported.{tail}")

@@ -8,12 +8,13 @@ from immunoprofile.report import visit_functional, visit_safety, visit_virology
 from immunoprofile.report.content import Section, drawn, review_place
 
 VISIT_SECTIONS: Final = (
-    Section("key-populations", "Key populations", (drawn("key_table"),)),
+    Section("key-populations", "Key populations", (drawn("page_one"),)),
     Section("course", "Course", (drawn("course"),)),
     Section("queries", "Open queries", (drawn("queries"),)),
     Section("review", "Review", (review_place,)),
-    Section("quality", "Quality", (drawn("quality"),)),
+    Section("full-table", "Key populations in full", (drawn("key_table"),)),
     Section("gating", "Gating", (drawn("gating"),)),
+    Section("quality", "Quality", (drawn("quality"),)),
     Section(
         "virology",
         "Virology",
@@ -34,4 +35,4 @@ VISIT_SECTIONS: Final = (
     Section("differentiation", "CD8 differentiation", (drawn("differentiation"),)),
     Section("provenance", "Provenance", (drawn("visit_provenance"),)),
 )
-"""Page one: key populations to review. Page two: quality and gating. Then the boxes, and the appendix."""
+"""Page one: key populations to review. Then all measures, gating and quality. Then the boxes, and the appendix."""

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from immunoprofile import report
+from immunoprofile import report, schema
 from tests.fake_clinical import make_tables
 
 S1 = "IL2CMV-01-001"
@@ -38,6 +39,17 @@ def browser() -> Iterator[Any]:
 def pages(profile: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     judged = copy.copy(profile)
     judged.tables = make_tables(list(profile.study.subjects["usubjid"]), profile.study.labs)
+    judged.visits = profile.visits.copy()
+    long = judged.visits.uns["compare"].assign(
+        population="probable_refractory_kotton2025", effect_kind="difference, percentage points",
+        effect=-100.0, effect_lower=-100.0, effect_upper=-18.25, note="IL2_GCV: 0 of 4; GCV: 2 of 2; " * 4,
+    )  # fmt: skip
+    judged.visits.uns["responders"] = long
+    keys = (("compare", "S3"), ("responders", "S18"))
+    judged.visits.uns["plan_runs"] = pd.DataFrame(
+        [{"key": key, "method_id": method, "role": "secondary"} for key, method in keys],
+        columns=list(schema.PLAN_RUN_COLUMNS),
+    )
     folder = tmp_path_factory.mktemp("pages")
     made = {
         "visit": report.visit(judged, S1, "D14"),

@@ -22,7 +22,7 @@ def test_sections_stand_in_the_order_that_matters(page: str) -> None:
         "Association with CMV-DNA", "Safety", "Sensitivity", "Exceptions", "Change within each arm", "Limits", "Review",
         "Methods", "Provenance",
     ]  # fmt: skip
-    assert page.count("<img") == 4
+    assert page.count("<img") == 5
 
 
 def test_an_interval_over_the_null_cannot_conclude(profile: Any) -> None:
