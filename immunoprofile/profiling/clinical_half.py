@@ -130,7 +130,9 @@ def add_clinical(visits: anndata.AnnData, study: Study, half: ClinicalHalf) -> N
     visits.uns[schema.UNS_RESPONSES] = _responses(half.virology.rules)
     worst = half.safety.worst
     followed = worst["usubjid"].map(_followed_days(study)).astype("float64")
-    visits.uns[schema.UNS_WORST_GRADES] = worst.assign(test=worst["term"], exposure_days=followed)[list(schema.WORST_GRADE_COLUMNS)]
+    visits.uns[schema.UNS_WORST_GRADES] = worst.assign(test=worst["term"], exposure_days=followed)[
+        list(schema.WORST_GRADE_COLUMNS)
+    ]
 
 
 def _per_protocol(study: Study, safety: SafetyTables) -> pd.Series[bool]:

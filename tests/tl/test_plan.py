@@ -13,7 +13,7 @@ from immunoprofile import tl
 from immunoprofile.datasets import il2_cmv_counts
 from immunoprofile.errors import AnalysisError
 from immunoprofile.io.analysis_plan import METHOD_IDS, Analysis, AnalysisFamily, AnalysisPlan
-from immunoprofile.schema import TIME_TO_CLEARANCE_COLUMNS, STATISTIC_COLUMNS, WORST_GRADE_COLUMNS
+from immunoprofile.schema import STATISTIC_COLUMNS, TIME_TO_CLEARANCE_COLUMNS, WORST_GRADE_COLUMNS
 from immunoprofile.tl.confounding import cramers_v, lost_contrasts
 
 
