@@ -49,10 +49,21 @@ def membership(sample: Sample, gates: GateSet | Strategy, *, comp_source: str | 
     return pd.DataFrame(dict(gated.masks))
 
 
-def gate_file(path: Path, gates: GateSet | Strategy, *, comp_source: str | None = None) -> GatedSample:
+SMALL_BATCH_BYTES = 8_000_000
+"""Below this size of all files together, loading the compiled kernel takes longer than doing without it."""
+
+
+def worth_compiling(paths: Iterable[Path]) -> bool:
+    """Whether files are so many or so large that the compiled kernel pays; files that are missing count as none."""
+    return sum(path.stat().st_size for path in paths if path.is_file()) >= SMALL_BATCH_BYTES
+
+
+def gate_file(
+    path: Path, gates: GateSet | Strategy, *, comp_source: str | None = None, compiled: bool = True
+) -> GatedSample:
     """Read and gate one file; the template is found by the panel."""
     sample = read_fcs(path)
-    return gate_sample(sample, strategy_for(sample, gates), comp_source=comp_source)
+    return gate_sample(sample, strategy_for(sample, gates), comp_source=comp_source, compiled=compiled)
 
 
 Item = TypeVar("Item")
@@ -123,6 +134,7 @@ def count_file(
     *,
     comp_source: str | None = None,
     panels: Panels | None = None,
+    compiled: bool = True,
 ) -> pd.DataFrame:
     """Counts of one file.
 
@@ -132,20 +144,22 @@ def count_file(
         As in `batch`.
     panels
         Keeps the strategy of each panel, as it is and bound, for the next file with the same channels.
+    compiled
+        As in `gate_sample`.
 
     Returns
     -------
     pandas.DataFrame
         `schema.COUNT_COLUMNS`, one row a population.
     """
-    head = read_fcs_head(path) if comp_source is not None else None
+    head = read_fcs_head(path) if comp_source is not None and compiled else None
     if head is not None and head.complete:
         strategy, bound = strategy_of_panel(head.empty, gates, {} if panels is None else panels)
         chosen = compensation.decide(head.empty, comp_source)
         counts = count_table(strategy, evaluate_file(path, head, bound, chosen.spillover))
         sha256 = sha256_of(path)
     else:
-        gated = gate_file(path, gates, comp_source=comp_source)
+        gated = gate_file(path, gates, comp_source=comp_source, compiled=compiled)
         counts, sha256 = gated.counts(), gated.sample.sha256
     counts.insert(0, "file", path.as_posix())
     counts.insert(0, "sample_id", sha256)
@@ -196,10 +210,11 @@ def batch(
 
     paths = [Path(file) for file in files]
     panels: Panels = {}
+    compiled = worth_compiling(paths)
 
     def one(path: Path) -> pd.DataFrame | ImmunoprofileError:
         try:
-            return count_file(path, gates, comp_source=comp_source, panels=panels)
+            return count_file(path, gates, comp_source=comp_source, panels=panels, compiled=compiled)
         except ImmunoprofileError as error:
             return _without_frames(error)
 

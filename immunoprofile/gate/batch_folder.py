@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from immunoprofile import schema
 from immunoprofile._version import __version__
 from immunoprofile.errors import ImmunoprofileError, ResultsError
-from immunoprofile.gate.batch import Panels, count_file, gate_file, gating_exception, in_order
+from immunoprofile.gate.batch import Panels, count_file, gate_file, gating_exception, in_order, worth_compiling
 from immunoprofile.gate.cells import cells_of
 from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.io.files import remove_leftovers, replacing, sha256_of, write_json
@@ -94,7 +94,7 @@ def batch_to_folder(
     (out / PARTIAL).mkdir(parents=True, exist_ok=True)
     for folder in (out, out / PARTIAL, out / "cells"):
         remove_leftovers(folder)
-    worker = _Worker(gates, out, comp_source, cells=cells)
+    worker = _Worker(gates, out, comp_source, cells=cells, compiled=worth_compiling(paths))
     outcomes = in_order(worker.process, dict.fromkeys(paths), jobs=jobs)
     total = len(set(paths))
     resumed = sum(tqdm(outcomes, total=total, desc="gating", unit="file", disable=not progress))
@@ -111,8 +111,11 @@ def batch_to_folder(
 class _Worker:
     """Gates one file after another and keeps a record of each."""
 
-    def __init__(self, gates: GateSet | Strategy, out: Path, comp_source: str | None, *, cells: bool) -> None:
+    def __init__(
+        self, gates: GateSet | Strategy, out: Path, comp_source: str | None, *, cells: bool, compiled: bool
+    ) -> None:
         self._gates = gates
+        self._compiled = compiled
         self._out = out
         self._comp_source = comp_source
         self._cells = cells
@@ -158,8 +161,10 @@ class _Worker:
 
     def _counts(self, path: Path) -> pd.DataFrame:
         if not self._cells:
-            return count_file(path, self._gates, comp_source=self._comp_source, panels=self._panels)
-        gated = gate_file(path, self._gates, comp_source=self._comp_source)
+            return count_file(
+                path, self._gates, comp_source=self._comp_source, panels=self._panels, compiled=self._compiled
+            )
+        gated = gate_file(path, self._gates, comp_source=self._comp_source, compiled=self._compiled)
         sha256 = gated.sample.sha256
         with replacing(self._cells_path(path)) as temporary:
             cells_of(gated, sha256).write_h5ad(temporary, compression="gzip")
