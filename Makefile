@@ -57,6 +57,7 @@ differential: $(STAMP)  ## Random gates on nasty data: our engine against FlowKi
 
 bench: $(STAMP)  ## Engine against FlowKit: wall, CPU and memory (needs a quiet machine, about 15 minutes)
 	$(PY) -m benchmarks.engine
+	$(PY) -m benchmarks.batch_memory
 
 simulations: $(STAMP)  ## Type-I error, coverage and power of the statistics by simulation (about half an hour)
 	$(PY) -m benchmarks.statistics
