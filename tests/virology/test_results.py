@@ -331,7 +331,15 @@ def test_limits_in_the_table_and_dates_of_the_assay() -> None:
     problems = Problems()
     cmv_results(bad, problems=problems)
     assert [(problem.row, problem.column) for problem in problems.found] == [(0, "collected_dtc"), (1, "lloq")]
-    assert problems.found[1].allowed == "137"
+    assert problems.found[1].allowed.startswith("137; correct the cell, or register the assay")
+    for column, value, allowed in (("lod", 91.0, None), ("lod", 92.0, "91;"), ("uloq", 1e6, "9.1e+06;")):
+        stated = Problems()
+        table = cmv_results(study(*GOLDEN, **{column: value}), problems=stated)
+        assert {(one.column, one.allowed.split()[0]) for one in stated.found} == (
+            {(column, allowed)} if allowed else set()
+        )
+        assert set(table["kind"]) == ({"INVALID"} if allowed else {"QUANT", "BLQ", "TND"})
+        assert table["result_raw"].tolist() == [text for _, text in GOLDEN]
 
 
 def test_order_of_the_rows_changes_nothing() -> None:
