@@ -20,11 +20,13 @@ from immunoprofile.errors import ImmunoprofileError, Problems, StudyError
 from immunoprofile.io.config import StudyConfig, read_config, write_config
 from immunoprofile.io.exceptions import Exceptions
 from immunoprofile.io.files import inside
+from immunoprofile.io.record_dates import check_data_cut, note_far_dates
 from immunoprofile.io.tables import read_table, write_study_table
 
 UNSCHEDULED = "UNS."
 """Prefix of visits that stand for unscheduled results: UNS.01, UNS.02 ... (decisions 27)."""
 
+_CMV_TERMS = {"unit": schema.CMV_UNITS, "specimen": schema.CMV_SPECIMENS}
 _WITH_VISIT = ("samples", "cmv_dna", "labs", "functional")
 
 
@@ -127,6 +129,7 @@ def read_study(folder: str | Path, *, require_files: bool = True) -> Study:
                 "warning", "UNKNOWN_COLUMN", f"column {column} is not known and was not used", table=name, action=hint
             )
     _check_references(tables, config, problems)
+    check_data_cut(tables, config.data_cut, problems)
     if require_files:
         _check_files(folder, tables["samples"], problems)
     if problems:
@@ -138,6 +141,7 @@ def read_study(folder: str | Path, *, require_files: bool = True) -> Study:
             todo="correct the files; docs/study-folder.md explains each table",
         )
     tables = _match(tables, config, notes)
+    note_far_dates(tables, _WITH_VISIT, notes)
     _note_gaps(tables, config, notes)
     return Study(folder, config, tables, notes.table())
 
@@ -165,18 +169,13 @@ def _check_references(tables: Mapping[str, pd.DataFrame], config: StudyConfig, p
     for table in ("visits", *_WITH_VISIT):
         for row, value in tables[table]["visit"].dropna().items():
             if value not in config.visit_names and not value.startswith(UNSCHEDULED):
-                problems.add(
-                    f"{table}.csv",
-                    "unknown visit",
-                    row=int(str(row)),
-                    column="visit",
-                    value=value,
-                    allowed=", ".join(config.visit_names),
-                )
+                problems.add(f"{table}.csv", "unknown visit", row=int(str(row)), column="visit", value=value,
+                             allowed=", ".join(config.visit_names))  # fmt: skip
     for row, entry in tables["cmv_dna"].iterrows():
         assay = config.assays.get(entry["assay_id"])
         for column in ("unit", "specimen"):
-            if assay is not None and pd.notna(entry[column]) and entry[column] != getattr(assay, column):
+            known = pd.notna(entry[column]) and entry[column] in _CMV_TERMS[column]
+            if assay is not None and known and entry[column] != getattr(assay, column):
                 problems.add(
                     "cmv_dna.csv",
                     f"{column} differs from that of assay {entry['assay_id']}",

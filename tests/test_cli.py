@@ -76,6 +76,26 @@ def test_check_tells_all_problems(folder, capsys, monkeypatch):
     assert "Traceback" not in told
 
 
+def test_check_names_what_a_run_will_leave_open(folder):
+    """ALT without an upper limit and a result of a later century: table, row and remedy; nothing stops."""
+    labs = TABLES["labs"] + "S-1,D14,2024-03-14T08:00,ALT,90,U/L,7,,L1\n"
+    (folder / "study" / "labs.csv").write_text(labs, encoding="utf-8")
+    cmv = TABLES["cmv_dna"].replace("S-1,D14,2024-03-14", "S-1,D14,2124-03-14")
+    (folder / "study" / "cmv_dna.csv").write_text(cmv, encoding="utf-8")
+    outcome = invoke("check", folder / "study", "--gates", folder / "gates", "--quiet")
+    assert outcome.exit_code == 0, outcome.output
+    lines = [line for line in outcome.output.splitlines() if line.startswith("warning: ")]
+    (alt,) = (line for line in lines if "labs S-1 D14, row 4" in line)
+    assert "no upper limit of normal" in alt and "-> fill lln and uln" in alt
+    (future,) = (line for line in lines if "after today" in line)
+    assert future.startswith("warning: cmv_dna S-1, row 2: collected_dtc is 2124-03-14")
+    assert "-> correct the date; set data_cut" in future
+    with (folder / "study" / "study.yaml").open("a", encoding="utf-8") as config:
+        config.write("data_cut: 2024-03-31\n")
+    with pytest.raises(ip.errors.StudyError, match=r"cmv_dna.csv, row 2, column collected_dtc: after the data cut"):
+        invoke("check", folder / "study", "--gates", folder / "gates", "--quiet")
+
+
 def test_gate_without_a_study(folder):
     files = sorted((folder / "study" / "fcs").glob("*.fcs"))
     (folder / "broken.fcs").write_bytes(b"FCS3.1")

@@ -176,6 +176,19 @@ def test_written_study_reads_the_same(tmp_path):
         pd.testing.assert_frame_equal(again.tables[name].reset_index(drop=True), table.reset_index(drop=True))
 
 
+def test_beads_in_separated_cells_are_refused(tmp_path):
+    samples = TABLES["samples"].replace("collected_dtc,fcs_path", "collected_dtc,fcs_path,beads_per_tube")
+    samples = samples.replace("WB_EDTA", "PBMC_FRESH").replace("BL.fcs\n", "BL.fcs,\n")
+    samples = samples.replace("D14.fcs\n", "D14.fcs,49650\n")
+    config = STUDY_YAML.replace("staining_protocol: washed", "staining_protocol: lyse_no_wash")
+    with pytest.raises(StudyError) as told:
+        ip.read_study(write_study(tmp_path, samples=samples, config=config))
+    (problem,) = told.value.problems
+    assert (problem.where, problem.row, problem.column) == ("samples.csv", 2, "beads_per_tube")
+    assert "no whole-blood concentration" in problem.what
+    assert problem.allowed == "empty"
+
+
 def test_beads_in_a_washed_tube_are_refused(tmp_path):
     samples = TABLES["samples"].replace("collected_dtc,fcs_path", "collected_dtc,fcs_path,beads_per_tube")
     samples = samples.replace(".fcs\n", ".fcs,49650\n")

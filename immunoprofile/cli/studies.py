@@ -86,22 +86,34 @@ def check(
             raise typer.Exit(EXIT_ERROR)
         typer.echo("all files are as they were written")
         return
+    from datetime import UTC, datetime
+
     import pandas as pd
 
     from immunoprofile import gate
-    from immunoprofile.profiling.preflight import check_files, prepare
+    from immunoprofile.profiling.preflight import check_files, future_dates, prepare
     from immunoprofile.study import read_study
 
     study = read_study(folder)
     source = gates_of(folder, gates)
-    prepare(study, gate.load(source))
+    prepared = prepare(study, gate.load(source))
     typer.echo(repr(study))
     typer.echo(f"gates: {source}")
-    exceptions = pd.concat([study.exceptions, check_files(study, progress=not quiet)], ignore_index=True)
+    exceptions = pd.concat(
+        [
+            study.exceptions,
+            prepared.clinical.safety.exceptions,
+            future_dates(study, datetime.now(UTC).date()),
+            check_files(study, progress=not quiet),
+        ],
+        ignore_index=True,
+    )
     tell_exceptions(exceptions)
     for row in exceptions[exceptions["severity"] == "warning"].to_dict("records"):
         where = " ".join(str(row[name]) for name in ("table", "file", "usubjid", "visit") if row[name])
-        typer.echo(f"warning: {where}: {row['message']}")
+        where += f", row {row['row']}" if row["row"] else ""
+        todo = f" -> {row['action']}" if row["action"] else ""
+        typer.echo(f"warning: {where}: {row['message']}{todo}")
     if (exceptions["severity"] == "error").any():
         raise typer.Exit(EXIT_LEFT_OUT)
 

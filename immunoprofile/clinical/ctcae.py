@@ -73,6 +73,11 @@ class Term:
         named = {rule.reference for one in self.criteria for rule in one.rules}
         return bool(self.when_high) or "baseline" in named
 
+    @property
+    def uses_uln(self) -> bool:
+        """Whether a multiple of the upper limit of normal is among the criteria."""
+        return any(rule.reference == "uln" for one in self.criteria for rule in one.rules)
+
 
 @dataclass(frozen=True)
 class Grade:

@@ -71,7 +71,8 @@ def graded_results(
     baseline_within_d
         Baseline is the last result on or before the first dose of either study drug, at most so many days earlier.
     notes
-        Takes every result that could not be graded, with its row and what to do.
+        Takes every result that could not be graded, or has no upper limit where its term counts in multiples of it,
+        with its row and what to do.
 
     Returns
     -------
@@ -110,6 +111,12 @@ def graded_results(
                 notes.add(
                     "warning", "NOT_GRADED", f"{term.term}: {rows[-1]['reason']}", table="labs", row=one.row,
                     usubjid=one.usubjid, visit=one.visit, action=_remedy(one, rows[-1]["reason"]),
+                )  # fmt: skip
+            elif notes is not None and term.uses_uln and math.isnan(one.uln):
+                # A high baseline can give the grade; multiples of the limit, as criteria of entry ask, are unknown.
+                notes.add(
+                    "warning", "NO_ULN", f"{one.test} has no upper limit of normal: no multiple of it is known",
+                    table="labs", row=one.row, usubjid=one.usubjid, visit=one.visit, action=_FILL_LIMITS,
                 )  # fmt: skip
     frame = pd.DataFrame(rows, columns=list(GRADE_COLUMNS))
     return frame.astype(
@@ -182,9 +189,14 @@ def _emergent(grade: int | None, baseline: int | None, *, treated: bool | None) 
     return grade > baseline
 
 
+_FILL_LIMITS: Final = (
+    "fill lln and uln with the limits that the laboratory gave with this result, never those of another one"
+)
+
+
 def _remedy(one: LabResult, reason: str) -> str:
     if "limit of normal" in reason:
-        return "fill lln and uln with the limits that the laboratory gave with this result, never those of another one"
+        return _FILL_LIMITS
     return "correct value and unit" if one.reason or "value" in reason else "grade it by hand, or use another version"
 
 

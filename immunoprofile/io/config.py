@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from immunoprofile.errors import Problems, StudyError
 from immunoprofile.io.analysis_plan import MOST_KEY_ENDPOINTS, AnalysisPlan, FunctionalEndpoint, VirologyEndpoint
@@ -15,6 +15,15 @@ from immunoprofile.schema import CMV_SPECIMENS, CMV_UNITS
 
 CONFIG_NAME = "study.yaml"
 _LONGEST_REASON = 500
+
+
+def _plain_date(value: object) -> object:
+    # YAML reads an unquoted 2024-03-01 as a date.
+    return value.isoformat() if type(value) is date else value
+
+
+DateText = Annotated[str, BeforeValidator(_plain_date)]
+"""ISO date as text, quoted in YAML or not."""
 
 
 class _Model(BaseModel):
@@ -80,7 +89,7 @@ class Assay(_Model):
     """IU per copy, only where it was determined for this assay and specimen."""
     iu_factor_source: str = ""
     """Where the factor comes from; a factor without a source is refused."""
-    valid_from: str = ""
+    valid_from: DateText = ""
     """ISO date from which results are of this assay with these limits; empty is always."""
     source: str = ""
 
@@ -136,6 +145,8 @@ class StudyConfig(_Model):
     title: str
     registry_id: str = ""
     synthetic: bool = False
+    data_cut: DateText = ""
+    """ISO date on which the data were taken; a later date in any table is an error. Empty: not checked."""
     arms: tuple[Arm, ...]
     reference_arm: str
     visits: tuple[ScheduledVisit, ...]
@@ -158,6 +169,13 @@ class StudyConfig(_Model):
     """Name of a table of the package's resources, or empty for none."""
     quality_limits: dict[str, QualityLimits] = Field(default_factory=dict)
     """Check -> limits of this study, in place of those of the package (resources/quality_checks.yaml)."""
+
+    @field_validator("data_cut")
+    @classmethod
+    def _full_date(cls, value: str) -> str:
+        if value and not _is_full_date(value):
+            raise ValueError(f"{value!r} is not a full ISO date such as 2024-03-01")
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> StudyConfig:

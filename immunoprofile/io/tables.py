@@ -248,7 +248,7 @@ def _apply_rules(
             if name in missing or (row, name) in bad_cells or pd.isna(row):
                 continue
             if case["check"] == "not_nullable":
-                problems.add(where, "a value is missing", row=int(row), column=name)
+                problems.add(where, "a value is missing", row=int(row), column=name, allowed=_remedy(spec, name))
             else:
                 problems.add(where, "wrong value", row=int(row), column=name, value=case["failure_case"],
                              allowed=str(case["check"]))  # fmt: skip
@@ -259,6 +259,14 @@ def _apply_rules(
             first = seen.setdefault(key, row)
             if first != row and any(key):
                 problems.add(where, f"repeats row {first}", row=row, column=", ".join(spec.key), value=" ".join(key))
+
+
+def _remedy(spec: TableSpec, name: str) -> str:
+    """What belongs into an empty cell."""
+    column = next(column for column in spec.columns if column.name == name)
+    if column.allowed:
+        return f"one of {', '.join(column.allowed)}"
+    return f"{column.meaning}, as ISO 8601 (2024-03-31)" if column.kind == "date" else column.meaning
 
 
 def write_study_table(folder: Path, spec: TableSpec, table: pd.DataFrame) -> None:

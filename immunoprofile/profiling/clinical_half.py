@@ -64,7 +64,7 @@ def evaluate_clinical(study: Study) -> ClinicalHalf:
     """
     safety = clinical.safety(study)
     return ClinicalHalf(
-        virology=virology.evaluate(study, adequacy=safety.adequacy),
+        virology=virology.evaluate(study, adequacy=safety.adequacy, as_of=study.config.data_cut),
         safety=safety,
         eligibility=clinical.eligibility(study),
     )

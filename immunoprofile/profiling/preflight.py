@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING
 
 from immunoprofile import pp
@@ -11,6 +12,7 @@ from immunoprofile.gate.strategy import GateSet
 from immunoprofile.io.exceptions import Exceptions
 from immunoprofile.io.fcs import read_fcs
 from immunoprofile.io.files import sha256_of
+from immunoprofile.io.record_dates import dates_after
 from immunoprofile.profiling.clinical_half import ClinicalHalf, evaluate_clinical
 from immunoprofile.resources import reference_ranges
 from immunoprofile.study import Study
@@ -76,4 +78,30 @@ def check_files(study: Study, *, progress: bool = False) -> pd.DataFrame:
             read_fcs(path)
         except ImmunoprofileError as error:
             notes.add("error", "FILE_UNREADABLE", error.what, **place, action=error.todo)
+    return notes.table()
+
+
+def future_dates(study: Study, today: date) -> pd.DataFrame:
+    """Dates of a study that lie after a day.
+
+    A run never asks the clock, so that its results are the same tomorrow; a person who checks a folder wants to know
+    all the same. What a run refuses is a date after ``data_cut`` of ``study.yaml``.
+
+    Parameters
+    ----------
+    study
+        From `read_study`.
+    today
+        The day of the check; the day itself is not after it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `schema.EXCEPTION_COLUMNS`, one warning ``FUTURE_DATE`` for each cell.
+    """
+    notes = Exceptions("check")
+    for late in dates_after(study.tables, today.isoformat()):
+        notes.add("warning", "FUTURE_DATE", f"{late.column} is {late.value}, after today ({today.isoformat()})",
+                  table=late.table, row=late.row, usubjid=late.usubjid,
+                  action="correct the date; set data_cut in study.yaml so that a run refuses it")  # fmt: skip
     return notes.table()

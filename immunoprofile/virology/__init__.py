@@ -3,6 +3,7 @@
 from immunoprofile.virology.assays import known_assays
 from immunoprofile.virology.clearance_times import time_to_clearance
 from immunoprofile.virology.evaluation import VirologyTables, annotate_visits, evaluate
+from immunoprofile.virology.noise import analytical_noise, reference_change_log10, significant_change_log10
 from immunoprofile.virology.results import (
     CmvResult,
     ResultTextError,
@@ -26,6 +27,7 @@ __all__ = [
     "RuleBook",
     "TobitFit",
     "VirologyTables",
+    "analytical_noise",
     "annotate_visits",
     "censored_regression",
     "cmv_results",
@@ -35,8 +37,10 @@ __all__ = [
     "kinetics",
     "known_assays",
     "parse_result",
+    "reference_change_log10",
     "rulebook",
     "rules",
+    "significant_change_log10",
     "time_to_clearance",
     "to_copies",
     "to_iu",

@@ -133,9 +133,10 @@ def _read(
     for name in ("lod", "lloq", "uloq"):
         stated, registered = row.get(name), getattr(assay, name)
         if isinstance(stated, int | float) and not math.isnan(stated) and stated != registered:
+            limit = "no limit" if registered is None else f"{registered:g}"
             problems.add("cmv_dna", f"contradicts the {name} of assay {assay_id} in study.yaml", row=number,
                          column=name, value=stated,
-                         allowed="none" if registered is None else f"{registered:g}")  # fmt: skip
+                         allowed=f"{limit}; correct the cell, or register the assay with its limits")  # fmt: skip
     try:
         result = parse_result(text_of(row["result_raw"]), assay, unit=text_of(row["unit"]), censoring=censoring)
     except ImmunoprofileError as error:

@@ -145,6 +145,18 @@ def test_all_bad_rows_are_named_at_once_and_none_is_lost():
     assert tables.courses["cumulative"].notna().sum() == 1  # IL-2 of one MIU: its amount is known, its rhythm is not
 
 
+def test_a_result_without_its_upper_limit_is_told_even_where_the_baseline_grades_it():
+    """Baseline 50 of 40 is high: 76 is 1.52 x baseline, grade 1 without any limit of its own day."""
+    labs = [lab("ALT", 50, uln=40), lab("ALT", 76, uln=None, **D14), lab("PLT", 70, lln=None, uln=None, **D14)]
+    tables = safety(study(labs=labs, visits=[VISIT, LATER]))
+    alt = tables.grades[tables.grades["test"] == "ALT"]
+    assert alt["grade"].tolist() == [0, 1]
+    (told,) = tables.exceptions[tables.exceptions["code"] == "NO_ULN"].to_dict("records")
+    assert (told["table"], told["row"], told["usubjid"], told["visit"]) == ("labs", "2", "S-1", "D14")
+    assert "ALT has no upper limit of normal" in told["message"]
+    assert told["action"].startswith("fill lln and uln")
+
+
 def test_a_study_folder_tells_the_same_when_it_is_read(tmp_path):
     dosing = """\
 usubjid,drug,dose,unit,freq,route,start_dtc,end_dtc

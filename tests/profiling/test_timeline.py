@@ -76,7 +76,11 @@ def test_blood_count_is_one_draw_of_one_laboratory():
     # Never white cells of one draw with the percentage of another.
     mixed = [("2024-03-01T07:00", "WBC", 3.2, "10^9/L", "L"), ("2024-03-01T09:00", "LYMPH_PCT", 25, "%", "L")]
     assert math.isnan(blood_count(labs(*mixed), "S", "2024-03-01T08:00").alc)
-    assert math.isnan(blood_count(labs(*one), "S", "2024-03-02T08:01").alc)
+    # 24 h count, a minute more does not, before and after the draw
+    assert blood_count(labs(*one), "S", "2024-03-02T07:00").alc == pytest.approx(800)
+    assert math.isnan(blood_count(labs(*one), "S", "2024-03-02T07:01").alc)
+    assert blood_count(labs(*one), "S", "2024-02-29T07:00").alc == pytest.approx(800)
+    assert math.isnan(blood_count(labs(*one), "S", "2024-02-29T06:59").alc)
     assert math.isnan(blood_count(labs(*one), "T", "2024-03-01T08:00").alc)
 
 

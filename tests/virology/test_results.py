@@ -11,10 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from immunoprofile.errors import Problems, StudyError, UnitError
+from immunoprofile.errors import AnalysisError, Problems, StudyError, UnitError
 from immunoprofile.io.config import Assay
 from immunoprofile.schema import VIROLOGY_COLUMNS
-from immunoprofile.virology import ResultTextError, cmv_results, drop_text, known_assays, parse_result, to_copies, to_iu
+from immunoprofile.virology import (
+    ResultTextError,
+    analytical_noise,
+    cmv_results,
+    drop_text,
+    known_assays,
+    parse_result,
+    reference_change_log10,
+    significant_change_log10,
+    to_copies,
+    to_iu,
+)
 
 ROCHE = Assay(name="CAP/CTM", unit="IU/mL", specimen="plasma", lod=91, lloq=137, uloq=9.1e6)
 BLOOD = Assay(name="in-house", unit="copies/mL", specimen="whole_blood", lloq=500)
@@ -331,7 +342,15 @@ def test_limits_in_the_table_and_dates_of_the_assay() -> None:
     problems = Problems()
     cmv_results(bad, problems=problems)
     assert [(problem.row, problem.column) for problem in problems.found] == [(0, "collected_dtc"), (1, "lloq")]
-    assert problems.found[1].allowed == "137"
+    assert problems.found[1].allowed.startswith("137; correct the cell, or register the assay")
+    for column, value, allowed in (("lod", 91.0, None), ("lod", 92.0, "91;"), ("uloq", 1e6, "9.1e+06;")):
+        stated = Problems()
+        table = cmv_results(study(*GOLDEN, **{column: value}), problems=stated)
+        assert {(one.column, one.allowed.split()[0]) for one in stated.found} == (
+            {(column, allowed)} if allowed else set()
+        )
+        assert set(table["kind"]) == ({"INVALID"} if allowed else {"QUANT", "BLQ", "TND"})
+        assert table["result_raw"].tolist() == [text for _, text in GOLDEN]
 
 
 def test_order_of_the_rows_changes_nothing() -> None:
@@ -354,3 +373,19 @@ def test_no_results() -> None:
 )  # fmt: skip
 def test_text_claims_no_more_than_was_measured(bounds: tuple[float, float, float], text: str) -> None:
     assert drop_text(*bounds) == text
+
+
+def test_golden_reference_changes() -> None:
+    """Specification 3.2: 1.96 sqrt(2) SD is 1.9-, 2.3- and 2.8-fold; 0.5 log10 is above all of them.
+
+    Its log10 values 0.29 and 0.45 do not follow from its formula and SD of 0.10 and 0.16 (0.277 and 0.443); 0.36 does.
+    """
+    assert analytical_noise() == ((5.4, 0.10), (3.7, 0.13), (2.5, 0.16))
+    changes = [reference_change_log10(sd) for _, sd in analytical_noise()]
+    # 1.96 x 1.4142136 = 2.7718586
+    assert changes == pytest.approx([0.277186, 0.360341, 0.443497], abs=1e-6)
+    assert [round(10**change, 1) for change in changes] == [1.9, 2.3, 2.8]
+    assert max(changes) < significant_change_log10() == 0.5
+    for wrong in (-0.1, math.nan, math.inf):
+        with pytest.raises(AnalysisError, match="standard deviation"):
+            reference_change_log10(wrong)
