@@ -77,10 +77,14 @@ class Study:
         visits = int(self.tables["visits"]["occurred"].sum())
         samples = int((self.tables["samples"]["role"] == "sample").sum())
         return (
-            f"Study({self.config.study_id!r}: {len(self.tables['subjects'])} subjects, "
-            f"{visits} visits, {samples} samples, "
-            f"{len(self.tables['cmv_dna'])} CMV-DNA results, {len(self.exceptions)} exceptions)"
+            f"Study({self.config.study_id!r}: {len(self.tables['subjects'])} subjects, {visits} visits, "
+            f"{samples} samples, {len(self.tables['cmv_dna'])} CMV-DNA results, {len(self.exceptions)} exceptions)"
         )
+
+    def _repr_html_(self) -> str:
+        from immunoprofile.study_view import study_view
+
+        return study_view(self)
 
 
 def read_study(folder: str | Path, *, require_files: bool = True) -> Study:

@@ -665,6 +665,7 @@ def make_profile(*, synthetic: bool = True, hostile: str = "") -> FakeProfile:
         conmeds=pd.DataFrame(conmeds),
         cmv_dna=pd.DataFrame(cmv),
         queries=queries,
+        reviews=pd.DataFrame(columns=list(schema.TABLES["reviews"].column_names)),
     )
     provenance = {
         "versions": {"immunoprofile": "0.1.0", "flowkit": "1.3.2", "python": "3.11.2"},

@@ -23,7 +23,14 @@ LEAKS = (
 
 
 def test_there_are_notebooks() -> None:
-    assert [path.name for path in NOTEBOOKS][:1] == ["01_first_look.ipynb"]
+    assert {"01_first_look.ipynb", "03_longitudinal.ipynb", "04_reports.ipynb"} <= {path.name for path in NOTEBOOKS}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_says_that_it_is_simulated_and_for_research(path: Path) -> None:
+    first = nbformat.read(path, as_version=4).cells[0].source
+    assert "**simulated**" in first
+    assert "Research use only. Not for diagnosis or treatment decisions." in first
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -29,23 +29,19 @@ def gate_files(
     cells: CellsOption = False,  # noqa: FBT002
     quiet: QuietOption = False,  # noqa: FBT002
 ) -> None:
-    """Gate files without a study; the template of each file is found by its panel."""
-    import pandas as pd
+    """Gate files without a study; the template of each file is found by its panel.
 
-    from immunoprofile import gate, schema
-    from immunoprofile.gate.batch import batch, write_cells
-    from immunoprofile.io.files import write_table
+    When it is stopped, the same command goes on where it stopped and ends with the same bytes.
+    """
+    from immunoprofile import gate
+    from immunoprofile.gate.batch_folder import batch_to_folder
 
     strategies = gate.load(gates or gate.shipped_folder())
-    exceptions: list[dict[str, Any]] = []
-    counts = batch(files, strategies, jobs=jobs, progress=not quiet, exceptions=exceptions)
-    write_table(out / "counts.csv", counts)
-    write_table(out / "exceptions.csv", pd.DataFrame(exceptions, columns=list(schema.EXCEPTION_COLUMNS)))
-    if cells:
-        failed = {row["file"] for row in exceptions}
-        write_cells([file for file in files if file.as_posix() not in failed], strategies, out / "cells")
-    typer.echo(f"{counts['file'].nunique()} of {len(files)} files gated: {out / 'counts.csv'}")
-    leave_out(exceptions)
+    done = batch_to_folder(files, strategies, out, jobs=jobs, cells=cells, progress=not quiet)
+    if done.resumed:
+        typer.echo(f"{done.resumed} files were known from a run that was stopped")
+    typer.echo(f"{done.gated} of {len(files)} files gated: {done.counts}")
+    leave_out(done.exceptions)
 
 
 @app.command()

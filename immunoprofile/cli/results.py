@@ -63,9 +63,10 @@ def analyse(profile: Profile) -> None:
     """The analyses that the study declares, as CSV beside the results, and the overview of all checks as a figure."""
     from immunoprofile import pl, tl
     from immunoprofile.io.files import replacing
+    from immunoprofile.tl.files import write_statistics
 
     tl.declared(profile.visits)
-    tl.write_statistics(profile.visits, profile.folder / "statistics")
+    write_statistics(profile.visits, profile.folder / "statistics")
     of_samples = profile.quality[profile.quality["sample_id"] != ""]
     if len(of_samples):
         with replacing(profile.folder / "quality" / "overview.svg") as temporary:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from immunoprofile import compensation, schema
 from immunoprofile.errors import ImmunoprofileError, ProblemListError, Problems
@@ -54,13 +55,52 @@ def gate_file(path: Path, gates: GateSet | Strategy, *, comp_source: str | None 
     return gate_sample(sample, strategy_for(sample, gates), comp_source=comp_source)
 
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def in_order(function: Callable[[Item], Result], items: Iterable[Item], *, jobs: int) -> Iterator[Result]:
+    """Results of a function on threads, in the order of the items.
+
+    Never more than two items a thread are begun or wait with their result, so that memory does not grow with the
+    number of items. When the caller stops, or an item fails, the items that have not begun are not begun any more.
+    Meanwhile linear algebra keeps to one thread: many small products wait longer for its threads than they take, and
+    sums over several threads round differently from one machine to the next.
+
+    Parameters
+    ----------
+    function
+        Called once for each item.
+    items
+        Taken as they are needed.
+    jobs
+        Number of threads.
+    """
+    from threadpoolctl import threadpool_limits
+
+    jobs = max(1, jobs)
+    waiting: deque[Future[Result]] = deque()
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(max_workers=jobs) as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) >= 2 * jobs:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
 Labels = tuple[tuple[str, str], ...]
 """($PnN, $PnS) of all channels of a file."""
 
+Panels = dict[Labels, tuple[Strategy, Strategy]]
+"""The strategy of each panel, as it is and bound to its channels."""
 
-def strategy_of_panel(
-    sample: Sample, gates: GateSet | Strategy, panels: dict[Labels, tuple[Strategy, Strategy]]
-) -> tuple[Strategy, Strategy]:
+
+def strategy_of_panel(sample: Sample, gates: GateSet | Strategy, panels: Panels) -> tuple[Strategy, Strategy]:
     """The strategy that fits a file, and the same bound to its channels; kept in ``panels`` by the labels of the file.
 
     Raises
@@ -82,7 +122,7 @@ def count_file(
     gates: GateSet | Strategy,
     *,
     comp_source: str | None = None,
-    panels: dict[Labels, tuple[Strategy, Strategy]] | None = None,
+    panels: Panels | None = None,
 ) -> pd.DataFrame:
     """Counts of one file.
 
@@ -155,16 +195,16 @@ def batch(
     from tqdm import tqdm
 
     paths = [Path(file) for file in files]
-    panels: dict[Labels, tuple[Strategy, Strategy]] = {}
+    panels: Panels = {}
 
     def one(path: Path) -> pd.DataFrame | ImmunoprofileError:
         try:
             return count_file(path, gates, comp_source=comp_source, panels=panels)
         except ImmunoprofileError as error:
-            return error
+            return _without_frames(error)
 
-    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
-        outcomes = list(tqdm(pool.map(one, paths), total=len(paths), desc="gating", unit="file", disable=not progress))
+    results = in_order(one, paths, jobs=jobs)
+    outcomes = list(tqdm(results, total=len(paths), desc="gating", unit="file", disable=not progress))
     failed = [(p, o) for p, o in zip(paths, outcomes, strict=True) if isinstance(o, ImmunoprofileError)]
     if failed and exceptions is None:
         problems = Problems()
@@ -179,19 +219,10 @@ def batch(
     return pd.concat(tables, ignore_index=True)[list(schema.COUNT_COLUMNS)]
 
 
-def write_cells(files: Iterable[str | Path], gates: GateSet | Strategy, folder: Path) -> list[Path]:
-    """Write all events of each file as AnnData, ``<content hash>.h5ad``; see `cells.cells_of`."""
-    from immunoprofile.gate.cells import cells_of
-    from immunoprofile.io.files import replacing
-
-    written = []
-    for file in files:
-        gated = gate_file(Path(file), gates)
-        path = folder / f"{gated.sample.sha256}.h5ad"
-        with replacing(path) as temporary:
-            cells_of(gated, gated.sample.sha256).write_h5ad(temporary, compression="gzip")
-        written.append(path)
-    return written
+def _without_frames(error: ImmunoprofileError) -> ImmunoprofileError:
+    """The same error without what holds the variables of its frames, among them the events of its file."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def gating_exception(error: ImmunoprofileError, **place: object) -> dict[str, Any]:

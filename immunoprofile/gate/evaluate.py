@@ -98,6 +98,14 @@ class GatedSample:
                 found |= {(gate.population, m): float(v) for m, v in zip(markers, medians, strict=True)}
         return found
 
+    def __repr__(self) -> str:
+        return f"GatedSample({self.sample.name!r}, {self.sample.n_events:,} events, tube {self.strategy.tube!r})"
+
+    def _repr_html_(self) -> str:
+        from immunoprofile.gate.tree_view import gated_view
+
+        return gated_view(self)
+
 
 def count_table(strategy: Strategy, evaluation: Evaluation) -> pd.DataFrame:
     """Counts of one file, one row a population: ``tube population parent gate_path n n_parent pct_parent``.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from immunoprofile.gate.scaled import ScaledValues
 from immunoprofile.gate.strategy import Dimension, Gate
 from immunoprofile.io.files import replacing
 from immunoprofile.io.markers import find_marker, is_scatter, is_time
@@ -69,18 +70,37 @@ class GateRaster:
 
 @dataclass(frozen=True, eq=False)
 class _Axis:
+    """An axis of a file: its limits and the bin of every event on it, those beyond an end in the last bin."""
+
     marker: str
+    bins: NDArray[np.uint8]
+    limits: tuple[float, float]
+    ticks: tuple[tuple[float, str], ...]
+
+
+class _Placed(NamedTuple):
+    """Every event of a file on an axis: values on its scale, limits and ticks."""
+
     values: NDArray[np.float64]
     limits: tuple[float, float]
     ticks: tuple[tuple[float, str], ...]
 
 
-def rasterise(gated: GatedSample) -> tuple[GateRaster, ...]:
-    """All gating plots of a file, one for each parent and pair of axes, in the order of the template."""
+def rasterise(gated: GatedSample, *, values: ScaledValues | None = None) -> tuple[GateRaster, ...]:
+    """All gating plots of a file, one for each parent and pair of axes, in the order of the template.
+
+    Parameters
+    ----------
+    gated
+        The file with its gates.
+    values
+        Values of its channels on their scales, where others need them as well; by default computed here.
+    """
+    values = ScaledValues(gated) if values is None else values
     axes: dict[Dimension, _Axis] = {}
     plots: dict[tuple[str, str, str], list[tuple[Gate, _Axis, _Axis]]] = {}
     for gate in gated.strategy.gates:
-        pair = _axes_of(gate, gated, axes)
+        pair = _axes_of(gate, values, axes)
         if pair is not None:
             plots.setdefault((gate.parent, pair[0].marker, pair[1].marker), []).append((gate, *pair))
     rasters = []
@@ -110,14 +130,29 @@ def plot_values(gated: GatedSample, population: str) -> tuple[NDArray[np.float64
 
     Values outside the limits of the plot are kept at the limit, as its counts are.
     """
-    pair = _axes_of(gated.strategy[population], gated, {})
+    values = ScaledValues(gated)
+    pair = _dimensions_of(gated.strategy[population], gated)
     if pair is None:
         return None
-    x, y = (np.clip(np.nan_to_num(axis.values, nan=axis.limits[0]), *axis.limits) for axis in pair)
+    places = [_placed(dimension, values) for dimension in pair]
+    x, y = (np.clip(np.nan_to_num(one.values, nan=one.limits[0]), *one.limits) for one in places)
     return x, y
 
 
-def _axes_of(gate: Gate, gated: GatedSample, known: dict[Dimension, _Axis]) -> tuple[_Axis, _Axis] | None:
+def _axes_of(gate: Gate, values: ScaledValues, known: dict[Dimension, _Axis]) -> tuple[_Axis, _Axis] | None:
+    pair = _dimensions_of(gate, values.gated)
+    if pair is None:
+        return None
+    for dimension in pair:
+        if dimension not in known:
+            placed = _placed(dimension, values)
+            bins = _bins(placed.values, placed.limits)
+            known[dimension] = _Axis(dimension.marker, bins, placed.limits, placed.ticks)
+    return known[pair[0]], known[pair[1]]
+
+
+def _dimensions_of(gate: Gate, gated: GatedSample) -> tuple[Dimension, Dimension] | None:
+    """The two axes of the plot of a gate, without limits; None when it has none (Boolean gates, ratios)."""
     if not gate.dimensions or any(d.ratio is not None for d in gate.dimensions[:2]):
         return None
     dimensions = list(gate.dimensions[:2])
@@ -129,44 +164,39 @@ def _axes_of(gate: Gate, gated: GatedSample, known: dict[Dimension, _Axis]) -> t
         if second is None or second == dimensions[0].marker:
             return None
         dimensions.append(Dimension(second))
-    plain = [Dimension(d.marker, scale=d.scale, compensated=d.compensated, matrix=d.matrix) for d in dimensions]
-    for dimension in plain:
-        if dimension not in known:
-            known[dimension] = _axis(dimension, gated)
-    return known[plain[0]], known[plain[1]]
+    x, y = (Dimension(d.marker, scale=d.scale, compensated=d.compensated, matrix=d.matrix) for d in dimensions)
+    return x, y
 
 
-def _axis(dimension: Dimension, gated: GatedSample) -> _Axis:
+def _placed(dimension: Dimension, values: ScaledValues) -> _Placed:
+    gated = values.gated
     column = gated.sample.position(dimension.marker)
     channel = gated.sample.channels[column]
-    events = gated.compensated if dimension.compensated else gated.sample.events
-    if dimension.matrix:
-        events = dict(gated.strategy.matrices)[dimension.matrix].compensate(gated.sample)
-    linear = events[:, column]
     if dimension.scale is not None:
         scale = dict(gated.strategy.scales)[dimension.scale]
         ticks = scale.ticks()
-        low = min(0.0, ticks[0][0])
-        return _Axis(dimension.marker, scale.apply(linear), (low, 1.02 * scale.top), ticks)
+        scaled = values.scaled(column, scale, compensated=dimension.compensated, matrix=dimension.matrix)
+        return _Placed(scaled, (min(0.0, ticks[0][0]), 1.02 * scale.top), ticks)
+    linear = values.linear(column, compensated=dimension.compensated, matrix=dimension.matrix)
     if is_time(dimension.marker):
         top = float(np.max(linear, initial=1.0))
-        return _Axis(dimension.marker, linear, (0.0, top), tuple((v, f"{v:.0f} s") for v in (0.0, top / 2, top)))
+        return _Placed(linear, (0.0, top), tuple((v, f"{v:.0f} s") for v in (0.0, top / 2, top)))
     low = 0.0 if is_scatter(dimension.marker) else float(np.min(linear, initial=0.0))
     top = channel.pnr if channel.pnr > 0 else float(np.max(linear, initial=1.0))
     ticks = tuple(
         (top * part / 4, f"{top * part / 4000:.0f}k" if top >= 4000 else f"{top * part / 4:.0f}") for part in range(5)
     )
-    return _Axis(dimension.marker, linear, (low, top), ticks)
+    return _Placed(linear, (low, top), ticks)
+
+
+def _bins(values: NDArray[np.float64], limits: tuple[float, float]) -> NDArray[np.uint8]:
+    low, high = limits
+    finite = np.nan_to_num((values - low) / (high - low) * BINS, nan=0.0, posinf=BINS, neginf=0.0)
+    return np.clip(finite, 0, BINS - 1).astype(np.uint8)
 
 
 def _grid(x: _Axis, y: _Axis, inside: NDArray[np.bool_]) -> NDArray[np.uint32]:
-    def bins(axis: _Axis) -> NDArray[np.int64]:
-        low, high = axis.limits
-        values = axis.values[inside]
-        finite = np.nan_to_num((values - low) / (high - low) * BINS, nan=0.0, posinf=BINS, neginf=0.0)
-        return np.clip(finite, 0, BINS - 1).astype(np.int64)
-
-    flat = bins(y) * BINS + bins(x)
+    flat = y.bins[inside].astype(np.int64) * BINS + x.bins[inside]
     return np.bincount(flat, minlength=BINS * BINS).reshape(BINS, BINS).astype(np.uint32)
 
 

@@ -280,7 +280,7 @@ class Strategy:
 
         def descend(population: str, depth: int) -> None:
             for child in self.children(population):
-                lines.append(f"{'   ' * depth}{child}  [{_said(self[child])}]")
+                lines.append(f"{'   ' * depth}{child}  [{said(self[child])}]")
                 descend(child, depth + 1)
 
         descend(ROOT, 1)
@@ -288,6 +288,11 @@ class Strategy:
 
     def __repr__(self) -> str:
         return f"Strategy({self.tube!r}, {len(self.gates)} gates, version {self.version or '-'})\n{self.tree()}"
+
+    def _repr_html_(self) -> str:
+        from immunoprofile.gate.tree_view import strategy_view
+
+        return strategy_view(self)
 
 
 def _inside(value: float, dimension: Dimension) -> bool:
@@ -302,7 +307,7 @@ def _drop_unused(content: dict[str, Any], **defaults: object) -> None:
             del content[name]
 
 
-def _said(gate: Gate) -> str:
+def said(gate: Gate) -> str:
     """Axes or operands of a gate in a few words."""
     if gate.operands:
         return " ".join([gate.kind, *(f"{'not ' if o.complement else ''}{o.population}" for o in gate.operands)])
@@ -359,3 +364,8 @@ class GateSet(Mapping[str, Strategy]):
     def __repr__(self) -> str:
         missing = f"\n\nnot read: {len(self.findings)}, see .findings" if self.findings else ""
         return "\n\n".join(repr(strategy) for strategy in self.strategies) + missing
+
+    def _repr_html_(self) -> str:
+        from immunoprofile.gate.tree_view import gate_set_view
+
+        return gate_set_view(self)

@@ -158,6 +158,11 @@ class Sample:
     def __repr__(self) -> str:
         return f"Sample({self.name!r}, {self.n_events:,} events, {len(self.channels)} channels, FCS {self.version})"
 
+    def _repr_html_(self) -> str:
+        from immunoprofile.io.sample_view import sample_view
+
+        return sample_view(self)
+
 
 @dataclass(frozen=True, eq=False)
 class FcsHead:
@@ -245,9 +250,8 @@ def read_fcs(path: str | Path, *, strict: bool = False, dataset: int | None = No
     """
     path = Path(path)
     with _opened(path) as handle:
-        return _read(handle, path.name, strict=strict, dataset=1 if dataset is None else dataset, only=dataset is None)[
-            0
-        ]
+        number = 1 if dataset is None else dataset
+        return _read(handle, path.name, strict=strict, dataset=number, only=dataset is None)[0]
 
 
 def read_fcs_datasets(path: str | Path, *, strict: bool = False) -> tuple[Sample, ...]:

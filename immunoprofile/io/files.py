@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 20
 _LONGEST_SHOWN = 200
+_LEFTOVER = re.compile(r"\..+\.\d+\.tmp(\.[^.]*)?$")
+"""Names that `replacing` gives."""
 # Names that Windows takes for devices, whatever suffix follows.
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])[ ]*(?:\..*)?$", re.IGNORECASE)
 
@@ -45,6 +47,13 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what `replacing` began in a folder, not below it, and a killed process never finished."""
+    for path in folder.glob(".*"):
+        if _LEFTOVER.match(path.name) and path.is_file():
+            path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

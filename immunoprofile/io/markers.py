@@ -158,6 +158,7 @@ def _bare(name: str) -> str:
     return name
 
 
+@lru_cache(maxsize=1 << 14)
 def same_marker(left: str, right: str) -> bool:
     """Whether two spellings mean one marker."""
     return _plain(canonical_marker(left)) == _plain(canonical_marker(right))

@@ -12,7 +12,7 @@ from immunoprofile import schema
 from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.io.dates import days_between
 from immunoprofile.profiling import timeline
-from immunoprofile.profiling.one_file import Outcome
+from immunoprofile.profiling.outcome import Outcome
 from immunoprofile.resources import populations as known_populations
 from immunoprofile.resources import reference_ranges
 from immunoprofile.study import UNSCHEDULED, Study

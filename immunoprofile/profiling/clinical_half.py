@@ -103,7 +103,8 @@ def add_clinical(visits: anndata.AnnData, study: Study, half: ClinicalHalf) -> N
     ``uns['responses']``
         verdicts of the rules, `schema.RESPONSE_COLUMNS`.
     ``uns['worst_grades']``
-        worst laboratory grades, `schema.WORST_GRADE_COLUMNS`.
+        worst laboratory grades, `schema.WORST_GRADE_COLUMNS`; ``test`` is the CTCAE term, since a count may be graded
+        as too low and as too high.
     """
     keys = pd.MultiIndex.from_arrays([visits.obs["usubjid"].astype(str), visits.obs["visit"].astype(str)])
     frames = (
@@ -129,7 +130,9 @@ def add_clinical(visits: anndata.AnnData, study: Study, half: ClinicalHalf) -> N
     visits.uns[schema.UNS_RESPONSES] = _responses(half.virology.rules)
     worst = half.safety.worst
     followed = worst["usubjid"].map(_followed_days(study)).astype("float64")
-    visits.uns[schema.UNS_WORST_GRADES] = worst.assign(exposure_days=followed)[list(schema.WORST_GRADE_COLUMNS)]
+    visits.uns[schema.UNS_WORST_GRADES] = worst.assign(test=worst["term"], exposure_days=followed)[
+        list(schema.WORST_GRADE_COLUMNS)
+    ]
 
 
 def _per_protocol(study: Study, safety: SafetyTables) -> pd.Series[bool]:

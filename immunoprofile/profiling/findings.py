@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from immunoprofile import schema
+from immunoprofile.errors import FcsError
 from immunoprofile.gate.strategy import GateSet
-from immunoprofile.io.fcs import read_fcs
-from immunoprofile.profiling.one_file import Outcome
-from immunoprofile.quality import compare_panels
+from immunoprofile.profiling.checkpoint import read_panel
+from immunoprofile.profiling.outcome import Outcome
+from immunoprofile.quality import PanelComparison, PanelQuantiles, compare_panels
 
 if TYPE_CHECKING:
     import anndata
@@ -72,11 +74,12 @@ def specimen_findings(visits: anndata.AnnData) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(schema.QUALITY_COLUMNS)).astype({"value": "float64"})
 
 
-def channel_swaps(study: Study, visits: anndata.AnnData, chosen: Chosen) -> pd.DataFrame:
+def channel_swaps(study: Study, visits: anndata.AnnData, chosen: Chosen, out: Path) -> pd.DataFrame:
     """Tubes whose channels fit each other's place better than their own, against the subject's baseline of that tube.
 
     Rows of quality.csv with the check ``channel_order``: the value is the number of channels that seem to have changed
-    places. It asks a person; populations that the drug moves are no swap, see `quality.compare_panels`.
+    places. It asks a person; populations that the drug moves are no swap, see `quality.compare_panels`. The
+    distributions are those that the run kept in ``out`` when it read the files.
     """
     obs = visits.obs
     based = obs[obs["baseline_flag"].astype(bool)]
@@ -87,16 +90,27 @@ def channel_swaps(study: Study, visits: anndata.AnnData, chosen: Chosen) -> pd.D
             own = {visit: o for (u, visit, t), o in chosen.items() if (u, t) == (usubjid, tube)}
             if first not in own:
                 continue
-            reference = read_fcs(study.fcs_path(own[first].sample_id))
+            reference = read_panel(out, own[first].sample_id)
             for visit, outcome in sorted(own.items()):
                 if visit == first:
                     continue
-                compared = compare_panels(reference, read_fcs(study.fcs_path(outcome.sample_id)))
+                other = read_panel(out, outcome.sample_id)
                 place = (usubjid, visit, tube, outcome.sample_id, "channel_order")
-                if not compared.assessable:
+                compared = _compared(reference, other)
+                if compared is None or not compared.assessable:
                     rows.append((*place, float("nan"), "channels", "0", "NOT_EVALUABLE", ""))
                     continue
                 moved = float(sum(len(swap.markers) for swap in compared.swaps))
                 state = ("WARN", "CHANNEL_SWAP") if moved else ("PASS", "")
                 rows.append((*place, moved, "channels", "pass 0", *state))
     return pd.DataFrame(rows, columns=list(schema.QUALITY_COLUMNS)).astype({"value": "float64"})
+
+
+def _compared(reference: PanelQuantiles | None, other: PanelQuantiles | None) -> PanelComparison | None:
+    """Comparison of two files; None where a common channel holds values that are no numbers: nothing can be told."""
+    if reference is None or other is None:
+        return None
+    try:
+        return compare_panels(reference, other)
+    except FcsError:
+        return None

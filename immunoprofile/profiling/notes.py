@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from immunoprofile.io.exceptions import Exceptions
-from immunoprofile.profiling.one_file import Outcome
+from immunoprofile.profiling.outcome import Outcome
 from immunoprofile.study import Study
 
 if TYPE_CHECKING:

@@ -1,110 +1,31 @@
-"""Everything that a run takes from one FCS file, and the checkpoint that lets a killed run go on."""
+"""Everything that a run takes from one FCS file."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from immunoprofile._version import __version__
 from immunoprofile.errors import FcsError, ImmunoprofileError
 from immunoprofile.gate.batch import gating_exception
 from immunoprofile.gate.cells import cells_of
 from immunoprofile.gate.evaluate import gate_sample
-from immunoprofile.gate.exchange import save_gatingml
 from immunoprofile.gate.raster import rasterise, write_rasters
-from immunoprofile.gate.strategy import Strategy
+from immunoprofile.gate.scaled import ScaledValues
 from immunoprofile.io.fcs import read_fcs
-from immunoprofile.io.files import replacing, sha256_of, write_json
+from immunoprofile.io.files import replacing, sha256_of
 from immunoprofile.io.markers import VIABILITY, same_marker
-from immunoprofile.quality import EventQuality, assess, find
+from immunoprofile.profiling.checkpoint import key_of, path_of, read_checkpoint, write_checkpoint
+from immunoprofile.profiling.outcome import Limits, Outcome, Request
+from immunoprofile.quality import EventQuality, assess, find, panel_quantiles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from immunoprofile.gate.evaluate import GatedSample
-
-
-Limits = Mapping[str, Mapping[str, tuple[float | None, float | None]]]
-
-
-@dataclass(frozen=True)
-class Request:
-    """One file to gate."""
-
-    sample_id: str
-    path: Path
-    file: str
-    """Path as the samples table has it."""
-    strategy: Strategy
-    comp_source: str | None
-    sha256: str | None
-    """Content hash that the samples table expects."""
-    limits: Limits
-    """Limits of the checks that the study sets."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run keeps of one file.
-
-    Attributes
-    ----------
-    sample_id, file, tube
-        Which file.
-    sha256
-        Its content hash; empty when the file is missing.
-    n_events
-        Recorded events.
-    comp_source
-        ``keyword``, ``none`` or ``compensated``.
-    counts
-        Rows (population, label, parent, gate_path, n, n_parent).
-    medians
-        Rows (population, marker, median linear compensated intensity).
-    flow_pct_time, flow_pct_events
-        Per cent of time and of events at an unstable flow rate; None when not assessable.
-    flow_reason
-        Why the flow rate is not assessable.
-    findings
-        Checks of the events: (check, value, unit, limits, state, flag).
-    repairs
-        Repairs that reading the file needed.
-    comp_finding
-        Fields of the `compensation.Finding` on data that look compensated already, or None.
-    exception
-        Row of exceptions.csv when the file could not be gated, else None.
-    """
-
-    sample_id: str
-    file: str
-    tube: str
-    sha256: str = ""
-    n_events: int = 0
-    comp_source: str = ""
-    counts: tuple[tuple[str, str, str, str, int, int], ...] = ()
-    medians: tuple[tuple[str, str, float], ...] = ()
-    flow_pct_time: float | None = None
-    flow_pct_events: float | None = None
-    flow_reason: str = ""
-    findings: tuple[tuple[str, float, str, str, str, str], ...] = ()
-    repairs: tuple[str, ...] = ()
-    comp_finding: dict[str, Any] | None = None
-    exception: dict[str, str] | None = field(default=None)
-
-    @property
-    def gated(self) -> bool:
-        """Whether the file was gated."""
-        return self.exception is None
-
-    def count(self, population: str) -> int | None:
-        """Events of a population; None when the tube does not have it."""
-        return next((row[4] for row in self.counts if row[0] == population), None)
+    from immunoprofile.io.fcs import Sample
 
 
 def process(request: Request, out: Path, *, cells: bool) -> Outcome:
@@ -114,42 +35,62 @@ def process(request: Request, out: Path, *, cells: bool) -> Outcome:
     ``cells/<sample>.h5ad``, and a checkpoint. A checkpoint of the same file, gates, options and version is taken
     instead of gating again.
     """
-    digest = sha256_of(request.path) if request.path.is_file() else ""
-    key = _key(request, digest, cells=cells)
-    checkpoint = out / ".partial" / f"{request.sample_id}.json"
-    known = _read_checkpoint(checkpoint, key)
-    if known is not None:
-        return known
+    digest = ""
+    if path_of(out, request.sample_id).is_file():
+        digest = _digest(request.path)
+        known = read_checkpoint(out, request.sample_id, key_of(request, digest, cells=cells))
+        if known is not None:
+            return known
+    panel = None
     try:
-        outcome = _gate(request, digest, out, cells=cells)
+        # Reading hashes the file as well, so a file that is gated for the first time is hashed once.
+        sample = read_fcs(request.path)
+        digest = sample.sha256
+        _compare_hash(request, digest)
+        outcome = _gate(request, sample, out, cells=cells)
+        panel = panel_quantiles(sample)
     except ImmunoprofileError as error:
-        place = {"sample_id": request.sample_id, "file": request.file}
-        row = {name: str(value) for name, value in gating_exception(error, **place).items()}
-        outcome = Outcome(request.sample_id, request.file, request.strategy.tube, sha256=digest, exception=row)
-    write_json(checkpoint, {"key": key, "outcome": asdict(outcome)})
+        digest = digest or _digest(request.path)
+        outcome = _left_out(request, digest, error)
+    write_checkpoint(out, key_of(request, digest, cells=cells), outcome, panel)
     return outcome
 
 
-def _gate(request: Request, digest: str, out: Path, *, cells: bool) -> Outcome:
+def _digest(path: Path) -> str:
+    """Content hash; empty when the file cannot be read, which `read_fcs` tells with its reason."""
+    try:
+        return sha256_of(path)
+    except OSError:
+        return ""
+
+
+def _compare_hash(request: Request, digest: str) -> None:
     if request.sha256 and digest != request.sha256:
         raise FcsError(
             "the content is not what samples.csv says (sha256)",
             where=request.file,
             todo="find out which is right: the file or the table",
         )
-    sample = read_fcs(request.path)
+
+
+def _left_out(request: Request, digest: str, error: ImmunoprofileError) -> Outcome:
+    """Outcome of a file that could not be gated; that its content is not the one meant comes before other reasons."""
+    try:
+        _compare_hash(request, digest)
+    except FcsError as other:
+        error = other
+    place = {"sample_id": request.sample_id, "file": request.file}
+    row = {name: str(value) for name, value in gating_exception(error, **place).items()}
+    return Outcome(request.sample_id, request.file, request.strategy.tube, sha256=digest, exception=row)
+
+
+def _gate(request: Request, sample: Sample, out: Path, *, cells: bool) -> Outcome:
     gated = gate_sample(sample, request.strategy, comp_source=request.comp_source)
-    events = _assess(gated, request.limits)
+    values = ScaledValues(gated)
+    events = _assess(gated, values, request.limits)
     write_flags(events, out / "quality" / f"{request.sample_id}.npz")
-    write_rasters(rasterise(gated), out / "rasters" / f"{request.sample_id}.npz")
-    channels = {
-        marker.marker: bound.marker
-        for gate, bound_gate in zip(request.strategy.gates, gated.bound.gates, strict=True)
-        for marker, bound in zip(gate.dimensions, bound_gate.dimensions, strict=True)
-    }
-    save_gatingml(
-        request.strategy, out / "gating" / f"{request.sample_id}.xml", channels=channels, spillover=gated.spillover
-    )
+    write_rasters(rasterise(gated, values=values), out / "rasters" / f"{request.sample_id}.npz")
+    request.documents.write(gated, out / "gating" / f"{request.sample_id}.xml")
     if cells:
         with replacing(out / "cells" / f"{request.sample_id}.h5ad") as temporary:
             cells_of(gated, request.sample_id, flags=events.masks).write_h5ad(temporary, compression="gzip")
@@ -157,7 +98,7 @@ def _gate(request: Request, digest: str, out: Path, *, cells: bool) -> Outcome:
         sample_id=request.sample_id,
         file=request.file,
         tube=request.strategy.tube,
-        sha256=digest,
+        sha256=sample.sha256,
         n_events=sample.n_events,
         comp_source=gated.comp_source,
         counts=_count_rows(gated),
@@ -168,10 +109,11 @@ def _gate(request: Request, digest: str, out: Path, *, cells: bool) -> Outcome:
         findings=_findings(gated, events, request.limits),
         repairs=sample.repairs,
         comp_finding=None if gated.comp_finding is None else asdict(gated.comp_finding),
+        engine=asdict(gated.engine),
     )
 
 
-def _assess(gated: GatedSample, limits: Limits) -> EventQuality:
+def _assess(gated: GatedSample, values: ScaledValues, limits: Limits) -> EventQuality:
     """Checks of the events, on the scales of the gates.
 
     Where a file shows no valley between live and dead cells, the viability gate of the template stands in.
@@ -186,7 +128,19 @@ def _assess(gated: GatedSample, limits: Limits) -> EventQuality:
         if same_marker(d.marker, VIABILITY) and d.maximum is not None
     ]
     fallback = viability[0] if viability else None
-    return assess(gated.sample, comp=gated.spillover, scales=scales, dead_fallback=fallback, limits=limits)
+    transformed = {
+        column: values.scaled(column, scales[channel.pnn], compensated=True)
+        for column, channel in enumerate(gated.sample.channels)
+        if channel.pnn in scales
+    }
+    return assess(
+        gated.sample,
+        comp=gated.spillover,
+        scales=scales,
+        transformed=transformed,
+        dead_fallback=fallback,
+        limits=limits,
+    )
 
 
 def _findings(
@@ -236,33 +190,3 @@ def _count_rows(gated: GatedSample) -> tuple[tuple[str, str, str, str, int, int]
         (gate.population, str(r["population"]), str(r["parent"]), str(r["gate_path"]), int(r["n"]), int(r["n_parent"]))
         for gate, r in zip(gated.strategy.gates, rows, strict=True)
     )
-
-
-def _key(request: Request, digest: str, *, cells: bool) -> str:
-    limits = {name: {key: list(pair) for key, pair in own.items()} for name, own in request.limits.items()}
-    content = [
-        __version__,
-        digest,
-        request.strategy.sha256,
-        request.comp_source,
-        request.sha256,
-        request.file,
-        cells,
-        limits,
-    ]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _read_checkpoint(path: Path, key: str) -> Outcome | None:
-    if not path.is_file():
-        return None
-    try:
-        stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return None
-    if stored.get("key") != key:
-        return None
-    content = stored["outcome"]
-    for name in ("counts", "medians", "findings"):
-        content[name] = tuple(tuple(row) for row in content[name])
-    return Outcome(**{**content, "repairs": tuple(content["repairs"])})

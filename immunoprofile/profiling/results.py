@@ -228,6 +228,11 @@ class Profile:
             f"{self.counts['sample_id'].nunique()} files gated, {left_out} left out)"
         )
 
+    def _repr_html_(self) -> str:
+        from immunoprofile.profiling.profile_view import profile_view
+
+        return profile_view(self)
+
 
 def _without_missing_text(table: pd.DataFrame) -> pd.DataFrame:
     """Empty cells of text columns as empty text; numbers stay missing."""

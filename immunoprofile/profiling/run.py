@@ -6,8 +6,8 @@ import json
 import logging
 import platform
 import shutil
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,17 +18,21 @@ from immunoprofile import pp, schema
 from immunoprofile._version import __version__
 from immunoprofile.compensation import Finding
 from immunoprofile.errors import ResultsError
+from immunoprofile.gate.batch import in_order
 from immunoprofile.gate.strategy import GateSet
 from immunoprofile.gate.template import write_template
 from immunoprofile.io.config import CONFIG_NAME
-from immunoprofile.io.files import sha256_of, write_table
+from immunoprofile.io.files import remove_leftovers, sha256_of, write_table
 from immunoprofile.io.tables import SUFFIXES
 from immunoprofile.profiling.assemble import assemble, choose_attempts
+from immunoprofile.profiling.checkpoint import FOLDER as PARTIAL
 from immunoprofile.profiling.clinical_half import add_clinical, add_il2_hours
+from immunoprofile.profiling.documents import GateDocuments
 from immunoprofile.profiling.findings import channel_swaps, panel_findings, specimen_findings
 from immunoprofile.profiling.functional import add_functional
 from immunoprofile.profiling.notes import note_visits, notes_of_files
-from immunoprofile.profiling.one_file import Outcome, Request, process
+from immunoprofile.profiling.one_file import process
+from immunoprofile.profiling.outcome import Outcome, Request
 from immunoprofile.profiling.preflight import prepare
 from immunoprofile.profiling.queries import join_queries
 from immunoprofile.profiling.results import PROVENANCE, VISITS, Profile, seal, write_visits
@@ -113,7 +117,7 @@ def profile(
     pp.ratios(visits)
     pp.baseline_change(visits)
     add_il2_hours(visits, half)
-    quality = _verdict(visits, study, gates, chosen)
+    quality = _verdict(visits, study, gates, chosen, out)
     add_clinical(visits, study, half)
     exceptions = pd.concat([study.exceptions, half.safety.exceptions, notes.table()], ignore_index=True)
     tables = half.tables() | {"queries": join_queries(study.queries, exceptions, quality)}
@@ -122,14 +126,14 @@ def profile(
     visits.uns[schema.UNS_VERSION] = __version__
     _remove_stale(out, outcomes, cells=cells)
     _write(out, study, gates, visits, outcomes, quality, exceptions, virology, tables, provenance)
-    shutil.rmtree(out / ".partial", ignore_errors=True)
+    shutil.rmtree(out / PARTIAL, ignore_errors=True)
     return Profile.read(out, study=study)
 
 
 def _prepare(out: Path, study: Study) -> None:
     if out.exists() and not out.is_dir():
         raise ResultsError("is a file, not a folder", where=str(out), todo="choose another folder for the results")
-    marks = (PROVENANCE, ".partial")
+    marks = (PROVENANCE, PARTIAL)
     if out.is_dir() and any(out.iterdir()) and not any((out / mark).exists() for mark in marks):
         raise ResultsError(
             "the folder is not empty and holds no results",
@@ -142,7 +146,9 @@ def _prepare(out: Path, study: Study) -> None:
             raise ResultsError(
                 f"the folder holds the results of study {other}", where=str(out), todo="choose another folder"
             )
-    (out / ".partial").mkdir(parents=True, exist_ok=True)
+    (out / PARTIAL).mkdir(parents=True, exist_ok=True)
+    for folder in (out, *(path for path in out.rglob("*") if path.is_dir())):
+        remove_leftovers(folder)
 
 
 def _remove_stale(out: Path, outcomes: Mapping[str, Outcome], *, cells: bool) -> None:
@@ -167,15 +173,19 @@ def _remove_stale(out: Path, outcomes: Mapping[str, Outcome], *, cells: bool) ->
 def _requests(study: Study, gates: GateSet) -> list[Request]:
     rows = study.samples[study.samples["role"].isin(GATED_ROLES)].sort_values("sample_id", kind="stable")
     excluded = rows["exclude_flag"].fillna(value=False).astype(bool)
+    hashes = {tube: strategy.sha256 for tube, strategy in gates.items()}
+    documents = GateDocuments()
     return [
         Request(
             sample_id=str(row.sample_id),
             path=study.fcs_path(str(row.sample_id)),
             file=str(row.fcs_path),
             strategy=gates[str(row.tube_id)],
+            gates_sha256=hashes[str(row.tube_id)],
             comp_source=None if pd.isna(row.comp_source) else str(row.comp_source),
             sha256=None if pd.isna(row.sha256) else str(row.sha256),
             limits=study.config.check_limits,
+            documents=documents,
         )
         for row in rows[~excluded].itertuples()
     ]
@@ -187,14 +197,13 @@ def _gate_all(requests: list[Request], out: Path, *, jobs: int, cells: bool, pro
     # FlowKit takes seconds to import; doing it here keeps the threads from importing it at the same time.
     from immunoprofile.gate import _flowkit  # noqa: F401
 
-    with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
-        results = pool.map(lambda request: process(request, out, cells=cells), requests)
-        done = tqdm(results, total=len(requests), desc="gating", unit="file", disable=not progress)
-        return {outcome.sample_id: outcome for outcome in done}
+    results = in_order(lambda request: process(request, out, cells=cells), requests, jobs=jobs)
+    done = tqdm(results, total=len(requests), desc="gating", unit="file", disable=not progress)
+    return {outcome.sample_id: outcome for outcome in done}
 
 
 def _verdict(
-    visits: anndata.AnnData, study: Study, gates: GateSet, chosen: Mapping[tuple[str, str, str], Outcome]
+    visits: anndata.AnnData, study: Study, gates: GateSet, chosen: Mapping[tuple[str, str, str], Outcome], out: Path
 ) -> pd.DataFrame:
     """Checks of every sample and visit, and their summary in ``obs``."""
     counts = pd.DataFrame(
@@ -229,7 +238,7 @@ def _verdict(
         events,
         panel_findings(gates, visits, chosen),
         specimen_findings(visits),
-        channel_swaps(study, visits, chosen),
+        channel_swaps(study, visits, chosen, out),
     ]
     quality = pd.concat([quality, findings, *others], ignore_index=True)[list(schema.QUALITY_COLUMNS)]
     quality = quality.sort_values(["usubjid", "visit", "tube", "check"], kind="stable", ignore_index=True)
@@ -254,9 +263,23 @@ def _provenance(study: Study, gates: GateSet, outcomes: Mapping[str, Outcome], *
         "gates": {tube: {"sha256": s.sha256, "version": s.version, "panel": s.panel} for tube, s in gates.items()},
         "compensation": {outcome.sample_id: outcome.comp_source for outcome in outcomes.values() if outcome.gated},
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _REPORTED_VERSIONS}},
-        "parameters": {"cells": cells, "attempt_rule": study.config.attempt_rule, "engine": "flowkit"},
+        "engine": {outcome.sample_id: outcome.engine for outcome in outcomes.values() if outcome.engine is not None},
+        "parameters": {
+            "cells": cells,
+            "attempt_rule": study.config.attempt_rule,
+            "engine": _engine_in_words(outcomes.values()),
+        },
         "seeds": {},
     }
+
+
+def _engine_in_words(outcomes: Iterable[Outcome]) -> str:
+    """Which tiers of the engine answered for how many files, and how many events were decided exactly."""
+    records = [outcome.engine for outcome in outcomes if outcome.engine is not None]
+    tiers = Counter(str(record["tier"]) for record in records)
+    parts = [f"{name} {tiers[name]} files" for name in ("kernel", "exact", "flowkit") if tiers[name]]
+    near = sum(int(record["n_arbiter"]) for record in records if record["tier"] == "kernel")
+    return f"{'; '.join(parts) or 'no files'} ({near} events near a gate decided exactly)"
 
 
 def _version(name: str) -> str:

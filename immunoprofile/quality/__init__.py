@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from immunoprofile.quality._checks import Finding, find
 from immunoprofile.quality.assess import EventQuality, assess, good_intervals, in_time_gate
-from immunoprofile.quality.channel_swap import PanelComparison, Swap, compare_panels
+from immunoprofile.quality.channel_swap import PanelComparison, PanelQuantiles, Swap, compare_panels, panel_quantiles
 from immunoprofile.quality.dead_cells import DeadCells, dead_cells
 from immunoprofile.quality.doublets import SingletGate, doublets_by_ratio, singlet_gate
 from immunoprofile.quality.flow_rate import FlowRate, flow_rate
@@ -18,6 +18,7 @@ __all__ = [
     "FlowRate",
     "Margins",
     "PanelComparison",
+    "PanelQuantiles",
     "SingletGate",
     "Stability",
     "Swap",
@@ -30,6 +31,7 @@ __all__ = [
     "good_intervals",
     "in_time_gate",
     "margins",
+    "panel_quantiles",
     "signal_stability",
     "singlet_gate",
 ]

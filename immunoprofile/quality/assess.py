@@ -116,6 +116,7 @@ def assess(
     *,
     comp: Spillover | None = None,
     scales: Mapping[str, Scale] | None = None,
+    transformed: Mapping[int, NDArray[np.float64]] | None = None,
     order: Literal["time", "file"] = "time",
     dead_search: tuple[float, float] = DEAD_SEARCH,
     dead_fallback: float | None = None,
@@ -132,6 +133,8 @@ def assess(
     scales
         Channel ($PnN) or marker -> scale. The others get logicle (W 0.5, M 4.5, T the top of the channel); scatter is
         linear.
+    transformed
+        Column -> its values, compensated and on their scale, where they are at hand already; the others are computed.
     order
         ``file`` follows the signal in the order of the file, also without Time. The rules stay the robust ones.
     dead_search, dead_fallback
@@ -150,12 +153,15 @@ def assess(
     >>> quality = ip.quality.assess(sample, comp=ip.compensation.from_keywords(sample))  # doctest: +SKIP
     >>> quality.table(), ip.pl.file_quality(quality)  # doctest: +SKIP
     """
-    events = compensate(sample, comp)
+    known = transformed or {}
     followed = channels_to_follow(sample)
+    # Compensation changes only what a matrix can name, so nothing is left to do where all of that is at hand.
+    inside = () if comp is None else comp.positions(sample)
+    events = compensate(sample, comp) if any(at in inside and at not in known for at in followed) else sample.events
     names = [sample.channels[at].pnn for at in followed]
     values = np.empty((sample.n_events, len(followed)))
     for number, at in enumerate(followed):
-        values[:, number] = _transformed(events[:, at], sample.channels[at], scales or {})
+        values[:, number] = known[at] if at in known else _transformed(events[:, at], sample.channels[at], scales or {})
     time, reason = time_of(sample)
     stability = signal_stability(values, names, time=time, order=order, rules="robust")
     if time is None and order == "time" and stability.assessable:

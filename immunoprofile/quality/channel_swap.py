@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from immunoprofile.errors import FcsError
-from immunoprofile.io.markers import is_scatter, is_time, same_marker
+from immunoprofile.io.fcs import fluorescence_positions
+from immunoprofile.io.markers import same_marker
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,9 +81,47 @@ class PanelComparison:
     distance: NDArray[np.float64]
 
 
+@dataclass(frozen=True, eq=False)
+class PanelQuantiles:
+    """What `compare_panels` needs of a file, so that the file itself need not be read again.
+
+    Attributes
+    ----------
+    name, n_events
+        Which file, and its number of events.
+    channels, markers
+        Name ($PnN) and marker of its stained channels.
+    quantiles
+        99 quantiles x channels, asinh(x / 150); NaN for a channel that holds values that are no numbers.
+    """
+
+    name: str
+    n_events: int
+    channels: tuple[str, ...]
+    markers: tuple[str, ...]
+    quantiles: NDArray[np.float64]
+
+
+def panel_quantiles(sample: Sample) -> PanelQuantiles:
+    """Distributions of the stained channels of a file, for `compare_panels`."""
+    columns = fluorescence_positions(sample)
+    found = np.full((len(_QUANTILES), len(columns)), np.nan)
+    for place, column in enumerate(columns):
+        values = sample.events[:, column]
+        if values.size and np.all(np.isfinite(values)):
+            found[:, place] = np.arcsinh(np.quantile(values, _QUANTILES) / COFACTOR)
+    return PanelQuantiles(
+        name=sample.name,
+        n_events=sample.n_events,
+        channels=tuple(sample.channels[column].pnn for column in columns),
+        markers=tuple(sample.channels[column].marker for column in columns),
+        quantiles=found,
+    )
+
+
 def compare_panels(
-    reference: Sample,
-    other: Sample,
+    reference: Sample | PanelQuantiles,
+    other: Sample | PanelQuantiles,
     *,
     least_gain: float = LEAST_GAIN,
     least_share: float = LEAST_SHARE,
@@ -100,9 +140,10 @@ def compare_panels(
     Parameters
     ----------
     reference
-        A file of the panel that is trusted; best the baseline of the same subject.
+        A file of the panel that is trusted, or what `panel_quantiles` kept of it; best the baseline of the same
+        subject.
     other
-        The file to judge.
+        The file to judge, likewise.
     least_gain
         In units of asinh(x / 150); 0.25 is a shift of all cells by about 28 % above the negatives.
     least_share
@@ -112,6 +153,11 @@ def compare_panels(
     -------
     PanelComparison
 
+    Raises
+    ------
+    FcsError
+        A channel that both have holds values that are no numbers.
+
     Examples
     --------
     >>> compare_panels(baseline, later).swaps  # doctest: +SKIP
@@ -119,7 +165,9 @@ def compare_panels(
     """
     from scipy.optimize import linear_sum_assignment
 
-    pairs = _common(reference, other)
+    reference = reference if isinstance(reference, PanelQuantiles) else panel_quantiles(reference)
+    other = other if isinstance(other, PanelQuantiles) else panel_quantiles(other)
+    pairs = _common(reference.markers, other.markers)
     markers = tuple(reference.markers[i] for i, _ in pairs)
     if len(pairs) < 2:
         return _not_assessable("fewer than two common stained channels", markers)
@@ -135,7 +183,7 @@ def compare_panels(
         own = float(np.mean([distance[k, k] for k in ring]))
         moved = float(np.mean([distance[k, assigned[k]] for k in ring]))
         if own - moved >= least_gain and moved <= (1.0 - least_share) * own:
-            channels = tuple(other.channels[pairs[k][1]].pnn for k in ring)
+            channels = tuple(other.channels[pairs[k][1]] for k in ring)
             swaps.append(Swap(tuple(markers[k] for k in ring), channels, own, moved))
     return PanelComparison(assessable=True, reason="", swaps=tuple(swaps), markers=markers, distance=distance)
 
@@ -144,20 +192,18 @@ def _not_assessable(reason: str, markers: tuple[str, ...]) -> PanelComparison:
     return PanelComparison(assessable=False, reason=reason, swaps=(), markers=markers, distance=np.zeros((0, 0)))
 
 
-def _common(reference: Sample, other: Sample) -> list[tuple[int, int]]:
-    """Columns of the stained channels that both files have, by marker; a marker that stands twice is left out."""
+def _common(reference: Sequence[str], other: Sequence[str]) -> list[tuple[int, int]]:
+    """Places of the markers that both files have; a marker that stands twice is left out."""
     found = []
-    for i, channel in enumerate(reference.channels):
-        if is_time(channel.pnn) or is_scatter(channel.pnn):
-            continue
-        twins = [k for k, marker in enumerate(reference.markers) if same_marker(marker, channel.marker)]
-        hits = [k for k, marker in enumerate(other.markers) if same_marker(marker, channel.marker)]
+    for i, wanted in enumerate(reference):
+        twins = [k for k, marker in enumerate(reference) if same_marker(marker, wanted)]
+        hits = [k for k, marker in enumerate(other) if same_marker(marker, wanted)]
         if len(twins) == len(hits) == 1:
             found.append((i, hits[0]))
     return found
 
 
-def _quantiles(sample: Sample, columns: list[int]) -> NDArray[np.float64]:
+def _quantiles(panel: PanelQuantiles, places: list[int]) -> NDArray[np.float64]:
     """99 quantiles x channels on the scale of the comparison.
 
     Raises
@@ -165,10 +211,10 @@ def _quantiles(sample: Sample, columns: list[int]) -> NDArray[np.float64]:
     FcsError
         A channel holds values that are no numbers.
     """
-    values = sample.events[:, columns]
-    if not np.all(np.isfinite(values)):
-        raise FcsError("a channel holds values that are no numbers", where=sample.name, todo="look at the file")
-    return np.asarray(np.arcsinh(np.quantile(values, _QUANTILES, axis=0) / COFACTOR), dtype=np.float64)
+    chosen = panel.quantiles[:, places]
+    if not np.all(np.isfinite(chosen)):
+        raise FcsError("a channel holds values that are no numbers", where=panel.name, todo="look at the file")
+    return chosen
 
 
 def _rings(assigned: NDArray[np.intp]) -> list[list[int]]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile import schema
 from immunoprofile.io.dates import first_dose
 from immunoprofile.pl.series import CmvSeries, Measure, Series, axis_day, cmv_of_table, number, text
+from immunoprofile.report import cohort_figures_data as figures
 from immunoprofile.report import wording
+from immunoprofile.report.cohort_sections import COHORT_SECTIONS
+from immunoprofile.report.cohort_view import SMALLEST_GROUP, CohortView, spread
+from immunoprofile.report.content import Part, assemble
 from immunoprofile.report.key_table import shown_populations
 from immunoprofile.report.provenance import facts
+from immunoprofile.report.reviews import COHORT, Reviewed, ledger_head, reviews_of
 from immunoprofile.report.source import Source, truthy
 from immunoprofile.report.statistics_tables import MEASURES, Effect, effects, methods
 from immunoprofile.report.visit_results import ExceptionRow, exception_rows
@@ -21,9 +25,13 @@ from immunoprofile.virology import drop_text
 if TYPE_CHECKING:
     import pandas as pd
 
+    from immunoprofile.pl.association_panels import AssociationPanel
+    from immunoprofile.pl.clearance_curves import ClearanceArm
+    from immunoprofile.pl.paired_panels import PairedPanel
 
-SMALLEST_GROUP: Final = 3
-"""Counts of fewer subjects are not printed: a person could be recognised."""
+
+_NOT_CONTENT: Final = frozenset({"reviews.csv", "reviews.parquet"})
+"""Inputs that may change without changing what was reviewed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +60,12 @@ class CohortModel:
     cmv: tuple[CmvSeries, ...]
     compare: tuple[Effect, ...]
     compare_table: pd.DataFrame | None
+    headline: tuple[Effect, ...]
+    """Declared endpoints and the time ratio of clearance, for the synopsis."""
+    clearance_rule: str
+    clearance: tuple[ClearanceArm, ...]
+    association: tuple[AssociationPanel, ...]
+    paired: tuple[PairedPanel, ...]
     change: tuple[Effect, ...]
     associate: tuple[Effect, ...]
     cmv_change: tuple[tuple[str, ...], ...]
@@ -63,20 +77,26 @@ class CohortModel:
     inputs: tuple[tuple[str, str], ...]
     gates: tuple[tuple[str, str, str], ...]
     smallest_arm: int
+    ledger: str
+    reviews: tuple[Reviewed, ...]
+    parts: tuple[Part, ...]
+    """Sections of the page in order."""
 
 
 def build_cohort(source: Source) -> CohortModel:
     """Model of the cohort page."""
     config = source.config
     arms = () if source.blinded else tuple(arm.code for arm in config.arms)
-    members = _members(source, arms)
-    displays = {str(name): source.display(str(name)) for name in source.visits.var_names}
+    view = CohortView(source)
+    members = view.members
+    displays = view.displays
     uns = source.visits.uns
     tables = {
         name: None if source.blinded else uns.get(name)
         for name in (schema.UNS_COMPARE, schema.UNS_CHANGE, schema.UNS_ASSOCIATE)
     }
     provenance = source.profile.provenance
+    clearance_rule, clearance = figures.clearance(view)
     inputs = dict(provenance.get("inputs") or {})
     gates = dict(provenance.get("gates") or {})
     return CohortModel(
@@ -88,9 +108,7 @@ def build_cohort(source: Source) -> CohortModel:
         subjects=tuple(source.subjects),
         arms=arms,
         arm_labels=tuple((arm, config.arm_labels.get(arm, arm)) for arm in arms),
-        groups=tuple(
-            f"{config.arm_labels.get(arm, arm) or 'All subjects'} (n = {len(members[arm])})" for arm in members
-        ),
+        groups=view.groups,
         primary_visit=config.primary_visit,
         endpoints=tuple(
             (
@@ -112,6 +130,11 @@ def build_cohort(source: Source) -> CohortModel:
         cmv=_cmv(source, members),
         compare=effects(tables[schema.UNS_COMPARE], displays),
         compare_table=tables[schema.UNS_COMPARE],
+        headline=effects(tables[schema.UNS_COMPARE], displays) + _time_ratio(view),
+        clearance_rule=clearance_rule,
+        clearance=clearance,
+        association=figures.association(view),
+        paired=figures.paired(view),
         change=effects(tables[schema.UNS_CHANGE], displays),
         associate=effects(tables[schema.UNS_ASSOCIATE], displays),
         cmv_change=_cmv_change(source, displays),
@@ -119,12 +142,27 @@ def build_cohort(source: Source) -> CohortModel:
         methods=methods([table for table in tables.values() if table is not None]),
         displays=tuple(displays.items()),
         facts=facts(source),
-        inputs=tuple(("(hidden)" if source.blinded else str(path), str(sha)) for path, sha in sorted(inputs.items())),
+        inputs=tuple(
+            ("(hidden)" if source.blinded else str(path), str(sha))
+            for path, sha in sorted(inputs.items())
+            if path not in _NOT_CONTENT
+        ),
         gates=tuple(
             (str(tube), text(entry.get("version")), text(entry.get("sha256"))) for tube, entry in sorted(gates.items())
         ),
         smallest_arm=min((len(names) for names in members.values()), default=0),
+        ledger=ledger_head(provenance),
+        reviews=reviews_of(source, "", COHORT),
+        parts=assemble(COHORT_SECTIONS, view),
     )
+
+
+def _time_ratio(view: CohortView) -> tuple[Effect, ...]:
+    """First model of the primary analysis of clearance."""
+    table = view.statistics(schema.UNS_CLEARANCE_INTERVAL)
+    if table is None or "effect_kind" not in table:
+        return ()
+    return effects(table[table["effect_kind"] == "time ratio"].iloc[:1], view.displays)
 
 
 def _cmv_change(source: Source, displays: dict[str, str]) -> tuple[tuple[str, ...], ...]:
@@ -144,13 +182,6 @@ def _cmv_change(source: Source, displays: dict[str, str]) -> tuple[tuple[str, ..
         for row in table.to_dict("records")
         if text(row["visit"]) == source.config.primary_visit
     )
-
-
-def _members(source: Source, arms: tuple[str, ...]) -> dict[str, list[str]]:
-    if not arms:
-        return {"": source.subjects}
-    own = {text(row["usubjid"]): text(row["arm"]) for row in source.records["subjects"]}
-    return {arm: [name for name in source.subjects if own[name] == arm] for arm in arms}
 
 
 def _disposition(source: Source, members: dict[str, list[str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -197,20 +228,12 @@ def _disposition(source: Source, members: dict[str, list[str]]) -> tuple[tuple[s
     return tuple(rows)
 
 
-def _spread(values: list[float], decimals: int, unit: str) -> str:
-    present = [value for value in values if not math.isnan(value)]
-    if len(present) < SMALLEST_GROUP:
-        return f"not shown (n < {SMALLEST_GROUP})"
-    low, middle, high = min(present), statistics.median(present), max(present)
-    return f"{middle:,.{decimals}f} ({low:,.{decimals}f} to {high:,.{decimals}f}) {unit}, n = {len(present)}"
-
-
 def _baseline(source: Source, members: dict[str, list[str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Median (range) by arm. No p-values: differences at baseline of a randomised trial are chance."""
     subjects = {text(row["usubjid"]): row for row in source.records["subjects"]}
     rows: list[tuple[str, tuple[str, ...]]] = []
     ages = {name: number(row.get("age_y")) for name, row in subjects.items()}
-    rows.append(("Age", tuple(_spread([ages[name] for name in names], 0, "y") for names in members.values())))
+    rows.append(("Age", tuple(spread([ages[name] for name in names], 0, "y") for names in members.values())))
     women = []
     for names in members.values():
         sexes = [text(subjects[name].get("sex")) for name in names]
@@ -230,7 +253,7 @@ def _baseline(source: Source, members: dict[str, list[str]]) -> tuple[tuple[str,
         rows.append(
             (
                 label,
-                tuple(_spread([virus.get(name, math.nan) for name in names], 2, unit) for names in members.values()),
+                tuple(spread([virus.get(name, math.nan) for name in names], 2, unit) for names in members.values()),
             )
         )
     measures: tuple[tuple[Measure, int, str], ...] = (("pct_parent", 1, "%"), ("abs", 0, wording.MICRO))
@@ -244,7 +267,7 @@ def _baseline(source: Source, members: dict[str, list[str]]) -> tuple[tuple[str,
             rows.append(
                 (
                     f"{source.display(population)}, {what}",
-                    tuple(_spread([values[name] for name in names], decimals, unit) for names in members.values()),
+                    tuple(spread([values[name] for name in names], decimals, unit) for names in members.values()),
                 )
             )
     return tuple(rows)

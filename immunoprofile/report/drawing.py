@@ -123,6 +123,19 @@ def cohort_pictures(model: CohortModel) -> dict[str, Picture]:
     if any(one.days for one in model.cmv):
         figure = cmv_figure(model.cmv, arms=model.arms, labels=labels)
         found["cmv"] = _picture(figure, "CMV-DNA of every subject over time with the LLOQ; censored results are open.")
+    if model.clearance:
+        from immunoprofile.pl.clearance_curves import clearance_alt, clearance_figure
+
+        figure = clearance_figure(model.clearance, rule=model.clearance_rule)
+        found["clearance"] = _picture(figure, clearance_alt(model.clearance, model.clearance_rule))
+    if model.association:
+        from immunoprofile.pl.association_panels import association_alt, association_figure
+
+        found["association"] = _picture(association_figure(model.association), association_alt(model.association))
+    if model.paired:
+        from immunoprofile.pl.paired_panels import paired_alt, paired_figure
+
+        found["paired"] = _picture(paired_figure(model.paired), paired_alt(model.paired))
     if model.compare_table is not None and len(model.compare_table):
         figure = forest(model.compare_table, displays=dict(model.displays))
         found["forest"] = _picture(figure, "Forest plot of the effects in the table below.")

@@ -15,7 +15,9 @@ from immunoprofile.report.source import Measure, Source, Value
 
 KEY_POPULATIONS: Final = ("treg", "nk", "nk_bright", "cd8", "cd8_act", "cd4")
 CONFIRMED: Final = "treg_foxp3"
-_TECHNICAL: Final = frozenset({"root", "beads", "time_ok", "singlets", "live", "leukocytes", "lymphocytes", "cells"})
+TECHNICAL: Final = frozenset(
+    {"root", "beads", "beads_in_time", "time_ok", "singlets", "live", "leukocytes", "lymphocytes", "cells"}
+)
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def shown_populations(source: Source) -> tuple[list[str], list[str]]:
     for name in map(str, source.visits.var_names):
         if len(present) >= len(KEY_POPULATIONS):
             break
-        if name not in present and name not in _TECHNICAL and name != CONFIRMED:
+        if name not in present and name not in TECHNICAL and name != CONFIRMED:
             present.append(name)
     return present, [name for name in KEY_POPULATIONS if not source.has(name)]
 

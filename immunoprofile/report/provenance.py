@@ -11,10 +11,14 @@ from typing import Any, Final
 
 from immunoprofile.pl.series import text
 from immunoprofile.report import noise, wording
+from immunoprofile.report.reviews import ledger_head
 from immunoprofile.report.source import Source
 
 TEMPLATE_VERSION: Final = "1"
-_TEMPLATES: Final = ("base.html.j2", "cohort.html.j2", "macros.html.j2", "report.css", "visit.html.j2")
+_TEMPLATES: Final = (
+    "base.html.j2", "cohort.html.j2", "cohort_parts.html.j2", "macros.html.j2", "report.css", "review.html.j2",
+    "visit.html.j2", "visit_parts.html.j2",
+)  # fmt: skip
 
 _COMPENSATION: Final = {
     "keyword": "spillover matrix of the FCS file",
@@ -116,7 +120,7 @@ def facts(source: Source) -> tuple[tuple[str, str], ...]:
         ("CMV assays", "; ".join(
             f"{assay.name}, {assay.specimen}, LLOQ {wording.plain(assay.lloq)} {assay.unit}"
             for assay in source.config.assays.values()) or "none"),
-        ("Ledger of overrides", text(provenance.get("ledger_head")) or "no overrides recorded"),
+        ("Ledger of overrides", ledger_head(provenance)),
     ]  # fmt: skip
     for name in ("seeds", "parameters"):
         values = _mapping(provenance.get(name))

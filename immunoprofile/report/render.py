@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import html as html_entities
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -14,14 +16,18 @@ from immunoprofile.errors import NotAvailableError
 from immunoprofile.io.files import replacing, write_text
 from immunoprofile.report import wording
 from immunoprofile.report.provenance import TEMPLATE_VERSION
+from immunoprofile.report.reviews import judge
+from immunoprofile.report.twin import twin
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
     from immunoprofile.report.cohort_model import CohortModel
+    from immunoprofile.report.drawing import Picture
     from immunoprofile.report.visit_model import VisitModel
 
 _ID_PLACE: Final = "0" * 11 + "report-id" + "0" * 12
+_REVIEW_PLACE: Final = "0" * 11 + "review-block" + "0" * 12
 
 
 @dataclass(frozen=True)
@@ -34,10 +40,20 @@ class Report:
         The page.
     title
         Its title.
+    data
+        The same facts as plain data: ``schema_version``, ``report`` (visit or cohort), ``report_id``, ``reviews`` and
+        ``content``. A number that is missing is None.
     """
 
     html: str
     title: str
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def to_json(self, path: str | Path) -> Path:
+        """Write the machine-readable twin: the same facts as plain data, with a schema version, all or nothing."""
+        target = Path(path)
+        write_text(target, json.dumps(self.data, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+        return target
 
     def to_html(self, path: str | Path) -> Path:
         """Write the page, all or nothing; missing folders are made."""
@@ -89,24 +105,32 @@ def environment() -> Environment:
 
     loader = PackageLoader("immunoprofile.report", "templates")
     made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made.globals["review_place"] = _REVIEW_PLACE
     made.filters |= {
         "percent": wording.percent, "count": wording.count, "log10": wording.log10, "p_value": wording.p_value
     }  # fmt: skip
     return made
 
 
-def _render(template: str, title: str, **context: Any) -> Report:
+def _render(template: str, kind: str, title: str, m: VisitModel | CohortModel, figures: dict[str, Picture]) -> Report:
     from markupsafe import Markup
 
     css = files("immunoprofile.report").joinpath("templates", "report.css").read_text(encoding="utf-8")
     page = environment().get_template(template).render(
         # The only text that is trusted: the style sheet of the package.
         css=Markup(css), title=title, research_use=wording.RESEARCH_USE, report_id=_ID_PLACE,
-        template_version=TEMPLATE_VERSION, **context,
+        template_version=TEMPLATE_VERSION, m=m, figures=figures,
     )  # fmt: skip
-    # The id of a report is the hash of its content, so that a changed report cannot keep its id.
-    report_id = hashlib.sha256(page.encode()).hexdigest()[:16]
-    return Report(page.replace(_ID_PLACE, report_id), title)
+    # The id of a report is the hash of its content, so that a changed report cannot keep its id. Reviews refer to it
+    # and are therefore no part of it.
+    data = twin(kind, m)
+    report_id = str(data["report_id"])
+    block = (
+        environment()
+        .get_template("review.html.j2")
+        .render(reviews=judge(m.reviews, report_id), report_id=report_id, ledger=m.ledger)
+    )
+    return Report(page.replace(_ID_PLACE, report_id).replace(_REVIEW_PLACE, block), title, data)
 
 
 def render_visit(model: VisitModel) -> Report:
@@ -114,7 +138,7 @@ def render_visit(model: VisitModel) -> Report:
     from immunoprofile.report.drawing import visit_pictures
 
     return _render(
-        "visit.html.j2", f"Immune report {model.subject} {model.visit}", m=model, figures=visit_pictures(model)
+        "visit.html.j2", "visit", f"Immune report {model.subject} {model.visit}", model, visit_pictures(model)
     )
 
 
@@ -122,4 +146,4 @@ def render_cohort(model: CohortModel) -> Report:
     """Page of the cohort."""
     from immunoprofile.report.drawing import cohort_pictures
 
-    return _render("cohort.html.j2", f"Cohort report {model.study_id}", m=model, figures=cohort_pictures(model))
+    return _render("cohort.html.j2", "cohort", f"Cohort report {model.study_id}", model, cohort_pictures(model))

@@ -57,6 +57,7 @@ class Source:
     config: StudyConfig = field(init=False)
     visits: AnnData = field(init=False)
     _failures: dict[tuple[str, str], NDArray[np.bool_]] = field(init=False, default_factory=dict)
+    _by_subject: dict[str, dict[str, list[dict[str, Any]]]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "config", self.profile.study.config)
@@ -72,8 +73,32 @@ class Source:
             name: getattr(study, name) for name in ("subjects", "visits", "samples", "labs")
         }
         tables |= {name: getattr(self.profile, name) for name in ("quality", "exceptions", "virology")}
+        tables["reviews"] = study.reviews
         tables["queries"] = self.profile.tables.get("queries", study.queries)
         return {name: [_strings(row) for row in table.to_dict("records")] for name, table in tables.items()}
+
+    def labs_of(self, subject: str) -> list[dict[str, Any]]:
+        """Laboratory values of a subject."""
+        return self._labs.get(subject, [])
+
+    @cached_property
+    def _labs(self) -> dict[str, list[dict[str, Any]]]:
+        found: dict[str, list[dict[str, Any]]] = {}
+        for row in self.records["labs"]:
+            found.setdefault(text(row["usubjid"]), []).append(row)
+        return found
+
+    def results_of(self, name: str) -> dict[str, list[dict[str, Any]]] | None:
+        """Rows of a table of the results folder (`schema.RESULT_TABLES`) by subject; None when it is not there."""
+        if name not in self._by_subject:
+            table = self.profile.tables.get(name)
+            if table is None:
+                return None
+            found: dict[str, list[dict[str, Any]]] = {}
+            for row in table.to_dict("records"):
+                found.setdefault(text(row["usubjid"]), []).append(_strings(row))
+            self._by_subject[name] = found
+        return self._by_subject[name]
 
     @cached_property
     def subjects(self) -> list[str]:

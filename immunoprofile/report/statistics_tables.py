@@ -15,7 +15,7 @@ from immunoprofile.schema import DESCRIPTIVE_EFFECTS
 if TYPE_CHECKING:
     import pandas as pd
 
-MEASURES = {"abs": wording.MICRO, "pct_parent": "% of parent"}
+MEASURES = {"abs": wording.MICRO, "pct_parent": "% of parent", "functional": "functional readout"}
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Effect:
     """One row of a table of effects."""
 
     population: str
+    population_id: str
     measure: str
     contrast: str
     visit: str
@@ -36,8 +37,13 @@ class Effect:
     medians: str
     method_id: str
     note: str
+    value: float
+    p_adjusted: str
+    adjustment: str
+    exclusions: str
 
 
+SIGNIFICANT: Final = 0.05
 LEAST_LEVEL: Final = 0.95
 """An interval of less confidence (few subjects cannot give more) never concludes."""
 SHOWN_LEVEL: Final = 0.8
@@ -59,28 +65,43 @@ def _effect(row: Mapping[str, Any], displays: Mapping[str, str]) -> Effect:
     counts = wording.count(n) + (f" vs {wording.count(reference)}" if not math.isnan(reference) else "")
     null = null_value(kind)
     if math.isnan(value):
-        conclusion = "not estimated"
+        conclusion = "not estimated" if math.isnan(number(row.get("p_value"))) else "test without an estimate"
     elif kind in DESCRIPTIVE_EFFECTS:
         conclusion = ""
     elif math.isnan(low) or math.isnan(high) or low <= null <= high or level < LEAST_LEVEL:
         conclusion = "cannot conclude"
+    elif number(row.get("p_adjusted")) >= SIGNIFICANT:
+        conclusion = "cannot conclude after correction"
     else:
         conclusion = "higher" if value > null else "lower"
     percent = 95.0 if math.isnan(level) else 100 * level
     shown = not (math.isnan(low) or math.isnan(high) or level < SHOWN_LEVEL)
-    interval = f"{low:.2f} to {high:.2f} ({percent:.4g} %)" if shown else ""
+    interval = f"{_limit(low)} to {_limit(high)} ({percent:.4g} %)" if shown else ""
     before, after = number(row.get("median_baseline")), number(row.get("median_visit"))
     measure = text(row.get("measure"))
     medians = "" if math.isnan(before) or math.isnan(after) else f"{wording.plain(before)} to {wording.plain(after)}"
     population = text(row.get("population"))
     return Effect(
-        displays.get(population, population), MEASURES.get(measure, measure), text(row.get("contrast")),
+        displays.get(population, population), population, MEASURES.get(measure, measure), text(row.get("contrast")),
         text(row.get("visit")), text(row.get("arm")), counts, kind, "" if math.isnan(value) else f"{value:.2f}",
         interval,
         wording.p_value(number(row.get("p_value"))), conclusion,
         f"{medians} {MEASURES.get(measure, '')}".strip() if medians else "", text(row.get("method_id")),
-        text(row.get("note")),
+        text(row.get("note")), value, wording.p_value(number(row.get("p_adjusted"))), _adjustment(row),
+        text(row.get("exclusions")),
     )  # fmt: skip
+
+
+def _limit(value: float) -> str:
+    return "no limit" if math.isinf(value) else f"{value:.2f}"
+
+
+def _adjustment(row: Mapping[str, Any]) -> str:
+    """Correction and family; nothing where the p-value stands alone."""
+    name, family = text(row.get("adjusted")), text(row.get("family"))
+    if name in ("", "none"):
+        return ""
+    return f"{name} within {family}" if family else name
 
 
 def methods(tables: Sequence[pd.DataFrame]) -> tuple[str, ...]:

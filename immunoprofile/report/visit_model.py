@@ -13,9 +13,14 @@ from immunoprofile.report import visit_figures_data as figures
 from immunoprofile.report import visit_results as results
 from immunoprofile.report import wording
 from immunoprofile.report.comments import Comment, build_comments
+from immunoprofile.report.content import Part, assemble
 from immunoprofile.report.key_table import Row, build_rows, shown_populations
 from immunoprofile.report.provenance import Provenance, of_visit
+from immunoprofile.report.reviews import Reviewed, ledger_head, reviews_of
 from immunoprofile.report.source import Source, truthy
+from immunoprofile.report.view import VisitView
+from immunoprofile.report.visit_safety import flag_meaning
+from immunoprofile.report.visit_sections import VISIT_SECTIONS
 
 _LIMITING: Final = ("RECENT_IL2", "STEROID_PULSE", "SPECIMEN_MISMATCH", "STAIN_LATE", "TUBES_DISAGREE", "TUBE_MISSING")
 
@@ -78,6 +83,10 @@ class VisitModel:
     comments: tuple[Comment, ...]
     exceptions: tuple[results.ExceptionRow, ...]
     provenance: Provenance
+    ledger: str
+    reviews: tuple[Reviewed, ...]
+    parts: tuple[Part, ...]
+    """Sections of the page in order."""
 
 
 def build_visit(source: Source, subject: str, visit: str) -> VisitModel:
@@ -122,7 +131,7 @@ def build_visit(source: Source, subject: str, visit: str) -> VisitModel:
         queries=open_queries(source, subject, visit),
         check_places=places,
         checks=checks,
-        flags=tuple((code, schema.FLAGS.get(code, "not in the vocabulary")) for code in flags),
+        flags=tuple((code, flag_meaning(code)) for code in flags),
         panels_now=now,
         panels_before=before,
         displays=displays,
@@ -136,6 +145,9 @@ def build_visit(source: Source, subject: str, visit: str) -> VisitModel:
         comments=build_comments(source, subject, visit, rows, flags, virology),
         exceptions=results.exception_rows(source, subject, visit),
         provenance=of_visit(source, subject, visit),
+        ledger=ledger_head(source.profile.provenance),
+        reviews=reviews_of(source, subject, visit),
+        parts=assemble(VISIT_SECTIONS, VisitView(source, subject, visit)),
     )
 
 
@@ -167,7 +179,7 @@ def summarise(source: Source, subject: str, visit: str, rows: tuple[Row, ...], f
         schema.FLAGS[code] for code in flags if code in _LIMITING and not (code == "TUBE_MISSING" and (lost or counts))
     ]
     warnings = sum(text(check["state"]) == "WARN" for check in source.checks.get((subject, visit), []))
-    tail = f" {warnings} quality warning{'s' if warnings > 1 else ''} on page 2." if warnings else ""
+    tail = f" {warnings} quality warning{'s' if warnings > 1 else ''}, see Quality." if warnings else ""
     if parts:
         return Summary("limited", f"Limited: {'; '.join(parts)}.{tail}")
     return Summary("usable", f"Usable: all {len(rows)} key populations can be reported.{tail}")

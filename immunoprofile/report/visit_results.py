@@ -175,17 +175,15 @@ def assay_note(source: Source, subject: str) -> str:
     return "; ".join(dict.fromkeys(seen)) or "no assay: no CMV-DNA result"
 
 
-def lab_rows(source: Source, subject: str, visit: str) -> tuple[LabRow, ...]:
-    """Laboratory values near the visit (nearest of each test), and unscheduled ones since the previous visit."""
+def shown_labs(source: Source, subject: str, visit: str) -> list[tuple[float, dict[str, Any]]]:
+    """(day, value) of each test nearest to the visit, then the unscheduled ones since the previous visit."""
     anchor = source.anchors.get(subject)
     here = source.visit_day(subject, visit)
     before = source.previous_row(subject, visit)
     since = -math.inf if before is None else source.visit_day(subject, text(source.obs(before, "visit")))
     nearest: dict[str, tuple[float, dict[str, Any]]] = {}
     loose: list[tuple[float, dict[str, Any]]] = []
-    for row in source.records["labs"]:
-        if text(row["usubjid"]) != subject:
-            continue
+    for row in source.labs_of(subject):
         day = days_between(anchor, text(row["collected_dtc"]))
         if text(row["visit"]).startswith("UNS") and since < day <= here:
             loose.append((day, row))
@@ -196,7 +194,12 @@ def lab_rows(source: Source, subject: str, visit: str) -> tuple[LabRow, ...]:
                 nearest[test] = (day, row)
     order = {test: place for place, test in enumerate(schema.LAB_TESTS)}
     listed = sorted(nearest.values(), key=lambda pair: order.get(text(pair[1]["test"]), 99))
-    return tuple(_lab(row, day) for day, row in listed + sorted(loose, key=lambda pair: pair[0]))
+    return listed + sorted(loose, key=lambda pair: pair[0])
+
+
+def lab_rows(source: Source, subject: str, visit: str) -> tuple[LabRow, ...]:
+    """Laboratory values near the visit (nearest of each test), and unscheduled ones since the previous visit."""
+    return tuple(_lab(row, day) for day, row in shown_labs(source, subject, visit))
 
 
 def _lab(row: dict[str, Any], day: float) -> LabRow:

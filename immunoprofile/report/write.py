@@ -71,7 +71,7 @@ def write_all(
     progress: bool = False,
     blinded: bool = False,
 ) -> list[Path]:
-    """Write ``reports/<subject>/<visit>.html`` of every flow visit and ``reports/cohort.html``.
+    """Write ``reports/<subject>/<visit>.html`` of every flow visit and ``cohort.html``, each with its JSON twin.
 
     Parameters
     ----------
@@ -138,7 +138,7 @@ def write_all(
 
 def _write(model: VisitModel | CohortModel, path: Path, *, pdf: bool) -> list[Path]:
     report = render_visit(model) if isinstance(model, VisitModel) else render_cohort(model)
-    written = [report.to_html(path)]
+    written = [report.to_json(path.with_suffix(".json")), report.to_html(path)]
     if pdf:
         written.append(report.to_pdf(path.with_suffix(".pdf")))
     return written

@@ -318,6 +318,21 @@ QUERIES = TableSpec(
     of_subject=False,
 )
 
+REVIEWS = TableSpec(
+    "reviews",
+    (
+        Column("usubjid", "str", "subject of the report; empty for the cohort report"),
+        _key("visit", "visit of the report, or COHORT"),
+        _key("report_id", "id of the report that was reviewed, as printed on it"),
+        Column("decision", "str", "what the reviewer decided", required=True, nullable=False,
+               allowed=("accept", "query")),
+        Column("reviewer", "str", "pseudonymous code of the reviewer", required=True, nullable=False),
+        Column("dtc", "date", "when it was reviewed", required=True, nullable=False),
+        Column("comment", "str", "remark"),
+    ),
+    of_subject=False,
+)  # fmt: skip
+
 OVERRIDES = TableSpec(
     "overrides",
     (
@@ -337,7 +352,7 @@ TABLES: Final[dict[str, TableSpec]] = {
     spec.name: spec
     for spec in (
         SUBJECTS, VISITS, SAMPLES, CMV_DNA, LABS, DOSING, CONMEDS, ATTESTATIONS, SCREENING, MEDICAL_HISTORY, AES,
-        EVENTS, FUNCTIONAL, QUERIES, OVERRIDES, ELIGIBILITY_OVERRIDES,
+        EVENTS, FUNCTIONAL, QUERIES, REVIEWS, OVERRIDES, ELIGIBILITY_OVERRIDES,
     )
 }  # fmt: skip
 

@@ -8,7 +8,6 @@ from immunoprofile.tl.clearance import clearance_exact, clearance_incidence, cle
 from immunoprofile.tl.clearance_predictors import landmark, time_varying
 from immunoprofile.tl.confounding import batch_confounding
 from immunoprofile.tl.declared import declared
-from immunoprofile.tl.files import statistics_keys, write_statistics
 from immunoprofile.tl.grades import grade_rates, grade_shifts, rate_table, shift_table
 from immunoprofile.tl.lagged import associate_lagged
 from immunoprofile.tl.linear_mixed import LinearMixed, fit_linear_mixed
@@ -121,10 +120,8 @@ __all__ = [
     "signed_rank",
     "smallest_correlation",
     "smallest_signed_rank_p",
-    "statistics_keys",
     "time_ratio",
     "time_varying",
     "tipping_point",
     "turnbull",
-    "write_statistics",
 ]

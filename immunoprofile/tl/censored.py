@@ -259,13 +259,13 @@ def _fit(rows: _Rows, options: _Options) -> tuple[TobitMixed, dict[str, Floats],
     if options.random == "slope":
         try:
             fit = fit_tobit_mixed(
-                rows.subject, rows.lower, rows.upper, design, names=tuple(columns),
+                rows.subject, rows.lower, rows.upper, design=design, names=tuple(columns),
                 random=np.column_stack([ones, centred]),
             )  # fmt: skip
             return fit, columns, "random intercept and slope"
         except AnalysisError as refused:
             remark = f"random intercept only (with a slope: {refused.what})"
-    fit = fit_tobit_mixed(rows.subject, rows.lower, rows.upper, design, names=tuple(columns), random=ones)
+    fit = fit_tobit_mixed(rows.subject, rows.lower, rows.upper, design=design, names=tuple(columns), random=ones)
     return fit, columns, remark
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from immunoprofile.errors import AnalysisError, StudyError
+from immunoprofile.resources import populations
 from immunoprofile.schema import (
     ESTIMATED,
     NOT_ESTIMABLE,
@@ -245,7 +246,9 @@ def _arguments(adata: AnnData, analysis: Analysis, run: Callable[..., None]) -> 
 
 
 def _all_populations(adata: AnnData) -> list[str]:
-    return [str(name) for name in adata.var_names]
+    """Cell populations; steps on the way (beads, time, singlets) answer no question and would only cost power."""
+    technical = {name for name, entry in populations().items() if entry.technical}
+    return [str(name) for name in adata.var_names if name not in technical]
 
 
 def _run(adata: AnnData, analysis: Analysis, run: Callable[..., None], plan: AnalysisPlan) -> dict[str, Any]:

@@ -236,8 +236,8 @@ def fit_tobit_mixed(
     subject: ArrayLike,
     lower: ArrayLike,
     upper: ArrayLike,
-    design: ArrayLike,
     *,
+    design: ArrayLike,
     names: Sequence[str],
     random: ArrayLike | None = None,
 ) -> TobitMixed:

@@ -126,7 +126,7 @@ def censored_regression(design: ArrayLike, lower: ArrayLike, upper: ArrayLike) -
     if spread <= _ON_A_LINE * scale and bool(np.all(exact | ((fitted >= low) & (fitted <= high)))):
         missing = np.full((k + 1, k + 1), np.nan)
         return TobitFit(start, missing, 0.0, math.inf, n, int(exact.sum()), on_a_line=True)
-    theta = _maximise(np.append(start, math.log(max(spread, 0.1 * scale))), x, low, high)
+    theta = _maximise(start, max(spread, 0.1 * scale), x, low, high)
     covariance = np.asarray(np.linalg.inv(_information(theta, x, low, high)), dtype=np.float64)
     log_likelihood = -_objective(theta, x, low, high)[0]
     return TobitFit(theta[:k], covariance, math.exp(float(theta[k])), log_likelihood, n, int(exact.sum()))
@@ -176,21 +176,27 @@ def _objective(theta: Floats, x: Floats, low: Floats, high: Floats) -> tuple[flo
     return -float(value.sum()), -np.append(x.T @ d_middle, d_log_sigma.sum())
 
 
-def _maximise(start: Floats, x: Floats, low: Floats, high: Floats) -> Floats:
-    """Maximum-likelihood estimate; columns of the design are scaled, so that slopes per day are well conditioned."""
+def _maximise(start: Floats, sigma: float, x: Floats, low: Floats, high: Floats) -> Floats:
+    """Maximum-likelihood estimate; columns of the design are scaled, so that slopes per day are well conditioned.
+
+    A line search may step to a sigma where the likelihood is flat; then smaller sigmas are tried as start.
+    """
     from scipy.optimize import minimize
 
     size = np.append(np.sqrt(np.mean(x**2, axis=0)), 1.0)
 
     def scaled(theta: Floats) -> tuple[float, Floats]:
-        value, gradient = _objective(theta / size, x, low, high)
-        return value, gradient / size
+        with np.errstate(over="ignore", invalid="ignore"):
+            value, gradient = _objective(theta / size, x, low, high)
+        return (value, gradient / size) if np.isfinite(value) else (math.inf, np.zeros_like(theta))
 
-    found = minimize(scaled, start * size, jac=True, method="BFGS", options={"gtol": 1e-9, "maxiter": 2000})
-    gradient = float(np.abs(found.jac).max())
-    if not np.isfinite(found.fun) or gradient > _FLATTEST * max(1.0, abs(float(found.fun))):
-        raise AnalysisError("the likelihood has no maximum that could be found", where="censored regression")
-    return np.asarray(found.x / size, dtype=np.float64)
+    for share in (1.0, 0.5, 0.2, 0.05):
+        begin = np.append(start, math.log(share * sigma)) * size
+        found = minimize(scaled, begin, jac=True, method="BFGS", options={"gtol": 1e-9, "maxiter": 2000})
+        gradient = float(np.abs(found.jac).max())
+        if np.isfinite(found.fun) and gradient <= _FLATTEST * max(1.0, abs(float(found.fun))):
+            return np.asarray(found.x / size, dtype=np.float64)
+    raise AnalysisError("the likelihood has no maximum that could be found", where="censored regression")
 
 
 def _information(theta: Floats, x: Floats, low: Floats, high: Floats) -> Floats:

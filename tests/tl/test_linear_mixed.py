@@ -73,7 +73,7 @@ def test_unbalanced_data_as_in_statsmodels(reml: bool) -> None:
     # statsmodels inverts the information of all parameters, also of the variances
     np.testing.assert_allclose(fit.standard_errors, reference.bse_fe, rtol=2e-2)
     if not reml:
-        tobit = fit_tobit_mixed(subject, outcome, outcome, design, names=list("abcd"), random=design[:, :2])
+        tobit = fit_tobit_mixed(subject, outcome, outcome, design=design, names=list("abcd"), random=design[:, :2])
         assert tobit.loglik == pytest.approx(fit.loglik, abs=1e-6)
         np.testing.assert_allclose(tobit.coefficients, fit.coefficients, atol=1e-4)
 

@@ -222,7 +222,7 @@ def test_censored_model_by_hand() -> None:
     week, treated = frame["virology_day"].astype(float) / 7, (frame["arm"] == "IL2_GCV").astype(float)
     design = np.column_stack([np.ones(len(frame)), week, treated, treated * week, frame["value"] - means, means])
     lower = np.where(frame["cmv_kind"] == "QUANT", frame["cmv_log10"], -np.inf)
-    fit = tl.fit_tobit_mixed(frame["usubjid"], lower, frame["cmv_upper"], design, names=list("abcdef"))
+    fit = tl.fit_tobit_mixed(frame["usubjid"], lower, frame["cmv_upper"], design=design, names=list("abcdef"))
     assert fit.censored == (frame["cmv_kind"] != "QUANT").sum() > 0
     for contrast, term in (("within subjects", "e"), ("between subjects", "f"), ("IL2_GCV - GCV, slope of time", "d")):
         index = "abcdef".index(term)

@@ -13,7 +13,7 @@ from immunoprofile import tl
 from immunoprofile.datasets import il2_cmv_counts
 from immunoprofile.errors import AnalysisError
 from immunoprofile.io.analysis_plan import METHOD_IDS, Analysis, AnalysisFamily, AnalysisPlan
-from immunoprofile.schema import CLEARANCE_COLUMNS, STATISTIC_COLUMNS, WORST_GRADE_COLUMNS
+from immunoprofile.schema import STATISTIC_COLUMNS, TIME_TO_CLEARANCE_COLUMNS, WORST_GRADE_COLUMNS
 from immunoprofile.tl.confounding import cramers_v, lost_contrasts
 
 
@@ -33,7 +33,7 @@ def with_events(adata: anndata.AnnData) -> None:
                       "observed": True, "competing": "", "reason": ""})
         for rule, shift in (("clearance_1", 0), ("clearance_2", 7), ("clearance_tnd", 14))
     ]  # fmt: skip
-    adata.uns["clearance"] = pd.concat(parts, ignore_index=True)[list(CLEARANCE_COLUMNS)]
+    adata.uns["clearance"] = pd.concat(parts, ignore_index=True)[list(TIME_TO_CLEARANCE_COLUMNS)]
     adata.uns["responses"] = pd.DataFrame({"usubjid": subjects, "rule_id": "vr_d14", "reason": "",
                                            "response": np.arange(len(subjects)) % 3 == 0})  # fmt: skip
     arms = adata.obs.drop_duplicates("usubjid")["arm"].astype(str).to_numpy()

@@ -158,7 +158,7 @@ def test_unstructured_gives_way_and_says_so() -> None:
     # 15 covariance parameters of ten subjects can be estimated; with visits that few subjects share they cannot
     assert fit.structure == "UN"
     sparse = (visit < 2) | (subject % 3 == 0)
-    fit = fit_reml(subject[sparse], visit[sparse], design[sparse], outcome[sparse], names=names_of(design))
+    fit = fit_reml(subject[sparse], visit[sparse], design[sparse], outcome=outcome[sparse], names=names_of(design))
     assert fit.structure != "UN"
     assert fit.tried[0].startswith("unstructured: two visits share")
 

@@ -61,7 +61,7 @@ def made_up(
 def test_hiv_after_interruption(outside_data: Path) -> None:
     """Exact maximum likelihood by dense grid, domain page 6.8; R lmec agrees to three or four decimals."""
     subject, lower, upper, design = uti(outside_data)
-    fit = fit_tobit_mixed(subject, lower, upper, design, names=[f"v{k}" for k in range(8)])
+    fit = fit_tobit_mixed(subject, lower, upper, design=design, names=[f"v{k}" for k in range(8)])
     assert (fit.n, fit.subjects) == (362, 72)
     golden = [3.61878, 4.18152, 4.25650, 4.37554, 4.58160, 4.58471, 4.69277, 4.80921]
     np.testing.assert_allclose(fit.coefficients, golden, atol=1e-5)
@@ -84,14 +84,14 @@ def test_hiv_under_treatment_with_cd4(outside_data: Path) -> None:
     design = np.column_stack([np.ones(len(data)), data["Day"] / 7, root - means, means - means.mean()])
     names = ["1", "week", "within", "between"]
     subject = data["Patid"].to_numpy()
-    fit = fit_tobit_mixed(subject, lower, outcome, design, names=names)
+    fit = fit_tobit_mixed(subject, lower, outcome, design=design, names=names)
     assert (fit.subjects, fit.n, fit.censored) == (46, len(data), int((outcome <= 2.0).sum()))
     assert fit.censored > 30
     best = dense_loglik(subject, lower, outcome, design @ fit.coefficients, fit)
     assert fit.loglik == pytest.approx(best, abs=1e-5)
     # the more CD4 cells recover, the less virus: known of this trial
     assert fit.term("within", df=300)[2] < 0
-    substituted = fit_tobit_mixed(subject, outcome, outcome, design, names=names)
+    substituted = fit_tobit_mixed(subject, outcome, outcome, design=design, names=names)
     assert fit.coefficients[1] < substituted.coefficients[1] < 0
     assert fit.coefficients[2] < substituted.coefficients[2] < 0
 
@@ -102,7 +102,7 @@ def test_tobin_durable_goods(outside_data: Path) -> None:
     lower = np.where(data["durable"] > 0, data["durable"], -np.inf)
     design = np.column_stack([np.ones(len(data)), data["age"], data["quant"]])
     fit = fit_tobit_mixed(
-        np.arange(len(data)), lower, data["durable"], design, names=["1", "age", "quant"], random=design[:, :0]
+        np.arange(len(data)), lower, data["durable"], design=design, names=["1", "age", "quant"], random=design[:, :0]
     )
     np.testing.assert_allclose(fit.coefficients, [15.14487, -0.12906, -0.04554], atol=1e-5)
     assert fit.sigma == pytest.approx(5.57254, abs=1e-5)
@@ -115,7 +115,7 @@ def test_ammonium_in_rain(outside_data: Path) -> None:
     logs, censored = np.log(data["NH4.mg.per.L"].to_numpy()), data["Censored"].to_numpy(dtype=bool)
     ones = np.ones((len(logs), 1))
     fit = fit_tobit_mixed(
-        np.arange(len(logs)), np.where(censored, -np.inf, logs), logs, ones, names=["mu"], random=ones[:, :0]
+        np.arange(len(logs)), np.where(censored, -np.inf, logs), logs, design=ones, names=["mu"], random=ones[:, :0]
     )
     assert (fit.n, fit.censored) == (102, 46)
     assert fit.coefficients[0] == pytest.approx(-4.7145, abs=5e-5)
@@ -132,7 +132,7 @@ def test_nothing_censored_is_a_linear_mixed_model(slope: bool) -> None:
     if slope:
         outcome = outcome + 0.4 * np.random.default_rng(1).normal(size=40)[subject] * design[:, 1]
     random = design if slope else design[:, :1]
-    fit = fit_tobit_mixed(subject, outcome, outcome, design, names=["1", "time"], random=random)
+    fit = fit_tobit_mixed(subject, outcome, outcome, design=design, names=["1", "time"], random=random)
     reference = MixedLM(outcome, design, subject, exog_re=random).fit(reml=False)
     assert fit.loglik == pytest.approx(reference.llf, abs=1e-5)
     np.testing.assert_allclose(fit.coefficients, reference.fe_params, atol=1e-4)
@@ -144,7 +144,7 @@ def test_parameters_spent_are_given_back_as_in_least_squares() -> None:
     from statsmodels.regression.linear_model import OLS
 
     _, _, outcome, design = made_up(seed=4, subjects=4, cut=-np.inf)
-    fit = fit_tobit_mixed(np.arange(16), outcome, outcome, design, names=["1", "time"], random=design[:, :0])
+    fit = fit_tobit_mixed(np.arange(16), outcome, outcome, design=design, names=["1", "time"], random=design[:, :0])
     reference = OLS(outcome, design).fit()
     estimate, lower, upper, p_value = fit.term("time", df=14, spent=2)
     assert (estimate, p_value) == pytest.approx((reference.params[1], reference.pvalues[1]), rel=1e-5)
@@ -155,7 +155,7 @@ def test_dense_grid_with_bounds_of_every_kind() -> None:
     subject, lower, upper, design = made_up(seed=5, cut=0.8)
     upper[3::11], lower[3::11] = np.inf, 1.5
     lower[(lower == -np.inf) & (np.arange(len(lower)) % 2 == 0)] = -0.5
-    fit = fit_tobit_mixed(subject, lower, upper, design, names=["1", "time"])
+    fit = fit_tobit_mixed(subject, lower, upper, design=design, names=["1", "time"])
     assert fit.censored > 15
     best = dense_loglik(subject, lower, upper, design @ fit.coefficients, fit)
     assert fit.loglik == pytest.approx(best, abs=1e-6)
@@ -170,7 +170,7 @@ def test_two_random_effects_on_a_grid() -> None:
     rng = np.random.default_rng(4)
     wobble = 0.5 * rng.normal(size=12)[subject] * design[:, 1]
     lower, upper = np.where(lower > -np.inf, lower + wobble, lower), np.where(lower > -np.inf, upper + wobble, upper)
-    fit = fit_tobit_mixed(subject, lower, upper, design, names=["1", "time"], random=design)
+    fit = fit_tobit_mixed(subject, lower, upper, design=design, names=["1", "time"], random=design)
     axis = np.linspace(-7, 7, 281)
     first, second = (part.ravel() for part in np.meshgrid(axis, axis))
     prior = norm.pdf(first) * norm.pdf(second) * (axis[1] - axis[0]) ** 2
@@ -234,7 +234,7 @@ def test_one_subject_slope_of_the_golden_series() -> None:
     upper = np.log10([10000, 12000, 800, 137, 137])
     lower = np.where(upper > np.log10(137), upper, -np.inf)
     design = np.column_stack([np.ones(5), day])
-    fit = fit_tobit_mixed(np.zeros(5), lower, upper, design, names=["1", "day"], random=design[:, :0])
+    fit = fit_tobit_mixed(np.zeros(5), lower, upper, design=design, names=["1", "day"], random=design[:, :0])
     np.testing.assert_allclose(fit.coefficients, [4.3599, -0.11044], atol=5e-5)
     assert fit.sigma == pytest.approx(0.3436, abs=5e-5)
     assert fit.loglik == pytest.approx(-1.66090, abs=5e-6)
@@ -242,9 +242,11 @@ def test_one_subject_slope_of_the_golden_series() -> None:
 
 def test_order_and_shift_do_not_matter() -> None:
     subject, lower, upper, design = made_up(seed=9, cut=0.9)
-    one = fit_tobit_mixed(subject, lower, upper, design, names=["1", "time"])
+    one = fit_tobit_mixed(subject, lower, upper, design=design, names=["1", "time"])
     order = np.random.default_rng(1).permutation(len(subject))
-    other = fit_tobit_mixed(subject[order], lower[order] + 5, upper[order] + 5, design[order], names=["1", "time"])
+    other = fit_tobit_mixed(
+        subject[order], lower[order] + 5, upper[order] + 5, design=design[order], names=["1", "time"]
+    )
     np.testing.assert_allclose(np.add(one.coefficients, [5, 0]), other.coefficients, atol=1e-6)
     np.testing.assert_allclose(one.standard_errors, other.standard_errors, atol=1e-6)
     assert one.loglik == pytest.approx(other.loglik, abs=1e-8)
@@ -254,16 +256,16 @@ def test_refusals() -> None:
     subject, lower, upper, design = made_up(seed=2, cut=0.9)
     names = ["1", "time"]
     with pytest.raises(AnalysisError, match="all 60 results are censored"):
-        fit_tobit_mixed(subject, np.full(60, -np.inf), np.full(60, 0.9), design, names=names)
+        fit_tobit_mixed(subject, np.full(60, -np.inf), np.full(60, 0.9), design=design, names=names)
     treated = (subject >= 12).astype(float)
     hidden = np.where(treated == 1, -np.inf, lower)
     with pytest.raises(AnalysisError, match="arm: rests on censored results only"):
-        fit_tobit_mixed(subject, hidden, upper, np.column_stack([design, treated]), names=[*names, "arm"])
+        fit_tobit_mixed(subject, hidden, upper, design=np.column_stack([design, treated]), names=[*names, "arm"])
     with pytest.raises(AnalysisError, match="cannot be told apart"):
-        fit_tobit_mixed(subject, lower, upper, np.column_stack([design, design[:, 1]]), names=[*names, "again"])
+        fit_tobit_mixed(subject, lower, upper, design=np.column_stack([design, design[:, 1]]), names=[*names, "again"])
     with pytest.raises(AnalysisError, match="without error"):
-        fit_tobit_mixed(subject, design[:, 1], design[:, 1], design, names=names)
+        fit_tobit_mixed(subject, design[:, 1], design[:, 1], design=design, names=names)
     with pytest.raises(AnalysisError, match="wrong way round"):
-        fit_tobit_mixed(subject, upper + 1, upper, design, names=names)
+        fit_tobit_mixed(subject, upper + 1, upper, design=design, names=names)
     with pytest.raises(AnalysisError, match="no finite bound"):
-        fit_tobit_mixed(subject, np.full(60, -np.inf), np.full(60, np.inf), design, names=names)
+        fit_tobit_mixed(subject, np.full(60, -np.inf), np.full(60, np.inf), design=design, names=names)

@@ -1,0 +1,94 @@
+"""What a run asks of one file, and what it keeps of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from immunoprofile.gate.strategy import Strategy
+from immunoprofile.profiling.documents import GateDocuments
+
+Limits = Mapping[str, Mapping[str, tuple[float | None, float | None]]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One file to gate."""
+
+    sample_id: str
+    path: Path
+    file: str
+    """Path as the samples table has it."""
+    strategy: Strategy
+    gates_sha256: str
+    """Hash of the strategy."""
+    comp_source: str | None
+    sha256: str | None
+    """Content hash that the samples table expects."""
+    limits: Limits
+    """Limits of the checks that the study sets."""
+    documents: GateDocuments = field(default_factory=GateDocuments, compare=False, repr=False)
+    """Writes the gates of the samples; shared by the files of a run."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run keeps of one file.
+
+    Attributes
+    ----------
+    sample_id, file, tube
+        Which file.
+    sha256
+        Its content hash; empty when the file is missing.
+    n_events
+        Recorded events.
+    comp_source
+        ``keyword``, ``none`` or ``compensated``.
+    counts
+        Rows (population, label, parent, gate_path, n, n_parent).
+    medians
+        Rows (population, marker, median linear compensated intensity).
+    flow_pct_time, flow_pct_events
+        Per cent of time and of events at an unstable flow rate; None when not assessable.
+    flow_reason
+        Why the flow rate is not assessable.
+    findings
+        Checks of the events: (check, value, unit, limits, state, flag).
+    repairs
+        Repairs that reading the file needed.
+    comp_finding
+        Fields of the `compensation.Finding` on data that look compensated already, or None.
+    engine
+        How the gates were evaluated: fields of `gate.engine.EngineRecord`; None when they were not.
+    exception
+        Row of exceptions.csv when the file could not be gated, else None.
+    """
+
+    sample_id: str
+    file: str
+    tube: str
+    sha256: str = ""
+    n_events: int = 0
+    comp_source: str = ""
+    counts: tuple[tuple[str, str, str, str, int, int], ...] = ()
+    medians: tuple[tuple[str, str, float], ...] = ()
+    flow_pct_time: float | None = None
+    flow_pct_events: float | None = None
+    flow_reason: str = ""
+    findings: tuple[tuple[str, float, str, str, str, str], ...] = ()
+    repairs: tuple[str, ...] = ()
+    comp_finding: dict[str, Any] | None = None
+    engine: dict[str, Any] | None = None
+    exception: dict[str, str] | None = None
+
+    @property
+    def gated(self) -> bool:
+        """Whether the file was gated."""
+        return self.exception is None
+
+    def count(self, population: str) -> int | None:
+        """Events of a population; None when the tube does not have it."""
+        return next((row[4] for row in self.counts if row[0] == population), None)

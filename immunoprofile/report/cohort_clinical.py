@@ -1,0 +1,175 @@
+"""Kinetics of CMV-DNA by arm, safety and exposure of the cohort."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+from immunoprofile.pl.series import number, text
+from immunoprofile.report.cohort_view import SMALLEST_GROUP, CohortView, spread, subgroup
+from immunoprofile.report.content import Block, Bullets, Cell, Column, Table, Text, columns, not_available, row
+from immunoprofile.report.visit_safety import grade_text
+
+_KINETICS: Final = (
+    ("slope", "Slope from day 0", 3, "log10 per day"),
+    ("half_life_d", "Half-life", 1, "d"),
+    ("peak_log10", "Peak", 2, "log10"),
+    ("time_to_peak_d", "Time to peak", 0, "d"),
+    ("auc_time_averaged_log10", "Area until week 4, time-averaged", 2, "log10"),
+    ("pct_below_lloq", "Results below the LLOQ", 0, "%"),
+)
+
+
+def kinetics(view: CohortView) -> tuple[Block, ...]:
+    """Distribution of the kinetic summaries by arm."""
+    table = view.table("virology_kinetics")
+    if table is None:
+        return not_available("CMV-DNA kinetics", "the run did not compute them (no virology_kinetics.csv)")
+    found = {text(one["usubjid"]): one for one in table}
+    rows = []
+    for name, label, decimals, unit in _KINETICS:
+        cells = []
+        for subjects in view.members.values():
+            values = [number(found[one][name]) for one in subjects if one in found]
+            missing = sum(math.isnan(value) for value in values)
+            lost = f"; {missing} not estimable" if missing else ""
+            cells.append(f"{spread(values, decimals, unit)}{lost}")
+        rows.append(row(label, *cells))
+    caption = (
+        f"Median (smallest to largest); fewer than {SMALLEST_GROUP} subjects with a value are not shown. A half-life "
+        "is there only where the interval of the slope excludes 0, so that its median leaves out those without."
+    )
+    head = (Column("Summary"), *(Column(group) for group in view.groups))
+    return (Table(head, tuple(rows), "Kinetics", caption),)
+
+
+def rule_definitions(view: CohortView) -> tuple[Block, ...]:
+    """The rules by id and version, and the caveat that stands with every verdict."""
+    from immunoprofile.virology import rulebook
+
+    book = rulebook()
+    rows = tuple(row(f"{rule.id} (v{rule.version})", rule.text, rule.source) for rule in book.rules.values())
+    if view.blinded:
+        return (Text(book.caveat),)
+    return (Text(book.caveat), Table(columns("Rule", "Definition", "Source"), rows, "CMV rules", ""))
+
+
+def worst_grades(view: CohortView) -> tuple[Block, ...]:
+    """Baseline grade to worst grade on treatment, subjects by arm."""
+    table = view.table("safety_shift")
+    if table is None:
+        return not_available("Worst grades", "the run did not grade laboratory values (no safety_shift.csv)")
+    arms = tuple(view.members)
+    found: dict[str, dict[tuple[float, float], dict[str, float]]] = {}
+    for one in table:
+        arm = "" if view.blinded else text(one["arm"])
+        key = (_order(one["baseline_grade"]), _order(one["worst_grade"]))
+        cells = found.setdefault(text(one["term"]), {}).setdefault(key, dict.fromkeys(arms, 0.0))
+        if arm in cells:
+            cells[arm] += number(one["n_subjects"])
+    rows, quiet = [], []
+    for term, shifts in found.items():
+        if all(key == (0.0, 0.0) for key in shifts):
+            quiet.append(term)
+            continue
+        for (before, worst), counts in sorted(shifts.items()):
+            rows.append(row(
+                term, _grade(before), Cell(_grade(worst).words, _grade(worst).number,
+                                           mark="GRADE_HIGH" if 3 <= worst < _NOT_GRADED else ""),
+                *(Cell(subgroup(counts[arm])) for arm in arms),
+            ))  # fmt: skip
+    versions = ", ".join(dict.fromkeys(text(one["version"]) for one in table))
+    caption = (
+        f"{versions}; number of subjects. A cell of 1 or 2 subjects is printed as such, without the exact number. not "
+        "graded: unknown, never grade 0. No hypothesis is tested."
+    )
+    groups = tuple(Column(group, numeric=True) for group in view.groups)
+    head = (Column("Term"), Column("Baseline grade", numeric=True), Column("Worst grade", numeric=True), *groups)
+    blocks: list[Block] = [Table(head, tuple(rows), "Worst grade on treatment", caption)] if rows else []
+    if quiet:
+        blocks.append(Text(f"Grade 0 throughout in every subject: {', '.join(quiet)}.", small=True))
+    return tuple(blocks)
+
+
+_NOT_GRADED: Final = 9.0
+
+
+def _order(grade: Any) -> float:
+    """Grade as a key; a missing one sorts behind all."""
+    value = number(grade)
+    return _NOT_GRADED if math.isnan(value) else value
+
+
+def _grade(value: float) -> Cell:
+    known = math.nan if value == _NOT_GRADED else value
+    return Cell(grade_text(known), known)
+
+
+def adverse_events(view: CohortView) -> tuple[Block, ...]:
+    """Adverse events over the days of observation, by arm."""
+    if view.blinded:
+        return ()
+    table = view.table("safety_events")
+    if table is None:
+        return not_available("Adverse events", "no safety_events.csv in the results")
+    if not table:
+        return (Text("Adverse events: none recorded."),)
+    labels = view.source.config.arm_labels
+    rows = []
+    for one in table:
+        few = 0 < number(one["n_with_event"]) < SMALLEST_GROUP
+        rate = number(one["events_per_100_days"])
+        rows.append(row(
+            text(one["term"]), labels.get(text(one["arm"]), text(one["arm"])),
+            f"{subgroup(number(one['n_with_event']))} of {number(one['n_subjects']):.0f}",
+            "not shown" if few or math.isnan(rate) else Cell(f"{rate:.2f}", rate),
+        ))  # fmt: skip
+    caption = "Began on or after the first dose. Rates of 1 or 2 subjects are not shown."
+    heads = ("Adverse event", "Arm", "#Subjects with the event", "#Events per 100 days")
+    return (Table(columns(*heads), tuple(rows), "Adverse events", caption),)
+
+
+def exposure(view: CohortView) -> tuple[Block, ...]:
+    """Doses given, by arm and drug."""
+    if view.blinded:
+        return ()
+    table = view.table("exposure")
+    if table is None:
+        return not_available("Exposure", "no exposure.csv in the results")
+    rows = []
+    labels = view.source.config.arm_labels
+    for arm in view.members:
+        for drug in dict.fromkeys(text(one["drug"]) for one in table):
+            own = [one for one in table if (text(one["arm"]), text(one["drug"])) == (arm, drug)]
+            if not own:
+                continue
+            units = dict.fromkeys(text(one["cumulative_unit"]) for one in own)
+            cumulative = spread([number(one["cumulative"]) for one in own], 1, next(iter(units)))
+            rows.append(row(
+                drug, labels.get(arm, arm), f"{len(own)}", spread([number(one["pct_given"]) for one in own], 0, "%"),
+                cumulative if len(units) == 1 else "several units",
+            ))  # fmt: skip
+    caption = "Median (smallest to largest) over subjects with that drug."
+    heads = ("Drug", "Arm", "#Subjects", "Doses given of those planned", "Cumulative dose")
+    return (
+        (Table(columns(*heads), tuple(rows), "Exposure", caption),) if rows else (Text("Exposure: no dose recorded."),)
+    )
+
+
+def limits(view: CohortView) -> tuple[Block, ...]:
+    """What this page cannot say."""
+    items = [
+        "Small groups: with 5 subjects an arm nearly every test is underpowered; absence of evidence is no evidence of "
+        "absence.",
+        "Open label; intervals of single values hold counting noise only, not biology.",
+        "CMV-DNA below the LLOQ is censored; it is drawn at the LLOQ; an analysis that takes it at its bound says so.",
+        "A held CD25 gate counts more Treg when treatment raises CD25: read Treg together with the FoxP3-confirmed "
+        "cells.",
+        "Definitions of virologic response come from transplantation and are applied here to rheumatology.",
+        "CTCAE grades come from laboratory values only; clinical criteria are not graded.",
+        "Analyses without a declared correction are exploratory; see the methods for families and corrections.",
+    ]
+    if view.source.config.synthetic:
+        benefit = "" if view.blinded else ", a benefit of IL-2 is an assumption for demonstration and no finding"
+        items.append(f"The data are synthetic: what they show was put in{benefit}.")
+    return (Bullets(tuple(items)),)

@@ -1,0 +1,35 @@
+"""Sections of the cohort report, in the order of the page."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from immunoprofile.report import cohort_clinical, cohort_eligibility, cohort_statistics
+from immunoprofile.report.content import Section, drawn, review_place
+
+COHORT_SECTIONS: Final = (
+    Section("disposition", "Disposition", (drawn("disposition"),)),
+    Section("eligibility", "Eligibility", (cohort_eligibility.matrix,), empty="Not available: no subject was judged."),
+    Section("baseline", "Baseline", (drawn("baseline"),)),
+    Section("completeness", "Completeness and quality", (drawn("completeness"), cohort_statistics.confounding)),
+    Section("immune-change", "Immune change", (drawn("trajectories"), cohort_statistics.between_arms)),
+    Section(
+        "virology",
+        "CMV-DNA",
+        (
+            drawn("cmv"), cohort_statistics.clearance, cohort_clinical.kinetics, cohort_clinical.rule_definitions,
+        ),
+    ),
+    Section("association", "Association with CMV-DNA", (cohort_statistics.associations, drawn("cmv_change"))),
+    Section(
+        "safety", "Safety", (cohort_clinical.worst_grades, cohort_clinical.adverse_events, cohort_clinical.exposure)
+    ),
+    Section("sensitivity", "Sensitivity", (cohort_statistics.sensitivity,), empty="No sensitivity analysis was run."),
+    Section("exceptions", "Exceptions", (drawn("all_exceptions"),)),
+    Section("within-arms", "Change within each arm", (cohort_statistics.within_arms,)),
+    Section("limits", "Limits", (cohort_clinical.limits,)),
+    Section("review", "Review", (review_place,)),
+    Section("methods", "Methods", (cohort_statistics.methods_text,)),
+    Section("provenance", "Provenance", (drawn("cohort_provenance"),)),
+)  # fmt: skip
+"""Estimates and intervals of comparisons first; changes within arms, which mislead most, after everything else."""

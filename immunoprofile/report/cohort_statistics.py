@@ -1,0 +1,223 @@
+"""Reportlets of the analyses that were run, from the record of the plan: what was asked, found, and cannot be said."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from immunoprofile import schema
+from immunoprofile.pl.series import text
+from immunoprofile.report.cohort_view import CohortView
+from immunoprofile.report.content import Block, Bullets, Cell, Image, Table, Text, columns, not_available, row
+from immunoprofile.report.key_table import TECHNICAL
+from immunoprofile.report.statistics_tables import Effect, effects, methods
+
+BETWEEN: Final = ("S3", "S4", "S5", "S6")
+WITHIN: Final = ("S1", "S2")
+ASSOCIATION: Final = ("S10", "S8", "S9", "S14", "S15")
+CLEARANCE: Final = ("S13", "S12", "S17", "S18")
+SENSITIVITY: Final = "sensitivity"
+BLINDED: Final = "Left out in blinded mode."
+_WITHOUT_PLAN: Final = {"compare": "S3", "change": "S1", "associate": "S8"}
+_TITLES: Final[dict[str, str]] = {
+    "compare": "Declared endpoints",
+    "compare_functional": "Declared functional endpoints",
+    "mmrm": "Mixed model for repeated measures",
+    "compare_all_pct": "Every population, % of parent (exploratory)",
+    "compare_all_abs": "Every population, cells/µL (exploratory)",
+    "associate_censored": "Censored mixed model with time",
+    "associate": "Repeated-measures correlation (descriptive)",
+    "associate_lagged": "Correlation with a lag",
+    "landmark": "Landmark: change until the landmark, clearance after it",
+    "time_varying": "Latest value before clearance",
+    "clearance_interval": "Time to clearance, interval-censored (primary)",
+    "clearance_exact": "Time to clearance, exact days",
+    "cumulative_incidence": "Cumulative incidence",
+    "responders": "Responders by rule",
+    "compare_per_protocol": "per protocol",
+    "compare_without_qc_warn": "without quality warnings",
+    "compare_without_recent_il2": "without draws soon after IL-2",
+    "clearance_interval_unconfirmed": "clearance_1: one result below the LLOQ",
+    "clearance_interval_tnd": "clearance_tnd: not detected",
+}
+_HEADS: Final = (
+    "Endpoint", "Measure", "Visit", "Contrast", "#n", "Kind of effect", "#Effect", "#Interval", "Reading", "#p",
+    "#p adjusted", "Method, remark",
+)  # fmt: skip
+
+
+def runs(view: CohortView, wanted: tuple[str, ...], *, sensitivity: bool = False) -> list[tuple[str, str]]:
+    """(key, method) of the analyses of some methods, in the order of these methods."""
+    table = view.source.visits.uns.get(schema.UNS_PLAN_RUNS)
+    if table is None:
+        found = [(key, method) for key, method in _WITHOUT_PLAN.items() if key in view.source.visits.uns]
+        found = [] if sensitivity else found
+    else:
+        found = [
+            (text(one["key"]), text(one["method_id"]).partition("_")[0])
+            for one in table.to_dict("records")
+            if (text(one["role"]) == SENSITIVITY) == sensitivity
+        ]
+    return sorted((one for one in found if one[1] in wanted), key=lambda one: wanted.index(one[1]))
+
+
+def _tables(view: CohortView, wanted: tuple[str, ...]) -> tuple[Block, ...]:
+    if view.blinded:
+        return (Text(BLINDED),)
+    found = [effect_table(view, key) for key, _ in runs(view, wanted)]
+    return tuple(block for blocks in found for block in blocks) or (Text("Not computed."),)
+
+
+def effect_table(view: CohortView, key: str) -> tuple[Block, ...]:
+    """Table of one analysis; its refusal in words when the data did not allow it."""
+    table = view.statistics(key)
+    title = _TITLES.get(key, key.replace("_", " "))
+    if table is None:
+        return not_available(title, f"no table {key} in the statistics of these results")
+    if not set(schema.STATISTIC_COLUMNS) <= set(table.columns) | {"p_adjusted", "family", "status", "exclusions"}:
+        return ()
+    rows = [one for one in effects(table, view.displays) if one.population_id not in TECHNICAL]
+    refused = list(dict.fromkeys(one.note for one in rows if not one.population and one.note))
+    shown = [one for one in rows if one.population]
+    blocks: list[Block] = [Text(f"{title}: not estimated; {note}.") for note in refused]
+    if shown:
+        blocks.append(Table(columns(*_HEADS), tuple(_effect_row(one) for one in shown), title, _caption(shown)))
+    return tuple(blocks)
+
+
+def _caption(shown: list[Effect]) -> str:
+    adjusted = [words for words in dict.fromkeys(one.adjustment for one in shown) if words]
+    several = len(shown) > 1
+    chance = '; with several of them some exclude "no difference" by chance' if several and not adjusted else ""
+    words = f"adjusted: {', '.join(adjusted)}" if adjusted else f"p-values are not adjusted{chance}"
+    return (
+        f'p-values are two-sided; {words}. "cannot conclude": the interval holds "no difference", is of too little '
+        "confidence, or the corrected p-value is 0.05 or more."
+    )
+
+
+def _effect_row(one: Effect) -> tuple[Cell, ...]:
+    return row(
+        one.population, one.measure, one.visit, one.contrast, one.n, one.kind or "none",
+        Cell(one.effect or "none", one.value),
+        one.interval or "none", one.conclusion or "describes one arm", one.p or "none", one.p_adjusted or "none",
+        f"{one.method_id}{f': {one.note}' if one.note else ''}",
+    )  # fmt: skip
+
+
+def between_arms(view: CohortView) -> tuple[Block, ...]:
+    """Arms compared: the declared endpoints first, then models and every population."""
+    estimand = Text(
+        "Estimand: difference between arms in the change from baseline, adjusted for baseline, treatment policy, "
+        "subjects with a baseline and a value at the visit. Read estimate, n and interval first.",
+    )
+    picture: tuple[Block, ...] = () if view.blinded else (Image("forest"),)
+    return (estimand, *picture, *_tables(view, BETWEEN))
+
+
+def within_arms(view: CohortView) -> tuple[Block, ...]:
+    """Change inside each arm, with why it says little."""
+    from immunoprofile.tl import smallest_signed_rank_p
+
+    words = (
+        "Placed last on purpose: patients who enter a trial when they are sick tend to improve without treatment "
+        "(regression to the mean), so that a change within one arm is no effect of treatment."
+    )
+    blocks: list[Block] = [Text(words)]
+    smallest = min((len(names) for names in view.members.values()), default=0)
+    reach = smallest_signed_rank_p(smallest)
+    if reach >= 0.05:  # NaN, without a subject, is not
+        blocks.append(
+            Text(
+                f"With {smallest} subjects in an arm the exact signed-rank test cannot reach p < 0.05 (smallest "
+                f"two-sided p = {reach:g}), whatever the data."
+            )
+        )
+    return (*blocks, *(() if view.blinded else (Image("paired"),)), *_tables(view, WITHIN))
+
+
+def associations(view: CohortView) -> tuple[Block, ...]:
+    """Populations and CMV-DNA: the censored model first."""
+    why = "" if view.blinded else ": ganciclovir lowers both viral load and activation"
+    guard = f"Association, not causation{why}. Time must be in the model, since shared trends alone correlate."
+    picture: tuple[Block, ...] = () if view.blinded else (Image("association"),)
+    return (Text(guard, small=True), *picture, *_tables(view, ASSOCIATION))
+
+
+def clearance(view: CohortView) -> tuple[Block, ...]:
+    """Time to clearance and responders."""
+    picture: tuple[Block, ...] = () if view.blinded else (Image("clearance"),)
+    return (*picture, *_tables(view, CLEARANCE))
+
+
+def sensitivity(view: CohortView) -> tuple[Block, ...]:
+    """Every sensitivity analysis beside the main analysis that it varies."""
+    if view.blinded:
+        return (Text(BLINDED),)
+    every = tuple(f"S{number}" for number in range(1, 21))
+    varied = runs(view, every, sensitivity=True)
+    if not varied:
+        return ()
+    rows: list[tuple[Cell, ...]] = []
+    for method in dict.fromkeys(method for _, method in varied):
+        main = next((key for key, _ in runs(view, (method,))), "")
+        rows += _varied(view, main, "main analysis") if main else []
+        for key in (key for key, one in varied if one == method):
+            rows += _varied(view, key, _TITLES.get(key, key.replace("_", " ")))
+    caption = "The main analysis stands first; a conclusion that only one of them supports is not robust."
+    heads = (
+        "Analysis",
+        "Endpoint",
+        "Visit, contrast",
+        "#n",
+        "Kind of effect",
+        "#Effect",
+        "#Interval",
+        "Reading",
+        "Remark",
+    )
+    return (Table(columns(*heads), tuple(rows), "Sensitivity analyses", caption),)
+
+
+def _varied(view: CohortView, key: str, name: str) -> list[tuple[Cell, ...]]:
+    table = view.statistics(key)
+    found = []
+    for one in effects(table, view.displays):
+        found.append(
+            row(
+                name, f"{one.population} {one.measure}".strip() or "all", f"{one.visit} {one.contrast}".strip(), one.n,
+                one.kind or "none", Cell(one.effect or "none", one.value), one.interval or "none",
+                one.conclusion or "describes one arm", "; ".join(part for part in (one.exclusions, one.note) if part),
+            )
+        )  # fmt: skip
+    return found
+
+
+def confounding(view: CohortView) -> tuple[Block, ...]:
+    """Whether batches of staining go with visits or arms."""
+    table = view.statistics(schema.UNS_CONFOUNDING)
+    if view.blinded:
+        return ()
+    if table is None:
+        return not_available("Batches", "their confounding was not assessed (run tl.batch_confounding)")
+    words = {"SEPARATE": "separate", "PARTIAL": "confounded in part", "COMPLETE": "confounded",
+             "NOT_ASSESSABLE": "not assessable"}  # fmt: skip
+    rows = tuple(
+        row(
+            text(one["factor"]),
+            Cell(words.get(text(one["state"]), text(one["state"])),
+                 mark="" if text(one["state"]) == "SEPARATE" else "RULE_NOT_EVALUABLE"),
+            text(one["message"]),
+        )
+        for one in table.to_dict("records")
+    )  # fmt: skip
+    caption = "Where batch and visit or arm go together a difference may be the batch's; no batch correction is made."
+    return (Table(columns("Batch against", "Verdict", "What was found"), rows, "Staining batches", caption),)
+
+
+def methods_text(view: CohortView) -> tuple[Block, ...]:
+    """Methods of what was really run."""
+    written = "" if view.blinded else str(view.source.visits.uns.get(schema.UNS_METHODS, ""))
+    if written:
+        return (Bullets(tuple(line for line in written.splitlines() if line.strip())),)
+    found = [table for key in _WITHOUT_PLAN if (table := view.statistics(key)) is not None]
+    return (Bullets(methods(found) or ("No statistic was computed.",)),)

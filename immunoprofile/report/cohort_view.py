@@ -1,0 +1,83 @@
+"""What a reportlet of the cohort sees: the source, its arms and their subjects."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from immunoprofile import schema
+from immunoprofile.pl.series import text
+from immunoprofile.report.source import Source
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SMALLEST_GROUP: Final = 3
+"""Counts of fewer subjects of a subgroup are not printed: a person could be recognised. Arms are no subgroups."""
+
+
+@dataclass(frozen=True, eq=False)
+class CohortView:
+    """The cohort: by arm, or all together in blinded mode."""
+
+    source: Source
+
+    @property
+    def blinded(self) -> bool:
+        """Arms, doses, dates and comparisons are left out."""
+        return self.source.blinded
+
+    @cached_property
+    def members(self) -> dict[str, list[str]]:
+        """Arm -> its subjects; one group of the empty name in blinded mode."""
+        if self.blinded:
+            return {"": self.source.subjects}
+        own = {text(row["usubjid"]): text(row["arm"]) for row in self.source.records["subjects"]}
+        return {
+            arm.code: [name for name in self.source.subjects if own[name] == arm.code]
+            for arm in self.source.config.arms
+        }
+
+    @cached_property
+    def groups(self) -> tuple[str, ...]:
+        """Heads of columns by arm, with n."""
+        labels = self.source.config.arm_labels
+        return tuple(
+            f"{labels.get(arm, arm) or 'All subjects'} (n = {len(names)})" for arm, names in self.members.items()
+        )
+
+    @cached_property
+    def displays(self) -> dict[str, str]:
+        """Population or readout -> name for people."""
+        found = {str(name): self.source.display(str(name)) for name in self.source.visits.var_names}
+        readouts = self.source.visits.uns.get(schema.UNS_READOUTS)
+        if readouts is not None:
+            found |= dict(zip(readouts["id"].astype(str), readouts["display"].astype(str), strict=True))
+        return found
+
+    def statistics(self, key: str) -> pd.DataFrame | None:
+        """A table of statistics; None when it was not computed, and always in blinded mode."""
+        return None if self.blinded else self.source.visits.uns.get(key)
+
+    def table(self, name: str) -> list[dict[str, Any]] | None:
+        """Rows of a table of the results folder; None when the run has no such table."""
+        table = self.source.profile.tables.get(name)
+        return None if table is None else [{str(key): value for key, value in row.items()}
+                                           for row in table.to_dict("records")]  # fmt: skip
+
+
+def spread(values: list[float], decimals: int, unit: str) -> str:
+    """Median (smallest to largest) with n; a group that is too small is not shown."""
+    present = [value for value in values if not math.isnan(value)]
+    if len(present) < SMALLEST_GROUP:
+        return f"not shown (n < {SMALLEST_GROUP})"
+    low, middle, high = min(present), statistics.median(present), max(present)
+    return f"{middle:,.{decimals}f} ({low:,.{decimals}f} to {high:,.{decimals}f}) {unit}, n = {len(present)}"
+
+
+def subgroup(count: float) -> str:
+    """Number of subjects of a subgroup: one or two are not told apart, none is none."""
+    return "1 or 2" if 0 < count < SMALLEST_GROUP else f"{count:.0f}"

@@ -1,0 +1,155 @@
+"""What reportlets return (tables, sentences, lists, pictures, as plain data) and how sections are declared of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table.
+
+    Attributes
+    ----------
+    words
+        As printed, with its unit where the head of the column does not give it.
+    number
+        The same as a number in that unit, for the machine-readable twin; NaN where there is none.
+    mark
+        Class of the style sheet for a cell that is shown as a chip; the words say the same.
+    """
+
+    words: str
+    number: float = math.nan
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """Head of a column, with the unit of its numbers."""
+
+    head: str
+    numeric: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table; the first cell of each row is its head."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    title: str = ""
+    caption: str = ""
+    kind: Literal["table"] = "table"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    words: str
+    small: bool = False
+    kind: Literal["text"] = "text"
+
+
+@dataclass(frozen=True)
+class Bullets:
+    """A list."""
+
+    items: tuple[str, ...]
+    title: str = ""
+    kind: Literal["bullets"] = "bullets"
+
+
+@dataclass(frozen=True)
+class Image:
+    """A figure by its name; a figure that could not be drawn for want of data is left out."""
+
+    name: str
+    caption: str = ""
+    kind: Literal["image"] = "image"
+
+
+@dataclass(frozen=True)
+class Macro:
+    """A block with a layout of its own: a macro of ``parts.html.j2`` that reads the model."""
+
+    name: str
+    kind: Literal["macro"] = "macro"
+
+
+@dataclass(frozen=True)
+class Review:
+    """Place of the review block, which is filled last: it may not change the id that it refers to."""
+
+    kind: Literal["review"] = "review"
+
+
+Block = Review | Table | Text | Bullets | Image | Macro
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section as it is declared: its reportlets, and what is said when all of them are empty.
+
+    A reportlet is a pure function of a view (one visit, or the cohort) that returns blocks; with nothing to show it
+    returns none. Without ``empty`` a section without blocks vanishes.
+    """
+
+    id: str
+    title: str
+    reportlets: tuple[Callable[[Any], tuple[Block, ...]], ...]
+    empty: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A section of one report, filled."""
+
+    id: str
+    title: str
+    blocks: tuple[Block, ...]
+
+
+def assemble(sections: tuple[Section, ...], view: Any) -> tuple[Part, ...]:
+    """Sections of a report in their declared order."""
+    parts = []
+    for section in sections:
+        blocks = tuple(block for reportlet in section.reportlets for block in reportlet(view))
+        if not blocks and section.empty:
+            blocks = (Text(section.empty),)
+        if blocks:
+            parts.append(Part(section.id, section.title, blocks))
+    return tuple(parts)
+
+
+def drawn(name: str) -> Callable[[Any], tuple[Block, ...]]:
+    """Reportlet of a block with a layout of its own."""
+
+    def reportlet(_: Any) -> tuple[Block, ...]:
+        return (Macro(name),)
+
+    return reportlet
+
+
+def review_place(_: Any) -> tuple[Block, ...]:
+    """Reportlet of the review block."""
+    return (Review(),)
+
+
+def columns(*heads: str) -> tuple[Column, ...]:
+    """Columns by their heads; a head that begins with ``#`` is one of numbers."""
+    return tuple(Column(head.removeprefix("#"), head.startswith("#")) for head in heads)
+
+
+def row(*cells: str | Cell) -> tuple[Cell, ...]:
+    """A row of words and cells."""
+    return tuple(Cell(cell) if isinstance(cell, str) else cell for cell in cells)
+
+
+def not_available(what: str, why: str) -> tuple[Block, ...]:
+    """The sentence that stands in the place of a table that is not there."""
+    return (Text(f"{what}: not available: {why}."),)

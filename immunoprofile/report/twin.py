@@ -1,0 +1,83 @@
+"""The machine-readable twin of a report: its model as plain data, and the id of a content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from immunoprofile.gate.raster import GateRaster
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TWIN_VERSION: Final = "1"
+"""Version of the layout of the JSON files."""
+
+_ID_LENGTH: Final = 16
+
+
+def plain(value: Any) -> Any:
+    """Value as JSON can hold it: dataclasses as objects, every number without a value as null.
+
+    An infinite number is the text ``inf`` or ``-inf``: it is a bound that is open, not a value that is missing. The
+    counts of a gating plot stand as their hash; the plot itself is on the page.
+    """
+    if isinstance(value, GateRaster):
+        return _raster(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, Mapping):
+        return {_key(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(entry) for entry in value]
+    if hasattr(value, "to_dict") and hasattr(value, "columns"):
+        return _records(value)
+    return _scalar(value)
+
+
+def _scalar(value: Any) -> Any:
+    if value is None or isinstance(value, str | bool | np.bool_):
+        return bool(value) if isinstance(value, np.bool_) else value
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        number = float(value)
+        return None if math.isnan(number) else number if math.isfinite(number) else str(number)
+    missing = str(value) in ("<NA>", "NaT")
+    return None if missing else str(value)
+
+
+def _key(key: Any) -> str:
+    return " ".join(map(str, key)) if isinstance(key, tuple) else str(key)
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): _scalar(value) for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def _raster(raster: GateRaster) -> dict[str, Any]:
+    found = {one.name: getattr(raster, one.name) for one in fields(raster)}
+    counts = np.ascontiguousarray(found.pop("counts"))
+    return {name: plain(value) for name, value in found.items()} | {
+        "counts_sha256": hashlib.sha256(counts.astype("<u4").tobytes()).hexdigest()
+    }
+
+
+def twin(kind: str, model: Any) -> dict[str, Any]:
+    """The twin of a report: kind, versions, id, and the model. Reviews stand outside of what the id covers."""
+    content = plain(model)
+    reviews = content.pop("reviews")
+    digest = hashlib.sha256(json.dumps([kind, TWIN_VERSION, content], sort_keys=True, ensure_ascii=True).encode())
+    return {
+        "schema_version": TWIN_VERSION,
+        "report": kind,
+        "report_id": digest.hexdigest()[:_ID_LENGTH],
+        "reviews": reviews,
+        "content": content,
+    }

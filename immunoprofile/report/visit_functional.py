@@ -1,0 +1,57 @@
+"""Functional readouts of a visit (degranulation, cytokines, killing), in the same columns as the populations."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from immunoprofile import schema
+from immunoprofile.pl.series import number, text
+from immunoprofile.report import noise, wording
+from immunoprofile.report.content import Block, Cell, Table, Text, columns, row
+from immunoprofile.report.noise import Verdict
+from immunoprofile.report.view import VisitView
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def readouts(view: VisitView) -> tuple[Block, ...]:
+    """Every readout of the study at baseline, at the previous visit and now; nothing when the study has none."""
+    visits = view.source.visits
+    known: pd.DataFrame | None = visits.uns.get(schema.UNS_READOUTS)
+    values: pd.DataFrame | None = visits.obsm.get(schema.FUNCTIONAL_READOUTS)
+    if known is None or values is None or not len(known):
+        return ()
+    if view.row is None:
+        return (Text("Functional readouts: not done, nothing was measured at this visit."),)
+    rows = tuple(_readout(view, one, values) for one in known.to_dict("records"))
+    caption = (
+        f"Change: ratio of now to baseline. Verdict by a reference change value with CV {noise.DEFAULT_CV:.2f} "
+        "(default, no replicates of this assay in the study). A readout of 0 is a result; its ratio cannot be judged."
+    )
+    heads = ("Readout", "Unit", "#Baseline", "#Previous", "#Now", "#Change from baseline", "Verdict")
+    return (Table(columns(*heads), rows, "", caption),)
+
+
+def _readout(view: VisitView, one: dict[Any, Any], values: pd.DataFrame) -> tuple[Cell, ...]:
+    places = (view.source.baselines.get(view.subject), view.source.previous_row(view.subject, view.visit), view.row)
+    column = values[text(one["id"])]
+    then, before, now = (math.nan if place is None else number(column.iloc[place]) for place in places)
+    verdict = Verdict("BASELINE") if places[0] == places[2] else noise.judge(now, then)
+    change = wording.fold(now / then) if then > 0 and now >= 0 and places[0] != places[2] else ""
+    return row(
+        _name(view, one), text(one["unit"]), *(_cell(value) for value in (then, before, now)),
+        Cell(change, now / then if change else math.nan), Cell(f"{verdict.symbol} {verdict.text}", mark=verdict.level),
+    )  # fmt: skip
+
+
+def _cell(value: float) -> Cell:
+    return Cell(wording.plain(value) or "not done", value)
+
+
+def _name(view: VisitView, one: dict[Any, Any]) -> str:
+    population = text(one["population"])
+    of = f" of {view.source.display(population)}" if population else ""
+    details = ", ".join(part for part in (text(one["assay"]), text(one["stimulus"])) if part)
+    return f"{text(one['readout'])}{of} ({details})"

@@ -1,0 +1,220 @@
+"""Safety box of a visit: CTCAE grades, creatinine clearance, doses of antivirals and corticosteroids."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+from immunoprofile import schema
+from immunoprofile.pl.series import number, text
+from immunoprofile.report import wording
+from immunoprofile.report.content import Block, Cell, Macro, Table, Text, columns, not_available, row
+from immunoprofile.report.view import VisitView
+from immunoprofile.report.visit_results import shown_labs
+
+_CLEARANCE_TEST: Final = "CRCL"
+ADEQUACY_TEXT: Final[dict[str, str]] = {
+    "UNDER": "below the label dose",
+    "ADEQUATE": "within the label dose",
+    "ABOVE": "above the label dose",
+    "UNKNOWN": "not known",
+}
+
+
+def laboratory(view: VisitView) -> tuple[Block, ...]:
+    """Values with the limits of their laboratory."""
+    return (Macro("labs"),)
+
+
+def _graded(view: VisitView) -> list[dict[str, Any]] | None:
+    """Grades of the laboratory results that the report shows; a clearance belongs to its creatinine."""
+    table = view.table("safety")
+    if table is None:
+        return None
+    shown = {
+        (text(lab["collected_dtc"]), text(lab.get("lab_id")), text(lab["test"]))
+        for _, lab in shown_labs(view.source, view.subject, view.visit)
+    }
+    found = []
+    for graded in table:
+        test = "CREAT" if text(graded["test"]) == _CLEARANCE_TEST else text(graded["test"])
+        if (text(graded["collected_dtc"]), text(graded["lab_id"]), test) in shown:
+            found.append(graded)
+    return found
+
+
+def grades(view: VisitView) -> tuple[Block, ...]:
+    """CTCAE grade at baseline and now of every term that is not grade 0 at both."""
+    graded = _graded(view)
+    if graded is None:
+        return not_available("CTCAE grades", "the run did not grade laboratory values (no safety.csv in its results)")
+    if not graded:
+        return (Text("CTCAE grades: not done, no laboratory value near this visit."),)
+    version = ", ".join(dict.fromkeys(text(one["version"]) for one in graded))
+    shown = [one for one in graded if number(one["grade"]) != 0 or number(one["baseline_grade"]) > 0]
+    others = len(graded) - len(shown)
+    rest = f"{others} other term{'s' if others != 1 else ''} {'are' if others != 1 else 'is'} grade 0."
+    if not shown:
+        return (Text(f"CTCAE grades ({version}): all {len(graded)} graded terms are grade 0."),)
+    rows = tuple(_grade_row(one) for one in shown)
+    caption = (
+        f"{version}. Baseline: grade of the last value before the first dose. New: higher than at baseline and "
+        f"after the first dose. Laboratory values only; clinical criteria are not graded. {rest}"
+    )
+    heads = ("Term", "#Baseline grade", "#Grade now", "#Value", "Visit", "Criterion of the grade", "Remark")
+    return (Table(columns(*heads), rows, "CTCAE grades", caption),)
+
+
+def _grade_row(one: dict[str, Any]) -> tuple[Cell, ...]:
+    now, before = number(one["grade"]), number(one["baseline_grade"])
+    remarks = [
+        "new" if _is_true(one["treatment_emergent"]) else "",
+        "provisional: graded without a baseline" if _is_true(one["grade_provisional"]) else "",
+        text(one["reason"]),
+    ]
+    return row(
+        text(one["term"]), Cell(grade_text(before), before),
+        Cell(grade_text(now), now, mark="GRADE_HIGH" if now >= 3 else ""),
+        Cell(wording.measured(number(one["value"]), text(one["unit"])), number(one["value"])), text(one["visit"]),
+        text(one["criterion_text"]), "; ".join(part for part in remarks if part),
+    )  # fmt: skip
+
+
+def grade_text(grade: float) -> str:
+    """Grade for people; a missing one is unknown, not 0."""
+    return "not graded" if math.isnan(grade) else f"{grade:.0f}"
+
+
+def _is_true(value: Any) -> bool:
+    return text(value).casefold() == "true"
+
+
+def renal_and_doses(view: VisitView) -> tuple[Block, ...]:
+    """Creatinine clearance; then antivirals, corticosteroids and cell-changing drugs of the day."""
+    rows = list(_clearance(view))
+    if view.source.blinded:
+        note = Text("Doses and concomitant drugs are left out in blinded mode.", small=True)
+        return (Table(columns("Item", "#Value", "Remark"), tuple(rows), "Kidney", ""), note) if rows else (note,)
+    rows += [*_antiviral(view), *_steroids(view), *_haematology_limit(view), *_immunosuppressants(view)]
+    caption = (
+        "Dose adequacy: dose given over the label dose for the clearance; 0.8 to 1.25 is within. The label table is "
+        "shown for orientation and is no recommendation. Steroids: systemic routes only."
+    )
+    return (Table(columns("Item", "#Value", "Remark"), tuple(rows), "Kidney, doses and drugs of the day", caption),)
+
+
+def _clearance(view: VisitView) -> list[tuple[Cell, ...]]:
+    label = "Creatinine clearance (Cockcroft and Gault)"
+    table = view.table("clearance")
+    if table is None:
+        return [row(label, "not available", "no clearance.csv in the results")]
+    drawn = {
+        (text(lab["collected_dtc"]), text(lab.get("lab_id")))
+        for _, lab in shown_labs(view.source, view.subject, view.visit)
+        if text(lab["test"]) == "CREAT"
+    }
+    own = [one for one in table if (text(one["collected_dtc"]), text(one["lab_id"])) in drawn]
+    if not own:
+        return [row(label, "not done", "no creatinine near this visit")]
+    return [_clearance_row(label, one) for one in own]
+
+
+def _clearance_row(label: str, one: dict[str, Any]) -> tuple[Cell, ...]:
+    value, low, high = (number(one[name]) for name in ("crcl", "crcl_low", "crcl_high"))
+    kind, weight = text(one["weight_kind"]), number(one["weight_kg"])
+    remarks = [
+        text(one["reason"]),
+        f"{kind} weight {weight:g} kg" if kind and not math.isnan(weight) else "",
+        "unreliable: creatinine changed by more than 50 % within 48 h" if _is_true(one["unstable"]) else "",
+    ]
+    words = f"{value:.1f} mL/min" if not math.isnan(value) else "unknown"
+    if math.isnan(value) and not math.isnan(low + high):
+        words = f"{low:.1f} to {high:.1f} mL/min"
+    return row(label, Cell(words, value), "; ".join(part for part in remarks if part))
+
+
+def _antiviral(view: VisitView) -> list[tuple[Cell, ...]]:
+    label = "Ganciclovir dose adequacy"
+    table = view.table("dose_adequacy")
+    if table is None:
+        return [row(label, "not available", "no dose_adequacy.csv in the results")]
+    own = [one for one in table if view.date and text(one["from_date"]) <= view.date <= text(one["to_date"])]
+    if not own:
+        why = (
+            "no ganciclovir or valganciclovir recorded on this day" if view.date else "the date of the visit is missing"
+        )
+        return [row(label, "none" if view.date else "unknown", why)]
+    return [_adequacy_row(label, one) for one in own]
+
+
+def _adequacy_row(label: str, one: dict[str, Any]) -> tuple[Cell, ...]:
+    ratio, actual, needed = (number(one[name]) for name in ("adequacy", "actual_dose", "label_dose"))
+    state = text(one["adequacy_state"])
+    dose = "" if math.isnan(actual) else f"{actual:g} of {needed:g} {text(one['dose_unit'])}"
+    remarks = [
+        f"{text(one['drug'])} {text(one['phase']).lower()}".strip(), dose, ADEQUACY_TEXT.get(state, state),
+        f"appropriately dosed: {text(one['appropriately_dosed'])}", text(one["reason"]),
+    ]  # fmt: skip
+    words = f"{ratio:.2f} × label dose" if not math.isnan(ratio) else "unknown"
+    return row(label, Cell(words, ratio), "; ".join(part for part in remarks if part))
+
+
+def _steroids(view: VisitView) -> list[tuple[Cell, ...]]:
+    label = "Corticosteroids as prednisone"
+    table = view.table("steroids")
+    if table is None:
+        return [row(label, "not available", "no steroids.csv in the results")]
+    own = next((one for one in table if text(one["date"])[:10] == view.date), None)
+    if own is None or not view.date:
+        return [row(label, "no record", "no systemic corticosteroid is recorded for this day; no record is not zero")]
+    total, by_weight = number(own["ped_mg"]), number(own["ped_mg_kg"])
+    words = f"{total:.4g} mg/d" if not math.isnan(total) else "unknown"
+    least = number(own["ped_mg_at_least"])
+    if math.isnan(total) and least > 0:
+        words = f"≥ {least:.4g} mg/d"
+    remarks = [
+        f"{by_weight:.3f} mg/kg/d" if not math.isnan(by_weight) else "mg/kg/d unknown", text(own["drugs"]),
+        "pulse" if _is_true(own["pulse"]) else "", text(own["reason"]),
+    ]  # fmt: skip
+    return [row(label, Cell(words, total), "; ".join(part for part in remarks if part))]
+
+
+def _flags(view: VisitView, code: str) -> list[str] | None:
+    table = view.table("safety_flags")
+    if table is None:
+        return None
+    return [text(one["detail"]) for one in table if (text(one["visit"]), text(one["flag"])) == (view.visit, code)]
+
+
+def _haematology_limit(view: VisitView) -> list[tuple[Cell, ...]]:
+    label = "Blood count at a limit of the ganciclovir label"
+    found = _flags(view, "GCV_HAEM_LIMIT")
+    if found is None:
+        return [row(label, "not available", "no safety_flags.csv in the results")]
+    if found:
+        return [row(label, Cell("GCV_HAEM_LIMIT", mark="GRADE_HIGH"), "; ".join(found))]
+    counted = {text(lab["test"]) for _, lab in shown_labs(view.source, view.subject, view.visit)}
+    missing = [name for name in ("ANC", "PLT", "HGB") if name not in counted]
+    return [row(label, "no" if not missing else "not known", f"not measured: {', '.join(missing)}" if missing else "")]
+
+
+def _immunosuppressants(view: VisitView) -> list[tuple[Cell, ...]]:
+    label = "Drugs that change cells or hide epitopes"
+    found = _flags(view, "IMMUNOSUPPRESSANT")
+    if found is None:
+        return [row(label, "not available", "no safety_flags.csv in the results")]
+    return [row(label, "IMMUNOSUPPRESSANT" if found else "none recorded", _named(view, found))]
+
+
+def _named(view: VisitView, details: list[str]) -> str:
+    """The details with the names of populations for people."""
+    words = "; ".join(details)
+    head, colon, populations = words.partition(": ")
+    if not colon or ";" in populations:
+        return words
+    return f"{head}: {', '.join(view.source.display(name) for name in populations.split(', '))}"
+
+
+def flag_meaning(code: str) -> str:
+    """Text of a flag."""
+    return schema.FLAGS.get(code, "not in the vocabulary")

@@ -1,0 +1,193 @@
+"""Virology box of a visit: results, the verdict of every rule and the kinetics, from what was known at the visit."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
+
+from immunoprofile.pl.series import number, text
+from immunoprofile.report import wording
+from immunoprofile.report.content import Block, Cell, Macro, Table, Text, columns, not_available, row
+from immunoprofile.report.view import VisitView
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+STATUS_TEXT: Final[dict[str, str]] = {
+    "REFRACTORY": "refractory",
+    "RETURNED": "returned after clearance",
+    "CLEARED": "cleared, confirmed",
+    "PROBABLE_REFRACTORY": "probably refractory",
+    "FAILURE": "fall of less than 1 log10 after two weeks",
+    "RESPONDING": "responding",
+    "NOT_RESPONDING": "not responding",
+    "NOT_EVALUABLE": "not evaluable",
+}
+CLEARANCE_TEXT: Final[dict[str, str]] = {
+    "NOT_CLEARED": "not cleared",
+    "BELOW_LLOQ": "below the LLOQ, not confirmed",
+    "CLEARED": "cleared, confirmed",
+    "RETURNED": "returned after clearance",
+    "NOT_EVALUABLE": "not evaluable",
+}
+VERDICT_TEXT: Final[dict[str, str]] = {
+    "TRUE": "✓ true",
+    "FALSE": "– false",
+    "NOT_EVALUABLE": "? not evaluable",
+    "NOT_ASSESSED": "? not assessed",
+}
+
+
+@cache
+def caveat() -> str:
+    """Sentence that stands with every verdict of a CMV rule."""
+    from immunoprofile.virology import rulebook
+
+    return rulebook().caveat
+
+
+def status(view: VisitView) -> tuple[Block, ...]:
+    """One sentence: status and clearance at the visit."""
+    if "cmv_status" not in view.source.visits.obs:
+        return not_available("Status by the CMV rules", "the run did not judge them")
+    found = text(view.obs("cmv_status"))
+    if not found:
+        return (Text("Status by the CMV rules: not evaluable, no CMV-DNA result at this visit."),)
+    cleared = text(view.obs("cmv_clearance"))
+    words = f"{STATUS_TEXT.get(found, found)}; clearance: {CLEARANCE_TEXT.get(cleared, cleared)}"
+    return (Text(f"Status by the CMV rules at this visit: {words} ({found}, {cleared})."),)
+
+
+def results(view: VisitView) -> tuple[Block, ...]:
+    """Table of the results, as they were reported."""
+    return (Macro("virology"),)
+
+
+def rules(view: VisitView) -> tuple[Block, ...]:
+    """Verdict of every rule from the results until the visit, with the caveat."""
+    if view.source.profile.tables.get("virology_rules") is None:
+        return not_available("CMV rules", "the run did not judge them (no virology_rules.csv in its results)")
+    if not len(view.cmv_results):
+        return ()
+    rows = [_rule(view, judged) for judged in _judged(view).to_dict("records")]
+    hidden = view.source.blinded
+    heads = ("Rule", "Verdict") if hidden else ("Rule", "Verdict", "#When, days since the first ganciclovir", "Why")
+    caption = (
+        f"By the results until this visit; the version of each rule stands behind its id. {caveat()}"
+        + (" Reasons are left out in blinded mode." if hidden else "")
+    )  # fmt: skip
+    return (Table(columns(*heads), tuple(rows), "CMV rules", caption),)
+
+
+def _rule(view: VisitView, judged: dict[Any, Any]) -> tuple[Cell, ...]:
+    name = f"{text(judged['rule_id'])} (v{text(judged['version'])})"
+    result = text(judged["result"])
+    verdict = Cell(VERDICT_TEXT.get(result, result), mark=f"RULE_{result}")
+    if view.source.blinded:
+        return row(name, verdict)
+    lower, upper = number(judged["lower_day"]), number(judged["upper_day"])
+    return row(name, verdict, Cell(_interval(result, lower, upper), lower), text(judged["reason"]))
+
+
+def _interval(result: str, lower: float, upper: float) -> str:
+    if math.isnan(lower) or math.isnan(upper):
+        return ""
+    if math.isinf(upper):
+        return f"not until {lower:g}"
+    return f"{lower:g}" if lower == upper else f"after {lower:g}, by {upper:g}"
+
+
+def _judged(view: VisitView) -> pd.DataFrame:
+    """Rules on the course that ends at the visit: a report of day 14 knows nothing of day 28."""
+    from immunoprofile.virology import rulebook
+    from immunoprofile.virology.courses import courses
+    from immunoprofile.virology.rule_table import judge, rule_frame
+
+    book = rulebook()
+    known = view.cmv_results
+    days = [number(day) for day in known["virology_day"]] + [view.virology_day]
+    last = max((day for day in days if not math.isnan(day)), default=math.nan)
+    found = courses(_study_of(view), known, view.source.profile.tables.get("dose_adequacy"))
+    if not math.isnan(last):
+        found = [course.until(int(last)) for course in found]
+    return rule_frame([(course, judge(course, book)) for course in found], book)
+
+
+def _study_of(view: VisitView) -> Any:
+    """The study as if it had this subject only."""
+    study = view.source.profile.study
+    subjects = study.subjects[study.subjects["usubjid"].astype(str) == view.subject]
+    return SimpleNamespace(
+        config=study.config, subjects=subjects, cmv_dna=study.cmv_dna, dosing=study.dosing,
+        events=getattr(study, "events", None),
+    )  # fmt: skip
+
+
+def kinetics(view: VisitView) -> tuple[Block, ...]:
+    """Slope, half-life, peak and area of the course until the visit."""
+    if view.source.profile.tables.get("virology_kinetics") is None:
+        return not_available("CMV-DNA kinetics", "the run did not compute them (no virology_kinetics.csv)")
+    if not len(view.cmv_results):
+        return ()
+    from immunoprofile.virology import kinetics as summarise
+
+    found = {str(name): value for name, value in
+             summarise(_study_of(view), results=view.cmv_results).to_dict("records")[0].items()}  # fmt: skip
+    unit = f"log10 {text(found['unit'])}"
+    rows = [
+        _estimate(found, "Slope from day 0", "slope", "log10 per day", found["slope_reason"]),
+        _estimate(found, "Slope from the peak of week 1", "peak_slope", "log10 per day", found["peak_slope_reason"]),
+        _half_life(found),
+        row("Peak", Cell(wording.log10(number(found["peak_log10"])) or _bound(found, "peak"),
+                         number(found["peak_log10"])), unit, text(found["peak_kind"])),
+        row("Area, time-averaged", Cell(wording.log10(number(found["auc_time_averaged_log10"])) or "not estimable",
+                                        number(found["auc_time_averaged_log10"])), unit,
+            _area_remark(view, found)),
+        row("Results below the LLOQ", Cell(wording.percent(number(found["pct_below_lloq"])) or "unknown",
+                                           number(found["pct_below_lloq"])), "% of results",
+            f"{wording.count(number(found['n']))} results, {wording.count(number(found['n_quant']))} quantified"),
+    ]  # fmt: skip
+    caption = (
+        "Censored regression: a result below the LLOQ counts as a bound, never as a number. In the area it stands at "
+        "the LLOQ. Numbers in brackets: 95 % interval."
+    )
+    return (Table(columns("Measure", "#Value", "Unit", "Remark"), tuple(rows), "Kinetics until this visit", caption),)
+
+
+def _estimate(found: dict[str, Any], label: str, name: str, unit: str, reason: object) -> tuple[Cell, ...]:
+    value, low, high = (number(found[key]) for key in (name, f"{name}_lower", f"{name}_upper"))
+    if math.isnan(value):
+        return row(label, "not estimable", unit, text(reason))
+    interval = "" if math.isnan(low) or math.isnan(high) else f" ({low:.3f} to {high:.3f})"
+    return row(label, Cell(f"{value:.3f}{interval}", value), unit, text(reason))
+
+
+def _half_life(found: dict[str, Any]) -> tuple[Cell, ...]:
+    for label, name in (("Half-life", "half_life"), ("Doubling time", "doubling_time")):
+        value, low, high = (number(found[f"{name}{part}_d"]) for part in ("", "_lower", "_upper"))
+        if not math.isnan(value):
+            return row(label, Cell(f"{value:.1f} ({low:.1f} to {high:.1f})", value), "days", "")
+    slope = number(found["slope"])
+    why = "the interval of the slope holds 0" if not math.isnan(number(found["slope_lower"])) else "no interval"
+    return row("Half-life", "not estimable", "days", "no slope" if math.isnan(slope) else why)
+
+
+def _bound(found: dict[str, Any], name: str) -> str:
+    low, high = (number(found[f"{name}_log10_{side}"]) for side in ("lower", "upper"))
+    if not math.isnan(high):
+        return f"< {high:.2f}"
+    return f"> {low:.2f}" if not math.isnan(low) else "not estimable"
+
+
+def _area_remark(view: VisitView, found: dict[str, Any]) -> str:
+    """Duration and gaps until the visit; what is still to come is no gap."""
+    from immunoprofile.virology.viral_kinetics import LONGEST_GAP_D
+
+    duration = number(found["auc_duration_d"])
+    days = sorted(day for day in map(number, view.cmv_results["virology_day"]) if not math.isnan(day))
+    longest = max((after - before for before, after in pairwise(days)), default=0.0)
+    gap = f"incomplete: a gap of {longest:g} d without a result" if longest > LONGEST_GAP_D else ""
+    return "; ".join(part for part in (f"over {duration:g} d" if not math.isnan(duration) else "", gap) if part)
