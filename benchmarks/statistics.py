@@ -152,6 +152,17 @@ def _correlation_in_the_demo(seed: int) -> Answer:
     return _answer(adata.uns["associate"], 0.0)
 
 
+def _clearance(time_ratio: float) -> Callable[[int], Answer]:
+    """Weekly PCR, one sample in ten missed: interval-censored Weibull times, likelihood-ratio test and interval."""
+
+    def run(seed: int) -> Answer:
+        scenario = tl.ClearanceScenario(time_ratio)
+        found = scenario.simulate(SUBJECTS // 2, np.random.default_rng([seed, 4]))
+        return Answer(found.p_value, found.lower, found.upper, found.truth)
+
+    return run
+
+
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario("S3", "Treg at D14, no effect", True, _ancova("none")),
     Scenario("S3", "Treg at D14, effect of IL-2", False, _ancova("il2")),
@@ -163,6 +174,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario("S10", "shared course, no slope", True, _censored(0.0)),
     Scenario("S10", "shared course, slope 0.5", False, _censored(0.5)),
     Scenario("S10", "synthetic trial, no slope", True, _censored_in_the_demo),
+    Scenario("S13", "weekly PCR, time ratio 1", True, _clearance(1.0)),
+    Scenario("S13", "weekly PCR, time ratio 0.6", False, _clearance(0.6)),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -201,13 +202,27 @@ def wanted_visits(adata: AnnData, visit: str | Sequence[str] | None) -> list[str
 class Pairs:
     """One row per subject with a baseline and a value at the visit, sorted by subject.
 
-    ``baseline`` and ``visit`` are row numbers of the visits object.
+    ``baseline`` and ``visit`` are row numbers of the visits object. ``unpaired`` has the arm and the reason of every
+    other subject.
     """
 
     subjects: tuple[str, ...]
     arms: NDArray[np.str_]
     baseline: NDArray[np.intp]
     visit: NDArray[np.intp]
+    unpaired: tuple[tuple[str, str], ...] = ()
+
+    def exclusions(self, *arms: str) -> list[str]:
+        """How many subjects of these arms make no pair, a phrase for each reason."""
+        numbers = Counter(reason for arm, reason in self.unpaired if arm in arms)
+        return [f"{numbers[reason]} {reason}" for reason in UNPAIRED if numbers[reason]]
+
+
+NO_VISIT = "without this visit"
+NO_BASELINE = "without a baseline"
+OTHER_SPECIMEN = "with a baseline of another specimen"
+UNPAIRED = (NO_VISIT, NO_BASELINE, OTHER_SPECIMEN)
+"""Why a subject makes no pair of baseline and visit."""
 
 
 def pairs(adata: AnnData, visit: str) -> Pairs:
@@ -223,18 +238,22 @@ def pairs(adata: AnnData, visit: str) -> Pairs:
     rows = np.flatnonzero(at_visit)
     if np.any(references[rows] == rows):
         raise AnalysisError(f"{visit} is the baseline visit", where="visit", todo="name a later visit")
+    everybody, everyones_arm = (adata.obs[name].astype(str).to_numpy(dtype=str) for name in ("usubjid", "arm"))
+    reasons = dict.fromkeys(everybody, NO_VISIT) | dict.fromkeys(everybody[rows], NO_BASELINE)
     rows = rows[references[rows] >= 0]
     if "specimen_type" in adata.obs:
         # Whole blood and PBMC, fresh and frozen, differ as measurements: a change across them is not the patient's.
         specimen = adata.obs["specimen_type"].astype(str).to_numpy()
+        reasons |= dict.fromkeys(everybody[rows], OTHER_SPECIMEN)
         rows = rows[specimen[rows] == specimen[references[rows]]]
-    subjects = adata.obs["usubjid"].astype(str).to_numpy()[rows]
+    subjects = everybody[rows]
     if len(set(subjects)) != len(subjects):
         raise AnalysisError(f"a subject has two rows of visit {visit}", where="obs usubjid, visit")
     order = np.argsort(subjects, kind="stable")
     rows = rows[order]
-    arms = adata.obs["arm"].astype(str).to_numpy(dtype=str)[rows]
-    return Pairs(tuple(subjects[order]), arms, references[rows], rows)
+    arm_of = dict(zip(everybody, everyones_arm, strict=True))
+    unpaired = tuple((arm_of[name], reasons[name]) for name in sorted(set(reasons) - set(subjects)))
+    return Pairs(tuple(subjects[order]), everyones_arm[rows], references[rows], rows, unpaired)
 
 
 def methods_note(adata: AnnData, endpoint: Endpoint, rows: NDArray[np.intp]) -> str:

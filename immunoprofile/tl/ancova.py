@@ -263,6 +263,7 @@ def compare_pair(
         median_baseline=median(natural[matched.baseline[in_arm]]),
         median_visit=median(natural[matched.visit[in_arm]]),
         exclusions=joined(
+            *matched.exclusions(arm, reference),
             left_out(int((in_either & ~measured).sum()), "without a usable value"),
             left_out(int((measured & ~complete).sum()), "without covariates"),
         ),

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 TimeTrend = Literal["visit", "linear"]
 RandomEffects = Literal["slope", "intercept"]
 
-PER_UNIT: dict[Scale, str] = {"log2": "doubling", "logit": "unit of logit"}
+PER_UNIT: dict[Scale, str] = {"log2": "doubling", "logit": "unit of logit", "identity": "unit"}
 DAYS_PER_WEEK = 7
 
 

@@ -21,6 +21,8 @@ from immunoprofile.tl._effects import (
 )
 from immunoprofile.tl._enough import require_rows
 from immunoprofile.tl._frame import (
+    NO_BASELINE,
+    OTHER_SPECIMEN,
     Endpoint,
     Measure,
     Scale,
@@ -200,6 +202,13 @@ def _long(adata: AnnData, values: Floats, names: list[str], arms: tuple[str, str
     return _Long(*(getattr(long, field)[order] for field in _Long.__dataclass_fields__))
 
 
+def _unpaired(adata: AnnData, names: list[str], arms: tuple[str, str], options: _Options) -> str:
+    """Rows that no model sees: without a baseline (unless that is an outcome), or after one of another specimen."""
+    reasons = [reason for name in names for arm, reason in pairs(adata, name).unpaired if arm in arms]
+    wanted = (OTHER_SPECIMEN,) if options.baseline_as_outcome else (NO_BASELINE, OTHER_SPECIMEN)
+    return joined(*(left_out(reasons.count(reason), f"rows {reason}") for reason in wanted))
+
+
 def _design(adata: AnnData, long: _Long, names: list[str], options: _Options) -> dict[str, Floats]:
     """Columns of the fixed effects: the mean, the arm and the baseline at each visit, then covariates."""
     columns: dict[str, Floats] = {}
@@ -246,9 +255,10 @@ def _compare(
     values = analysis_values(adata, endpoint, include_failed=options.include_failed)
     natural = natural_values(adata, endpoint)
     everything = _long(adata, values, names, arms, with_baseline=options.baseline_as_outcome)
-    exclusions = ""
+    exclusions = _unpaired(adata, names, arms, options)
     try:
-        long, exclusions = _usable(adata, everything, names, options)
+        long, unusable = _usable(adata, everything, names, options)
+        exclusions = joined(exclusions, unusable)
         outcome = long.outcome if options.baseline_as_outcome else long.outcome - long.baseline
         columns = _design(adata, long, names, options)
         inside = sum(":" in name for name in columns) - 1

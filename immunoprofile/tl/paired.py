@@ -134,7 +134,9 @@ def _one(
         median_visit=median(natural[matched.visit[used]]),
         conf_level=result.conf_level,
         adjusted="none",
-        exclusions=left_out(int(((matched.arms == arm) & ~used).sum()), "without a usable value"),
+        exclusions=joined(
+            *matched.exclusions(arm), left_out(int(((matched.arms == arm) & ~used).sum()), "without a usable value")
+        ),
         note=joined(
             _note(int(used.sum()), result.n, result.n_zero),
             methods_note(adata, endpoint, matched.visit[used]),
@@ -220,7 +222,7 @@ def _one_t(
         n=n,
         median_baseline=median(natural[matched.baseline[used]]),
         median_visit=median(natural[matched.visit[used]]),
-        exclusions=left_out(int((in_arm & ~used).sum()), "without a usable value"),
+        exclusions=joined(*matched.exclusions(arm), left_out(int((in_arm & ~used).sum()), "without a usable value")),
         note=joined(*notes, methods_note(adata, endpoint, matched.visit[used])),
     )
 

@@ -197,6 +197,8 @@ def _row(
         median_baseline=median(natural[matched.baseline[in_arm]]),
         median_visit=median(natural[matched.visit[in_arm]]),
         conf_level=conf_level,
-        exclusions=left_out(int((either & ~used).sum()), "without a usable value"),
+        exclusions=joined(
+            *matched.exclusions(arm, reference), left_out(int((either & ~used).sum()), "without a usable value")
+        ),
         note=joined(*notes),
     )

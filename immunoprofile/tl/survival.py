@@ -47,13 +47,17 @@ class Curve:
         return float(self.value[index]), float(self.lower[index]), float(self.upper[index])
 
     def median(self) -> tuple[float, float, float]:
-        """Time at which the survival falls to one half, with its limits; infinite where it does not."""
+        """Time at which the survival falls to one half, with its limits; infinite where it does not.
+
+        The lower limit is missing where the last subject had the event, so that the band ends before it falls to half.
+        """
 
         def first(values: Floats) -> float:
             below = np.flatnonzero(values <= 0.5 + 1e-12)
             return float(self.time[below[0]]) if len(below) else float("inf")
 
-        return first(self.value), first(self.lower), first(self.upper)
+        middle, low = first(self.value), first(self.lower)
+        return middle, low if low <= middle else float("nan"), first(self.upper)
 
 
 class LogRank(NamedTuple):

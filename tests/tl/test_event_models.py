@@ -279,3 +279,10 @@ def test_cox_refuses_what_has_no_answer() -> None:
         cox(time, np.ones(12, dtype=bool), {"x": np.ones(12)})
     with pytest.raises(AnalysisError, match="no event"):
         log_rank(time, np.zeros(12, dtype=bool), arm.astype(str))
+
+
+def test_limits_of_a_median_are_in_order_or_missing() -> None:
+    """All events on one day: Greenwood's variance does not exist there, and no limit of the median does either."""
+    middle, low, high = kaplan_meier([5, 5, 5], [True] * 3).median()
+    assert (middle, high) == (5, INF)
+    assert np.isnan(low)

@@ -232,3 +232,37 @@ def test_declared_analyses_tell_why_they_were_refused() -> None:
     assert written["change"]["note"].str.startswith("refused: visit: BL is the baseline visit").all()
     assert written["change"]["p_value"].isna().all()
     assert written["cmv_change"].empty
+
+
+def test_who_makes_no_pair_is_counted(trial: anndata.AnnData) -> None:
+    """One subject each misses D14, has no baseline, and gave another specimen at baseline: none leaves silently."""
+    people = trial.obs.loc[trial.obs["arm"] == "GCV", "usubjid"].astype(str).unique()[:3]
+    subject, visit = trial.obs["usubjid"].astype(str), trial.obs["visit"].astype(str)
+    gone = ((subject == people[0]) & (visit == "D14")) | ((subject == people[1]) & (visit == "BL"))
+    trial = trial[~gone.to_numpy()].copy()
+    trial.obs["specimen_type"] = trial.obs["specimen_type"].astype(str)
+    frozen = ((trial.obs["usubjid"] == people[2]) & (trial.obs["visit"] == "BL")).to_numpy()
+    trial.obs.loc[frozen, "specimen_type"] = "PBMC"
+    words = "1 without this visit; 1 without a baseline; 1 with a baseline of another specimen"
+    for function, key in ((tl.change, "change"), (tl.change_t, "change_t"), (tl.compare, "compare"),
+                          (tl.compare_ranks, "compare_ranks")):  # fmt: skip
+        function(trial, populations=["treg"])
+        table = trial.uns[key]
+        assert table["exclusions"].iloc[0] == words
+        own = table["n"] if key.startswith("change") else table["n_reference"]
+        assert own.iloc[0] == 7
+    assert set(trial.uns["change"]["exclusions"]) == {words, ""}
+    tl.mmrm(trial, populations=["treg"])
+    assert trial.uns["mmrm"]["exclusions"].str.startswith("4 rows without a baseline; 4 rows with a baseline of").all()
+    tl.mmrm(trial, populations=["treg"], baseline_as_outcome=True)
+    assert trial.uns["mmrm"]["exclusions"].str.startswith("4 rows with a baseline of another specimen").all()
+
+
+def test_values_as_they_are_have_their_own_unit(trial: anndata.AnnData) -> None:
+    """CMV-DNA against cells/uL without a logarithm: a hundredfold unit makes a hundredth of the slope."""
+    tl.associate_censored(trial, populations=["nk"], measure="abs", scale="identity", trend="linear")
+    first = trial.uns["associate_censored"].iloc[0]
+    assert (first["status"], first["effect_kind"]) == ("ESTIMATED", "ratio of CMV-DNA per unit")
+    trial.layers["abs"] = 100 * trial.layers["abs"]
+    tl.associate_censored(trial, populations=["nk"], measure="abs", scale="identity", trend="linear")
+    assert trial.uns["associate_censored"].iloc[0]["estimate"] == pytest.approx(first["estimate"] / 100, rel=1e-3)
