@@ -1,12 +1,15 @@
-"""Data generated here through another library or a direct maximisation: S1, S12, S13."""
+"""Data generated here through another library or a direct maximisation: S1, S12, S13; direction of effects."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
+from immunoprofile import tl
+from immunoprofile.datasets import il2_cmv_counts
 from immunoprofile.tl import cox, hodges_lehmann, log_rank, signed_rank
 from immunoprofile.tl.turnbull import turnbull
+from tests.tl.test_clearance import clearance_table
 
 INF = np.inf
 
@@ -73,3 +76,31 @@ def test_turnbull_is_the_maximum_over_all_masses(seed: int) -> None:
     for day in ends[:-1]:
         if not np.isnan(fit.survival_at(day)):
             assert fit.survival_at(day) == pytest.approx(1 - best.x[ends <= day].sum(), abs=5e-3)
+
+
+@pytest.mark.parametrize("key", ["compare", "compare_ranks", "mmrm", "compare_slopes", "clearance_interval",
+                                 "clearance_exact"])  # fmt: skip
+def test_the_other_reference_turns_the_sign(key: str) -> None:
+    """IL-2 against ganciclovir and the reverse: estimates and limits change sign, ratios are inverted, p stays."""
+    adata = il2_cmv_counts(subjects=30, seed=7)
+    adata.uns["study"] = {"reference_arm": "GCV", "primary_visit": "D14"}
+    adata.uns["clearance"] = clearance_table(adata, ratio=0.4)
+    options = {} if key.startswith("clearance") else {"populations": ["treg"]}
+    found = {}
+    for reference in ("GCV", "IL2_GCV"):
+        getattr(tl, key)(adata, reference=reference, **options)
+        table = adata.uns[key]
+        found[reference] = table[table["effect_kind"].str.contains("ratio") & table["contrast"].str.contains(" - ")]
+    one, other = (table.reset_index(drop=True) for table in found.values())
+    assert len(one) == len(other) > 0
+    assert one["p_value"].to_numpy(float) == pytest.approx(other["p_value"].to_numpy(float), rel=1e-3, nan_ok=True)
+    for own, turned in (("estimate", "estimate"), ("lower", "upper"), ("upper", "lower")):
+        mirrored = -other[turned].to_numpy(float)
+        assert one[own].to_numpy(float) == pytest.approx(mirrored, abs=2e-4, nan_ok=True)
+        back = np.log(one[f"effect_{own}".replace("effect_estimate", "effect")].to_numpy(float))
+        scale = np.where(one["scale"].eq("log2"), np.log(2), 1.0)
+        assert back == pytest.approx(scale * one[own].to_numpy(float), abs=1e-9, nan_ok=True)
+    # IL-2 raises Treg in the synthetic trial; the table of clearance was made with a time ratio of 0.4
+    wanted = {"clearance_interval": -1, "clearance_exact": 1}.get(key, 1)
+    if key != "compare_slopes":
+        assert (np.sign(one["estimate"]) == wanted).all()
