@@ -166,3 +166,30 @@ def test_nk_without_cd14_is_told(demo):
     quality = pd.read_csv(demo / "results" / "quality.csv", keep_default_na=False)
     assert set(quality.loc[quality["flag"] == "NK_NO_CD14", "state"]) == {"NOT_EVALUABLE"}
     assert (visits.obs["qc_status"] == "PASS").any()
+
+
+def test_five_per_arm_cannot_reach_significance_and_the_page_says_so(demo):
+    page = (demo / "results" / "reports" / "cohort.html").read_text(encoding="utf-8")
+    assert "With 5 subjects in an arm the exact signed-rank test cannot reach p &lt; 0.05" in page
+
+
+def test_clinical_cases_stand_in_the_results(demo):
+    results = demo / "results"
+    cases = pd.read_csv(demo / "study-truth" / "cases.csv", dtype=str, keep_default_na=False)
+    rules = pd.read_csv(results / "virology_rules.csv", dtype=str, keep_default_na=False)
+    verdicts = {(row.usubjid, row.rule_id): row.result for row in rules.itertuples()}
+    overall = pd.read_csv(results / "eligibility_overall.csv", dtype=str).set_index("usubjid")["state"]
+    subject = dict(zip(cases["case"], cases["usubjid"], strict=True))
+    assert overall[subject["ineligible"]] == "INELIGIBLE"
+    assert overall[subject["indeterminate"]] == "INDETERMINATE"
+    assert overall.drop([subject["ineligible"], subject["indeterminate"]]).eq("ELIGIBLE").all()
+    for case, rule in (
+        ("refractory", "refractory_2019"), ("cleared_with_blip", "blip"), ("cleared_with_blip", "clearance_2"),
+        ("rebound", "rebound"), ("late_onset", "late_onset"),
+    ):  # fmt: skip
+        assert verdicts[subject[case], rule] == "TRUE", (case, rule)
+    worst = pd.read_csv(results / "safety_worst.csv")
+    own = worst[(worst["usubjid"] == subject["neutropenia_grade_3"]) & (worst["test"] == "ANC")]
+    assert own["worst_grade"].tolist() == [3]
+    flags = pd.read_csv(results / "safety_flags.csv")
+    assert set(flags.loc[flags["flag"] == "GCV_UNDERDOSED", "usubjid"]) == {subject["underdosed_renal"]}

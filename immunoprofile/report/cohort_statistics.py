@@ -96,11 +96,12 @@ def _caption(shown: list[Effect]) -> str:
 
 
 def _effect_row(one: Effect) -> tuple[Cell, ...]:
+    remark = "; ".join(part for part in (one.note, one.exclusions) if part)
     return row(
         one.population, one.measure, one.visit, one.contrast, one.n, one.kind or "none",
         Cell(one.effect or "none", one.value),
         one.interval or "none", one.conclusion or "describes one arm", one.p or "none", one.p_adjusted or "none",
-        f"{one.method_id}{f': {one.note}' if one.note else ''}",
+        f"{one.method_id}{f': {remark}' if remark else ''}",
     )  # fmt: skip
 
 
