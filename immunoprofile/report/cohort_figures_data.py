@@ -52,6 +52,9 @@ def paired(view: CohortView) -> tuple[PairedPanel, ...]:
     visit = source.config.primary_visit
     if table is None or visit not in set(source.visits.obs["visit"].astype(str)):
         return ()
+    at_visit = (source.visits.obs["visit"].astype(str) == visit).to_numpy()
+    if at_visit[list(source.baselines.values())].any():
+        return ()  # a study of one visit, or one whose primary visit is somebody's baseline: nothing to pair
     from immunoprofile.pl.paired_panels import paired_panel
 
     endpoints = [endpoint for endpoint in source.config.endpoints if source.has(endpoint.population)][:4]

@@ -77,7 +77,11 @@ def test_the_choice_of_cells_is_seeded_and_printed(gated: GatedSample) -> None:
 def test_a_population_without_cells_and_one_that_is_not_there(gated: GatedSample) -> None:
     from dataclasses import replace
 
-    nobody = replace(gated, masks={**gated.masks, "cd8_act": np.zeros(gated.sample.n_events, dtype=bool)})
+    from immunoprofile.gate.engine.result import Memberships
+
+    masks = {**gated.masks, "cd8_act": np.zeros(gated.sample.n_events, dtype=bool)}
+    empty = Memberships.of(masks, gated.sample.n_events)
+    nobody = replace(gated, evaluation=replace(gated.evaluation, masks=empty))
     assert "cd8_act: 0 cells" in pl.alt_text(pl.back_gating(nobody, "cd8_act"))
     with pytest.raises(NotAvailableError, match="nk_dim"):
         pl.back_gating(gated, "unknown")

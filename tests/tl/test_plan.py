@@ -111,8 +111,8 @@ def test_sensitivities_and_windows_leave_rows_out_and_say_so(trial: anndata.AnnD
               ("plain", "qc_warn", "recent_il2", "protocol_deviation")}  # fmt: skip
     assert counts == {"plain": 19, "qc_warn": 18, "recent_il2": 18, "protocol_deviation": 18}
     window = "1 rows of D14 outside days 12 to 17 left out"
-    assert trial.uns["plain"]["exclusions"].eq(window).all()
-    assert trial.uns["qc_warn"]["exclusions"].eq(f"1 rows with a quality warning left out; {window}").all()
+    assert trial.uns["plain"]["exclusions"].str.startswith(window).all()
+    assert trial.uns["qc_warn"]["exclusions"].str.startswith(f"1 rows with a quality warning left out; {window}").all()
     # the object itself has lost nothing
     assert trial.n_obs == 100
 
