@@ -160,6 +160,10 @@ def _followed_days(study: Study) -> dict[str, float]:
 
 
 def _responses(rules: pd.DataFrame) -> pd.DataFrame:
+    """Verdicts after the baseline: arms are not compared by what they were before treatment."""
+    known = virology.rulebook().rules
+    later = [name not in known or not known[name].describes_baseline for name in rules["rule_id"].astype(str)]
+    rules = rules[later]
     verdict = rules["result"].map({"TRUE": True, "FALSE": False}).astype("boolean")
     table = rules[["usubjid", "rule_id", "reason"]].assign(response=verdict)
     return table[list(schema.RESPONSE_COLUMNS)]

@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
+from immunoprofile import schema
 from immunoprofile.pl.series import number, text
+from immunoprofile.report import wording
 from immunoprofile.report.cohort_view import SMALLEST_GROUP, CohortView, spread, subgroup
 from immunoprofile.report.content import Block, Bullets, Cell, Column, Table, Text, columns, not_available, row
+from immunoprofile.report.statistics_tables import MEASURES
 from immunoprofile.report.visit_safety import grade_text
+from immunoprofile.virology import drop_text
 
 _KINETICS: Final = (
     ("slope", "Slope from day 0", 3, "log10 per day"),
@@ -41,6 +45,36 @@ def kinetics(view: CohortView) -> tuple[Block, ...]:
     )
     head = (Column("Summary"), *(Column(group) for group in view.groups))
     return (Table(head, tuple(rows), "Kinetics", caption),)
+
+
+def immune_beside_virus(view: CohortView) -> tuple[Block, ...]:
+    """Change of every endpoint beside the fall of CMV-DNA, one row a subject, at the primary visit."""
+    table = view.statistics(schema.UNS_CMV_CHANGE)
+    if table is None:
+        return ()
+    visit = view.source.config.primary_visit
+    found: dict[str, dict[tuple[str, str], dict[Any, Any]]] = {}
+    for one in table.to_dict("records"):
+        if text(one["visit"]) == visit:
+            found.setdefault(text(one["usubjid"]), {})[text(one["population"]), text(one["measure"])] = one
+    endpoints = list(dict.fromkeys(endpoint for own in found.values() for endpoint in own))
+    rows = []
+    for subject, own in found.items():
+        first = next(iter(own.values()))
+        changes = [number(own[name]["fold_change"]) if name in own else math.nan for name in endpoints]
+        drop = [number(first[name]) for name in ("cmv_drop", "cmv_drop_lower", "cmv_drop_upper")]
+        rows.append(row(
+            subject, view.source.config.arm_labels.get(text(first["arm"]), text(first["arm"])),
+            *(Cell(wording.fold(change) or "not done", change) for change in changes),
+            text(first["cmv_kind"]) or "not done", Cell(drop_text(*drop) or "unknown", drop[0]),
+        ))  # fmt: skip
+    heads = [f"{view.displays.get(name, name)}, {MEASURES.get(what, what)}" for name, what in endpoints]
+    head = columns("Subject", "Arm", *(f"#{words}" for words in heads), "CMV-DNA kind", "#Fall, log10")
+    caption = (
+        f"At {visit}, {len(rows)} subjects. ×: value over that at baseline. Fall of CMV-DNA from baseline, negative "
+        "where it rose; ≥ and ≤ are bounds from censored results."
+    )
+    return (Table(head, tuple(rows), "Immune change beside CMV-DNA", caption, "effects"),) if rows else ()
 
 
 def rule_definitions(view: CohortView) -> tuple[Block, ...]:

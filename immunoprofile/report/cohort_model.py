@@ -14,13 +14,13 @@ from immunoprofile.report import wording
 from immunoprofile.report.cohort_sections import COHORT_SECTIONS
 from immunoprofile.report.cohort_view import SMALLEST_GROUP, CohortView, spread
 from immunoprofile.report.content import Part, assemble
+from immunoprofile.report.effect_tables import Headline, headline
 from immunoprofile.report.key_table import shown_populations
 from immunoprofile.report.provenance import facts
 from immunoprofile.report.reviews import COHORT, Reviewed, ledger_head, reviews_of
 from immunoprofile.report.source import Source, truthy
-from immunoprofile.report.statistics_tables import MEASURES, Effect, effects, methods
+from immunoprofile.report.statistics_tables import Effect, effects, methods
 from immunoprofile.report.visit_results import ExceptionRow, exception_rows
-from immunoprofile.virology import drop_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ class CohortModel:
     cmv: tuple[CmvSeries, ...]
     compare: tuple[Effect, ...]
     compare_table: pd.DataFrame | None
-    headline: tuple[Effect, ...]
+    headline: tuple[Headline, ...]
     """Declared endpoints and the time ratio of clearance, for the synopsis."""
     clearance_rule: str
     clearance: tuple[ClearanceArm, ...]
@@ -68,8 +68,6 @@ class CohortModel:
     paired: tuple[PairedPanel, ...]
     change: tuple[Effect, ...]
     associate: tuple[Effect, ...]
-    cmv_change: tuple[tuple[str, ...], ...]
-    """Change of an endpoint beside the fall of CMV-DNA: one row a subject and endpoint at the primary visit."""
     exceptions: tuple[ExceptionRow, ...]
     methods: tuple[str, ...]
     displays: tuple[tuple[str, str], ...]
@@ -130,14 +128,16 @@ def build_cohort(source: Source) -> CohortModel:
         cmv=_cmv(source, members),
         compare=effects(tables[schema.UNS_COMPARE], displays),
         compare_table=tables[schema.UNS_COMPARE],
-        headline=effects(tables[schema.UNS_COMPARE], displays) + _time_ratio(view),
+        headline=tuple(
+            headline(one, config.arm_labels)
+            for one in effects(tables[schema.UNS_COMPARE], displays) + _functional(view) + _time_ratio(view)
+        ),
         clearance_rule=clearance_rule,
         clearance=clearance,
         association=figures.association(view),
         paired=figures.paired(view),
         change=effects(tables[schema.UNS_CHANGE], displays),
         associate=effects(tables[schema.UNS_ASSOCIATE], displays),
-        cmv_change=_cmv_change(source, displays),
         exceptions=exception_rows(source),
         methods=methods([table for table in tables.values() if table is not None]),
         displays=tuple(displays.items()),
@@ -157,31 +157,16 @@ def build_cohort(source: Source) -> CohortModel:
     )
 
 
+def _functional(view: CohortView) -> tuple[Effect, ...]:
+    return effects(view.statistics(schema.UNS_COMPARE_FUNCTIONAL), view.displays)
+
+
 def _time_ratio(view: CohortView) -> tuple[Effect, ...]:
     """First model of the primary analysis of clearance."""
     table = view.statistics(schema.UNS_CLEARANCE_INTERVAL)
     if table is None or "effect_kind" not in table:
         return ()
     return effects(table[table["effect_kind"] == "time ratio"].iloc[:1], view.displays)
-
-
-def _cmv_change(source: Source, displays: dict[str, str]) -> tuple[tuple[str, ...], ...]:
-    table = source.visits.uns.get(schema.UNS_CMV_CHANGE)
-    if table is None or source.blinded:
-        return ()
-    return tuple(
-        (
-            text(row["usubjid"]),
-            text(row["arm"]),
-            displays.get(text(row["population"]), text(row["population"])),
-            MEASURES.get(text(row["measure"]), text(row["measure"])),
-            wording.fold(number(row["fold_change"])) or "not done",
-            text(row["cmv_kind"]) or "not done",
-            drop_text(*(number(row[name]) for name in ("cmv_drop", "cmv_drop_lower", "cmv_drop_upper"))) or "unknown",
-        )
-        for row in table.to_dict("records")
-        if text(row["visit"]) == source.config.primary_visit
-    )
 
 
 def _disposition(source: Source, members: dict[str, list[str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:

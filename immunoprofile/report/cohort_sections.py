@@ -17,10 +17,14 @@ COHORT_SECTIONS: Final = (
         "virology",
         "CMV-DNA",
         (
-            drawn("cmv"), cohort_statistics.clearance, cohort_clinical.kinetics, cohort_clinical.rule_definitions,
+            drawn("cmv"), cohort_statistics.clearance, cohort_statistics.responders, cohort_clinical.kinetics,
+            cohort_clinical.rule_definitions,
         ),
     ),
-    Section("association", "Association with CMV-DNA", (cohort_statistics.associations, drawn("cmv_change"))),
+    Section(
+        "association", "Association with CMV-DNA",
+        (cohort_statistics.associations, cohort_clinical.immune_beside_virus),
+    ),
     Section(
         "safety", "Safety", (cohort_clinical.worst_grades, cohort_clinical.adverse_events, cohort_clinical.exposure)
     ),

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile import schema
 from immunoprofile.pl.series import text
 from immunoprofile.report.cohort_view import CohortView
 from immunoprofile.report.content import Block, Bullets, Cell, Image, Table, Text, columns, not_available, row
+from immunoprofile.report.effect_tables import contrast_words, effect_table, remark_parts
 from immunoprofile.report.key_table import TECHNICAL
-from immunoprofile.report.statistics_tables import Effect, effects, methods
+from immunoprofile.report.statistics_tables import effects, methods
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BETWEEN: Final = ("S3", "S4", "S5", "S6")
 WITHIN: Final = ("S1", "S2")
 ASSOCIATION: Final = ("S10", "S8", "S9", "S14", "S15")
-CLEARANCE: Final = ("S13", "S12", "S17", "S18")
+CLEARANCE: Final = ("S13", "S12", "S17")
+RESPONSE: Final = ("S18",)
 SENSITIVITY: Final = "sensitivity"
 BLINDED: Final = "Left out in blinded mode."
 _WITHOUT_PLAN: Final = {"compare": "S3", "change": "S1", "associate": "S8"}
 _TITLES: Final[dict[str, str]] = {
     "compare": "Declared endpoints",
+    "change": "Change from baseline inside each arm",
     "compare_functional": "Declared functional endpoints",
     "mmrm": "Mixed model for repeated measures",
     "compare_all_pct": "Every population, % of parent (exploratory)",
@@ -39,10 +45,6 @@ _TITLES: Final[dict[str, str]] = {
     "clearance_interval_unconfirmed": "clearance_1: one result below the LLOQ",
     "clearance_interval_tnd": "clearance_tnd: not detected",
 }
-_HEADS: Final = (
-    "Endpoint", "Measure", "Visit", "Contrast", "#n", "Kind of effect", "#Effect", "#Interval", "Reading", "#p",
-    "#p adjusted", "Method, remark",
-)  # fmt: skip
 
 
 def runs(view: CohortView, wanted: tuple[str, ...], *, sensitivity: bool = False) -> list[tuple[str, str]]:
@@ -63,11 +65,11 @@ def runs(view: CohortView, wanted: tuple[str, ...], *, sensitivity: bool = False
 def _tables(view: CohortView, wanted: tuple[str, ...]) -> tuple[Block, ...]:
     if view.blinded:
         return (Text(BLINDED),)
-    found = [effect_table(view, key) for key, _ in runs(view, wanted)]
+    found = [analysis(view, key) for key, _ in runs(view, wanted)]
     return tuple(block for blocks in found for block in blocks) or (Text("Not computed."),)
 
 
-def effect_table(view: CohortView, key: str) -> tuple[Block, ...]:
+def analysis(view: CohortView, key: str) -> tuple[Block, ...]:
     """Table of one analysis; its refusal in words when the data did not allow it."""
     table = view.statistics(key)
     title = _TITLES.get(key, key.replace("_", " "))
@@ -80,29 +82,8 @@ def effect_table(view: CohortView, key: str) -> tuple[Block, ...]:
     shown = [one for one in rows if one.population]
     blocks: list[Block] = [Text(f"{title}: not estimated; {note}.") for note in refused]
     if shown:
-        blocks.append(Table(columns(*_HEADS), tuple(_effect_row(one) for one in shown), title, _caption(shown)))
+        blocks.append(effect_table(title, shown, view.source.config.arm_labels))
     return tuple(blocks)
-
-
-def _caption(shown: list[Effect]) -> str:
-    adjusted = [words for words in dict.fromkeys(one.adjustment for one in shown) if words]
-    several = len(shown) > 1
-    chance = '; with several of them some exclude "no difference" by chance' if several and not adjusted else ""
-    words = f"adjusted: {', '.join(adjusted)}" if adjusted else f"p-values are not adjusted{chance}"
-    return (
-        f'p-values are two-sided; {words}. "cannot conclude": the interval holds "no difference", is of too little '
-        "confidence, or the corrected p-value is 0.05 or more."
-    )
-
-
-def _effect_row(one: Effect) -> tuple[Cell, ...]:
-    remark = "; ".join(part for part in (one.note, one.exclusions) if part)
-    return row(
-        one.population, one.measure, one.visit, one.contrast, one.n, one.kind or "none",
-        Cell(one.effect or "none", one.value),
-        one.interval or "none", one.conclusion or "describes one arm", one.p or "none", one.p_adjusted or "none",
-        f"{one.method_id}{f': {remark}' if remark else ''}",
-    )  # fmt: skip
 
 
 def between_arms(view: CohortView) -> tuple[Block, ...]:
@@ -145,9 +126,53 @@ def associations(view: CohortView) -> tuple[Block, ...]:
 
 
 def clearance(view: CohortView) -> tuple[Block, ...]:
-    """Time to clearance and responders."""
+    """Time to clearance."""
     picture: tuple[Block, ...] = () if view.blinded else (Image("clearance"),)
     return (*picture, *_tables(view, CLEARANCE))
+
+
+def responders(view: CohortView) -> tuple[Block, ...]:
+    """Who responded by each rule, and the difference between arms."""
+    return () if view.blinded else tuple(
+        block for key, _ in runs(view, RESPONSE) for block in _responder_blocks(view, key)
+    )  # fmt: skip
+
+
+def _responder_blocks(view: CohortView, key: str) -> tuple[Block, ...]:
+    from immunoprofile.virology import rulebook
+
+    table, responses = view.statistics(key), view.source.visits.uns.get(schema.UNS_RESPONSES)
+    title = _TITLES.get(key, key.replace("_", " "))
+    if table is None or responses is None:
+        return not_available(title, f"no table {schema.UNS_RESPONSES} in these results")
+    order = {name: place for place, name in enumerate(rulebook().rules)}
+    rows = sorted(effects(table, view.displays), key=lambda one: order.get(one.population_id, len(order)))
+    labels = view.source.config.arm_labels
+    contrasts = {contrast_words(one, labels)[0] for one in rows}
+    cells = []
+    for one in rows:
+        own = responses[responses["rule_id"].astype(str) == one.population_id]
+        counted = [_responder_count(own[own["usubjid"].isin(names)]["response"]) for names in view.members.values()]
+        cells.append(row(
+            one.population, *([contrast_words(one, labels)[0]] if len(contrasts) > 1 else []), *counted,
+            Cell(one.effect or "none", one.value), one.interval or "none", one.p or "none", one.conclusion,
+        ))  # fmt: skip
+    heads = ("Rule", *(("Arms",) if len(contrasts) > 1 else ()), *view.groups, "#Difference, points",
+             "#95 % interval", "#p", "Reading")  # fmt: skip
+    only = f"{next(iter(contrasts))}. " if len(contrasts) == 1 else ""
+    caption = (
+        f"{only}Subjects for whom the rule is true, of those for whom it can be judged; who cannot is left out, "
+        f"neither a response nor a failure (reasons in statistics/{key}.csv). Points: percentage points. "
+        + "; ".join(f"{name}: {words}" for name, words in dict.fromkeys((one.method_id, one.method) for one in rows))
+        + '. p-values are not adjusted; with several of them some exclude "no difference" by chance.'
+    )
+    return (Table(columns(*heads), tuple(cells), title, caption, "effects"),) if cells else ()
+
+
+def _responder_count(verdicts: pd.Series[Any]) -> str:
+    known = verdicts.astype("boolean").dropna()
+    lost = len(verdicts) - len(known)
+    return f"{int(known.sum())} of {len(known)}" + (f" ({lost} not evaluable)" if lost else "")
 
 
 def sensitivity(view: CohortView) -> tuple[Block, ...]:
@@ -158,39 +183,35 @@ def sensitivity(view: CohortView) -> tuple[Block, ...]:
     varied = runs(view, every, sensitivity=True)
     if not varied:
         return ()
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[str, tuple[Cell, ...]]] = []
     for method in dict.fromkeys(method for _, method in varied):
         main = next((key for key, _ in runs(view, (method,))), "")
         rows += _varied(view, main, "main analysis") if main else []
         for key in (key for key, one in varied if one == method):
             rows += _varied(view, key, _TITLES.get(key, key.replace("_", " ")))
-    caption = "The main analysis stands first; a conclusion that only one of them supports is not robust."
-    heads = (
-        "Analysis",
-        "Endpoint",
-        "Visit, contrast",
-        "#n",
-        "Kind of effect",
-        "#Effect",
-        "#Interval",
-        "Reading",
-        "Remark",
+    order = list(dict.fromkeys(endpoint for endpoint, _ in rows))
+    rows.sort(key=lambda one: order.index(one[0]))  # stable: the main analysis stays in front
+    caption = (
+        "Of each analysis the first comparison of arms; its other rows are in the folder of statistics. Contrast and "
+        "day are those of the main analysis. A conclusion that only one of them supports is not robust."
     )
-    return (Table(columns(*heads), tuple(rows), "Sensitivity analyses", caption),)
+    heads = ("Endpoint", "Analysis", "#n", "Effect", "#Estimate", "#Interval", "Reading", "Remark")
+    return (Table(columns(*heads), tuple(cells for _, cells in rows), "Sensitivity analyses", caption, "effects"),)
 
 
-def _varied(view: CohortView, key: str, name: str) -> list[tuple[Cell, ...]]:
-    table = view.statistics(key)
-    found = []
-    for one in effects(table, view.displays):
-        found.append(
-            row(
-                name, f"{one.population} {one.measure}".strip() or "all", f"{one.visit} {one.contrast}".strip(), one.n,
-                one.kind or "none", Cell(one.effect or "none", one.value), one.interval or "none",
-                one.conclusion or "describes one arm", "; ".join(part for part in (one.exclusions, one.note) if part),
-            )
+def _varied(view: CohortView, key: str, name: str) -> list[tuple[str, tuple[Cell, ...]]]:
+    """First comparison of every endpoint of an analysis, with the endpoint."""
+    found: dict[str, tuple[Cell, ...]] = {}
+    for one in effects(view.statistics(key), view.displays):
+        endpoint = ", ".join(part for part in (one.population, one.measure) if part) or "all"
+        if endpoint in found or one.kind in schema.DESCRIPTIVE_EFFECTS or one.contrast in view.members:
+            continue
+        level = f" ({one.level:.4g} %)" if one.interval else ""
+        found[endpoint] = row(
+            endpoint, name, one.n, one.kind, Cell(one.effect or "none", one.value),
+            f"{one.interval}{level}" if one.interval else "none", one.conclusion, "; ".join(remark_parts(one)),
         )  # fmt: skip
-    return found
+    return list(found.items())
 
 
 def confounding(view: CohortView) -> tuple[Block, ...]:

@@ -43,6 +43,8 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     title: str = ""
     caption: str = ""
+    style: str = ""
+    """Class of the style sheet, where a table needs one of its own."""
     kind: Literal["table"] = "table"
 
 

@@ -35,14 +35,21 @@ class Effect:
     p: str
     conclusion: str
     medians: str
+    """Of the arm, at baseline and at the visit."""
+    medians_reference: str
     method_id: str
+    method: str
     note: str
     value: float
+    level: float
+    """Confidence of the interval, per cent; NaN where none is shown."""
     p_adjusted: str
     adjustment: str
     exclusions: str
 
 
+_DIRECTIONS: Final = {"time": ("later", "earlier"), "hazard": ("earlier", "later")}
+"""What a time or hazard ratio above and below 1 means for clearance; of all others "higher" and "lower" say it."""
 SIGNIFICANT: Final = 0.05
 LEAST_LEVEL: Final = 0.95
 """An interval of less confidence (few subjects cannot give more) never concludes."""
@@ -73,23 +80,30 @@ def _effect(row: Mapping[str, Any], displays: Mapping[str, str]) -> Effect:
     elif number(row.get("p_adjusted")) >= SIGNIFICANT:
         conclusion = "cannot conclude after correction"
     else:
-        conclusion = "higher" if value > null else "lower"
+        conclusion = _DIRECTIONS.get(kind.partition(" ")[0], ("higher", "lower"))[int(value < null)]
     percent = 95.0 if math.isnan(level) else 100 * level
     shown = not (math.isnan(low) or math.isnan(high) or level < SHOWN_LEVEL)
-    interval = f"{_limit(low)} to {_limit(high)} ({percent:.4g} %)" if shown else ""
-    before, after = number(row.get("median_baseline")), number(row.get("median_visit"))
+    interval = f"{_limit(low)} to {_limit(high)}" if shown else ""
     measure = text(row.get("measure"))
-    medians = "" if math.isnan(before) or math.isnan(after) else f"{wording.plain(before)} to {wording.plain(after)}"
     population = text(row.get("population"))
     return Effect(
         displays.get(population, population), population, MEASURES.get(measure, measure), text(row.get("contrast")),
         text(row.get("visit")), text(row.get("arm")), counts, kind, "" if math.isnan(value) else f"{value:.2f}",
         interval,
         wording.p_value(number(row.get("p_value"))), conclusion,
-        f"{medians} {MEASURES.get(measure, '')}".strip() if medians else "", text(row.get("method_id")),
-        text(row.get("note")), value, wording.p_value(number(row.get("p_adjusted"))), _adjustment(row),
-        text(row.get("exclusions")),
+        _medians(row, ""), _medians(row, "_reference"), text(row.get("method_id")), text(row.get("method")),
+        text(row.get("note")), value, percent if shown else math.nan,
+        wording.p_value(number(row.get("p_adjusted"))), _adjustment(row), text(row.get("exclusions")),
     )  # fmt: skip
+
+
+def _medians(row: Mapping[str, Any], whose: str) -> str:
+    before, after = number(row.get(f"median_baseline{whose}")), number(row.get(f"median_visit{whose}"))
+    return "" if math.isnan(before) or math.isnan(after) else f"{_median(before)} → {_median(after)}"
+
+
+def _median(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _limit(value: float) -> str:

@@ -6,6 +6,7 @@ from typing import Final
 
 UNS_CHANGE: Final = "change"
 UNS_COMPARE: Final = "compare"
+UNS_COMPARE_FUNCTIONAL: Final = "compare_functional"
 UNS_ASSOCIATE: Final = "associate"
 UNS_CMV_CHANGE: Final = "cmv_change"
 
@@ -17,14 +18,15 @@ CMV_CHANGE_COLUMNS: Final = (
 STATISTIC_COLUMNS: Final = (
     "method_id", "method", "population", "measure", "contrast", "visit", "arm", "scale", "status", "n", "n_reference",
     "estimate", "lower", "upper", "p_value", "p_adjusted", "family", "effect_kind", "effect", "effect_lower",
-    "effect_upper", "median_baseline", "median_visit", "conf_level", "adjusted", "exclusions", "note",
+    "effect_upper", "median_baseline", "median_visit", "median_baseline_reference", "median_visit_reference",
+    "conf_level", "adjusted", "exclusions", "note",
 )  # fmt: skip
 """A row of any statistic.
 
-``estimate`` is on the analysis scale, ``effect`` back-transformed (fold change, odds ratio). ``status`` is one of
-STATISTIC_STATES. ``p_adjusted`` is the p-value after the correction that ``adjusted`` names (``none``, ``Holm``,
-``Benjamini-Hochberg``) within the rows of the same ``family``. ``exclusions`` says how many were left out and why;
-``note`` holds everything else that a reader must know.
+``estimate`` is on the analysis scale, ``effect`` back-transformed (fold change, odds ratio). Medians are in per cent
+or cells/uL, of the arm and of the reference arm. ``status`` is one of STATISTIC_STATES. ``p_adjusted`` is the p-value
+after the correction that ``adjusted`` names (``none``, ``Holm``, ``Benjamini-Hochberg``) within the rows of the same
+``family``. ``exclusions`` says how many were left out and why; ``note`` holds everything else that a reader must know.
 """
 
 STATISTIC_TEXT: Final = (

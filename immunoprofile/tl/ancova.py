@@ -192,8 +192,8 @@ def compare(
         DataFrame with ``schema.STATISTIC_COLUMNS``, one row an endpoint x visit x arm against the reference.
         ``estimate`` is the difference of the adjusted changes on the analysis scale, ``effect`` back-transformed
         (ratio of the odds or fold changes of the two arms). ``n`` is the arm, ``n_reference`` the reference;
-        ``median_baseline`` and ``median_visit`` are those of the arm in per cent or cells/uL, and ``note`` has those
-        of the reference. Where fewer than 3 residual degrees of freedom are left the row holds no effect and says why.
+        medians are those of both arms in per cent or cells/uL. Where fewer than 3 residual degrees of freedom are
+        left the row holds no effect and says why.
 
     Raises
     ------
@@ -231,10 +231,7 @@ def compare_pair(
     measured = np.isin(matched.arms, [arm, reference]) & ~np.isnan(start) & ~np.isnan(end)
     used = measured & complete
     in_arm, in_reference = used & (matched.arms == arm), used & (matched.arms == reference)
-    notes = [
-        f"{reference}: median {median(natural[matched.baseline[in_reference]]):.4g} at baseline, "
-        f"{median(natural[matched.visit[in_reference]]):.4g} at {visit}"
-    ]
+    notes: list[str] = []
     if several := methods_note(adata, endpoint, matched.visit[used]):
         notes.append(several)
     effect = UNKNOWN
@@ -262,6 +259,8 @@ def compare_pair(
         n_reference=int(in_reference.sum()),
         median_baseline=median(natural[matched.baseline[in_arm]]),
         median_visit=median(natural[matched.visit[in_arm]]),
+        median_baseline_reference=median(natural[matched.baseline[in_reference]]),
+        median_visit_reference=median(natural[matched.visit[in_reference]]),
         exclusions=joined(
             *matched.exclusions(arm, reference),
             left_out(int((in_either & ~measured).sum()), "without a usable value"),

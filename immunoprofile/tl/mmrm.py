@@ -287,6 +287,8 @@ def _compare(
                 "n_reference": int((here & ~long.in_arm).sum()),
                 "median_baseline": _median_baseline(adata, natural, long.row[here & long.in_arm]),
                 "median_visit": median(natural[long.row[here & long.in_arm]]),
+                "median_baseline_reference": _median_baseline(adata, natural, long.row[here & ~long.in_arm]),
+                "median_visit_reference": median(natural[long.row[here & ~long.in_arm]]),
                 "exclusions": exclusions,
                 "note": note,
             }

@@ -196,6 +196,8 @@ def _row(
         n_reference=n_reference,
         median_baseline=median(natural[matched.baseline[in_arm]]),
         median_visit=median(natural[matched.visit[in_arm]]),
+        median_baseline_reference=median(natural[matched.baseline[in_reference]]),
+        median_visit_reference=median(natural[matched.visit[in_reference]]),
         conf_level=conf_level,
         exclusions=joined(
             *matched.exclusions(arm, reference), left_out(int((either & ~used).sum()), "without a usable value")

@@ -46,6 +46,11 @@ class Rule:
     on_missing: Mapping[str, str] = field(default_factory=dict)
     genes: tuple[str, ...] = ()
 
+    @property
+    def describes_baseline(self) -> bool:
+        """Whether it judges the baseline alone: a fact of who entered, no response."""
+        return "baseline" in self.required and "results" not in self.required
+
 
 @dataclass(frozen=True)
 class RuleBook:
