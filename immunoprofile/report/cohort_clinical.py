@@ -10,7 +10,7 @@ from immunoprofile.pl.series import number, text
 from immunoprofile.report import wording
 from immunoprofile.report.cohort_view import SMALLEST_GROUP, CohortView, spread, subgroup
 from immunoprofile.report.content import Block, Bullets, Cell, Column, Table, Text, columns, not_available, row
-from immunoprofile.report.statistics_tables import MEASURES
+from immunoprofile.report.statistics_tables import measure_words
 from immunoprofile.report.visit_safety import grade_text
 from immunoprofile.virology import drop_text
 
@@ -68,7 +68,7 @@ def immune_beside_virus(view: CohortView) -> tuple[Block, ...]:
             *(Cell(wording.fold(change) or "not done", change) for change in changes),
             text(first["cmv_kind"]) or "not done", Cell(drop_text(*drop) or "unknown", drop[0]),
         ))  # fmt: skip
-    heads = [f"{view.displays.get(name, name)}, {MEASURES.get(what, what)}" for name, what in endpoints]
+    heads = [f"{view.displays.get(name, name)}, {measure_words(name, what, view.parents)}" for name, what in endpoints]
     head = columns("Subject", "Arm", *(f"#{words}" for words in heads), "CMV-DNA kind", "#Fall, log10")
     caption = (
         f"At {visit}, {len(rows)} subjects. ×: value over that at baseline. Fall of CMV-DNA from baseline, negative "

@@ -19,7 +19,7 @@ from immunoprofile.report.key_table import shown_populations
 from immunoprofile.report.provenance import facts
 from immunoprofile.report.reviews import COHORT, Reviewed, ledger_head, reviews_of
 from immunoprofile.report.source import Source, truthy
-from immunoprofile.report.statistics_tables import Effect, effects, methods
+from immunoprofile.report.statistics_tables import Effect, methods
 from immunoprofile.report.visit_results import ExceptionRow, exception_rows
 
 if TYPE_CHECKING:
@@ -126,18 +126,20 @@ def build_cohort(source: Source) -> CohortModel:
         state_counts=_state_counts(source),
         trajectories=_trajectories(source, arms),
         cmv=_cmv(source, members),
-        compare=effects(tables[schema.UNS_COMPARE], displays),
+        compare=view.effects(schema.UNS_COMPARE),
         compare_table=tables[schema.UNS_COMPARE],
         headline=tuple(
             headline(one, config.arm_labels)
-            for one in effects(tables[schema.UNS_COMPARE], displays) + _functional(view) + _time_ratio(view)
+            for one in view.effects(schema.UNS_COMPARE)
+            + view.effects(schema.UNS_COMPARE_FUNCTIONAL)
+            + _time_ratio(view)
         ),
         clearance_rule=clearance_rule,
         clearance=clearance,
         association=figures.association(view),
         paired=figures.paired(view),
-        change=effects(tables[schema.UNS_CHANGE], displays),
-        associate=effects(tables[schema.UNS_ASSOCIATE], displays),
+        change=view.effects(schema.UNS_CHANGE),
+        associate=view.effects(schema.UNS_ASSOCIATE),
         exceptions=exception_rows(source),
         methods=methods([table for table in tables.values() if table is not None]),
         displays=tuple(displays.items()),
@@ -157,16 +159,9 @@ def build_cohort(source: Source) -> CohortModel:
     )
 
 
-def _functional(view: CohortView) -> tuple[Effect, ...]:
-    return effects(view.statistics(schema.UNS_COMPARE_FUNCTIONAL), view.displays)
-
-
 def _time_ratio(view: CohortView) -> tuple[Effect, ...]:
     """First model of the primary analysis of clearance."""
-    table = view.statistics(schema.UNS_CLEARANCE_INTERVAL)
-    if table is None or "effect_kind" not in table:
-        return ()
-    return effects(table[table["effect_kind"] == "time ratio"].iloc[:1], view.displays)
+    return tuple(one for one in view.effects(schema.UNS_CLEARANCE_INTERVAL) if one.kind == "time ratio")[:1]
 
 
 def _disposition(source: Source, members: dict[str, list[str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -10,7 +10,7 @@ from immunoprofile.report.cohort_view import CohortView
 from immunoprofile.report.content import Block, Bullets, Cell, Image, Table, Text, columns, not_available, row
 from immunoprofile.report.effect_tables import contrast_words, effect_table, remark_parts
 from immunoprofile.report.key_table import TECHNICAL
-from immunoprofile.report.statistics_tables import effects, methods
+from immunoprofile.report.statistics_tables import methods
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +77,7 @@ def analysis(view: CohortView, key: str) -> tuple[Block, ...]:
         return not_available(title, f"no table {key} in the statistics of these results")
     if not set(schema.STATISTIC_COLUMNS) <= set(table.columns) | {"p_adjusted", "family", "status", "exclusions"}:
         return ()
-    rows = [one for one in effects(table, view.displays) if one.population_id not in TECHNICAL]
+    rows = [one for one in view.effects(key) if one.population_id not in TECHNICAL]
     refused = list(dict.fromkeys(one.note for one in rows if not one.population and one.note))
     shown = [one for one in rows if one.population]
     blocks: list[Block] = [Text(f"{title}: not estimated; {note}.") for note in refused]
@@ -146,7 +146,7 @@ def _responder_blocks(view: CohortView, key: str) -> tuple[Block, ...]:
     if table is None or responses is None:
         return not_available(title, f"no table {schema.UNS_RESPONSES} in these results")
     order = {name: place for place, name in enumerate(rulebook().rules)}
-    rows = sorted(effects(table, view.displays), key=lambda one: order.get(one.population_id, len(order)))
+    rows = sorted(view.effects(key), key=lambda one: order.get(one.population_id, len(order)))
     labels = view.source.config.arm_labels
     contrasts = {contrast_words(one, labels)[0] for one in rows}
     cells = []
@@ -202,7 +202,7 @@ def sensitivity(view: CohortView) -> tuple[Block, ...]:
 def _varied(view: CohortView, key: str, name: str) -> list[tuple[str, tuple[Cell, ...]]]:
     """First comparison of every endpoint of an analysis, with the endpoint."""
     found: dict[str, tuple[Cell, ...]] = {}
-    for one in effects(view.statistics(key), view.displays):
+    for one in view.effects(key):
         endpoint = ", ".join(part for part in (one.population, one.measure) if part) or "all"
         if endpoint in found or one.kind in schema.DESCRIPTIVE_EFFECTS or one.contrast in view.members:
             continue

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from immunoprofile import schema
 from immunoprofile.pl.series import text
 from immunoprofile.report.source import Source
+from immunoprofile.report.statistics_tables import Effect, effects
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +58,17 @@ class CohortView:
         if readouts is not None:
             found |= dict(zip(readouts["id"].astype(str), readouts["display"].astype(str), strict=True))
         return found
+
+    @cached_property
+    def parents(self) -> dict[str, str]:
+        """Population -> name of what its percentage is of."""
+        source = self.source
+        found = {str(name): text(source.var(str(name), "parent")) for name in source.visits.var_names}
+        return {name: source.display(parent) for name, parent in found.items() if parent}
+
+    def effects(self, key: str) -> tuple[Effect, ...]:
+        """Rows of a table of statistics for print; none when it was not computed or in blinded mode."""
+        return effects(self.statistics(key), self.displays, self.parents)
 
     def statistics(self, key: str) -> pd.DataFrame | None:
         """A table of statistics; None when it was not computed, and always in blinded mode."""

@@ -57,14 +57,33 @@ SHOWN_LEVEL: Final = 0.8
 """Below this the interval of three subjects or fewer says next to nothing, and is not printed."""
 
 
-def effects(table: pd.DataFrame | None, displays: Mapping[str, str]) -> tuple[Effect, ...]:
-    """Rows of a statistics table (``schema.STATISTIC_COLUMNS``) for print; nothing for no table."""
+def effects(
+    table: pd.DataFrame | None, displays: Mapping[str, str], parents: Mapping[str, str] | None = None
+) -> tuple[Effect, ...]:
+    """Rows of a statistics table (``schema.STATISTIC_COLUMNS``) for print; nothing for no table.
+
+    ``displays``: population -> its name; ``parents``: population -> name of its parent, for "% of ...".
+    """
     if table is None:
         return ()
-    return tuple(_effect({str(key): value for key, value in row.items()}, displays) for row in table.to_dict("records"))
+    rows = ({str(key): value for key, value in row.items()} for row in table.to_dict("records"))
+    return tuple(_effect(row, displays, parents or {}) for row in rows)
 
 
-def _effect(row: Mapping[str, Any], displays: Mapping[str, str]) -> Effect:
+def measure_words(population: str, measure: str, parents: Mapping[str, str]) -> str:
+    """Measure with its unit; a percentage with what it is a percentage of, where that is known.
+
+    Examples
+    --------
+    >>> measure_words("treg", "pct_parent", {"treg": "CD4+ T cells"}), measure_words("treg", "abs", {})
+    ('% of CD4+ T cells', 'cells/µL')
+    """
+    if measure == "pct_parent" and population in parents:
+        return f"% of {parents[population]}"
+    return MEASURES.get(measure, measure)
+
+
+def _effect(row: Mapping[str, Any], displays: Mapping[str, str], parents: Mapping[str, str]) -> Effect:
     value, low, high = (number(row.get(name)) for name in ("effect", "effect_lower", "effect_upper"))
     kind = text(row.get("effect_kind"))
     level = number(row.get("conf_level"))
@@ -87,7 +106,8 @@ def _effect(row: Mapping[str, Any], displays: Mapping[str, str]) -> Effect:
     measure = text(row.get("measure"))
     population = text(row.get("population"))
     return Effect(
-        displays.get(population, population), population, MEASURES.get(measure, measure), text(row.get("contrast")),
+        displays.get(population, population), population, measure_words(population, measure, parents),
+        text(row.get("contrast")),
         text(row.get("visit")), text(row.get("arm")), counts, kind, "" if math.isnan(value) else f"{value:.2f}",
         interval,
         wording.p_value(number(row.get("p_value"))), conclusion,

@@ -96,7 +96,7 @@ def test_cmv_change_keeps_bounds(profile: Any) -> None:
         return [one for one in blocks if isinstance(one, Table) and one.title == "Immune change beside CMV-DNA"]
 
     (table,) = shown(blinded=False)
-    assert [column.head for column in table.columns[2:]] == ["Regulatory T cells, % of parent", "CMV-DNA kind",
+    assert [column.head for column in table.columns[2:]] == ["Regulatory T cells, % of CD4+ T cells", "CMV-DNA kind",
                                                              "Fall, log10"]  # fmt: skip
     assert [[cell.words for cell in row] for row in table.rows] == [["a", "Ganciclovir", "×2.00", "BLQ", "≥0.86"]]
     assert shown(blinded=True) == []

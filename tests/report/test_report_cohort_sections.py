@@ -95,7 +95,7 @@ def test_sensitivity_stands_beside_the_main_analysis(judged: Any) -> None:
     assert [row[1] for row in rows] == ["main analysis", "per protocol"] * 4
     assert len({row[0] for row in rows}) == 4
     main, varied = rows[:2]
-    assert main[:2] == ("Regulatory T cells, % of parent", "main analysis")
+    assert main[:2] == ("Regulatory T cells, % of CD4+ T cells", "main analysis")
     assert (main[4], main[6]) == ("1.92", "higher")
     assert (varied[4], varied[6]) == ("1.50", "cannot conclude")
 
