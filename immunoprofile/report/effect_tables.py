@@ -44,18 +44,28 @@ def contrast_words(one: Effect, labels: Mapping[str, str]) -> tuple[str, str]:
 class Headline:
     """One finding of the synopsis."""
 
-    what: str
-    found: str
+    endpoint: str
+    arms: str
+    contrast: str
+    effect: str
+    interval: str
+    n: str
     reading: str
 
 
 def headline(one: Effect, labels: Mapping[str, str]) -> Headline:
-    """Finding in words: endpoint and contrast; effect, interval and n; what can be concluded."""
-    what = ", ".join(part for part in (one.population, one.measure, *contrast_words(one, labels)) if part)
-    if not one.effect:
-        return Headline(what, f"n = {one.n}", "not estimated" + (f" ({one.note})" if one.note else ""))
-    interval = f"{one.level:.4g} % interval {one.interval}" if one.interval else "interval not estimable"
-    return Headline(what, f"{one.kind} {one.effect} ({interval}; n = {one.n})", one.conclusion)
+    """Finding in words: endpoint, what is compared, effect, interval and n; what can be concluded."""
+    arms, contrast = contrast_words(one, labels)
+    refused = "not estimated" + (f" ({one.note})" if one.note else "")
+    return Headline(
+        endpoint=", ".join(part for part in (one.population, one.measure) if part),
+        arms=arms,
+        contrast=contrast,
+        effect=f"{one.kind} {one.effect}" if one.effect else "none",
+        interval=f"{one.interval} ({one.level:.4g} %)" if one.interval else "not estimable",
+        n=one.n,
+        reading=one.conclusion if one.effect else refused,
+    )
 
 
 def remark_parts(one: Effect) -> tuple[str, ...]:

@@ -88,8 +88,10 @@ def test_ratios_of_time_and_hazard_name_their_direction() -> None:
 def test_headline_says_interval_and_n() -> None:
     one = effects(pd.DataFrame([ROW]), {"treg": "Treg"})[0]
     said = headline(one, LABELS)
-    assert said.what == "Treg, % of parent, Active against Control, change from BL to D14"
-    assert said.found == "odds ratio 2.00 (95 % interval 1.20 to 3.10; n = 5 vs 4)"
+    assert (said.endpoint, said.arms, said.contrast) == (
+        "Treg, % of parent", "Active against Control", "change from BL to D14"
+    )  # fmt: skip
+    assert (said.effect, said.interval, said.n) == ("odds ratio 2.00", "1.20 to 3.10 (95 %)", "5 vs 4")
     refused = effects(pd.DataFrame([ROW | dict.fromkeys(("effect", "effect_lower", "p_value"), math.nan)]), {})[0]
     assert headline(refused, LABELS).reading == "not estimated (residual df 7)"
 
