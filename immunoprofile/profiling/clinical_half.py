@@ -10,7 +10,6 @@ import pandas as pd
 
 from immunoprofile import clinical, schema, virology
 from immunoprofile.clinical import Eligibility, SafetyTables
-from immunoprofile.clinical.tables import observed_days
 from immunoprofile.io.dates import days_between, first_dose
 from immunoprofile.study import Study
 from immunoprofile.virology import VirologyTables
@@ -96,8 +95,8 @@ def add_clinical(visits: anndata.AnnData, study: Study, half: ClinicalHalf) -> N
 
     ``obs``
         columns of `schema.CLINICAL_OBS` and `schema.CMV_VISIT_OBS`; visits without such a record are missing or empty.
-        The flags of both join ``obs['flags']``. ``per_protocol`` (boolean): the arm was received as planned, with at
-        least 80 % of the planned doses of each study drug; missing where that is not known.
+        The flags of both join ``obs['flags']``. ``per_protocol`` (boolean): eligible, the arm received as planned,
+        with at least 80 % of the planned doses of each study drug; missing where one of these is not known.
     ``uns['clearance']``
         time to clearance, `schema.CMV_CLEARANCE_COLUMNS` and the ``arm``, also of subjects without a flow visit.
     ``uns['responses']``
@@ -116,7 +115,7 @@ def add_clinical(visits: anndata.AnnData, study: Study, half: ClinicalHalf) -> N
         for name in own.columns:
             values = own[name].array
             visits.obs[name] = own[name].fillna("").to_numpy() if own[name].dtype == object else values
-    visits.obs["per_protocol"] = visits.obs["usubjid"].astype(str).map(_per_protocol(study, half.safety)).array
+    visits.obs["per_protocol"] = visits.obs["usubjid"].astype(str).map(_per_protocol(study, half)).array
     joined = [
         " ".join(dict.fromkeys(f"{flags} {safety} {cmv}".split()))
         for flags, safety, cmv in zip(
@@ -129,33 +128,40 @@ def add_clinical(visits: anndata.AnnData, study: Study, half: ClinicalHalf) -> N
     visits.uns[schema.UNS_CLEARANCE] = times.assign(arm=times["usubjid"].map(arms))
     visits.uns[schema.UNS_RESPONSES] = _responses(half.virology.rules)
     worst = half.safety.worst
-    followed = worst["usubjid"].map(_followed_days(study)).astype("float64")
+    followed = _followed_days(study, half.safety.grades, worst)
     visits.uns[schema.UNS_WORST_GRADES] = worst.assign(test=worst["term"], exposure_days=followed)[
         list(schema.WORST_GRADE_COLUMNS)
     ]
 
 
-def _per_protocol(study: Study, safety: SafetyTables) -> pd.Series[bool]:
-    given = safety.exposure.groupby("usubjid")["pct_given"].agg(lambda own: own.min(skipna=False))
+def _per_protocol(study: Study, half: ClinicalHalf) -> pd.Series[bool]:
+    given = half.safety.exposure.groupby("usubjid")["pct_given"].agg(lambda own: own.min(skipna=False))
+    eligible = dict(
+        zip(half.eligibility.overall["usubjid"].astype(str), half.eligibility.overall["state"], strict=True)
+    )
     state: dict[str, bool | None] = {}
     for row in study.subjects.to_dict("records"):
         subject = str(row["usubjid"])
         as_planned = None if pd.isna(row["actual_arm"]) else row["actual_arm"] == row["arm"]
         lowest = float(given.get(subject, math.nan))
         enough = None if math.isnan(lowest) else lowest >= ENOUGH_DOSES_PCT
-        known = as_planned is not None and enough is not None
-        state[subject] = False if False in (as_planned, enough) else (True if known else None)
+        met = (as_planned, enough, {"ELIGIBLE": True, "INELIGIBLE": False}.get(str(eligible.get(subject))))
+        state[subject] = False if False in met else None if None in met else True
     return pd.Series(state).astype("boolean")
 
 
-def _followed_days(study: Study) -> dict[str, float]:
-    """Days from the first dose to the last day on which anything is known, both included; NaN without a dose."""
-    days: dict[str, float] = {}
-    for usubjid, (_, last) in observed_days(study).items():
-        days[usubjid] = math.nan
-        between = days_between(first_dose(study.subject(usubjid).to_dict()), last.isoformat())
-        if between is not None and between >= 0:
-            days[usubjid] = between + 1.0
+def _followed_days(study: Study, grades: pd.DataFrame, worst: pd.DataFrame) -> list[float]:
+    """Days from the first dose to the last result of the term, both included, for every row of ``worst``.
+
+    A grade can be seen only where blood was drawn for it: days after the last result are not under observation. NaN
+    without a dose or a result after it.
+    """
+    last = grades.groupby(["usubjid", "term"])["collected_dtc"].max()
+    days = []
+    for usubjid, term in zip(worst["usubjid"].astype(str), worst["term"].astype(str), strict=True):
+        dose = first_dose(study.subject(usubjid).to_dict())
+        between = days_between(dose, str(last[usubjid, term])) if (usubjid, term) in last.index else None
+        days.append(between + 1.0 if between is not None and between >= 0 else math.nan)
     return days
 
 

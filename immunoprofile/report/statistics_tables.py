@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from immunoprofile import schema
 from immunoprofile.pl.forest_plot import null_value
 from immunoprofile.pl.series import number, text
 from immunoprofile.report import wording
-from immunoprofile.schema import DESCRIPTIVE_EFFECTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +53,8 @@ _DIRECTIONS: Final = {"time": ("later", "earlier"), "hazard": ("earlier", "later
 SIGNIFICANT: Final = 0.05
 LEAST_LEVEL: Final = 0.95
 """An interval of less confidence (few subjects cannot give more) never concludes."""
+FEWEST: Final = 3
+"""A group of fewer subjects never concludes, whatever its interval."""
 SHOWN_LEVEL: Final = 0.8
 """Below this the interval of three subjects or fewer says next to nothing, and is not printed."""
 
@@ -66,8 +68,10 @@ def effects(
     """
     if table is None:
         return ()
-    rows = ({str(key): value for key, value in row.items()} for row in table.to_dict("records"))
-    return tuple(_effect(row, displays, parents or {}) for row in rows)
+    rows = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+    tested = {text(row["contrast"]): number(row.get("p_value")) for row in rows
+              if text(row.get("method")) == schema.PERMUTATION_METHOD}  # fmt: skip
+    return tuple(_effect(row, displays, parents or {}, tested.get(text(row.get("contrast")), 0.0)) for row in rows)
 
 
 def measure_words(population: str, measure: str, parents: Mapping[str, str]) -> str:
@@ -83,7 +87,8 @@ def measure_words(population: str, measure: str, parents: Mapping[str, str]) -> 
     return MEASURES.get(measure, measure)
 
 
-def _effect(row: Mapping[str, Any], displays: Mapping[str, str], parents: Mapping[str, str]) -> Effect:
+def _effect(row: Mapping[str, Any], displays: Mapping[str, str], parents: Mapping[str, str], permuted: float) -> Effect:
+    """Row for print. ``permuted``: p of a permutation test of the same contrast, 0 without one."""
     value, low, high = (number(row.get(name)) for name in ("effect", "effect_lower", "effect_upper"))
     kind = text(row.get("effect_kind"))
     level = number(row.get("conf_level"))
@@ -92,10 +97,14 @@ def _effect(row: Mapping[str, Any], displays: Mapping[str, str], parents: Mappin
     null = null_value(kind)
     if math.isnan(value):
         conclusion = "not estimated" if math.isnan(number(row.get("p_value"))) else "test without an estimate"
-    elif kind in DESCRIPTIVE_EFFECTS:
+    elif kind in schema.DESCRIPTIVE_EFFECTS:
         conclusion = ""
     elif math.isnan(low) or math.isnan(high) or low <= null <= high or level < LEAST_LEVEL:
         conclusion = "cannot conclude"
+    elif min(n, math.inf if math.isnan(reference) else reference) < FEWEST:
+        conclusion = f"cannot conclude (fewer than {FEWEST} subjects)"
+    elif kind == "time ratio" and permuted >= SIGNIFICANT:
+        conclusion = "cannot conclude (permutation test)"
     elif number(row.get("p_adjusted")) >= SIGNIFICANT:
         conclusion = "cannot conclude after correction"
     else:
@@ -108,7 +117,7 @@ def _effect(row: Mapping[str, Any], displays: Mapping[str, str], parents: Mappin
     return Effect(
         displays.get(population, population), population, measure_words(population, measure, parents),
         text(row.get("contrast")),
-        text(row.get("visit")), text(row.get("arm")), counts, kind, "" if math.isnan(value) else f"{value:.2f}",
+        text(row.get("visit")), text(row.get("arm")), counts, kind, "" if math.isnan(value) else _limit(value),
         interval,
         wording.p_value(number(row.get("p_value"))), conclusion,
         _medians(row, ""), _medians(row, "_reference"), text(row.get("method_id")), text(row.get("method")),
@@ -127,7 +136,10 @@ def _median(value: float) -> str:
 
 
 def _limit(value: float) -> str:
-    return "no limit" if math.isinf(value) else f"{value:.2f}"
+    """Two decimals, and two significant digits below 0.1: a ratio of 0.0008 is not 0."""
+    if math.isinf(value):
+        return "no limit"
+    return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"
 
 
 def _adjustment(row: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from immunoprofile.errors import AnalysisError
@@ -11,6 +12,30 @@ LEAST_RESIDUAL_DF: Final = 3
 
 LEAST_ROWS_PER_PARAMETER: Final = 3
 """Fewest rows (or events) for each parameter of a term within subjects."""
+
+
+LEAST_IN_AN_ARM: Final = 2
+"""Fewest subjects of an arm: one alone has no spread of its own."""
+
+
+def require_in_each_arm(counts: Mapping[str, int], *, where: str) -> None:
+    """Refuse a comparison of arms of which one has a single subject.
+
+    Parameters
+    ----------
+    counts
+        Arm -> its subjects in the analysis.
+    where
+        Name of the analysis, for the message.
+
+    Raises
+    ------
+    AnalysisError
+        An arm has fewer than 2.
+    """
+    if any(number < LEAST_IN_AN_ARM for number in counts.values()):
+        numbers = " and ".join(f"{number} in {arm}" for arm, number in counts.items())
+        raise AnalysisError(f"subjects: {numbers}; {LEAST_IN_AN_ARM} are needed in each arm", where=where)
 
 
 def require_subjects(subjects: int, parameters: int, *, where: str) -> int:

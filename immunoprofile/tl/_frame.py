@@ -127,15 +127,26 @@ def _declared(entry: Any) -> list[dict[str, Any]]:
 
 
 def natural_values(adata: AnnData, endpoint: Endpoint) -> Floats:
-    """Per cent of the parent (0-100), cells/uL, or the functional readout of every row."""
+    """Per cent of the parent (0-100), cells/uL, or the functional readout of every row.
+
+    Raises
+    ------
+    AnalysisError
+        There are no absolute counts, or a value is infinite.
+    """
     if endpoint.measure == "functional":
-        return np.asarray(adata.obsm[FUNCTIONAL_READOUTS][endpoint.population], dtype=np.float64)
-    column = adata.var_names.get_loc(endpoint.population)
-    if endpoint.measure == "abs":
-        if ABS not in adata.layers:
+        values = np.asarray(adata.obsm[FUNCTIONAL_READOUTS][endpoint.population], dtype=np.float64)
+    else:
+        column = adata.var_names.get_loc(endpoint.population)
+        if endpoint.measure == "abs" and ABS not in adata.layers:
             raise AnalysisError("there are no absolute counts", where="layers['abs']", todo="run pp.absolute first")
-        return np.asarray(adata.layers[ABS][:, column], dtype=np.float64)
-    return np.asarray(adata.X[:, column], dtype=np.float64)
+        table = adata.layers[ABS] if endpoint.measure == "abs" else adata.X
+        values = np.asarray(table[:, column], dtype=np.float64)
+    if np.isinf(values).any():
+        rows = ", ".join(map(str, adata.obs_names[np.isinf(values)][:5]))
+        raise AnalysisError(f"{endpoint.population} is infinite in {rows}", where=endpoint.measure,
+                            todo="a concentration needs a volume above 0")  # fmt: skip
+    return values
 
 
 def analysis_values(adata: AnnData, endpoint: Endpoint, *, include_failed: bool) -> Floats:
@@ -213,15 +224,16 @@ class Pairs:
     unpaired: tuple[tuple[str, str], ...] = ()
 
     def exclusions(self, *arms: str) -> list[str]:
-        """How many subjects of these arms make no pair, a phrase for each reason."""
-        numbers = Counter(reason for arm, reason in self.unpaired if arm in arms)
+        """How many subjects of these arms (or of none) make no pair, a phrase for each reason."""
+        numbers = Counter(reason for arm, reason in self.unpaired if arm in arms or reason == NO_ARM)
         return [f"{numbers[reason]} {reason}" for reason in UNPAIRED if numbers[reason]]
 
 
+NO_ARM = "without an arm"
 NO_VISIT = "without this visit"
 NO_BASELINE = "without a baseline"
 OTHER_SPECIMEN = "with a baseline of another specimen"
-UNPAIRED = (NO_VISIT, NO_BASELINE, OTHER_SPECIMEN)
+UNPAIRED = (NO_ARM, NO_VISIT, NO_BASELINE, OTHER_SPECIMEN)
 """Why a subject makes no pair of baseline and visit."""
 
 
@@ -238,7 +250,8 @@ def pairs(adata: AnnData, visit: str) -> Pairs:
     rows = np.flatnonzero(at_visit)
     if np.any(references[rows] == rows):
         raise AnalysisError(f"{visit} is the baseline visit", where="visit", todo="name a later visit")
-    everybody, everyones_arm = (adata.obs[name].astype(str).to_numpy(dtype=str) for name in ("usubjid", "arm"))
+    everybody = adata.obs["usubjid"].astype(str).to_numpy(dtype=str)
+    everyones_arm = adata.obs["arm"].astype(object).where(adata.obs["arm"].notna(), "").to_numpy(dtype=str)
     reasons = dict.fromkeys(everybody, NO_VISIT) | dict.fromkeys(everybody[rows], NO_BASELINE)
     rows = rows[references[rows] >= 0]
     if "specimen_type" in adata.obs:
@@ -246,6 +259,8 @@ def pairs(adata: AnnData, visit: str) -> Pairs:
         specimen = adata.obs["specimen_type"].astype(str).to_numpy()
         reasons |= dict.fromkeys(everybody[rows], OTHER_SPECIMEN)
         rows = rows[specimen[rows] == specimen[references[rows]]]
+    reasons |= dict.fromkeys(everybody[everyones_arm == ""], NO_ARM)
+    rows = rows[everyones_arm[rows] != ""]
     subjects = everybody[rows]
     if len(set(subjects)) != len(subjects):
         raise AnalysisError(f"a subject has two rows of visit {visit}", where="obs usubjid, visit")
@@ -254,6 +269,28 @@ def pairs(adata: AnnData, visit: str) -> Pairs:
     arm_of = dict(zip(everybody, everyones_arm, strict=True))
     unpaired = tuple((arm_of[name], reasons[name]) for name in sorted(set(reasons) - set(subjects)))
     return Pairs(tuple(subjects[order]), everyones_arm[rows], references[rows], rows, unpaired)
+
+
+def zero_note(adata: AnnData, endpoint: Endpoint, rows: NDArray[np.intp], *, refuse: bool = False) -> str:
+    """Says in how many of these rows no event was counted; empty for none.
+
+    Such a row enters with half an event, and then stands for the number of events of its parent more than for the
+    population.
+
+    Raises
+    ------
+    AnalysisError
+        With ``refuse``, when that is so in more than half of the rows: the difference would be one of the parents.
+    """
+    if endpoint.measure == "functional":
+        return ""
+    counts = np.asarray(adata.layers[COUNTS][:, adata.var_names.get_loc(endpoint.population)], dtype=np.float64)
+    zeros = int((counts[rows] == 0).sum())
+    words = f"no event in {zeros} of {len(rows)} rows" if zeros else ""
+    if refuse and 2 * zeros > len(rows):
+        raise AnalysisError(f"{words}: their percentages measure the number of parent events",
+                            where=endpoint.population)  # fmt: skip
+    return words
 
 
 def methods_note(adata: AnnData, endpoint: Endpoint, rows: NDArray[np.intp]) -> str:
@@ -275,6 +312,11 @@ def baseline_name(adata: AnnData, rows: NDArray[np.intp]) -> str:
     return "/".join(names) or "baseline"
 
 
+def arm_names(adata: AnnData) -> list[str]:
+    """Arms of the object, sorted; a subject without an arm makes none."""
+    return sorted(set(adata.obs["arm"].dropna().astype(str)) - {""})
+
+
 def arm_order(adata: AnnData, reference: str | None) -> tuple[str, list[str]]:
     """Reference arm and the other arms, sorted.
 
@@ -283,7 +325,7 @@ def arm_order(adata: AnnData, reference: str | None) -> tuple[str, list[str]]:
     AnalysisError
         The reference is not named by the call or the study, or is no arm.
     """
-    arms = sorted(set(adata.obs["arm"].dropna().astype(str)))
+    arms = arm_names(adata)
     chosen = reference or adata.uns.get(UNS_STUDY, {}).get("reference_arm")
     if not chosen:
         raise AnalysisError("no reference arm is named", where="uns['study']['reference_arm']",

@@ -14,11 +14,12 @@ from immunoprofile.tl._effects import (
     complete_covariates,
     covariate_columns,
     effect_row,
+    fitted_without_error,
     joined,
     left_out,
     require_columns,
 )
-from immunoprofile.tl._enough import require_subjects
+from immunoprofile.tl._enough import require_in_each_arm, require_subjects
 from immunoprofile.tl._frame import (
     NAN,
     Endpoint,
@@ -35,6 +36,7 @@ from immunoprofile.tl._frame import (
     pairs,
     statistic_table,
     wanted_visits,
+    zero_note,
 )
 
 if TYPE_CHECKING:
@@ -112,7 +114,8 @@ def ancova(
     Raises
     ------
     AnalysisError
-        Fewer than 3 residual degrees of freedom, an arm is missing, or the columns depend on each other.
+        Fewer than 3 residual degrees of freedom, an arm is missing or has one subject, the columns depend on each
+        other, or the outcome is fitted without error.
     """
     if covariance not in ("classical", "HC3"):
         raise AnalysisError(f"covariance {covariance!r} is not known", todo="one of: classical, HC3")
@@ -126,6 +129,7 @@ def ancova(
     names = ("intercept", "baseline", *(f"arm[{level}]" for level in others), *extra)
     design = np.column_stack([np.ones_like(y), start, *((arms == level).astype(float) for level in others),
                               *extra.values()])  # fmt: skip
+    require_in_each_arm({level: int((arms == level).sum()) for level in levels}, where="ANCOVA")
     residual_df = require_subjects(len(y), design.shape[1], where="ANCOVA")
     if np.linalg.matrix_rank(design - np.where(np.arange(design.shape[1]) == 0, 0, design.mean(axis=0))) < len(names):
         raise AnalysisError("baseline, arm and covariates cannot be told apart", where="ANCOVA")
@@ -133,6 +137,8 @@ def ancova(
     inverse = np.linalg.inv(r)
     coefficients = inverse @ (q.T @ y)
     residuals = y - design @ coefficients
+    if fitted_without_error(y, residuals):
+        raise AnalysisError("nothing varies beside baseline and arm: there is no error to judge by", where="ANCOVA")
     bread = inverse @ inverse.T
     if covariance == "HC3":
         leverage = (q**2).sum(axis=1)
@@ -231,11 +237,13 @@ def compare_pair(
     measured = np.isin(matched.arms, [arm, reference]) & ~np.isnan(start) & ~np.isnan(end)
     used = measured & complete
     in_arm, in_reference = used & (matched.arms == arm), used & (matched.arms == reference)
-    notes: list[str] = []
+    rows = np.concatenate([matched.baseline[used], matched.visit[used]])
+    notes = [words for words in (zero_note(adata, endpoint, rows),) if words]
     if several := methods_note(adata, endpoint, matched.visit[used]):
         notes.append(several)
     effect = UNKNOWN
     try:
+        zero_note(adata, endpoint, rows, refuse=True)
         fit = ancova(
             (end - start)[used], start[used], matched.arms[used], reference=reference, covariance=covariance,
             covariates=covariate_columns(adata, matched.baseline[used], covariates),

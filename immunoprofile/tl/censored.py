@@ -16,6 +16,7 @@ from immunoprofile.tl._frame import (
     Measure,
     Scale,
     analysis_values,
+    arm_names,
     arm_order,
     endpoints,
     statistic_table,
@@ -127,7 +128,7 @@ def associate_censored(
         raise AnalysisError(f"trend {trend!r} is not known", todo="one of: visit, linear")
     if random not in ("slope", "intercept"):
         raise AnalysisError(f"random {random!r} is not known", todo="one of: slope, intercept")
-    one_arm = adata.obs["arm"].dropna().nunique() < 2
+    one_arm = len(arm_names(adata)) < 2
     reference_arm, others = ("", []) if one_arm else arm_order(adata, reference)
     limit = "LLOQ" if lod is None else "LOD and LLOQ"
     options = _Options(trend, random, reference_arm, tuple(others), confidence, limit)

@@ -19,7 +19,7 @@ from immunoprofile.tl._effects import (
     left_out,
     require_columns,
 )
-from immunoprofile.tl._enough import require_rows
+from immunoprofile.tl._enough import LEAST_IN_AN_ARM, require_rows
 from immunoprofile.tl._frame import (
     NO_BASELINE,
     OTHER_SPECIMEN,
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-LEAST_IN_AN_ARM = 2
 """A visit at which an arm has fewer values leaves the model: its arm effect would rest on one subject."""
 
 

@@ -15,6 +15,7 @@ from immunoprofile.tl._frame import (
     Pairs,
     Scale,
     analysis_values,
+    arm_names,
     baseline_name,
     endpoints,
     median,
@@ -24,6 +25,7 @@ from immunoprofile.tl._frame import (
     statistic_row,
     statistic_table,
     wanted_visits,
+    zero_note,
 )
 from immunoprofile.tl.ranks import hodges_lehmann, signed_rank, smallest_signed_rank_p
 
@@ -91,7 +93,7 @@ def change(
     for name in wanted_visits(adata, visit):
         matched = pairs(adata, name)
         for endpoint in chosen:
-            for arm in sorted(set(adata.obs["arm"].dropna().astype(str))):
+            for arm in arm_names(adata):
                 rows.append(_one(adata, endpoint, matched, (name, arm), confidence, include_failed=include_failed))
     adata.uns[UNS_CHANGE] = statistic_table(rows)
 
@@ -140,6 +142,7 @@ def _one(
         note=joined(
             _note(int(used.sum()), result.n, result.n_zero),
             methods_note(adata, endpoint, matched.visit[used]),
+            zero_note(adata, endpoint, np.concatenate([matched.baseline[used], matched.visit[used]])),
         ),
     )
 
@@ -181,7 +184,7 @@ def change_t(
         matched = pairs(adata, name)
         for endpoint in endpoints(adata, populations, measure, "log2"):
             values = analysis_values(adata, endpoint, include_failed=include_failed)
-            for arm in sorted(set(adata.obs["arm"].dropna().astype(str))):
+            for arm in arm_names(adata):
                 rows.append(_one_t(adata, endpoint, matched, (name, arm), values, confidence))
     adata.uns[UNS_CHANGE_T] = statistic_table(rows)
 
@@ -223,7 +226,11 @@ def _one_t(
         median_baseline=median(natural[matched.baseline[used]]),
         median_visit=median(natural[matched.visit[used]]),
         exclusions=joined(*matched.exclusions(arm), left_out(int((in_arm & ~used).sum()), "without a usable value")),
-        note=joined(*notes, methods_note(adata, endpoint, matched.visit[used])),
+        note=joined(
+            *notes,
+            methods_note(adata, endpoint, matched.visit[used]),
+            zero_note(adata, endpoint, np.concatenate([matched.baseline[used], matched.visit[used]])),
+        ),
     )
 
 

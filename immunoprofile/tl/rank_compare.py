@@ -9,7 +9,7 @@ import numpy as np
 from immunoprofile.errors import AnalysisError
 from immunoprofile.schema import UNS_COMPARE_RANKS
 from immunoprofile.tl._effects import UNKNOWN, effect_row, joined, left_out
-from immunoprofile.tl._enough import require_subjects
+from immunoprofile.tl._enough import LEAST_IN_AN_ARM, require_subjects
 from immunoprofile.tl._frame import (
     NAN,
     Endpoint,
@@ -26,6 +26,7 @@ from immunoprofile.tl._frame import (
     pairs,
     statistic_table,
     wanted_visits,
+    zero_note,
 )
 from immunoprofile.tl.ranks import rank_sum
 
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 
 SMALL_ARM = 10
 """With fewer subjects in an arm the baseline is taken into account by rank ANCOVA."""
-
-LEAST_IN_AN_ARM = 2
 
 
 class RankAncova(NamedTuple):
@@ -182,7 +181,8 @@ def _row(
                              f"{quade.statistic:.4g}")  # fmt: skip
             except AnalysisError as refused:
                 notes.append(f"rank sum, because rank ANCOVA is refused: {refused.what}")
-    notes.append(methods_note(adata, endpoint, matched.visit[used]))
+    rows = np.concatenate([matched.baseline[used], matched.visit[used]])
+    notes += [methods_note(adata, endpoint, matched.visit[used]), zero_note(adata, endpoint, rows)]
     return effect_row(
         endpoint,
         effect,

@@ -227,7 +227,7 @@ def cumulative_incidence(duration: ArrayLike, cause: ArrayLike, *, of: str, conf
     of
         The kind whose incidence is wanted.
     confidence
-        Coverage of the pointwise log-log interval.
+        Coverage of the pointwise interval, on the log-log scale of 1 - incidence.
 
     Raises
     ------
@@ -262,14 +262,13 @@ def cumulative_incidence(duration: ArrayLike, cause: ArrayLike, *, of: str, conf
             - 2 * (distance * before[past] * own[past] / at_risk[past] ** 2).sum()
         )
     error = float(ndtri(0.5 + confidence / 2)) * np.sqrt(np.maximum(variance, 0.0))
-    lower, upper = np.zeros_like(value), np.zeros_like(value)
+    lower, upper = np.full_like(value, np.nan), np.full_like(value, np.nan)
+    # On the log-log scale of 1 - incidence, so that without a competing event it is the interval of Kaplan and Meier.
+    # The scale has no width at 0 and none at 1: there is no interval there.
     inner = (value > 0) & (value < 1 - 1e-12)
-    part = value[inner]
-    # the log-log scale of 1 - incidence has no width at 0: nobody with the event gives no interval
-    width = error[inner] / (part * np.log(part))
-    lower[inner], upper[inner] = part ** np.exp(-width), part ** np.exp(width)
-    lower[value >= 1 - 1e-12] = upper[value >= 1 - 1e-12] = np.nan
-    lower[value == 0] = upper[value == 0] = np.nan
+    free = 1 - value[inner]
+    width = error[inner] / (free * np.log(free))
+    lower[inner], upper[inner] = 1 - free ** np.exp(width), 1 - free ** np.exp(-width)  # width is negative
     return Curve(points, at_risk, own, value, lower, upper)
 
 

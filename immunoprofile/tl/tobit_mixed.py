@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-NODES: Final = {0: 1, 1: 15, 2: 9}
-"""Quadrature nodes in each direction, by the number of random effects."""
+NODES: Final = {0: 1, 1: 31, 2: 21}
+"""Quadrature nodes in each direction, by the number of random effects.
+
+With 9 x 9 nodes the likelihood of subjects with censored results is rough enough that fits with a random slope stop
+short of their maximum; from 21 x 21 on the maximum no longer moves (checked against a grid of 201 x 201 points).
+"""
 
 NEWTON_STEPS: Final = 60
 HALVINGS: Final = 30

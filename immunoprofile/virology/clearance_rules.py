@@ -40,7 +40,8 @@ def clearance(
                            tuple(evidence))  # fmt: skip
     if last is None:
         return unknown(f"every result is {name}: there was nothing to clear")
-    words = f"first {name} on day {run[0].day}, not confirmed" if run else f"not {name} until day {last.day}"
+    once = f'no {"confirmed " if days_apart else ""}"{name}" until day {last.day}'
+    words = f"first {name} on day {run[0].day}, not confirmed" if run else once
     return Verdict("FALSE", words, max(last.day, 0), math.inf, evidence=(last, *run))
 
 

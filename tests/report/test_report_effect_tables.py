@@ -85,6 +85,21 @@ def test_ratios_of_time_and_hazard_name_their_direction() -> None:
     assert [reading("odds ratio", x) for x in (0.5, 2.0)] == ["lower", "higher"]
 
 
+def test_few_subjects_and_the_permutation_test_withhold_a_conclusion() -> None:
+    few = effects(pd.DataFrame([ROW, ROW | {"n_reference": 2}]), {})
+    assert [one.conclusion for one in few] == ["higher", "cannot conclude (fewer than 3 subjects)"]
+    ratio = ROW | {"effect_kind": "time ratio"}
+    for p_value, reading in ((0.04, "later"), (0.06, "cannot conclude (permutation test)")):
+        test = ROW | {"method": schema.PERMUTATION_METHOD, "p_value": p_value}
+        assert effects(pd.DataFrame([ratio, test]), {})[0].conclusion == reading
+
+
+def test_small_ratios_are_not_printed_as_nothing() -> None:
+    row = ROW | {"effect": 0.0384, "effect_lower": 0.00085, "effect_upper": 1.7}
+    one = effects(pd.DataFrame([row]), {})[0]
+    assert (one.effect, one.interval) == ("0.038", "0.00085 to 1.70")
+
+
 def test_headline_says_interval_and_n() -> None:
     one = effects(pd.DataFrame([ROW]), {"treg": "Treg"})[0]
     said = headline(one, LABELS)

@@ -233,10 +233,24 @@ def test_cumulative_incidence_equals_lifelines_without_ties() -> None:
     other = AalenJohansenFitter(calculate_variance=True).fit(times, kinds, 1)
     curve = cumulative_incidence(times, np.array(["", "cleared", "death"])[kinds], of="cleared")
     assert curve.value == pytest.approx(other.cumulative_density_.iloc[1:, 0].to_numpy())
-    expected = other.confidence_interval_.iloc[1:].to_numpy()
+    # lifelines gives the interval on the log-log scale of the incidence, ours is on that of 1 - incidence, as the
+    # curve of Kaplan and Meier: the variance is the same
     measured = curve.value > 0
-    assert curve.lower[measured] == pytest.approx(expected[measured, 0])
-    assert curve.upper[measured] == pytest.approx(expected[measured, 1])
+    free = 1 - curve.value[measured]
+    error = 1.959964 * np.sqrt(other.variance_.iloc[1:].to_numpy().ravel()[measured])
+    factor = np.exp(error / (free * -np.log(free)))
+    assert curve.lower[measured] == pytest.approx(1 - free ** (1 / factor))
+    assert curve.upper[measured] == pytest.approx(1 - free**factor)
+
+
+def test_cumulative_incidence_without_competing_events_is_one_minus_kaplan_meier() -> None:
+    rng = np.random.default_rng(3)
+    times, seen = np.ceil(rng.exponential(10, 30)), rng.random(30) < 0.7
+    one = cumulative_incidence(times, np.where(seen, "cleared", ""), of="cleared")
+    other = kaplan_meier(times, seen)
+    for ours, theirs in ((one.value, other.value), (one.lower, other.upper), (one.upper, other.lower)):
+        inner = (one.value > 0) & (one.value < 1)
+        assert ours[inner] == pytest.approx(1 - theirs[inner])
 
 
 @settings(max_examples=25)
