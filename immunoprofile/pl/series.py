@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -66,6 +66,29 @@ class Bar:
     kind: BarKind
     start: float
     end: float
+
+
+def arm_order(present: Iterable[object], declared: Iterable[object] = ()) -> tuple[str, ...]:
+    """All arms in the order that the study declares them; ``present`` ones that it does not declare follow by name.
+
+    A declared arm without subjects keeps its place, so that the others keep their colours.
+    """
+    known = [name for name in map(text, declared) if name]
+    return tuple(dict.fromkeys([*known, *sorted({name for name in map(text, present) if name})]))
+
+
+def study_arms(visits: AnnData) -> tuple[str, ...]:
+    """Arms of a visits object: as its study declares them, else as the categories of ``obs['arm']``, else by name."""
+    arms = visits.obs["arm"]
+    declared = visits.uns.get(schema.UNS_STUDY, {}).get("arms", ())
+    return arm_order(arms, declared if len(declared) else column_arms(arms))
+
+
+def column_arms(arms: pd.Series[Any]) -> tuple[str, ...]:
+    """Order of arms that a column itself states by its categories; nothing for plain text."""
+    import pandas as pd
+
+    return tuple(map(str, arms.cat.categories)) if isinstance(arms.dtype, pd.CategoricalDtype) else ()
 
 
 def axis_day(study_day: float) -> float:

@@ -20,6 +20,7 @@ from immunoprofile.pl.series import (
     iso_day,
     number,
     population_series,
+    study_arms,
     text,
     treatment_bars,
 )
@@ -89,8 +90,7 @@ def trajectory(
         arms = dict(zip(visits.obs["usubjid"].astype(str), visits.obs["arm"].map(text), strict=True))
         cmv = [one for one in cmv_of_table(virology, anchors, arms) if subject in (None, one.subject)]
     if subject is None:
-        arms_in_order = sorted({one.arm for one in series[0]}) if by_arm else []
-        return arm_figure(series, cmv, measure=measure, arms=arms_in_order)
+        return arm_figure(series, cmv, measure=measure, arms=study_arms(visits) if by_arm else ())
     bars: list[Bar] = []
     if dosing is not None:
         import pandas as pd
@@ -207,7 +207,9 @@ def arm_figure(
     ``measure`` is one for all populations or one each; without ``arms`` all subjects are drawn alike.
     """
     measures = [measure] * len(series) if isinstance(measure, str) else list(measure)
-    marks = style.arm_marks(arms) if arms else {"": style.Mark(style.INK, "o")}
+    looks = style.arm_marks(arms)
+    present = {one.arm for group in series for one in group}
+    marks = {arm: looks[arm] for arm in arms or ("",) if not arms or arm in present}
     days: dict[str, float] = {}
     for group in series:
         for visit, (day, _, _) in panels.medians(group).items():

@@ -26,7 +26,8 @@ def clearance(view: CohortView) -> tuple[str, tuple[ClearanceArm, ...]]:
     own = times.loc[times["rule_id"].astype(str) == rule]
     if "arm" not in own:
         own = own.assign(arm=[arms.get(str(name), "") for name in own["usubjid"]])
-    return rule, tuple(clearance_arms(own, curves, rule=rule, labels=view.source.config.arm_labels))
+    return rule, tuple(clearance_arms(own, curves, rule=rule, labels=view.source.config.arm_labels,
+                                order=tuple(arm.code for arm in view.source.config.arms)))  # fmt: skip
 
 
 def association(view: CohortView) -> tuple[AssociationPanel, ...]:

@@ -126,7 +126,7 @@ def cohort_pictures(model: CohortModel) -> dict[str, Picture]:
     if model.clearance:
         from immunoprofile.pl.clearance_curves import clearance_alt, clearance_figure
 
-        figure = clearance_figure(model.clearance, rule=model.clearance_rule)
+        figure = clearance_figure(model.clearance, rule=model.clearance_rule, order=model.arms)
         found["clearance"] = _picture(figure, clearance_alt(model.clearance, model.clearance_rule))
     if model.association:
         from immunoprofile.pl.association_panels import association_alt, association_figure
@@ -135,7 +135,7 @@ def cohort_pictures(model: CohortModel) -> dict[str, Picture]:
     if model.paired:
         from immunoprofile.pl.paired_panels import paired_alt, paired_figure
 
-        found["paired"] = _picture(paired_figure(model.paired), paired_alt(model.paired))
+        found["paired"] = _picture(paired_figure(model.paired, arms=model.arms), paired_alt(model.paired))
     if model.compare_table is not None and len(model.compare_table):
         figure = forest(model.compare_table, displays=dict(model.displays))
         found["forest"] = _picture(figure, "Forest plot of the effects in the table below.")
