@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.pl import style
 from immunoprofile.pl.series import number, text
-from immunoprofile.schema import DESCRIPTIVE_EFFECTS
+from immunoprofile.schema import DESCRIPTIVE_EFFECTS, FAMILY_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -90,10 +90,21 @@ def _blocks(rows: list[_Row]) -> dict[str, list[_Row | str]]:
     for axis, families in kinds.items():
         block: list[_Row | str] = []
         for family, members in families.items():
-            block += [f"family: {family}" if family else "no family"] * named
+            block += [_family_head(family, members)] * named
             block += members
         found[axis] = block
     return found
+
+
+def _family_head(family: str, members: list[_Row]) -> str:
+    """What a family is and how its p-values were corrected, for instance ``declared endpoints (F1, Holm)``."""
+    if not family:
+        return "no family"
+    corrections = list(dict.fromkeys(text(row.get("adjusted")) for row in members))
+    corrected = ", ".join(one for one in corrections if one not in ("", "none")) or "not corrected"
+    if family in FAMILY_WORDS:
+        return f"{FAMILY_WORDS[family]} ({family}, {corrected})"
+    return f"family: {family} ({corrected})"
 
 
 def _draw_block(figure: Figure, axes: Axes, block: Sequence[_Row | str], kind: str, names: Mapping[str, str]) -> None:

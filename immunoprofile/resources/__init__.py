@@ -45,6 +45,9 @@ class Population:
         What a reader must know.
     technical
         A step on the way (beads, time, singlets), no cell population.
+    explored
+        An exploratory analysis of every population takes it; false for steps on the way and for the denominators of
+        the others (leukocytes, lymphocytes).
     """
 
     id: str
@@ -56,6 +59,7 @@ class Population:
     cl_match: Literal["exact", "broad", "none"] = "none"
     note: str = ""
     technical: bool = False
+    explored: bool = True
 
 
 def load_yaml(name: str) -> dict[str, Any]:
@@ -84,7 +88,9 @@ def populations() -> dict[str, Population]:
     'CD3+CD4+CD25hiCD127lo'
     """
     content = load_yaml("populations.yaml")
-    known = {name: Population(name, technical=True, **entry) for name, entry in content["technical"].items()}
+    known = {
+        name: Population(name, technical=True, explored=False, **entry) for name, entry in content["technical"].items()
+    }
     known |= {name: Population(name, **entry) for name, entry in content["populations"].items()}
     return known
 

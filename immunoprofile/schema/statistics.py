@@ -41,6 +41,15 @@ NOT_ESTIMABLE: Final = "NOT_ESTIMABLE"
 STATISTIC_STATES: Final = (ESTIMATED, NOT_ESTIMABLE)
 """ESTIMATED: the row has an estimate or a p-value. NOT_ESTIMABLE: it has neither, and ``note`` gives the reason."""
 
+FAMILY_WORDS: Final = {
+    "F1": "declared endpoints",
+    "F2": "every population, % of parent",
+    "F3": "every population, cells/µL",
+    "F4": "association with CMV-DNA",
+    "F5": "change within arms",
+}
+"""Families of the default plan: name -> the question that their p-values answer."""
+
 DESCRIPTIVE_EFFECTS: Final = ("median days", "per cent")
 """``effect_kind`` of rows that describe one arm: their interval tells nothing about a difference."""
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from immunoprofile.io.analysis_plan import MOST_KEY_ENDPOINTS, Analysis, AnalysisFamily, AnalysisPlan
-from immunoprofile.schema import ABS, UNS_CLEARANCE, UNS_RESPONSES, UNS_STUDY, UNS_WORST_GRADES
+from immunoprofile.io.analysis_plan import Analysis, AnalysisFamily, AnalysisPlan
+from immunoprofile.schema import ABS, FAMILY_WORDS, UNS_CLEARANCE, UNS_RESPONSES, UNS_STUDY, UNS_WORST_GRADES
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-F1, F2, F3, F4, WITHIN = "F1", "F2", "F3", "F4", "change"
+F1, F2, F3, F4, F5 = FAMILY_WORDS
 FIRST_RULE = "clearance_2"
 RULE_SENSITIVITIES = {"clearance_1": "clearance_interval_unconfirmed", "clearance_tnd": "clearance_interval_tnd"}
 
@@ -28,15 +28,15 @@ def default_plan(adata: AnnData, *, methods: Collection[str]) -> AnalysisPlan:
 
     Returns
     -------
-    Key endpoints compared between arms (Holm over at most three, else Benjamini-Hochberg), every population as
-    exploration, change within arms, associations with CMV-DNA, and time to clearance, responders and worst grades
+    Declared endpoints compared between arms (F1, Holm), every population as exploration (F2 per cent, F3 cells/uL),
+    change within arms (F5), associations with CMV-DNA, and time to clearance, responders and worst grades
     where their tables are there or the study declares them; then the sensitivity analyses.
     """
     study = adata.uns.get(UNS_STUDY, {})
     entries: list[dict[str, Any]] = [
         {"key": "compare", "method": "S3", "role": "primary", "family": F1},
         *_functional(study),
-        {"key": "change", "method": "S1", "role": "secondary", "family": WITHIN},
+        {"key": "change", "method": "S1", "role": "secondary", "family": F5},
         {"key": "mmrm", "method": "S5", "role": "secondary"},
         {"key": "compare_all_pct", "method": "S3", "endpoints": ("all",), "measure": "pct_parent", "family": F2},
     ]
@@ -58,12 +58,12 @@ def default_plan(adata: AnnData, *, methods: Collection[str]) -> AnalysisPlan:
         {"key": "compare_without_qc_warn", "method": "S3", "role": "sensitivity", "leave_out": ("qc_warn",)},
         {"key": "compare_without_recent_il2", "method": "S3", "role": "sensitivity", "leave_out": ("recent_il2",)},
     ]
-    few = _number_of_endpoints(adata) <= MOST_KEY_ENDPOINTS
     return AnalysisPlan(
         analyses=tuple(Analysis(**entry) for entry in entries if entry["method"] in methods),
         families=(
-            AnalysisFamily(name=F1, correction="Holm" if few else "Benjamini-Hochberg"),
-            *(AnalysisFamily(name=name, correction="Benjamini-Hochberg") for name in (F2, F3, WITHIN)),
+            # no false positive among the declared endpoints, however many they are
+            AnalysisFamily(name=F1, correction="Holm"),
+            *(AnalysisFamily(name=name, correction="Benjamini-Hochberg") for name in (F2, F3, F5)),
             # the time slope and the effect between subjects are in the same table, and other questions
             AnalysisFamily(name=F4, correction="Benjamini-Hochberg", contrast="within subjects"),
         ),
@@ -103,13 +103,3 @@ def _virology(adata: AnnData, study: dict[str, Any]) -> list[dict[str, Any]]:
     if UNS_RESPONSES in adata.uns or "response" in kinds:
         entries.append({"key": "responders", "method": "S18", "role": "secondary"})
     return entries
-
-
-def _number_of_endpoints(adata: AnnData) -> int:
-    study = adata.uns.get(UNS_STUDY, {})
-    functional = study.get("functional_endpoints")
-    more = 0 if functional is None else len(functional)
-    declared = study.get("endpoints")
-    if declared is not None:
-        return len(declared) + more
-    return (int(adata.var["is_key"].sum()) if "is_key" in adata.var else 0) + more
