@@ -66,7 +66,7 @@ def forest(table: pd.DataFrame, *, displays: Mapping[str, str] | None = None) ->
         for x, words in ((0.008, "effect of"), (0.605, "effect (95 % interval)"), (0.815, "n"), (0.875, "p")):
             figure.text(x, 1 - 0.1 / height, words, fontsize=7.5, fontweight="bold", va="top")
         words = "Filled: the interval excludes no difference. Open: cannot conclude. "
-        style.note(figure, words + "p adj.: adjusted within the family, p raw: not adjusted.")
+        style.note(figure, words + "p adj.: adjusted within the family; p raw and intervals: not.")
         return figure
 
 
@@ -157,7 +157,9 @@ def _log_ticks(axes: Axes, low: float, high: float) -> None:
 
 def _label(row: _Row, names: Mapping[str, str]) -> str:
     name = names.get(text(row["population"]), text(row["population"]))
-    measure = {"abs": "cells/µL", "pct_parent": "% of parent"}.get(text(row["measure"]), text(row["measure"]))
+    measure = {"abs": "cells/µL", "pct_parent": "% of parent", "functional": ""}.get(
+        text(row["measure"]), text(row["measure"])
+    )
     return _short(", ".join(part for part in (name, measure, text(row["visit"])) if part), 44)
 
 

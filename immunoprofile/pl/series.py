@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 Measure = Literal["abs", "pct_parent"]
+PanelMeasure = Literal["abs", "pct_parent", "functional"]
+"""What a panel shows; a functional readout has a unit of its own."""
 BarKind = Literal["il2", "antiviral", "steroid"]
 
 CENSORED_KINDS: Final = ("BLQ", "TND")
@@ -28,7 +30,7 @@ class Series:
     """Values of one population of one subject over time.
 
     ``days`` count from the immunology anchor (day 0 is the day of the anchor), so that they can share an
-    axis with doses and CMV-DNA. ``values`` are cells/uL or per cent; NaN breaks the line. ``lower`` and
+    axis with doses and CMV-DNA. ``values`` are cells/uL, per cent, or in ``unit``; NaN breaks the line. ``lower`` and
     ``upper`` are 95 % limits, or empty. ``failed`` marks values of a tube that failed quality control.
     """
 
@@ -42,6 +44,8 @@ class Series:
     lower: tuple[float, ...] = ()
     upper: tuple[float, ...] = ()
     failed: tuple[bool, ...] = ()
+    unit: str = ""
+    """Of a functional readout."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from immunoprofile.pl.series import (
     Bar,
     CmvSeries,
     Measure,
+    PanelMeasure,
     Series,
     axis_day,
     cmv_of_table,
@@ -198,7 +199,7 @@ def arm_figure(
     series: Sequence[Sequence[Series]],
     cmv: Sequence[CmvSeries],
     *,
-    measure: Measure | Sequence[Measure],
+    measure: PanelMeasure | Sequence[PanelMeasure],
     arms: Sequence[str] = (),
     labels: Mapping[str, str] | None = None,
 ) -> Figure:
@@ -244,7 +245,7 @@ def arm_figure(
 
 
 def _draw_arm_panel(
-    axes: Axes, group: Sequence[Series], marks: Mapping[str, style.Mark], *, measure: Measure, pooled: bool
+    axes: Axes, group: Sequence[Series], marks: Mapping[str, style.Mark], *, measure: PanelMeasure, pooled: bool
 ) -> None:
     style.title(axes, group[0].display if group else "")
     values = [value for one in group for value in one.values if not math.isnan(value)]
@@ -263,8 +264,9 @@ def _draw_arm_panel(
         panels.log_axis(axes, values)
         axes.set_ylabel("cells/µL (log scale)")
     else:
-        axes.set_ylabel("% of parent")
-        axes.set_ylim(0, max(values, default=1.0) * 1.1)
+        unit = next((one.unit for one in group if one.unit), "")
+        axes.set_ylabel("% of parent" if measure == "pct_parent" else unit or "functional readout")
+        axes.set_ylim(0, max([value for value in values if value > 0], default=1.0) * 1.1)
     panels.n_below(axes, counts, {arm: mark.color for arm, mark in marks.items()})
 
 

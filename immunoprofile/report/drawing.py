@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from immunoprofile.pl.composition import QUADRANTS, RATIO_NAMES, differentiation_figure, ratios_figure
 from immunoprofile.pl.heat_map import completeness_figure
+from immunoprofile.pl.style import alt_text as figure_alt
 from immunoprofile.pl.style import to_data_uri
 from immunoprofile.pl.thumbnails import gating_figure
 from immunoprofile.pl.trajectories import arm_figure, subject_figure
@@ -138,5 +139,5 @@ def cohort_pictures(model: CohortModel) -> dict[str, Picture]:
         found["paired"] = _picture(paired_figure(model.paired, arms=model.arms), paired_alt(model.paired))
     if model.compare_table is not None and len(model.compare_table):
         figure = forest(model.compare_table, displays=dict(model.displays))
-        found["forest"] = _picture(figure, "Forest plot of the effects in the table below.")
+        found["forest"] = _picture(figure, figure_alt(figure))
     return found

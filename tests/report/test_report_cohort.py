@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import copy
+import math
 import re
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from immunoprofile import report
+from immunoprofile.io.analysis_plan import FunctionalEndpoint
+from immunoprofile.report.drawing import cohort_pictures
 from immunoprofile.report.source import Source
 from immunoprofile.report.statistics_tables import effects
 from immunoprofile.report.write import build_cohort
@@ -93,3 +98,45 @@ def test_cmv_change_keeps_bounds(profile: Any) -> None:
     assert rows == (("a", "GCV", "Regulatory T cells", "% of parent", "×2.00", "BLQ", "≥0.86"),)
     assert "Immune change beside CMV-DNA" in report.cohort(other).html
     assert build_cohort(Source(other, blinded=True)).cmv_change == ()
+
+
+@pytest.fixture
+def with_readout(profile: Any) -> Any:
+    other = copy.copy(profile)
+    other.visits = profile.visits.copy()
+    values = pd.DataFrame({"nk_cd107a": range(other.visits.n_obs)}, index=other.visits.obs_names, dtype=float)
+    values.iloc[3] = math.nan
+    other.visits.obsm["functional"] = values
+    other.visits.uns["functional_readouts"] = pd.DataFrame(
+        [("nk_cd107a", "CD107a of nk", "nk", "degranulation", "K562", "CD107a", "% of NK")],
+        columns=["id", "display", "population", "assay", "stimulus", "readout", "unit"],
+    )
+    row = profile.visits.uns["compare"].iloc[[0]].assign(population="nk_cd107a", measure="functional")
+    other.visits.uns["compare_functional"] = row
+    other.study = copy.copy(profile.study)
+    endpoints = (FunctionalEndpoint(readout="nk_cd107a", label="NK degranulation"), FunctionalEndpoint(readout="other"))
+    other.study.config = profile.study.config.model_copy(update={"functional_endpoints": endpoints})
+    return other
+
+
+@pytest.mark.parametrize("blinded", [False, True])
+def test_a_declared_readout_has_a_panel_beside_the_populations(with_readout: Any, blinded: bool) -> None:
+    model = build_cohort(Source(with_readout, blinded))
+    assert [(kind, group[0].display) for kind, group in model.trajectories][-1] == ("functional", "NK degranulation")
+    assert len(model.trajectories) == 4
+    group = model.trajectories[-1][1]
+    assert {one.unit for one in group} == {"% of NK"}
+    assert {one.arm for one in group} == ({""} if blinded else {"GCV", "IL2_GCV"})
+    values = with_readout.visits.obsm["functional"]["nk_cd107a"]
+    for one in group:
+        expected = [values[f"{one.subject}_{visit}"] for visit in one.visits]
+        assert [None if math.isnan(value) else value for value in one.values] == [
+            None if math.isnan(value) else value for value in expected
+        ]
+    assert cohort_pictures(model)["trajectories"].source
+
+
+def test_the_forest_holds_the_declared_readout_too(with_readout: Any) -> None:
+    alt = cohort_pictures(build_cohort(Source(with_readout)))["forest"].alt
+    assert "CD107a of nk, " in alt
+    assert "Treg" in alt or "Regulatory T cells" in alt
