@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from immunoprofile.pl.association_panels import AssociationPanel
     from immunoprofile.pl.clearance_curves import ClearanceArm
+    from immunoprofile.pl.gating_hierarchy import StrategyExample
     from immunoprofile.pl.paired_panels import PairedPanel
 
 
@@ -57,6 +58,34 @@ def trajectories(view: CohortView) -> tuple[tuple[PanelMeasure, tuple[Series, ..
             values = {row: number(table[name].iloc[row]) for row in every}
             display = readout.label or view.displays.get(name, name)
             found.append(("functional", group(name, display, values, units.get(name, ""))))
+    return tuple(found)
+
+
+def strategies(view: CohortView) -> tuple[StrategyExample, ...]:
+    """Gating strategy of every tube, on the baseline of the first subject whose file of that tube did not fail."""
+    from immunoprofile.pl.gating_hierarchy import StrategyExample, place_tree
+
+    source = view.source
+    counts = source.profile.counts
+    found = []
+    for tube in source.config.tubes:
+        for subject in source.subjects:
+            visit = text(source.obs(source.baselines.get(subject), "visit"))
+            sample_id = source.samples.get((subject, visit), {}).get(tube)
+            if sample_id is None or source.states.get((subject, visit, tube)) == "FAIL":
+                continue
+            rasters = source.profile.rasters(sample_id)
+            if not rasters:
+                continue
+            own = counts[counts["sample_id"] == sample_id]
+            names = own["population"].map(text)
+            nodes = place_tree(
+                rasters, dict(zip(names, own["pct_parent"].map(number), strict=True)),
+                dict(zip(names, own["parent"].map(text), strict=True)),
+            )  # fmt: skip
+            who = "one subject" if view.blinded else subject
+            found.append(StrategyExample(tube, f"Example: tube {tube}, baseline ({visit}) of {who}.", nodes))
+            break
     return tuple(found)
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from immunoprofile.pl.association_panels import AssociationPanel
     from immunoprofile.pl.clearance_curves import ClearanceArm
+    from immunoprofile.pl.gating_hierarchy import StrategyExample
     from immunoprofile.pl.paired_panels import PairedPanel
 
 
@@ -66,6 +67,8 @@ class CohortModel:
     clearance: tuple[ClearanceArm, ...]
     association: tuple[AssociationPanel, ...]
     paired: tuple[PairedPanel, ...]
+    strategies: tuple[StrategyExample, ...]
+    """Gating strategy of each tube on one file."""
     change: tuple[Effect, ...]
     associate: tuple[Effect, ...]
     cmv_change: tuple[tuple[str, ...], ...]
@@ -135,6 +138,7 @@ def build_cohort(source: Source) -> CohortModel:
         clearance=clearance,
         association=figures.association(view),
         paired=figures.paired(view),
+        strategies=figures.strategies(view),
         change=effects(tables[schema.UNS_CHANGE], displays),
         associate=effects(tables[schema.UNS_ASSOCIATE], displays),
         cmv_change=_cmv_change(source, displays),

@@ -102,7 +102,7 @@ def _gating_alt(model: VisitModel) -> str:
 
 
 def cohort_pictures(model: CohortModel) -> dict[str, Picture]:
-    """Figures of the cohort page."""
+    """Figures of the cohort page; the gating strategy of a tube is ``gating_<tube>``."""
     from immunoprofile.pl.cmv_curves import cmv_figure
     from immunoprofile.pl.forest_plot import forest
 
@@ -137,6 +137,12 @@ def cohort_pictures(model: CohortModel) -> dict[str, Picture]:
         from immunoprofile.pl.paired_panels import paired_alt, paired_figure
 
         found["paired"] = _picture(paired_figure(model.paired, arms=model.arms), paired_alt(model.paired))
+    if model.strategies:
+        from immunoprofile.pl.gating_hierarchy import strategy_figure
+
+        for example in model.strategies:
+            figure = strategy_figure(example, displays=dict(model.displays))
+            found[f"gating_{example.tube}"] = _picture(figure, figure_alt(figure))
     if model.compare_table is not None and len(model.compare_table):
         figure = forest(model.compare_table, displays=dict(model.displays))
         found["forest"] = _picture(figure, figure_alt(figure))

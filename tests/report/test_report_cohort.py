@@ -140,3 +140,32 @@ def test_the_forest_holds_the_declared_readout_too(with_readout: Any) -> None:
     alt = cohort_pictures(build_cohort(Source(with_readout)))["forest"].alt
     assert "CD107a of nk, " in alt
     assert "Treg" in alt or "Regulatory T cells" in alt
+
+
+@pytest.mark.parametrize("blinded", [False, True])
+def test_gating_strategy_of_every_tube_says_whose_file_it_is(profile: Any, blinded: bool) -> None:
+    model = build_cohort(Source(profile, blinded))
+    pictures = cohort_pictures(model)
+    first = profile.study.subjects["usubjid"].iloc[0]
+    for tube in ("count", "treg", "effector"):
+        alt = pictures[f"gating_{tube}"].alt
+        assert alt.startswith(f"Example: tube {tube}, baseline (BL) of {'one subject' if blinded else first}. ")
+        assert (first in alt) is not blinded
+    assert "CD4+ T cells (n = 2,640), CD25 by CD127: Regulatory T cells" in pictures["gating_treg"].alt
+    treg = next(one for one in model.strategies if one.tube == "treg")
+    counts = profile.counts[profile.counts["sample_id"].str.contains("-BL-treg")]
+    own = counts[counts["population"] == "treg"].iloc[0]
+    assert treg.nodes[0].percentages["treg"] == own["pct_parent"]
+
+
+def test_a_failed_file_is_no_example(profile: Any) -> None:
+    other = copy.copy(profile)
+    other.quality = profile.quality.copy()
+    subjects = profile.study.subjects["usubjid"].tolist()
+    place = (other.quality["usubjid"] == subjects[0]) & (other.quality["visit"] == "BL")
+    other.quality.loc[place & (other.quality["tube"] == "treg"), "state"] = "FAIL"
+    words = {one.tube: one.words for one in build_cohort(Source(other)).strategies}
+    assert words["treg"].endswith(f"{subjects[1]}.")
+    assert words["count"].endswith(f"{subjects[0]}.")
+    other.rasters = lambda sample_id: ()
+    assert build_cohort(Source(other)).strategies == ()
