@@ -84,6 +84,9 @@ def test_check_names_what_a_run_will_leave_open(folder):
     (folder / "study" / "cmv_dna.csv").write_text(cmv, encoding="utf-8")
     outcome = invoke("check", folder / "study", "--gates", folder / "gates", "--quiet")
     assert outcome.exit_code == 0, outcome.output
+    assert "exceptions.csv" not in outcome.output  # check writes no file
+    told, rest = outcome.output.split(" warnings below\n")
+    assert int(told.splitlines()[-1]) == rest.count("warning: ")
     lines = [line for line in outcome.output.splitlines() if line.startswith("warning: ")]
     (alt,) = (line for line in lines if "labs S-1 D14, row 4" in line)
     assert "no upper limit of normal" in alt and "-> fill lln and uln" in alt

@@ -57,10 +57,11 @@ def quality(
     from immunoprofile import compensation, pl, schema
     from immunoprofile.io.fcs import read_fcs
     from immunoprofile.io.files import replacing, write_table
+    from immunoprofile.io.progress import hidden
     from immunoprofile.quality import assess
 
     tables, exceptions = [], []
-    for path in tqdm(files, desc="quality", unit="file", disable=quiet):
+    for path in tqdm(files, desc="quality", unit="file", disable=hidden(wanted=not quiet)):
         try:
             sample = read_fcs(path)
             checked = assess(sample, comp=compensation.from_keywords(sample))

@@ -81,12 +81,12 @@ def leave_out(rows: Sequence[Mapping[str, Any]]) -> None:
         raise typer.Exit(EXIT_LEFT_OUT)
 
 
-def tell_exceptions(exceptions: Any) -> None:
-    """Print what was left out, row by row, and how many warnings there are."""
+def tell_exceptions(exceptions: Any, *, warnings_are: str = "in exceptions.csv") -> None:
+    """Print what was left out, row by row, and how many warnings there are and where they stand."""
     errors = exceptions[exceptions["severity"] == "error"]
     warnings = int((exceptions["severity"] == "warning").sum())
     for row in errors.itertuples():
         where = " ".join(part for part in (row.file or row.sample_id, row.usubjid, row.visit) if part)
         typer.echo(f"left out: {where}: {row.message}", err=True)
     if warnings:
-        typer.echo(f"{warnings} warnings in exceptions.csv")
+        typer.echo(f"{warnings} {'warning' if warnings == 1 else 'warnings'} {warnings_are}")

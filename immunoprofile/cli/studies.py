@@ -108,7 +108,7 @@ def check(
         ],
         ignore_index=True,
     )
-    tell_exceptions(exceptions)
+    tell_exceptions(exceptions, warnings_are="below")
     for row in exceptions[exceptions["severity"] == "warning"].to_dict("records"):
         where = " ".join(str(row[name]) for name in ("table", "file", "usubjid", "visit") if row[name])
         where += f", row {row['row']}" if row["row"] else ""
@@ -149,13 +149,16 @@ def power(
     from immunoprofile import tl
     from immunoprofile.io.config import read_config
     from immunoprofile.io.files import write_table
+    from immunoprofile.io.progress import hidden
 
     config = read_config(study)
     counts = n or [5, 10, 15, 20, 25]
     tables = []
     for endpoint in config.endpoints:
         scenario = tl.TrialScenario(endpoint.population, endpoint.measure, visit=config.primary_visit, effect=effect)
-        with tqdm(total=replicates * len(counts), desc=endpoint.population, unit="trial", disable=quiet) as bar:
+        with tqdm(
+            total=replicates * len(counts), desc=endpoint.population, unit="trial", disable=hidden(wanted=not quiet)
+        ) as bar:
             tables.append(
                 tl.power(
                     scenario,

@@ -356,6 +356,8 @@ def il2_cmv(
     """
     from tqdm import tqdm
 
+    from immunoprofile.io.progress import hidden
+
     if events < 200:
         msg = f"events must be at least 200, not {events}"
         raise ValueError(msg)
@@ -379,7 +381,7 @@ def il2_cmv(
     writer = _Writer(folder, truth, seed)
     draws = [(i, par.VISIT_NAMES.index(visit)) for i in range(subjects) for visit in flow]
     taken = [(i, j) for i, j in draws if not find(placed, wart_names.MISSING_VISIT, i, par.VISIT_NAMES[j])]
-    for i, j in tqdm(taken, desc="simulate", unit="visit", disable=not progress):
+    for i, j in tqdm(taken, desc="simulate", unit="visit", disable=hidden(wanted=progress)):
         _draw(writer, cohort, persons[i], subject=i, visit=j, events=events, warts=placed)
     _controls(writer, sorted({_batch(persons[i], j) for i, j in taken}), events)
     write_table(folder, "samples", writer.rows)

@@ -208,6 +208,8 @@ def batch(
     import pandas as pd
     from tqdm import tqdm
 
+    from immunoprofile.io.progress import hidden
+
     paths = [Path(file) for file in files]
     panels: Panels = {}
     compiled = worth_compiling(paths)
@@ -219,7 +221,7 @@ def batch(
             return _without_frames(error)
 
     results = in_order(one, paths, jobs=jobs)
-    outcomes = list(tqdm(results, total=len(paths), desc="gating", unit="file", disable=not progress))
+    outcomes = list(tqdm(results, total=len(paths), desc="gating", unit="file", disable=hidden(wanted=progress)))
     failed = [(p, o) for p, o in zip(paths, outcomes, strict=True) if isinstance(o, ImmunoprofileError)]
     if failed and exceptions is None:
         problems = Problems()

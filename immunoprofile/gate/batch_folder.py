@@ -88,6 +88,8 @@ def batch_to_folder(
     """
     from tqdm import tqdm
 
+    from immunoprofile.io.progress import hidden
+
     out, paths = Path(out), [Path(file) for file in files]
     if out.exists() and not out.is_dir():
         raise ResultsError("is a file, not a folder", where=str(out), todo="choose another folder for the results")
@@ -97,7 +99,7 @@ def batch_to_folder(
     worker = _Worker(gates, out, comp_source, cells=cells, compiled=worth_compiling(paths))
     outcomes = in_order(worker.process, dict.fromkeys(paths), jobs=jobs)
     total = len(set(paths))
-    resumed = sum(tqdm(outcomes, total=total, desc="gating", unit="file", disable=not progress))
+    resumed = sum(tqdm(outcomes, total=total, desc="gating", unit="file", disable=hidden(wanted=progress)))
     if cells:
         worker.place_cells(paths)
     gated = _join(out / COUNTS, schema.COUNT_COLUMNS, worker.rows(paths))

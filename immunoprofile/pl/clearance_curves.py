@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.pl import style
-from immunoprofile.pl.series import number, text
+from immunoprofile.pl.series import arm_order, column_arms, number, text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,6 +90,7 @@ def clearance(
     *,
     rule: str | None = None,
     labels: Mapping[str, str] | None = None,
+    arms: Sequence[str] = (),
 ) -> Figure:
     """Time to clearance of CMV-DNA by arm, beside the cumulative incidence with competing events.
 
@@ -105,6 +106,9 @@ def clearance(
         Clearance rule; default the only one of ``curves``.
     labels
         Arm -> name for people.
+    arms
+        All arms in the order of the study, on which their colours rest; default the categories of ``times['arm']``,
+        else the order of ``labels``, else by name.
 
     Returns
     -------
@@ -131,16 +135,19 @@ def clearance(
     chosen = rule or (rules[0] if rules else "")
     if chosen and "rule_id" in times:
         times = times.loc[times["rule_id"].astype(str) == chosen]
-    return clearance_figure(clearance_arms(times, curves, rule=chosen, labels=labels or {}), rule=chosen)
+    order = tuple(arms) or column_arms(times["arm"]) or tuple(labels or ())
+    found = clearance_arms(times, curves, rule=chosen, labels=labels or {}, order=order)
+    return clearance_figure(found, rule=chosen, order=order)
 
 
 def clearance_arms(
-    times: pd.DataFrame, curves: pd.DataFrame, *, rule: str, labels: Mapping[str, str]
+    times: pd.DataFrame, curves: pd.DataFrame, *, rule: str, labels: Mapping[str, str], order: Sequence[str] = ()
 ) -> list[ClearanceArm]:
-    """What :func:`clearance` draws, one entry an arm in alphabetical order."""
+    """What :func:`clearance` draws, one entry an arm in the order of the study (``order``), others by name."""
     found = []
     own = curves.loc[curves["rule_id"].astype(str) == rule] if len(curves) else curves
-    for arm in sorted({text(value) for value in times["arm"]} - {""}):
+    present = {text(value) for value in times["arm"]}
+    for arm in [name for name in arm_order(present, order) if name in present]:
         ends: list[tuple[float, str]] = []
         left_out = 0
         for row in times.loc[times["arm"].map(text) == arm].to_dict("records"):
@@ -191,8 +198,8 @@ def _end(row: Mapping[Hashable, Any]) -> tuple[float, str] | None:
     return (max(day, lower, 0.0) if math.isfinite(day) else max(lower, 0.0), competing)
 
 
-def clearance_figure(arms: Sequence[ClearanceArm], *, rule: str = "") -> Figure:
-    """The figure from plain values."""
+def clearance_figure(arms: Sequence[ClearanceArm], *, rule: str = "", order: Sequence[str] = ()) -> Figure:
+    """The figure from plain values; ``order`` are all arms of the study in its order."""
     what = "Time to clearance of CMV-DNA"
     if not any(arm.ends for arm in arms):
         left_out = sum(arm.left_out for arm in arms)
@@ -202,7 +209,7 @@ def clearance_figure(arms: Sequence[ClearanceArm], *, rule: str = "") -> Figure:
         return style.empty_figure(
             "No curve was estimated: run tl.clearance_exact and tl.clearance_interval.", what=what
         )
-    marks = style.arm_marks([arm.arm for arm in arms])
+    marks = style.arm_marks(arm_order((arm.arm for arm in arms), order))
     finite = [end for arm in arms for end in arm.ends] + [0.0]
     ticks = _ticks(max(finite))
     tall, head = 2.2, 0.32
@@ -228,7 +235,7 @@ def clearance_figure(arms: Sequence[ClearanceArm], *, rule: str = "") -> Figure:
             axes.set_xlabel(_AXIS, labelpad=2)
         style.title(left, "Kaplan-Meier (thick), Turnbull (thin)")
         style.title(right, "With competing events")
-        _event_legend(right, arms)
+        _incidence_legend(right, arms, marks)
         for position, arm in enumerate(arms):
             y = (0.12 * (len(arms) - position) + 0.05) / height
             start, end = 0.1 / style.WIDTH, 0.42 / style.WIDTH
@@ -289,10 +296,9 @@ def _draw_incidence(axes: Axes, arm: ClearanceArm, mark: style.Mark, last: float
         line = _EVENT_LINES[position % len(_EVENT_LINES)]
         stop = max(arm.ends, default=last)
         _steps(axes, steps, (0.0, stop), (mark.color, line, 1.8 if position == 0 else 1.3))
-        if steps:
-            # The line says which event it is, the symbol at its end which arm.
-            axes.plot([stop], [100 * steps[-1].value], color=mark.color, marker=mark.marker, markersize=4.5, zorder=5,
-                      clip_on=False)  # fmt: skip
+        # The line says which event it is, the symbols on it which arm; curves of two arms often end together.
+        axes.plot([step.day for step in steps], [100 * step.value for step in steps], color=mark.color,
+                  marker=mark.marker, markersize=4.5, linestyle="none", zorder=5, clip_on=False)  # fmt: skip
 
 
 def _steps(
@@ -320,11 +326,17 @@ def _draw_at_risk(axes: Axes, arm: ClearanceArm, ticks: Sequence[float], mark: s
                       textcoords="offset points", ha="center", va="top", fontsize=6.8, color=mark.color)  # fmt: skip
 
 
-def _event_legend(axes: Axes, arms: Sequence[ClearanceArm]) -> None:
+def _incidence_legend(axes: Axes, arms: Sequence[ClearanceArm], marks: Mapping[str, style.Mark]) -> None:
+    """Colour and symbol of the arms, then the lines of the events."""
     from matplotlib.lines import Line2D
 
     events = list(dict.fromkeys(event for arm in arms for event, _ in arm.incidence))
     handles = [
+        Line2D([], [], color=marks[arm.arm].color, marker=marks[arm.arm].marker, markersize=4.5, label=arm.arm)
+        for arm in arms
+        if arm.incidence
+    ]
+    handles += [
         Line2D([], [], color=style.INK, linestyle=_EVENT_LINES[position % len(_EVENT_LINES)],
                label=_EVENT_WORDS.get(event, event))
         for position, event in enumerate(events)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.pl import panels, style
-from immunoprofile.pl.series import CmvSeries, cmv_of_table, cmv_of_visits, text
+from immunoprofile.pl.series import CmvSeries, cmv_of_table, cmv_of_visits, study_arms, text
 from immunoprofile.pl.trajectories import anchors_of
 
 if TYPE_CHECKING:
@@ -50,17 +50,30 @@ def cmv(
         found = [
             one for one in cmv_of_table(virology, anchors_of(visits), arms) if subject is None or one.subject == subject
         ]
-    return cmv_figure(found, arms=sorted({one.arm for one in found}) if by_arm else ())
+    order = study_arms(visits) if by_arm else ()
+    present = {one.arm for one in found}
+    return cmv_figure(found, arms=order, shown=[arm for arm in order if arm in present])
 
 
 def cmv_figure(
-    series: Sequence[CmvSeries], *, arms: Sequence[str] = (), labels: Mapping[str, str] | None = None
+    series: Sequence[CmvSeries],
+    *,
+    arms: Sequence[str] = (),
+    shown: Sequence[str] | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> Figure:
-    """CMV-DNA curves from plain values; one panel an arm, or one for all without ``arms``."""
+    """CMV-DNA curves from plain values; one panel an arm, or one for all without ``arms``.
+
+    ``arms`` are all of the study in its order, ``shown`` those that get a panel (default all).
+    """
     series = [one for one in series if one.days]
     if not series:
         raise NotAvailableError("there is no CMV-DNA result", where="pl.cmv", todo="add cmv_dna to the study tables")
-    groups = {arm: [one for one in series if one.arm == arm] for arm in arms} if arms else {"": series}
+    groups = (
+        {arm: [one for one in series if one.arm == arm] for arm in (arms if shown is None else shown)}
+        if arms
+        else {"": series}
+    )
     marks = style.arm_marks(arms) if arms else None
     names = labels or {}
     every = [height for one in series for height in one.heights] + [one.lloq for one in series if one.lloq == one.lloq]

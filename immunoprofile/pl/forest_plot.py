@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.pl import style
 from immunoprofile.pl.series import number, text
-from immunoprofile.schema import DESCRIPTIVE_EFFECTS
+from immunoprofile.schema import DESCRIPTIVE_EFFECTS, FAMILY_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,7 +66,7 @@ def forest(table: pd.DataFrame, *, displays: Mapping[str, str] | None = None) ->
         for x, words in ((0.008, "effect of"), (0.605, "effect (95 % interval)"), (0.815, "n"), (0.875, "p")):
             figure.text(x, 1 - 0.1 / height, words, fontsize=7.5, fontweight="bold", va="top")
         words = "Filled: the interval excludes no difference. Open: cannot conclude. "
-        style.note(figure, words + "p adj.: adjusted within the family, p raw: not adjusted.")
+        style.note(figure, words + "p adj.: adjusted within the family; p raw and intervals: not.")
         return figure
 
 
@@ -90,10 +90,21 @@ def _blocks(rows: list[_Row]) -> dict[str, list[_Row | str]]:
     for axis, families in kinds.items():
         block: list[_Row | str] = []
         for family, members in families.items():
-            block += [f"family: {family}" if family else "no family"] * named
+            block += [_family_head(family, members)] * named
             block += members
         found[axis] = block
     return found
+
+
+def _family_head(family: str, members: list[_Row]) -> str:
+    """What a family is and how its p-values were corrected, for instance ``declared endpoints (F1, Holm)``."""
+    if not family:
+        return "no family"
+    corrections = list(dict.fromkeys(text(row.get("adjusted")) for row in members))
+    corrected = ", ".join(one for one in corrections if one not in ("", "none")) or "not corrected"
+    if family in FAMILY_WORDS:
+        return f"{FAMILY_WORDS[family]} ({family}, {corrected})"
+    return f"family: {family} ({corrected})"
 
 
 def _draw_block(figure: Figure, axes: Axes, block: Sequence[_Row | str], kind: str, names: Mapping[str, str]) -> None:
@@ -146,7 +157,9 @@ def _log_ticks(axes: Axes, low: float, high: float) -> None:
 
 def _label(row: _Row, names: Mapping[str, str]) -> str:
     name = names.get(text(row["population"]), text(row["population"]))
-    measure = {"abs": "cells/µL", "pct_parent": "% of parent"}.get(text(row["measure"]), text(row["measure"]))
+    measure = {"abs": "cells/µL", "pct_parent": "% of parent", "functional": ""}.get(
+        text(row["measure"]), text(row["measure"])
+    )
     return _short(", ".join(part for part in (name, measure, text(row["visit"])) if part), 44)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -148,6 +148,65 @@ def tree_figure(nodes: Sequence[TreeNode], *, displays: Mapping[str, str]) -> Fi
                 axes.plot([start[0], start[0], end[0], end[0]], [start[1], middle, middle, end[1]], color=style.GREY,
                           linewidth=0.8, zorder=0)  # fmt: skip
         return figure
+
+
+@dataclass(frozen=True, eq=False)
+class StrategyExample:
+    """Gating strategy of one tube on one file. ``words`` say whose file it is."""
+
+    tube: str
+    words: str
+    nodes: tuple[TreeNode, ...]
+
+
+def strategy_figure(example: StrategyExample, *, displays: Mapping[str, str], across: int = 5) -> Figure:
+    """The strategy as numbered plots in reading order, ``across`` side by side: what a deep tree needs on a page.
+
+    Each plot names its parent and the number of the plot that holds the parent's gate; an arrow joins neighbours.
+    """
+    nodes = reading_order(example.nodes)
+    across = min(across, len(nodes))
+    wide, high = across * _CELL_X + 0.1, math.ceil(len(nodes) / across) * _CELL_Y + 0.32
+    scale = min(style.WIDTH / wide, _MOST_WIDE)
+    with style.look():
+        figure = style.new_figure(wide * scale, high * scale, strategy_alt(example, displays))
+        axes = _canvas(figure, wide, high)
+        for number, node in enumerate(nodes):
+            row, column = divmod(number, across)
+            x0, y0 = 0.48 + column * _CELL_X, high - 0.38 - 1 - row * _CELL_Y
+            panel = Panel(node.raster, node.percentages)
+            draw_panel(axes, panel, panel, x0=x0, y0=y0, displays=displays, top_row=True)
+            origin = f"{number + 1}, from {node.above + 1}" if node.above >= 0 else f"{number + 1}"
+            axes.text(x0 + 1, y0 + 1.03, origin, ha="right", va="bottom", fontsize=5.6, color=style.GREY)
+            if column and node.above == number - 1:
+                axes.annotate("", (x0 - 0.36, y0 + 0.8), (x0 - _CELL_X + 1.03, y0 + 0.8),
+                              arrowprops={"arrowstyle": "->", "color": style.GREY, "linewidth": 0.8})  # fmt: skip
+        # Names of subjects are text, never formulas.
+        figure.text(0.008, 0.005, f"{example.words} Per cent of the parent.", ha="left", va="bottom", fontsize=7,
+                    color=style.GREY, parse_math=False)  # fmt: skip
+        return figure
+
+
+def reading_order(nodes: Sequence[TreeNode]) -> tuple[TreeNode, ...]:
+    """Plots with each branch followed to its end before the next one begins; ``above`` counts in the new order."""
+    order: list[int] = []
+
+    def follow(number: int) -> None:
+        order.append(number)
+        for child, node in enumerate(nodes):
+            if node.above == number:
+                follow(child)
+
+    for number, node in enumerate(nodes):
+        if node.above < 0:
+            follow(number)
+    place = {number: position for position, number in enumerate(order)}
+    return tuple(replace(nodes[number], above=place.get(nodes[number].above, -1)) for number in order)
+
+
+def strategy_alt(example: StrategyExample, displays: Mapping[str, str]) -> str:
+    """What the plots say, in words."""
+    return f"{example.words} {tree_alt(reading_order(example.nodes), displays)}"
 
 
 def _canvas(figure: Figure, wide: float, high: float) -> Axes:

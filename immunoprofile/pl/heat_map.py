@@ -8,29 +8,12 @@ from typing import TYPE_CHECKING, Any
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.pl import style
 from immunoprofile.pl.series import text
+from immunoprofile.pp.verdict import tube_states
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from matplotlib.figure import Figure
-
-_ORDER = ("PASS", "NOT_EVALUABLE", "WARN", "FAIL")
-
-
-def worst(states: Sequence[str]) -> str:
-    """Worst of several quality states; ``MISSING`` when there is none."""
-    return max(states, key=_ORDER.index) if states else "MISSING"
-
-
-def tube_states(quality: Any) -> dict[tuple[str, str, str], str]:
-    """(subject, visit, tube) -> worst state of the checks of that tube; checks of the whole visit are left out."""
-    collected: dict[tuple[str, str, str], list[str]] = {}
-    for subject, visit, tube, state in zip(
-        quality["usubjid"], quality["visit"], quality["tube"], quality["state"], strict=True
-    ):
-        if text(tube) and text(state) in _ORDER:
-            collected.setdefault((text(subject), text(visit), text(tube)), []).append(text(state))
-    return {key: worst(states) for key, states in collected.items()}
 
 
 def completeness(profile: Any) -> Figure:
@@ -44,7 +27,8 @@ def completeness(profile: Any) -> Figure:
     Returns
     -------
     Figure
-        White with a dash: not measured. At most 60 subjects carry symbols.
+        White with a dash: not measured. At most 60 subjects carry symbols. What a state of a tube is: see
+        :func:`immunoprofile.pp.verdict.tube_states`.
 
     Raises
     ------

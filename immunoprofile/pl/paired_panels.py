@@ -14,7 +14,7 @@ import numpy as np
 from immunoprofile import schema
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.pl import panels, style
-from immunoprofile.pl.series import Measure, number, text
+from immunoprofile.pl.series import Measure, arm_order, number, study_arms, text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,7 +110,7 @@ def paired_change(
         paired_panel(visits, name, visit, measure=one, effects=table, by_arm=by_arm, labels=labels or {})
         for name, one in zip(populations, measures, strict=True)
     ]
-    return paired_figure(views)
+    return paired_figure(views, arms=study_arms(visits))
 
 
 def paired_panel(
@@ -140,7 +140,8 @@ def paired_panel(
     at_visit = {owners[row]: row for row in np.flatnonzero(names == visit)}
     groups = []
     baselines = set()
-    for arm in sorted(set(arms.tolist())):
+    present = set(arms.tolist())
+    for arm in [name for name in study_arms(visits) if name in present] if by_arm else [""]:
         pairs: list[tuple[str, float, float]] = []
         reasons: list[str] = []
         for owner in dict.fromkeys(owners[arms == arm]):
@@ -208,8 +209,8 @@ def _effect(table: pd.DataFrame | None, population: str, place: tuple[str, str, 
     return "effect not computed"
 
 
-def paired_figure(views: Sequence[PairedPanel]) -> Figure:
-    """The figure from plain values; at most two panels side by side."""
+def paired_figure(views: Sequence[PairedPanel], *, arms: Sequence[str] = ()) -> Figure:
+    """The figure from plain values; at most two panels side by side. ``arms`` are all of the study in its order."""
     what = "Change from baseline"
     if not views:
         return style.empty_figure("No population was chosen.", what=what)
@@ -220,6 +221,7 @@ def paired_figure(views: Sequence[PairedPanel]) -> Figure:
     rows = math.ceil(len(views) / across)
     tall, head, below, foot = 1.85, 0.3, 1.15, 0.16
     height = rows * (head + tall + below) + foot
+    marks = style.arm_marks(arm_order((arm.arm for view in views for arm in view.arms), arms))
     with style.look():
         figure = style.new_figure(style.WIDTH, height, paired_alt(views))
         wide = (style.WIDTH - 0.1) / across
@@ -230,7 +232,7 @@ def paired_figure(views: Sequence[PairedPanel]) -> Figure:
                 ((column * wide + 0.72) / style.WIDTH, 1 - (top + tall) / height, (wide - 0.8) / style.WIDTH,
                  tall / height)
             )  # fmt: skip
-            _draw(axes, view, letters=int((wide - 0.8) / len(view.arms) / 0.057))
+            _draw(axes, view, marks, letters=int((wide - 0.8) / len(view.arms) / 0.057))
         words = "Thin: one line a subject; thick: medians."
         if any(arm.effect for view in views for arm in view.arms):
             words += " Effect: Hodges-Lehmann estimate of the paired changes, exact interval."
@@ -238,9 +240,8 @@ def paired_figure(views: Sequence[PairedPanel]) -> Figure:
         return figure
 
 
-def _draw(axes: Axes, view: PairedPanel, *, letters: int) -> None:
+def _draw(axes: Axes, view: PairedPanel, marks: Mapping[str, style.Mark], *, letters: int) -> None:
     log = view.measure == "abs"
-    marks = style.arm_marks([arm.arm for arm in view.arms])
     ticks: list[tuple[float, str]] = []
     every: list[float] = []
     for position, arm in enumerate(view.arms):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 Measure = Literal["abs", "pct_parent"]
+PanelMeasure = Literal["abs", "pct_parent", "functional"]
+"""What a panel shows; a functional readout has a unit of its own."""
 BarKind = Literal["il2", "antiviral", "steroid"]
 
 CENSORED_KINDS: Final = ("BLQ", "TND")
@@ -28,7 +30,7 @@ class Series:
     """Values of one population of one subject over time.
 
     ``days`` count from the immunology anchor (day 0 is the day of the anchor), so that they can share an
-    axis with doses and CMV-DNA. ``values`` are cells/uL or per cent; NaN breaks the line. ``lower`` and
+    axis with doses and CMV-DNA. ``values`` are cells/uL, per cent, or in ``unit``; NaN breaks the line. ``lower`` and
     ``upper`` are 95 % limits, or empty. ``failed`` marks values of a tube that failed quality control.
     """
 
@@ -42,6 +44,8 @@ class Series:
     lower: tuple[float, ...] = ()
     upper: tuple[float, ...] = ()
     failed: tuple[bool, ...] = ()
+    unit: str = ""
+    """Of a functional readout."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,29 @@ class Bar:
     kind: BarKind
     start: float
     end: float
+
+
+def arm_order(present: Iterable[object], declared: Iterable[object] = ()) -> tuple[str, ...]:
+    """All arms in the order that the study declares them; ``present`` ones that it does not declare follow by name.
+
+    A declared arm without subjects keeps its place, so that the others keep their colours.
+    """
+    known = [name for name in map(text, declared) if name]
+    return tuple(dict.fromkeys([*known, *sorted({name for name in map(text, present) if name})]))
+
+
+def study_arms(visits: AnnData) -> tuple[str, ...]:
+    """Arms of a visits object: as its study declares them, else as the categories of ``obs['arm']``, else by name."""
+    arms = visits.obs["arm"]
+    declared = visits.uns.get(schema.UNS_STUDY, {}).get("arms", ())
+    return arm_order(arms, declared if len(declared) else column_arms(arms))
+
+
+def column_arms(arms: pd.Series[Any]) -> tuple[str, ...]:
+    """Order of arms that a column itself states by its categories; nothing for plain text."""
+    import pandas as pd
+
+    return tuple(map(str, arms.cat.categories)) if isinstance(arms.dtype, pd.CategoricalDtype) else ()
 
 
 def axis_day(study_day: float) -> float:

@@ -55,6 +55,8 @@ _OTHERS: Final = (
     Mark(BLUE, "^", "-."),
     Mark(PURPLE, "D", ":"),
 )
+NEUTRAL: Final = Mark(INK, "o")
+"""Mark of subjects that are not told apart by arm."""
 _ARM_MARKS: Final = (
     Mark(BLUE, "s", "--"),
     Mark(VERMILLION, "o", "-"),
@@ -170,8 +172,13 @@ def population_mark(population: str, position: int = 0) -> Mark:
 
 
 def arm_marks(arms: Sequence[str]) -> dict[str, Mark]:
-    """Arm -> mark, by the order of the arms."""
-    return {arm: _ARM_MARKS[position % len(_ARM_MARKS)] for position, arm in enumerate(arms)}
+    """Arm -> mark, by the place of the arm among all arms of the study; the empty name is everybody together.
+
+    Every figure takes the look of an arm from here and gives the arms in the order of
+    :func:`immunoprofile.pl.series.arm_order`, so that an arm looks the same wherever it is drawn.
+    """
+    named = [arm for arm in arms if arm]
+    return {"": NEUTRAL} | {arm: _ARM_MARKS[position % len(_ARM_MARKS)] for position, arm in enumerate(named)}
 
 
 def subject_mark(position: int) -> Mark:

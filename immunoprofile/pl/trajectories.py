@@ -13,6 +13,7 @@ from immunoprofile.pl.series import (
     Bar,
     CmvSeries,
     Measure,
+    PanelMeasure,
     Series,
     axis_day,
     cmv_of_table,
@@ -20,6 +21,7 @@ from immunoprofile.pl.series import (
     iso_day,
     number,
     population_series,
+    study_arms,
     text,
     treatment_bars,
 )
@@ -89,8 +91,7 @@ def trajectory(
         arms = dict(zip(visits.obs["usubjid"].astype(str), visits.obs["arm"].map(text), strict=True))
         cmv = [one for one in cmv_of_table(virology, anchors, arms) if subject in (None, one.subject)]
     if subject is None:
-        arms_in_order = sorted({one.arm for one in series[0]}) if by_arm else []
-        return arm_figure(series, cmv, measure=measure, arms=arms_in_order)
+        return arm_figure(series, cmv, measure=measure, arms=study_arms(visits) if by_arm else ())
     bars: list[Bar] = []
     if dosing is not None:
         import pandas as pd
@@ -198,7 +199,7 @@ def arm_figure(
     series: Sequence[Sequence[Series]],
     cmv: Sequence[CmvSeries],
     *,
-    measure: Measure | Sequence[Measure],
+    measure: PanelMeasure | Sequence[PanelMeasure],
     arms: Sequence[str] = (),
     labels: Mapping[str, str] | None = None,
 ) -> Figure:
@@ -207,7 +208,9 @@ def arm_figure(
     ``measure`` is one for all populations or one each; without ``arms`` all subjects are drawn alike.
     """
     measures = [measure] * len(series) if isinstance(measure, str) else list(measure)
-    marks = style.arm_marks(arms) if arms else {"": style.Mark(style.INK, "o")}
+    looks = style.arm_marks(arms)
+    present = {one.arm for group in series for one in group}
+    marks = {arm: looks[arm] for arm in arms or ("",) if not arms or arm in present}
     days: dict[str, float] = {}
     for group in series:
         for visit, (day, _, _) in panels.medians(group).items():
@@ -242,7 +245,7 @@ def arm_figure(
 
 
 def _draw_arm_panel(
-    axes: Axes, group: Sequence[Series], marks: Mapping[str, style.Mark], *, measure: Measure, pooled: bool
+    axes: Axes, group: Sequence[Series], marks: Mapping[str, style.Mark], *, measure: PanelMeasure, pooled: bool
 ) -> None:
     style.title(axes, group[0].display if group else "")
     values = [value for one in group for value in one.values if not math.isnan(value)]
@@ -261,8 +264,9 @@ def _draw_arm_panel(
         panels.log_axis(axes, values)
         axes.set_ylabel("cells/µL (log scale)")
     else:
-        axes.set_ylabel("% of parent")
-        axes.set_ylim(0, max(values, default=1.0) * 1.1)
+        unit = next((one.unit for one in group if one.unit), "")
+        axes.set_ylabel("% of parent" if measure == "pct_parent" else unit or "functional readout")
+        axes.set_ylim(0, max([value for value in values if value > 0], default=1.0) * 1.1)
     panels.n_below(axes, counts, {arm: mark.color for arm, mark in marks.items()})
 
 

@@ -256,6 +256,40 @@ def worst_state(states: set[str]) -> State:
     return next((state for state in order if state in states), "NOT_EVALUABLE")
 
 
+PANEL_CHECKS = ("nk_without_monocytes",)
+"""Checks that the design of a panel decides: no sample of it could pass, the flag tells it, no tube is judged by it."""
+_TUBE_ORDER: tuple[State, ...] = ("FAIL", "WARN", "NOT_EVALUABLE", "PASS")
+
+
+def tube_states(quality: pd.DataFrame) -> dict[tuple[str, str, str], str]:
+    """Status of every tube: (subject, visit, tube) -> the worst state of the checks that judge it.
+
+    Parameters
+    ----------
+    quality
+        Table of checks, ``schema.QUALITY_COLUMNS``.
+
+    Returns
+    -------
+    dict
+        FAIL before WARN before NOT_EVALUABLE before PASS: a check that the tube should have allowed and that could not
+        be made is no pass. Checks that the panel rules out for every sample (``PANEL_CHECKS``) stand as flags in the
+        table and judge no tube; one that has nothing else is NOT_EVALUABLE. Checks of the visit as a whole are left
+        out, and so is a tube without any row.
+    """
+    judged: dict[tuple[str, str, str], set[str]] = {}
+    columns = (quality[name].astype("string").fillna("") for name in ("usubjid", "visit", "tube", "check", "state"))
+    for subject, visit, tube, check, state in zip(*columns, strict=True):
+        if tube:
+            own = judged.setdefault((subject, visit, tube), set())
+            if check not in PANEL_CHECKS:
+                own.add(state)
+    return {
+        place: next((state for state in _TUBE_ORDER if state in found), "NOT_EVALUABLE")
+        for place, found in judged.items()
+    }
+
+
 def _treated(adata: AnnData, il2_subjects: Sequence[str] | None) -> set[str]:
     if il2_subjects is not None:
         return {str(subject) for subject in il2_subjects}

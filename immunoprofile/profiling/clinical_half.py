@@ -125,7 +125,9 @@ def add_clinical(visits: anndata.AnnData, study: Study, half: ClinicalHalf) -> N
     visits.obs["flags"] = joined
     arms = study.subjects.set_index("usubjid")["arm"].astype(str)
     times = half.virology.clearance
-    visits.uns[schema.UNS_CLEARANCE] = times.assign(arm=times["usubjid"].map(arms))
+    # The categories keep the order of the study, on which the colours of figures rest.
+    own_arms = pd.Categorical(times["usubjid"].map(arms), categories=[arm.code for arm in study.config.arms])
+    visits.uns[schema.UNS_CLEARANCE] = times.assign(arm=own_arms)
     visits.uns[schema.UNS_RESPONSES] = _responses(half.virology.rules)
     worst = half.safety.worst
     followed = _followed_days(study, half.safety.grades, worst)

@@ -28,7 +28,8 @@ def panel_findings(
 ) -> pd.DataFrame:
     """What the panel of a tube leaves open: NK cells by CD16 without CD14 may hold CD16+ monocytes.
 
-    The check is not evaluable, which is never a pass and no fault of the sample.
+    The check is not evaluable, which is never a pass and no fault of the sample: it judges no tube
+    (:func:`immunoprofile.pp.verdict.tube_states`), the flag is printed.
     """
     rows = []
     tube = str(visits.var.loc["nk", "tube"]) if "nk" in visits.var_names else ""

@@ -65,10 +65,11 @@ def check_files(study: Study, *, progress: bool = False) -> pd.DataFrame:
     from tqdm import tqdm
 
     from immunoprofile.errors import ImmunoprofileError
+    from immunoprofile.io.progress import hidden
 
     notes = Exceptions("check")
     rows = study.samples.to_dict("records")
-    for row in tqdm(rows, desc="files", unit="file", disable=not progress):
+    for row in tqdm(rows, desc="files", unit="file", disable=hidden(wanted=progress)):
         place = {"table": "samples", "sample_id": row["sample_id"], "file": row["fcs_path"], "usubjid": row["usubjid"]}
         place["visit"] = row["visit"]
         path = study.fcs_path(str(row["sample_id"]))

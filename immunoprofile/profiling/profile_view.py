@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from immunoprofile import schema
 from immunoprofile.markup import LEGEND, SYMBOLS, block, counted, folded, hinted, line, table
+from immunoprofile.pp.verdict import tube_states
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from immunoprofile.profiling.results import Profile
 
 _MOST_SUBJECTS: Final = 40
-_WORST_LAST: Final = ("PASS", "NOT_EVALUABLE", "WARN", "FAIL")
 
 
 def profile_view(profile: Profile) -> str:
@@ -58,13 +58,7 @@ def _verdicts(profile: Profile) -> str:
 def _grid(profile: Profile) -> Markup:
     config = profile.study.config
     visits = [visit.visit for visit in config.visits if visit.flow]
-    states: dict[tuple[str, str, str], str] = {}
-    places = (profile.quality[name].astype(str) for name in ("usubjid", "visit", "tube", "state"))
-    for usubjid, visit, tube, state in zip(*places, strict=True):
-        # Checks of the whole visit belong to no tube.
-        if tube in config.tubes and state in _WORST_LAST:
-            place = (usubjid, visit, tube)
-            states[place] = max(states.get(place, "PASS"), state, key=_WORST_LAST.index)
+    states = tube_states(profile.quality)
     tubes = list(config.tubes)
     heads = ["subject", "arm", *(f"{visit} {tube}" for visit in visits for tube in tubes)]
     subjects = profile.study.subjects

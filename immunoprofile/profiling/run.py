@@ -196,9 +196,10 @@ def _gate_all(requests: list[Request], out: Path, *, jobs: int, cells: bool, pro
 
     # FlowKit takes seconds to import; doing it here keeps the threads from importing it at the same time.
     from immunoprofile.gate import _flowkit  # noqa: F401
+    from immunoprofile.io.progress import hidden
 
     results = in_order(lambda request: process(request, out, cells=cells), requests, jobs=jobs)
-    done = tqdm(results, total=len(requests), desc="gating", unit="file", disable=not progress)
+    done = tqdm(results, total=len(requests), desc="gating", unit="file", disable=hidden(wanted=progress))
     return {outcome.sample_id: outcome for outcome in done}
 
 

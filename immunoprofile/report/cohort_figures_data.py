@@ -2,16 +2,102 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile import schema
-from immunoprofile.pl.series import text
+from immunoprofile.pl.series import PanelMeasure, Series, axis_day, number, text
 from immunoprofile.report.cohort_view import CohortView
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from immunoprofile.pl.association_panels import AssociationPanel
     from immunoprofile.pl.clearance_curves import ClearanceArm
+    from immunoprofile.pl.gating_hierarchy import StrategyExample
     from immunoprofile.pl.paired_panels import PairedPanel
+
+
+_MOST_POPULATIONS: Final = 5
+_MOST_READOUTS: Final = 2
+
+
+def trajectories(view: CohortView) -> tuple[tuple[PanelMeasure, tuple[Series, ...]], ...]:
+    """Declared endpoints over time, each in its measure: at most five populations, then at most two readouts."""
+    source = view.source
+    arm_of = {name: arm for arm, names in view.members.items() for name in names}
+    places: dict[str, list[tuple[float, int]]] = {}
+    for subject in source.subjects:
+        rows = [source.rows[subject, visit] for visit in source.flow_visits if (subject, visit) in source.rows]
+        days = [(axis_day(number(source.obs(row, "study_day"))), row) for row in rows]
+        places[subject] = [(day, row) for day, row in days if not math.isnan(day)]
+
+    def group(name: str, display: str, values: dict[int, float], unit: str = "") -> tuple[Series, ...]:
+        return tuple(
+            Series(
+                name, display, subject, arm_of[subject], tuple(text(source.obs(row, "visit")) for _, row in own),
+                tuple(day for day, _ in own), tuple(values[row] for _, row in own), unit=unit,
+            )
+            for subject, own in places.items()
+        )  # fmt: skip
+
+    every = [row for own in places.values() for _, row in own]
+    found: list[tuple[PanelMeasure, tuple[Series, ...]]] = []
+    populations = [endpoint for endpoint in source.config.endpoints if source.has(endpoint.population)]
+    for endpoint in populations[:_MOST_POPULATIONS]:
+        name, measure = endpoint.population, endpoint.measure
+        values = {row: source.value(row, name, measure).number for row in every}
+        found.append((measure, group(name, source.display(name), values)))
+    table = source.visits.obsm.get(schema.FUNCTIONAL_READOUTS)
+    known = source.visits.uns.get(schema.UNS_READOUTS)
+    if table is not None and known is not None:
+        units = dict(zip(known["id"].astype(str), known["unit"].astype(str), strict=True))
+        declared = [one for one in source.config.functional_endpoints if one.readout in table]
+        for readout in declared[:_MOST_READOUTS]:
+            name = readout.readout
+            values = {row: number(table[name].iloc[row]) for row in every}
+            display = readout.label or view.displays.get(name, name)
+            found.append(("functional", group(name, display, values, units.get(name, ""))))
+    return tuple(found)
+
+
+def strategies(view: CohortView) -> tuple[StrategyExample, ...]:
+    """Gating strategy of every tube, on the baseline of the first subject whose file of that tube did not fail."""
+    from immunoprofile.pl.gating_hierarchy import StrategyExample, place_tree
+
+    source = view.source
+    counts = source.profile.counts
+    found = []
+    for tube in source.config.tubes:
+        for subject in source.subjects:
+            visit = text(source.obs(source.baselines.get(subject), "visit"))
+            sample_id = source.samples.get((subject, visit), {}).get(tube)
+            if sample_id is None or source.states.get((subject, visit, tube)) == "FAIL":
+                continue
+            rasters = source.profile.rasters(sample_id)
+            if not rasters:
+                continue
+            own = counts[counts["sample_id"] == sample_id]
+            names = own["population"].map(text)
+            nodes = place_tree(
+                rasters, dict(zip(names, own["pct_parent"].map(number), strict=True)),
+                dict(zip(names, own["parent"].map(text), strict=True)),
+            )  # fmt: skip
+            who = "one subject" if view.blinded else subject
+            found.append(StrategyExample(tube, f"Example: tube {tube}, baseline ({visit}) of {who}.", nodes))
+            break
+    return tuple(found)
+
+
+def declared_comparisons(view: CohortView) -> pd.DataFrame | None:
+    """Comparisons of the declared endpoints, populations and functional readouts, as the forest plot shows them."""
+    tables = [view.statistics(key) for key in (schema.UNS_COMPARE, schema.UNS_COMPARE_FUNCTIONAL)]
+    found = [table for table in tables if table is not None and len(table)]
+    if len(found) < 2:
+        return found[0] if found else tables[0]
+    import pandas as pd
+
+    return pd.concat(found, ignore_index=True)
 
 
 def clearance(view: CohortView) -> tuple[str, tuple[ClearanceArm, ...]]:
@@ -26,7 +112,8 @@ def clearance(view: CohortView) -> tuple[str, tuple[ClearanceArm, ...]]:
     own = times.loc[times["rule_id"].astype(str) == rule]
     if "arm" not in own:
         own = own.assign(arm=[arms.get(str(name), "") for name in own["usubjid"]])
-    return rule, tuple(clearance_arms(own, curves, rule=rule, labels=view.source.config.arm_labels))
+    return rule, tuple(clearance_arms(own, curves, rule=rule, labels=view.source.config.arm_labels,
+                                order=tuple(arm.code for arm in view.source.config.arms)))  # fmt: skip
 
 
 def association(view: CohortView) -> tuple[AssociationPanel, ...]:

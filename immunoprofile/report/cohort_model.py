@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile import schema
 from immunoprofile.io.dates import first_dose
-from immunoprofile.pl.series import CmvSeries, Measure, Series, axis_day, cmv_of_table, number, text
+from immunoprofile.pl.series import CmvSeries, Measure, PanelMeasure, Series, cmv_of_table, number, text
 from immunoprofile.report import cohort_figures_data as figures
 from immunoprofile.report import wording
 from immunoprofile.report.cohort_sections import COHORT_SECTIONS
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from immunoprofile.pl.association_panels import AssociationPanel
     from immunoprofile.pl.clearance_curves import ClearanceArm
+    from immunoprofile.pl.gating_hierarchy import StrategyExample
     from immunoprofile.pl.paired_panels import PairedPanel
 
 
@@ -56,7 +57,7 @@ class CohortModel:
     tubes: tuple[str, ...]
     states: tuple[tuple[tuple[str, str, str], str], ...]
     state_counts: tuple[tuple[str, tuple[str, ...]], ...]
-    trajectories: tuple[tuple[Measure, tuple[Series, ...]], ...]
+    trajectories: tuple[tuple[PanelMeasure, tuple[Series, ...]], ...]
     cmv: tuple[CmvSeries, ...]
     compare: tuple[Effect, ...]
     compare_table: pd.DataFrame | None
@@ -66,6 +67,8 @@ class CohortModel:
     clearance: tuple[ClearanceArm, ...]
     association: tuple[AssociationPanel, ...]
     paired: tuple[PairedPanel, ...]
+    strategies: tuple[StrategyExample, ...]
+    """Gating strategy of each tube on one file."""
     change: tuple[Effect, ...]
     associate: tuple[Effect, ...]
     exceptions: tuple[ExceptionRow, ...]
@@ -124,10 +127,10 @@ def build_cohort(source: Source) -> CohortModel:
         tubes=tuple(config.tubes),
         states=tuple(source.states.items()),
         state_counts=_state_counts(source),
-        trajectories=_trajectories(source, arms),
+        trajectories=figures.trajectories(view),
         cmv=_cmv(source, members),
         compare=view.effects(schema.UNS_COMPARE),
-        compare_table=tables[schema.UNS_COMPARE],
+        compare_table=figures.declared_comparisons(view),
         headline=tuple(
             headline(one, config.arm_labels)
             for one in view.effects(schema.UNS_COMPARE)
@@ -138,6 +141,7 @@ def build_cohort(source: Source) -> CohortModel:
         clearance=clearance,
         association=figures.association(view),
         paired=figures.paired(view),
+        strategies=figures.strategies(view),
         change=view.effects(schema.UNS_CHANGE),
         associate=view.effects(schema.UNS_ASSOCIATE),
         exceptions=exception_rows(source),
@@ -264,33 +268,6 @@ def _state_counts(source: Source) -> tuple[tuple[str, tuple[str, ...]], ...]:
             cells.append(", ".join(f"{found.count(s)} {words.get(s, s)}" for s in order if s in found))
         rows.append((visit, tuple(cells)))
     return tuple(rows)
-
-
-def _trajectories(source: Source, arms: tuple[str, ...]) -> tuple[tuple[Measure, tuple[Series, ...]], ...]:
-    """Declared endpoints, each in its measure (at most five)."""
-    found: list[tuple[Measure, tuple[Series, ...]]] = []
-    wanted: list[tuple[str, Measure]] = [
-        (endpoint.population, endpoint.measure)
-        for endpoint in source.config.endpoints
-        if source.has(endpoint.population)
-    ][:5]
-    arm_of = {text(row["usubjid"]): text(row["arm"]) if arms else "" for row in source.records["subjects"]}
-    for population, measure in wanted:
-        group = []
-        for subject in source.subjects:
-            rows = [source.rows[subject, visit] for visit in source.flow_visits if (subject, visit) in source.rows]
-            days = [axis_day(number(source.obs(row, "study_day"))) for row in rows]
-            kept = [(day, row) for day, row in zip(days, rows, strict=True) if not math.isnan(day)]
-            values = [source.value(row, population, measure) for _, row in kept]
-            group.append(
-                Series(
-                    population, source.display(population), subject, arm_of[subject],
-                    tuple(text(source.obs(row, "visit")) for _, row in kept), tuple(day for day, _ in kept),
-                    tuple(value.number for value in values),
-                )
-            )  # fmt: skip
-        found.append((measure, tuple(group)))
-    return tuple(found)
 
 
 def _cmv(source: Source, members: dict[str, list[str]]) -> tuple[CmvSeries, ...]:

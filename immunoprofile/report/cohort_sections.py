@@ -33,6 +33,7 @@ COHORT_SECTIONS: Final = (
     Section("within-arms", "Change within each arm", (cohort_statistics.within_arms,)),
     Section("limits", "Limits", (cohort_clinical.limits,)),
     Section("review", "Review", (review_place,)),
+    Section("gating", "Gating strategy", (drawn("gating"),)),
     Section("methods", "Methods", (cohort_statistics.methods_text,)),
     Section("provenance", "Provenance", (drawn("cohort_provenance"),)),
 )  # fmt: skip

@@ -26,7 +26,7 @@ _WITHOUT_PLAN: Final = {"compare": "S3", "change": "S1", "associate": "S8"}
 _TITLES: Final[dict[str, str]] = {
     "compare": "Declared endpoints",
     "change": "Change from baseline inside each arm",
-    "compare_functional": "Declared functional endpoints",
+    schema.UNS_COMPARE_FUNCTIONAL: "Declared functional endpoints",
     "mmrm": "Mixed model for repeated measures",
     "compare_all_pct": "Every population, % of parent (exploratory)",
     "compare_all_abs": "Every population, cells/µL (exploratory)",
@@ -155,16 +155,19 @@ def _responder_blocks(view: CohortView, key: str) -> tuple[Block, ...]:
         counted = [_responder_count(own[own["usubjid"].isin(names)]["response"]) for names in view.members.values()]
         cells.append(row(
             one.population, *([contrast_words(one, labels)[0]] if len(contrasts) > 1 else []), *counted,
-            Cell(one.effect or "none", one.value), one.interval or "none", one.p or "none", one.conclusion,
+            Cell(one.effect or "none", one.value), one.interval or "none", one.p or "none", one.p_adjusted or "none",
+            one.conclusion,
         ))  # fmt: skip
     heads = ("Rule", *(("Arms",) if len(contrasts) > 1 else ()), *view.groups, "#Difference, points",
-             "#95 % interval", "#p", "Reading")  # fmt: skip
+             "#95 % interval", "#p", "#p adjusted", "Reading")  # fmt: skip
     only = f"{next(iter(contrasts))}. " if len(contrasts) == 1 else ""
     caption = (
         f"{only}Subjects for whom the rule is true, of those for whom it can be judged; who cannot is left out, "
         f"neither a response nor a failure (reasons in statistics/{key}.csv). Points: percentage points. "
         + "; ".join(f"{name}: {words}" for name, words in dict.fromkeys((one.method_id, one.method) for one in rows))
-        + '. p-values are not adjusted; with several of them some exclude "no difference" by chance.'
+        + f". p adjusted: {', '.join(dict.fromkeys(one.adjustment for one in rows if one.adjustment)) or 'none'}. "
+        "Rules about a return ask only those who cleared and were followed on: they do not compare the arms as "
+        "randomised."
     )
     return (Table(columns(*heads), tuple(cells), title, caption, "effects"),) if cells else ()
 

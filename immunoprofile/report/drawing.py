@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from immunoprofile.pl.composition import QUADRANTS, RATIO_NAMES, differentiation_figure, ratios_figure
 from immunoprofile.pl.heat_map import completeness_figure
+from immunoprofile.pl.style import alt_text as figure_alt
 from immunoprofile.pl.style import to_data_uri
 from immunoprofile.pl.thumbnails import gating_figure
 from immunoprofile.pl.trajectories import arm_figure, subject_figure
@@ -101,7 +102,7 @@ def _gating_alt(model: VisitModel) -> str:
 
 
 def cohort_pictures(model: CohortModel) -> dict[str, Picture]:
-    """Figures of the cohort page."""
+    """Figures of the cohort page; the gating strategy of a tube is ``gating_<tube>``."""
     from immunoprofile.pl.cmv_curves import cmv_figure
     from immunoprofile.pl.forest_plot import forest
 
@@ -126,7 +127,7 @@ def cohort_pictures(model: CohortModel) -> dict[str, Picture]:
     if model.clearance:
         from immunoprofile.pl.clearance_curves import clearance_alt, clearance_figure
 
-        figure = clearance_figure(model.clearance, rule=model.clearance_rule)
+        figure = clearance_figure(model.clearance, rule=model.clearance_rule, order=model.arms)
         found["clearance"] = _picture(figure, clearance_alt(model.clearance, model.clearance_rule))
     if model.association:
         from immunoprofile.pl.association_panels import association_alt, association_figure
@@ -135,8 +136,14 @@ def cohort_pictures(model: CohortModel) -> dict[str, Picture]:
     if model.paired:
         from immunoprofile.pl.paired_panels import paired_alt, paired_figure
 
-        found["paired"] = _picture(paired_figure(model.paired), paired_alt(model.paired))
+        found["paired"] = _picture(paired_figure(model.paired, arms=model.arms), paired_alt(model.paired))
+    if model.strategies:
+        from immunoprofile.pl.gating_hierarchy import strategy_figure
+
+        for example in model.strategies:
+            figure = strategy_figure(example, displays=dict(model.displays))
+            found[f"gating_{example.tube}"] = _picture(figure, figure_alt(figure))
     if model.compare_table is not None and len(model.compare_table):
         figure = forest(model.compare_table, displays=dict(model.displays))
-        found["forest"] = _picture(figure, "Forest plot of the effects in the table below.")
+        found["forest"] = _picture(figure, figure_alt(figure))
     return found

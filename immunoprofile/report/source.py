@@ -13,9 +13,9 @@ import numpy as np
 
 from immunoprofile import schema
 from immunoprofile.errors import NotAvailableError
-from immunoprofile.pl.heat_map import tube_states
 from immunoprofile.pl.series import axis_day, iso_day, number, text
 from immunoprofile.pl.trajectories import anchors_of
+from immunoprofile.pp.verdict import tube_states
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -185,7 +185,7 @@ class Source:
 
     @cached_property
     def states(self) -> dict[tuple[str, str, str], str]:
-        """(subject, visit, tube) -> worst state."""
+        """(subject, visit, tube) -> worst state of the checks that judge the tube."""
         return tube_states(self.profile.quality)
 
     @cached_property

@@ -147,7 +147,8 @@ def _adjustment(row: Mapping[str, Any]) -> str:
     name, family = text(row.get("adjusted")), text(row.get("family"))
     if name in ("", "none"):
         return ""
-    return f"{name} within {family}" if family else name
+    words = schema.FAMILY_WORDS.get(family, "")
+    return f"{name} within {family}" + (f" ({words})" if words else "") if family else name
 
 
 def methods(tables: Sequence[pd.DataFrame]) -> tuple[str, ...]:

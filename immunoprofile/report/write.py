@@ -103,6 +103,8 @@ def write_all(
     """
     from tqdm import tqdm
 
+    from immunoprofile.io.progress import hidden
+
     folder = Path(out) / "reports"
     source = Source(profile, blinded)
     names = _folder_names(source.subjects)
@@ -124,7 +126,7 @@ def write_all(
     if jobs == 1 or len(models) < 4:
         done = [
             _write(model, path, pdf=pdf)
-            for model, path in tqdm(models, desc="reports", unit="report", disable=not progress)
+            for model, path in tqdm(models, desc="reports", unit="report", disable=hidden(wanted=progress))
         ]
     else:
         from joblib import Parallel, delayed
@@ -132,7 +134,9 @@ def write_all(
         # The cohort page takes longest and is given out first.
         tasks = (delayed(_write)(model, path, pdf=pdf) for model, path in reversed(models))
         running = Parallel(n_jobs=jobs, backend="loky", return_as="generator")(tasks)
-        done = list(tqdm(running, total=len(models), desc="reports", unit="report", disable=not progress))[::-1]
+        done = list(tqdm(running, total=len(models), desc="reports", unit="report", disable=hidden(wanted=progress)))[
+            ::-1
+        ]
     return [path for paths in done for path in paths]
 
 

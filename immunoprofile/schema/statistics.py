@@ -46,6 +46,16 @@ STATISTIC_STATES: Final = (ESTIMATED, NOT_ESTIMABLE)
 PERMUTATION_METHOD: Final = "permutation test of the Weibull time ratio"
 """``method`` of the exact test beside the likelihood ratio of S13: with few subjects it has the last word."""
 
+FAMILY_WORDS: Final = {
+    "F1": "declared endpoints",
+    "F2": "every population, % of parent",
+    "F3": "every population, cells/µL",
+    "F4": "association with CMV-DNA",
+    "F5": "change within arms",
+    "F6": "responders by rule",
+}
+"""Families of the default plan: name -> the question that their p-values answer."""
+
 DESCRIPTIVE_EFFECTS: Final = ("median days", "per cent")
 """``effect_kind`` of rows that describe one arm: their interval tells nothing about a difference."""
 

@@ -27,6 +27,7 @@ def effect_row(
     endpoint: Endpoint, numbers: tuple[float, float, float, float], /, *, confidence: float, **known: Any
 ) -> dict[str, Any]:
     """A row of statistics from an effect (estimate, lower, upper, p) on the analysis scale of the endpoint."""
+    require_confidence(confidence)
     estimate, lower, upper, p_value = numbers
     filled = {
         "population": endpoint.population, "measure": endpoint.measure, "scale": endpoint.scale, "estimate": estimate,
@@ -35,6 +36,13 @@ def effect_row(
         "conf_level": NAN if math.isnan(lower) else confidence, "adjusted": "none",
     }  # fmt: skip
     return statistic_row(**(filled | known))
+
+
+def require_confidence(confidence: float) -> None:
+    """Refuse a coverage that is no probability."""
+    if not 0 < confidence < 1:
+        raise AnalysisError(f"confidence {confidence:g} is not between 0 and 1", where="confidence",
+                            todo="0.95 for 95 %")  # fmt: skip
 
 
 def joined(*parts: str) -> str:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
-from immunoprofile.io.analysis_plan import MOST_KEY_ENDPOINTS, Analysis, AnalysisFamily, AnalysisPlan
-from immunoprofile.schema import ABS, UNS_CLEARANCE, UNS_RESPONSES, UNS_STUDY, UNS_WORST_GRADES
+from immunoprofile.io.analysis_plan import Analysis, AnalysisFamily, AnalysisPlan
+from immunoprofile.schema import (
+    ABS,
+    FAMILY_WORDS,
+    UNS_CLEARANCE,
+    UNS_COMPARE_FUNCTIONAL,
+    UNS_RESPONSES,
+    UNS_SCHEDULE,
+    UNS_STUDY,
+    UNS_WORST_GRADES,
+)
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
-F1, F2, F3, F4, WITHIN = "F1", "F2", "F3", "F4", "change"
+F1, F2, F3, F4, F5, F6 = FAMILY_WORDS
 FIRST_RULE = "clearance_2"
 RULE_SENSITIVITIES = {"clearance_1": "clearance_interval_unconfirmed", "clearance_tnd": "clearance_interval_tnd"}
 
@@ -28,15 +37,16 @@ def default_plan(adata: AnnData, *, methods: Collection[str]) -> AnalysisPlan:
 
     Returns
     -------
-    Key endpoints compared between arms (Holm over at most three, else Benjamini-Hochberg), every population as
-    exploration, change within arms, associations with CMV-DNA, and time to clearance, responders and worst grades
-    where their tables are there or the study declares them; then the sensitivity analyses.
+    Declared endpoints compared between arms (F1, Holm), every population as exploration (F2 per cent, F3 cells/uL),
+    change within arms (F5), associations with CMV-DNA (F4), and time to clearance, responders (F6) and worst grades
+    where their tables are there or the study declares them; then the sensitivity analyses. Windows of the visits and
+    the days of cumulative incidence come from ``uns['visit_schedule']``, where it is there.
     """
     study = adata.uns.get(UNS_STUDY, {})
     entries: list[dict[str, Any]] = [
         {"key": "compare", "method": "S3", "role": "primary", "family": F1},
         *_functional(study),
-        {"key": "change", "method": "S1", "role": "secondary", "family": WITHIN},
+        {"key": "change", "method": "S1", "role": "secondary", "family": F5},
         {"key": "mmrm", "method": "S5", "role": "secondary"},
         {"key": "compare_all_pct", "method": "S3", "endpoints": ("all",), "measure": "pct_parent", "family": F2},
     ]
@@ -58,16 +68,51 @@ def default_plan(adata: AnnData, *, methods: Collection[str]) -> AnalysisPlan:
         {"key": "compare_without_qc_warn", "method": "S3", "role": "sensitivity", "leave_out": ("qc_warn",)},
         {"key": "compare_without_recent_il2", "method": "S3", "role": "sensitivity", "leave_out": ("recent_il2",)},
     ]
-    few = _number_of_endpoints(adata) <= MOST_KEY_ENDPOINTS
     return AnalysisPlan(
         analyses=tuple(Analysis(**entry) for entry in entries if entry["method"] in methods),
         families=(
-            AnalysisFamily(name=F1, correction="Holm" if few else "Benjamini-Hochberg"),
-            *(AnalysisFamily(name=name, correction="Benjamini-Hochberg") for name in (F2, F3, WITHIN)),
+            # no false positive among the declared endpoints, however many they are
+            AnalysisFamily(name=F1, correction="Holm"),
+            *(AnalysisFamily(name=name, correction="Benjamini-Hochberg") for name in (F2, F3, F5, F6)),
             # the time slope and the effect between subjects are in the same table, and other questions
             AnalysisFamily(name=F4, correction="Benjamini-Hochberg", contrast="within subjects"),
         ),
+        windows=visit_windows(_schedule(adata)),
     )
+
+
+def _schedule(adata: AnnData) -> list[tuple[str, int, bool]]:
+    """Visits with their planned study day and whether blood for cytometry is planned, in order of the day."""
+    table = adata.uns.get(UNS_SCHEDULE)
+    if table is None:
+        return []
+    rows = zip(table["visit"], table["day"], table["flow"], table["baseline"], strict=True)
+    return sorted(((str(visit), int(day), bool(flow)) for visit, day, flow, baseline in rows if not baseline),
+                  key=lambda one: one[1])  # fmt: skip
+
+
+def visit_windows(schedule: Sequence[tuple[str, int, bool]]) -> dict[str, tuple[int, int]]:
+    """First and last study day of each visit: half the gap to its neighbours, a tie belongs to the earlier one.
+
+    Before the first and after the last visit the window is as wide as on its other side. A visit without neighbours has
+    none.
+
+    Examples
+    --------
+    >>> visit_windows([("D7", 7, True), ("D14", 14, True), ("D28", 28, True)])
+    {'D7': (4, 10), 'D14': (11, 21), 'D28': (22, 35)}
+    """
+    days = [day for _, day, _ in schedule]
+    windows: dict[str, tuple[int, int]] = {}
+    for place, (visit, day, _) in enumerate(schedule):
+        before = day - days[place - 1] if place else None
+        after = days[place + 1] - day if place + 1 < len(days) else None
+        if before is None and after is None:
+            continue
+        first = (days[place - 1] + day) // 2 + 1 if before is not None else day - (after or 0) // 2
+        last = (day + days[place + 1]) // 2 if after is not None else day + (before or 0) // 2
+        windows[visit] = (first, last)
+    return windows
 
 
 def _functional(study: dict[str, Any]) -> list[dict[str, Any]]:
@@ -76,7 +121,7 @@ def _functional(study: dict[str, Any]) -> list[dict[str, Any]]:
     if declared is None or len(declared) == 0:
         return []
     readouts = tuple(str(name) for name in declared["readout"])
-    return [{"key": "compare_functional", "method": "S3", "role": "primary", "family": F1, "endpoints": readouts,
+    return [{"key": UNS_COMPARE_FUNCTIONAL, "method": "S3", "role": "primary", "family": F1, "endpoints": readouts,
              "measure": "functional"}]  # fmt: skip
 
 
@@ -89,7 +134,7 @@ def _virology(adata: AnnData, study: dict[str, Any]) -> list[dict[str, Any]]:
         entries += [
             {"key": "clearance_interval", "method": "S13", "role": "primary"},
             {"key": "clearance_exact", "method": "S12", "role": "secondary"},
-            {"key": "cumulative_incidence", "method": "S17", "role": "secondary"},
+            {"key": "cumulative_incidence", "method": "S17", "role": "secondary", "options": _incidence_days(adata)},
             {"key": "landmark", "method": "S14", "role": "exploratory"},
             {"key": "time_varying", "method": "S15", "role": "exploratory"},
         ]
@@ -101,15 +146,11 @@ def _virology(adata: AnnData, study: dict[str, Any]) -> list[dict[str, Any]]:
         entries.append({"key": "clearance_interval_per_protocol", "method": "S13", "role": "sensitivity",
                         "leave_out": ("protocol_deviation",)})  # fmt: skip
     if UNS_RESPONSES in adata.uns or "response" in kinds:
-        entries.append({"key": "responders", "method": "S18", "role": "secondary"})
+        entries.append({"key": "responders", "method": "S18", "role": "secondary", "family": F6})
     return entries
 
 
-def _number_of_endpoints(adata: AnnData) -> int:
-    study = adata.uns.get(UNS_STUDY, {})
-    functional = study.get("functional_endpoints")
-    more = 0 if functional is None else len(functional)
-    declared = study.get("endpoints")
-    if declared is not None:
-        return len(declared) + more
-    return (int(adata.var["is_key"].sum()) if "is_key" in adata.var else 0) + more
+def _incidence_days(adata: AnnData) -> dict[str, tuple[float, ...]]:
+    """Days since the first ganciclovir (day 0) of the last two visits with blood: study days begin with 1."""
+    days = tuple(float(day - 1) for _, day, flow in _schedule(adata) if flow)[-2:]
+    return {"days": days} if days else {}

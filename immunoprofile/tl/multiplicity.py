@@ -31,7 +31,7 @@ class Family:
     name
         Name of the family, as it stands in the column ``family``.
     correction
-        ``Holm`` (no false positive among the key endpoints) or ``Benjamini-Hochberg`` (share of false positives).
+        ``Holm`` (no false positive among the declared endpoints) or ``Benjamini-Hochberg`` (share of false positives).
     tables
         Keys of ``uns`` whose rows belong to it.
     measure, visit, contrast

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from immunoprofile.schema import UNS_CHANGE, UNS_CHANGE_T
-from immunoprofile.tl._effects import UNKNOWN, effect_row, joined, left_out
+from immunoprofile.tl._effects import UNKNOWN, effect_row, joined, left_out, require_confidence
 from immunoprofile.tl._enough import LEAST_RESIDUAL_DF
 from immunoprofile.tl._frame import (
     Endpoint,
@@ -112,6 +112,7 @@ def _one(
     natural = natural_values(adata, endpoint)
     differences = values[matched.visit] - values[matched.baseline]
     used = (matched.arms == arm) & ~np.isnan(differences)
+    require_confidence(confidence)
     result = hodges_lehmann(differences[used], confidence=confidence)
     test = signed_rank(differences[used])
     return statistic_row(

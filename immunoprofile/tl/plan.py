@@ -86,7 +86,7 @@ _DISTRIBUTIONS: Final = ("numpy", "scipy", "pandas", "statsmodels", "lifelines",
 _ROWS_LEFT_OUT: Final = {
     "qc_warn": "rows with a quality warning",
     "recent_il2": "rows shortly after IL-2",
-    "protocol_deviation": "rows of subjects that deviated from the protocol",
+    "protocol_deviation": "rows of subjects that deviated from the protocol or of whom that is not known",
 }
 
 
@@ -232,7 +232,7 @@ def _arguments(adata: AnnData, analysis: Analysis, run: Callable[..., None]) -> 
     arguments: dict[str, Any] = dict(analysis.options)
     if analysis.endpoints:
         everything = analysis.endpoints == ("all",)
-        arguments["populations"] = _all_populations(adata) if everything else list(analysis.endpoints)
+        arguments["populations"] = _explored(adata)[0] if everything else list(analysis.endpoints)
     if analysis.measure:
         arguments["measure"] = analysis.measure
     if analysis.visits and "visits" in inspect.signature(run).parameters:
@@ -245,20 +245,35 @@ def _arguments(adata: AnnData, analysis: Analysis, run: Callable[..., None]) -> 
     return arguments
 
 
-def _all_populations(adata: AnnData) -> list[str]:
-    """Cell populations; steps on the way (beads, time, singlets) answer no question and would only cost power."""
-    technical = {name for name, entry in populations().items() if entry.technical}
-    return [str(name) for name in adata.var_names if name not in technical]
+def _explored(adata: AnnData) -> tuple[list[str], list[str]]:
+    """Populations that an analysis of every population takes, and those that it leaves out.
+
+    Helper gates of a template (no entry in the registry of populations), steps on the way and denominators answer no
+    question and would only cost power in the correction of the others. A declared endpoint is never left out.
+    """
+    explored = {name for name, entry in populations().items() if entry.explored}
+    declared = adata.uns.get(UNS_STUDY, {}).get("endpoints")
+    explored |= set() if declared is None else {str(name) for name in declared["population"]}
+    taken = [str(name) for name in adata.var_names if name in explored]
+    if not taken:
+        raise AnalysisError("no population of the object is in the registry", where="endpoints all",
+                            todo="name the populations in the plan")  # fmt: skip
+    return taken, [str(name) for name in adata.var_names if name not in explored]
 
 
 def _run(adata: AnnData, analysis: Analysis, run: Callable[..., None], plan: AnalysisPlan) -> dict[str, Any]:
     place = _METHODS[analysis.method]
-    arguments = _arguments(adata, analysis, run)
-    note, words, subjects = "", "", 0
+    arguments: dict[str, Any] = {}
+    note, words, unexplored, subjects = "", "", "", 0
     try:
+        arguments = _arguments(adata, analysis, run)
+        if analysis.endpoints == ("all",):
+            unexplored = ", ".join(_explored(adata)[1])
         rows, words = _rows(adata, analysis, plan)
         work = adata[rows].copy()
         subjects = int(work.obs["usubjid"].nunique())
+        gone = adata.obs["usubjid"].nunique() - subjects
+        words = "; ".join(part for part in (words, f"{gone} subjects without any row left" if gone else "") if part)
         _leave_subjects(work, adata, analysis)
         run(work, **arguments)
         table = work.uns[place.key]
@@ -284,7 +299,7 @@ def _run(adata: AnnData, analysis: Analysis, run: Callable[..., None], plan: Ana
         "subjects": subjects,
         "parameters": json.dumps(_written(run, arguments), sort_keys=True),
         "versions": json.dumps(_versions()),
-        "exclusions": words,
+        "exclusions": "; ".join(part for part in (words, f"not explored: {unexplored}" if unexplored else "") if part),
         "note": note,
     }
 

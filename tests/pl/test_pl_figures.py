@@ -144,5 +144,8 @@ def test_forest_keeps_ratios_and_differences_on_their_own_axes(profile: Any) -> 
     said = words(figure)
     assert "p raw = 0.012" in said
     assert "p adj. = 0.36" in said
-    assert "family: secondary" in said
+    assert "family: secondary (Holm)" in said
+    assert "family: primary (not corrected)" in said
+    table["family"], table["adjusted"] = "F1", "Holm"
+    assert "declared endpoints (F1, Holm)" in words(pl.forest(table))
     assert "difference -1.50 (-4.00 to 1.00), n = 5 vs 4" in pl.alt_text(figure)

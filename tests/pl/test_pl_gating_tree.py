@@ -10,7 +10,7 @@ import immunoprofile as ip
 from immunoprofile import pl
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.gate import GatedSample
-from immunoprofile.pl.gating_hierarchy import back_plots, place_tree
+from immunoprofile.pl.gating_hierarchy import StrategyExample, back_plots, place_tree, reading_order, strategy_figure
 
 
 @pytest.fixture(scope="module")
@@ -92,3 +92,23 @@ def test_a_tree_is_of_one_tube(profile: Any) -> None:
     with pytest.raises(NotAvailableError, match="count, treg"):
         pl.gating_tree(both, percentages={})
     assert "no gating plot" in pl.alt_text(pl.gating_tree([], percentages={}))
+
+
+def test_the_strategy_follows_each_branch_to_its_end(gated: GatedSample) -> None:
+    nodes = place_tree(ip.gate.rasterise(gated), counted(gated, "pct_parent"), counted(gated, "parent"))
+    order = reading_order(nodes)
+    assert sorted(id(node.raster) for node in order) == sorted(id(node.raster) for node in nodes)
+    homes = {id(node.raster): id(nodes[node.above].raster) if node.above >= 0 else 0 for node in nodes}
+    for number, node in enumerate(order):
+        assert node.above < number
+        assert homes[id(node.raster)] == (id(order[node.above].raster) if node.above >= 0 else 0)
+    parents = [node.raster.parent for node in order]
+    # the plots of CD8 follow the plot that cuts CD8 out, before the next branch
+    assert parents[parents.index("cd8") - 1] == "t"
+    assert parents.index("nk") > max(n for n, name in enumerate(parents) if name in ("t", "cd8"))
+    example = StrategyExample("effector", "Example: $a$ of_b.", nodes)
+    figure = strategy_figure(example, displays={})
+    said = [item.get_text() for axes in figure.axes for item in axes.texts]
+    assert {f"{n + 1}, from {node.above + 1}" for n, node in enumerate(order) if node.above >= 0} <= set(said)
+    assert figure.texts[-1].get_text().startswith("Example: $a$ of_b.")
+    assert pl.to_svg(figure) == pl.to_svg(strategy_figure(example, displays={}))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 
 import pytest
+import yaml
 
+from immunoprofile import resources
 from immunoprofile.errors import NotAvailableError
-from immunoprofile.resources import populations, reference_flag, reference_ranges
+from immunoprofile.resources import load_yaml, populations, reference_flag, reference_ranges
 from immunoprofile.schema import POPULATION_ID
 
 
@@ -49,3 +52,26 @@ def test_reference_flag() -> None:
     ]  # fmt: skip
     assert reference_flag(1, 2, 5, orientation=True) == "NA"
     assert reference_flag(1, math.nan, 5, orientation=False) == "NA"
+
+
+def test_a_resource_is_read_once_and_no_caller_changes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = load_yaml("quality_checks.yaml")
+    assert before is not load_yaml("quality_checks.yaml")
+    before["checks"]["lymphosum"]["pass"][0] = -1
+    del before["checks"]["t_sum"]
+    again = load_yaml("quality_checks.yaml")
+    assert again["checks"]["lymphosum"]["pass"] == [95, 105]
+    assert "t_sum" in again["checks"]
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("parsed again")
+
+    monkeypatch.setattr("immunoprofile.resources.yaml.load", refuse)
+    assert load_yaml("quality_checks.yaml") == again
+    with pytest.raises(NotAvailableError, match="no resource"):
+        load_yaml("ours.yaml")
+
+
+def test_both_readers_of_yaml_give_the_same() -> None:
+    for path in sorted(Path(resources.__file__).parent.glob("*.yaml")):
+        assert yaml.safe_load(path.read_text(encoding="utf-8")) == load_yaml(path.name), path.name

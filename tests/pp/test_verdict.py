@@ -10,6 +10,7 @@ import pytest
 
 from immunoprofile import pp
 from immunoprofile.errors import AnalysisError
+from immunoprofile.pp.verdict import failed_rows, tube_states
 from immunoprofile.schema import FLAGS, QUALITY_COLUMNS
 from tests.pp.visits_object import samples_table, tube_counts, visits_object
 
@@ -405,3 +406,41 @@ def test_compensation_of_files() -> None:
     assert mine.tolist() == ["PASS", "PASS", "PASS", "WARN", "WARN", "NOT_EVALUABLE", "PASS", "PASS"]
     (question,) = found[found["check"] == "already_compensated"].to_dict("records")
     assert (question["state"], question["value"], question["flag"]) == ("WARN", 0.9, "COMP_ASK")
+
+
+def quality_rows(*rows: tuple[str, str, str]) -> pd.DataFrame:
+    """Rows (tube, check, state) of one visit."""
+    table = pd.DataFrame(rows, columns=["tube", "check", "state"]).assign(usubjid="S1", visit="D14", flag="", value=1.0)
+    return table.reindex(columns=list(QUALITY_COLUMNS)).fillna({"sample_id": "", "unit": "", "limits": ""})
+
+
+def test_status_of_a_tube_is_the_worst_check_that_judges_it() -> None:
+    quality = quality_rows(
+        ("count", "singlets", "PASS"), ("count", "nk_without_monocytes", "NOT_EVALUABLE"),
+        ("treg", "singlets", "PASS"), ("treg", "time_loss", "NOT_EVALUABLE"),
+        ("effector", "singlets", "WARN"), ("effector", "time_loss", "NOT_EVALUABLE"),
+        ("spare", "singlets", "WARN"), ("spare", "viability_fresh", "FAIL"),
+        ("bare", "nk_without_monocytes", "NOT_EVALUABLE"),
+        ("", "abs_sum", "FAIL"),
+    )  # fmt: skip
+    # What the panel rules out judges nothing; what should have been possible and was not is no pass.
+    assert {tube: state for (_, _, tube), state in tube_states(quality).items()} == {
+        "count": "PASS",
+        "treg": "NOT_EVALUABLE",
+        "effector": "WARN",
+        "spare": "FAIL",
+        "bare": "NOT_EVALUABLE",
+    }
+
+
+def test_what_the_panel_rules_out_changes_no_value_that_enters() -> None:
+    adata, quality = judged()
+    pp.summarise(adata, quality)
+    without = {name: failed_rows(adata, name).tolist() for name in adata.var_names}
+    status = list(adata.obs["qc_status"])
+    rows = quality_rows(("count", "nk_without_monocytes", "NOT_EVALUABLE")).assign(flag="NK_NO_CD14")
+    pp.summarise(adata, pd.concat([quality, rows], ignore_index=True))
+    assert {name: failed_rows(adata, name).tolist() for name in adata.var_names} == without
+    assert list(adata.obs["qc_status"]) == status
+    flagged = adata.obs.loc[(adata.obs["usubjid"] == "S1") & (adata.obs["visit"] == "D14"), "flags"]
+    assert "NK_NO_CD14" in flagged.iloc[0].split()

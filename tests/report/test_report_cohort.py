@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import copy
+import math
 import re
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from immunoprofile import report
+from immunoprofile.io.analysis_plan import FunctionalEndpoint
 from immunoprofile.report.content import Table
+from immunoprofile.report.drawing import cohort_pictures
 from immunoprofile.report.source import Source
 from immunoprofile.report.statistics_tables import effects
 from immunoprofile.report.write import build_cohort
@@ -21,9 +26,9 @@ def test_sections_stand_in_the_order_that_matters(page: str) -> None:
     assert re.findall(r"<h2[^>]*>(.*?)</h2>", page) == [
         "Synopsis", "Disposition", "Eligibility", "Baseline", "Completeness and quality", "Immune change", "CMV-DNA",
         "Association with CMV-DNA", "Safety", "Sensitivity", "Exceptions", "Change within each arm", "Limits", "Review",
-        "Methods", "Provenance",
+        "Gating strategy", "Methods", "Provenance",
     ]  # fmt: skip
-    assert page.count("<img") == 5
+    assert page.count("<img") == 8  # five of statistics, one of each tube
 
 
 def test_an_interval_over_the_null_cannot_conclude(profile: Any) -> None:
@@ -100,3 +105,74 @@ def test_cmv_change_keeps_bounds(profile: Any) -> None:
                                                              "Fall, log10"]  # fmt: skip
     assert [[cell.words for cell in row] for row in table.rows] == [["a", "Ganciclovir", "×2.00", "BLQ", "≥0.86"]]
     assert shown(blinded=True) == []
+
+
+@pytest.fixture
+def with_readout(profile: Any) -> Any:
+    other = copy.copy(profile)
+    other.visits = profile.visits.copy()
+    values = pd.DataFrame({"nk_cd107a": range(other.visits.n_obs)}, index=other.visits.obs_names, dtype=float)
+    values.iloc[3] = math.nan
+    other.visits.obsm["functional"] = values
+    other.visits.uns["functional_readouts"] = pd.DataFrame(
+        [("nk_cd107a", "CD107a of nk", "nk", "degranulation", "K562", "CD107a", "% of NK")],
+        columns=["id", "display", "population", "assay", "stimulus", "readout", "unit"],
+    )
+    row = profile.visits.uns["compare"].iloc[[0]].assign(population="nk_cd107a", measure="functional")
+    other.visits.uns["compare_functional"] = row
+    other.study = copy.copy(profile.study)
+    endpoints = (FunctionalEndpoint(readout="nk_cd107a", label="NK degranulation"), FunctionalEndpoint(readout="other"))
+    other.study.config = profile.study.config.model_copy(update={"functional_endpoints": endpoints})
+    return other
+
+
+@pytest.mark.parametrize("blinded", [False, True])
+def test_a_declared_readout_has_a_panel_beside_the_populations(with_readout: Any, blinded: bool) -> None:
+    model = build_cohort(Source(with_readout, blinded))
+    assert [(kind, group[0].display) for kind, group in model.trajectories][-1] == ("functional", "NK degranulation")
+    assert len(model.trajectories) == 4
+    group = model.trajectories[-1][1]
+    assert {one.unit for one in group} == {"% of NK"}
+    assert {one.arm for one in group} == ({""} if blinded else {"GCV", "IL2_GCV"})
+    values = with_readout.visits.obsm["functional"]["nk_cd107a"]
+    for one in group:
+        expected = [values[f"{one.subject}_{visit}"] for visit in one.visits]
+        assert [None if math.isnan(value) else value for value in one.values] == [
+            None if math.isnan(value) else value for value in expected
+        ]
+    assert cohort_pictures(model)["trajectories"].source
+
+
+def test_the_forest_holds_the_declared_readout_too(with_readout: Any) -> None:
+    alt = cohort_pictures(build_cohort(Source(with_readout)))["forest"].alt
+    assert "CD107a of nk, " in alt
+    assert "Treg" in alt or "Regulatory T cells" in alt
+
+
+@pytest.mark.parametrize("blinded", [False, True])
+def test_gating_strategy_of_every_tube_says_whose_file_it_is(profile: Any, blinded: bool) -> None:
+    model = build_cohort(Source(profile, blinded))
+    pictures = cohort_pictures(model)
+    first = profile.study.subjects["usubjid"].iloc[0]
+    for tube in ("count", "treg", "effector"):
+        alt = pictures[f"gating_{tube}"].alt
+        assert alt.startswith(f"Example: tube {tube}, baseline (BL) of {'one subject' if blinded else first}. ")
+        assert (first in alt) is not blinded
+    assert "CD4+ T cells (n = 2,640), CD25 by CD127: Regulatory T cells" in pictures["gating_treg"].alt
+    treg = next(one for one in model.strategies if one.tube == "treg")
+    counts = profile.counts[profile.counts["sample_id"].str.contains("-BL-treg")]
+    own = counts[counts["population"] == "treg"].iloc[0]
+    assert treg.nodes[0].percentages["treg"] == own["pct_parent"]
+
+
+def test_a_failed_file_is_no_example(profile: Any) -> None:
+    other = copy.copy(profile)
+    other.quality = profile.quality.copy()
+    subjects = profile.study.subjects["usubjid"].tolist()
+    place = (other.quality["usubjid"] == subjects[0]) & (other.quality["visit"] == "BL")
+    other.quality.loc[place & (other.quality["tube"] == "treg"), "state"] = "FAIL"
+    words = {one.tube: one.words for one in build_cohort(Source(other)).strategies}
+    assert words["treg"].endswith(f"{subjects[1]}.")
+    assert words["count"].endswith(f"{subjects[0]}.")
+    other.rasters = lambda sample_id: ()
+    assert build_cohort(Source(other)).strategies == ()

@@ -64,7 +64,7 @@ def test_what_differs_is_a_column() -> None:
     ]  # fmt: skip
     assert [cell.words for cell in column["Method"]] == ["S3", "S3", "S5", "S3"]
     assert "S3: ANCOVA; S5: MMRM." in table.caption
-    assert "p adjusted: Holm within F1." in table.caption
+    assert "p adjusted: Holm within F1 (declared endpoints)." in table.caption
 
 
 def test_arms_of_a_change_inside_an_arm_are_told_apart() -> None:

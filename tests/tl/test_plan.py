@@ -13,7 +13,9 @@ from immunoprofile import tl
 from immunoprofile.datasets import il2_cmv_counts
 from immunoprofile.errors import AnalysisError
 from immunoprofile.io.analysis_plan import METHOD_IDS, Analysis, AnalysisFamily, AnalysisPlan
-from immunoprofile.schema import STATISTIC_COLUMNS, TIME_TO_CLEARANCE_COLUMNS, WORST_GRADE_COLUMNS
+from immunoprofile.report.key_table import TECHNICAL
+from immunoprofile.resources import populations
+from immunoprofile.schema import FAMILY_WORDS, STATISTIC_COLUMNS, TIME_TO_CLEARANCE_COLUMNS, WORST_GRADE_COLUMNS
 from immunoprofile.tl.confounding import cramers_v, lost_contrasts
 
 
@@ -69,7 +71,7 @@ def test_families_of_the_default_plan(trial: anndata.AnnData) -> None:
     assert set(key["adjusted"]) == {"Holm"}
     assert key["p_adjusted"].to_numpy() == pytest.approx(tl.adjust(key["p_value"], correction="Holm"))
     assert set(screen["family"]) == {"F2"}
-    assert len(screen) == trial.n_vars
+    assert set(screen["population"]) == set(trial.var_names) - {"lymphocytes"}
     assert screen["p_adjusted"].to_numpy() == pytest.approx(
         tl.adjust(screen["p_value"], correction="Benjamini-Hochberg"), nan_ok=True
     )
@@ -163,6 +165,89 @@ def test_a_functional_primary_endpoint_shares_the_family_of_the_key_ones(trial: 
     assert len(both) == 3
     assert set(both["adjusted"]) == {"Holm"}
     assert both["p_adjusted"].to_numpy() == pytest.approx(tl.adjust(both["p_value"], correction="Holm"))
+
+
+def test_four_declared_endpoints_are_corrected_by_holm(trial: anndata.AnnData) -> None:
+    trial.uns["study"]["endpoints"] = pd.DataFrame(
+        {"population": ["treg", "nk", "cd8", "cd4"], "measure": "pct_parent"}
+    )
+    tl.run_plan(trial)
+    table = trial.uns["compare"]
+    assert table["family"].tolist() == ["F1"] * 4
+    assert set(table["adjusted"]) == {"Holm"}
+    assert table["p_adjusted"].to_numpy() == pytest.approx(tl.adjust(table["p_value"], correction="Holm"))
+    # inside arms is another question than between them, with a family of its own
+    assert set(trial.uns["change"]["family"]) == {"F5"}
+
+
+def test_every_family_of_the_default_plan_has_a_name(trial: anndata.AnnData) -> None:
+    with_events(trial)
+    tl.run_plan(trial)
+    tables = [trial.uns[key] for key in trial.uns["plan_runs"]["key"] if "family" in trial.uns[key]]
+    families = {name for table in tables for name in table["family"] if name}
+    assert families == set(FAMILY_WORDS)
+
+
+def scheduled(trial: anndata.AnnData) -> None:
+    days = {"BL": 1, "D7": 7, "D14": 14, "D28": 28, "W8": 56}
+    trial.uns["visit_schedule"] = pd.DataFrame(
+        [(visit, day, True, visit == "BL") for visit, day in days.items()], columns=["visit", "day", "flow", "baseline"]
+    )
+
+
+def test_a_row_outside_its_window_leaves_and_is_counted(trial: anndata.AnnData) -> None:
+    scheduled(trial)
+    trial.obs["study_day"] = [{"BL": 1, "D7": 7, "D14": 14, "D28": 28, "W8": 56}[visit] for visit in trial.obs["visit"]]
+    tl.run_plan(trial)
+    before = trial.uns["compare"].iloc[0]
+    row = int(np.flatnonzero((trial.obs["visit"].astype(str) == "D14").to_numpy())[0])
+    for day, left in ((21, 0), (22, 1), (10, 1)):  # half the gap between D14 and D28 is 21, which is still D14
+        trial.obs.iloc[row, trial.obs.columns.get_loc("study_day")] = day
+        tl.run_plan(trial)
+        after = trial.uns["compare"].iloc[0]
+        assert after["n"] + after["n_reference"] == before["n"] + before["n_reference"] - left
+        assert ("1 rows of D14 outside days 11 to 21 left out" in after["exclusions"]) is bool(left)
+
+
+def test_incidence_is_given_on_the_days_of_the_last_visits(trial: anndata.AnnData) -> None:
+    with_events(trial)
+    scheduled(trial)
+    tl.run_plan(trial)
+    assert set(trial.uns["cumulative_incidence"]["visit"]) == {"day 27", "day 55"}
+
+
+def renamed(trial: anndata.AnnData, **names: str) -> None:
+    trial.var_names = [names.get(name, name) for name in trial.var_names]
+    trial.var["abs_anchor"] = [names.get(name, name) for name in trial.var["abs_anchor"]]
+
+
+def test_exploratory_families_hold_populations_of_the_registry(trial: anndata.AnnData) -> None:
+    # a helper of a template, a step on the way, and an endpoint that only this study knows
+    renamed(trial, b="cd56_or_cd16", cd8_act="singlets", nk_dim="our_subset")
+    trial.uns["study"]["endpoints"] = pd.DataFrame({"population": ["our_subset"], "measure": ["pct_parent"]})
+    tl.run_plan(trial)
+    for key in ("compare_all_pct", "compare_all_abs"):
+        explored = set(trial.uns[key]["population"])
+        assert explored == set(trial.var_names) - {"cd56_or_cd16", "singlets", "lymphocytes"}
+        assert "our_subset" in explored
+    runs = trial.uns["plan_runs"].set_index("key")
+    assert set(runs.loc["compare_all_pct", "exclusions"].removeprefix("not explored: ").split(", ")) == {
+        "cd56_or_cd16", "singlets", "lymphocytes",
+    }  # fmt: skip
+    assert "not explored: " in trial.uns["methods"]
+
+
+def test_an_object_without_any_known_population_says_so(trial: anndata.AnnData) -> None:
+    renamed(trial, **{name: f"own_{name}" for name in trial.var_names})
+    trial.uns["study"]["endpoints"] = pd.DataFrame({"population": ["own_x"], "measure": ["abs"]})
+    tl.run_plan(trial)
+    assert trial.uns["compare_all_pct"]["note"].str.contains("in the registry").all()
+
+
+def test_the_report_and_the_plan_leave_out_the_same_steps() -> None:
+    unexplored = {name for name, entry in populations().items() if not entry.explored}
+    assert unexplored | {"root"} == TECHNICAL
+    assert {name for name, entry in populations().items() if entry.technical} < unexplored
 
 
 def test_confounding_is_computed_and_stated(trial: anndata.AnnData) -> None:
