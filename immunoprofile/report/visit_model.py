@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from immunoprofile import schema
+from immunoprofile.pl.patient_timeline import LabSeries
 from immunoprofile.pl.series import Bar, CmvSeries, Measure, Series, text
 from immunoprofile.pl.thumbnails import Panel
 from immunoprofile.report import visit_figures_data as figures
@@ -64,7 +65,9 @@ class VisitModel:
     series: tuple[Series, ...]
     series_measure: Measure
     cmv: tuple[CmvSeries, ...]
+    lab_course: tuple[LabSeries, ...]
     bars: tuple[Bar, ...]
+    undrawn: tuple[str, ...]
     schedule: tuple[tuple[str, float], ...]
     queries: tuple[Query, ...]
     check_places: tuple[str, ...]
@@ -126,7 +129,9 @@ def build_visit(source: Source, subject: str, visit: str) -> VisitModel:
         series=series,
         series_measure=measure,
         cmv=figures.cmv(source, subject, cutoff=cutoff),
+        lab_course=figures.lab_course(source, subject, cutoff=cutoff),
         bars=figures.bars(source, subject, cutoff=cutoff),
+        undrawn=figures.undrawn(source, subject),
         schedule=figures.schedule(source, cutoff=cutoff),
         queries=open_queries(source, subject, visit),
         check_places=places,
