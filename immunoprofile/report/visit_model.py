@@ -17,7 +17,7 @@ from immunoprofile.report.comments import Comment, build_comments
 from immunoprofile.report.content import Part, assemble
 from immunoprofile.report.key_table import Row, build_rows, shown_populations
 from immunoprofile.report.provenance import Provenance, of_visit
-from immunoprofile.report.reviews import Reviewed, ledger_head, reviews_of
+from immunoprofile.report.reviews import Reviewed, reviews_of
 from immunoprofile.report.source import Source, truthy
 from immunoprofile.report.view import VisitView
 from immunoprofile.report.visit_safety import flag_meaning
@@ -86,7 +86,6 @@ class VisitModel:
     comments: tuple[Comment, ...]
     exceptions: tuple[results.ExceptionRow, ...]
     provenance: Provenance
-    ledger: str
     reviews: tuple[Reviewed, ...]
     parts: tuple[Part, ...]
     """Sections of the page in order."""
@@ -150,7 +149,6 @@ def build_visit(source: Source, subject: str, visit: str) -> VisitModel:
         comments=build_comments(source, subject, visit, rows, flags, virology),
         exceptions=results.exception_rows(source, subject, visit),
         provenance=of_visit(source, subject, visit),
-        ledger=ledger_head(source.profile.provenance),
         reviews=reviews_of(source, subject, visit),
         parts=assemble(VISIT_SECTIONS, VisitView(source, subject, visit)),
     )
@@ -229,10 +227,11 @@ def _findings(rows: tuple[Row, ...], virology: tuple[results.CmvRow, ...]) -> tu
     current = [row for row in virology if row.of_this_visit]
     if current:
         last = current[-1]
-        fall = f", fall from baseline {last.fall} log10" if last.fall else ""
+        way, _, size = last.change.partition(" ")
+        change = f", {way} from baseline {size} log10" if size else ""
         # "not detected" has no unit
         unit = f" {last.unit}" if any(letter.isdigit() for letter in last.result) else ""
-        found.append(f"CMV-DNA: {last.result}{unit} ({last.kind_text}){fall}.")
+        found.append(f"CMV-DNA: {last.result}{unit} ({last.kind_text}){change}.")
     else:
         found.append("CMV-DNA: not done at this visit.")
     return tuple(found)

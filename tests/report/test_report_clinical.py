@@ -154,4 +154,4 @@ def test_blinded_boxes_hide_doses(judged: Any) -> None:
     for secret in ("anciclovir", "rednisone", "GCV", "label dose", "2025-0"):
         assert secret not in page, secret
     assert "Neutrophil count decreased" in page
-    assert "87.7 mL/min" in page
+    assert "87.7\N{NO-BREAK SPACE}mL/min" in page
