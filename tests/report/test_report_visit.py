@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from immunoprofile import report
@@ -274,6 +275,22 @@ def test_units_are_printed_as_signs_and_stay_plain_in_the_twin(profile: Any) -> 
     assert printed("14 dogs of 900 mg, 3 d, < 2.14") == (
         "14 dogs of 900\N{NO-BREAK SPACE}mg, 3\N{NO-BREAK SPACE}d, <\N{NO-BREAK SPACE}2.14"
     )
+
+
+@pytest.mark.parametrize(("subject", "visit"), [(S1, "W8"), ("IL2CMV-01-002", "D14"), ("IL2CMV-01-003", "D28")])
+def test_page_one_is_one_page(profile: Any, subject: str, visit: str) -> None:
+    """The review block ends on the page that the summary begins on, also with more queries than usual."""
+    weasyprint = pytest.importorskip("weasyprint")
+    other = copy.copy(profile)
+    other.study = copy.copy(profile.study)
+    question = "Was the tube kept at room temperature until it was stained, and for how many hours?"
+    asked = [{"record": f"{subject} {visit}", "question": question, "owner": "site"}] * 4
+    other.study.queries = pd.concat([profile.study.queries, pd.DataFrame(asked)], ignore_index=True)
+    page = report.visit(other, subject, visit).html
+    assert page.count(question) == 4
+    # Without what follows, the first page is all there is.
+    first = page[: page.index('<section class="full-table">')] + "</div></main></body></html>"
+    assert len(weasyprint.HTML(string=first).render().pages) == 1
 
 
 def test_closed_queries_are_not_printed(profile: Any) -> None:
