@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from immunoprofile.report.cohort_model import CohortModel
     from immunoprofile.report.visit_model import VisitModel
 
-_COURSE_HEIGHT: Final = 4.6
+_COURSE_HEIGHT: Final = 4.5
 _LINE_HEIGHT: Final = 0.16
 _LEAST_HEIGHT: Final = 2.5
 """Inches that the course would have on a page one without findings and queries, that a line of them takes, and below
