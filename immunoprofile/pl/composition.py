@@ -71,10 +71,10 @@ def ratios_figure(visits: Sequence[str], days: Sequence[float], values: Mapping[
     if not values:
         raise NotAvailableError("there are no ratios", where="pl.ratios", todo="run pp.ratios(visits) first")
     with style.look():
-        figure = style.new_figure(7.4, 1.05)
+        figure = style.new_figure(style.WIDTH, 1.05)
         width = 1.0 / len(values)
         for position, (name, series) in enumerate(values.items()):
-            axes = figure.add_axes((position * width + 0.012, 0.2, width * 0.58, 0.48))
+            axes = figure.add_axes((position * width + 0.012, 0.2, width * 0.5, 0.48))
             drawn = [value if value > 0 else math.nan for value in series]
             axes.plot(days, drawn, color=style.INK, marker="o", markersize=2.5, linewidth=1.0)
             present = [value for value in drawn if not math.isnan(value)]
@@ -86,17 +86,26 @@ def ratios_figure(visits: Sequence[str], days: Sequence[float], values: Mapping[
                 axes.set_ylim(middle / span, middle * span)
                 axes.axhline(present[0], color=style.PALE, linewidth=0.8, zorder=0)
             axes.axis("off")
-            figure.text(position * width + 0.012, 0.93, RATIO_NAMES.get(name, name), fontsize=7.5, fontweight="bold",
+            name = RATIO_NAMES.get(name, name)
+            figure.text(position * width + 0.008, 0.93, name, fontsize=_title_size(name, width), fontweight="bold",
                         va="top")  # fmt: skip
             last = series[-1] if series else math.nan
-            words = "not done" if math.isnan(last) else _figures(last)
-            figure.text(position * width + 0.012 + width * 0.61, 0.44, words, fontsize=8.5, va="center")
+            missing = math.isnan(last)
+            figure.text(
+                position * width + 0.012 + width * 0.53, 0.44, "not done" if missing else _figures(last),
+                fontsize=6.8 if missing else 8.5, color=style.GREY if missing else style.INK, va="center",
+            )  # fmt: skip
         style.note(
             figure,
             f"log scale, at least tenfold span; grey line: first value ({visits[0] if visits else ''}); "
             "number: this visit (ratio, no unit)",
         )
         return figure
+
+
+def _title_size(name: str, width: float) -> float:
+    """Size of letters (points) at which a bold title stays inside its part of the strip."""
+    return min(7.5, max(6.0, 0.95 * width * style.WIDTH * 72 / (0.62 * max(len(name), 1))))
 
 
 def _figures(value: float) -> str:

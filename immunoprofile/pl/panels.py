@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from immunoprofile.pl.series import CENSORED_KINDS, Bar, CmvSeries, Series
-from immunoprofile.pl.style import BLUE, GREY, INK, PALE, PURPLE, Mark
+from immunoprofile.pl.series import CENSORED_KINDS, Bar, CmvSeries, Measure, Series
+from immunoprofile.pl.style import BLUE, GREY, INK, PALE, PURPLE, Mark, population_mark
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,9 +23,12 @@ _CMV_SYMBOLS: Final = {"": ("QUANT",), "v": CENSORED_KINDS, "^": ("ALQ",)}
 
 
 def day_axis(
-    axes: Axes, days: Mapping[str, float], *, first: float = 0.0, last: float | None = None, label: bool = True
+    axes: Axes, days: Mapping[str, float], *, first: float = 0.0, last: float | None = None, label: str = ""
 ) -> None:
-    """Axis in days since the anchor with the visit names in a second line; crowded names are left out."""
+    """Axis in days since the anchor with the visit names in a second line; crowded names are left out.
+
+    ``label`` says what day 0 is.
+    """
     places = sorted((day, visit) for visit, day in days.items() if not math.isnan(day))
     low = min([place[0] for place in places] + [first])
     high = max([place[0] for place in places] + ([] if last is None else [last]), default=28.0)
@@ -38,7 +41,7 @@ def day_axis(
     axes.set_xticks([day for day, _ in shown], [f"{day:g}\n{visit}" for day, visit in shown])
     axes.tick_params(axis="x", length=2.5, pad=2)
     if label:
-        axes.set_xlabel("days since first IL-2 or randomisation (day 0), visit below", labelpad=2)
+        axes.set_xlabel(f"days since {label}, visit below", labelpad=2)
 
 
 def draw_bars(axes: Axes, bars: Sequence[Bar]) -> None:
@@ -127,6 +130,46 @@ def draw_series(axes: Axes, one: Series, mark: Mark, *, thin: bool = False, log:
                 [day], [0.03], marker="v", markerfacecolor="white", markeredgecolor=mark.color, linestyle="none",
                 transform=axes.get_xaxis_transform(), clip_on=False,
             )  # fmt: skip
+
+
+def draw_cells(axes: Axes, series: Sequence[Series], measure: Measure) -> None:
+    """Populations of one subject in one panel, named at the right end; labels keep apart where curves meet."""
+    values: list[float] = []
+    ends: list[tuple[float, str, str]] = []
+    for position, one in enumerate(series):
+        mark = population_mark(one.population, position)
+        draw_series(axes, one, mark, log=measure == "abs")
+        failed = one.failed or (False,) * len(one.values)
+        good = [value for value, bad in zip(one.values, failed, strict=True) if not (math.isnan(value) or bad)]
+        values += good
+        if good:
+            ends.append((good[-1], one.display, mark.color))
+    if measure == "abs":
+        log_axis(axes, values)
+        axes.set_ylabel("cells/µL\n(log scale)")
+    else:
+        axes.set_ylabel("% of parent")
+        axes.set_ylim(0, max(values, default=1.0) * 1.15)
+    if not values:
+        nothing(axes, "no value")
+        return
+    # Labels at the right end; where curves end close together they are pushed apart.
+    low, high = axes.get_ylim()
+
+    def place(value: float) -> float:
+        if measure == "abs":
+            return math.log(max(value, low) / low) / math.log(high / low)
+        return (value - low) / (high - low)
+
+    floor = 0.02
+    for value, label, color in sorted(ends):
+        floor = max(place(value), floor)
+        axes.annotate(
+            label, (1.0, floor), xycoords="axes fraction", xytext=(4, 0), textcoords="offset points", va="center",
+            fontsize=7.5, color=INK, fontweight="bold",
+        )  # fmt: skip
+        axes.plot([1.004], [floor], marker="_", color=color, transform=axes.transAxes, clip_on=False, markersize=5)
+        floor += 0.11
 
 
 def nothing(axes: Axes, message: str) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.pl import panels, style
 from immunoprofile.pl.series import (
     Bar,
     CmvSeries,
+    Measure,
     Series,
     cmv_of_table,
     cmv_of_visits,
@@ -22,7 +24,7 @@ from immunoprofile.pl.series import (
     treatment_bars,
     undated_treatment,
 )
-from immunoprofile.pl.trajectories import anchors_of, draw_cells
+from immunoprofile.pl.trajectories import anchors_of
 
 if TYPE_CHECKING:
     from datetime import date
@@ -37,8 +39,13 @@ if TYPE_CHECKING:
 LAB_TESTS: Final = ("ANC", "PLT", "HGB", "CREAT", "CRCL")
 _LAB_NAMES: Final = {"CREAT": "creatinine", "CRCL": "CrCl"}
 _UNIT_WORDS: Final = {"10^9/L": "10⁹/L", "umol/L": "µmol/L"}
+DAY_ZERO: Final = "first IL-2 or randomisation (day 0)"
 _BEFORE: Final = -14.0
 """Days before day 0 that are shown where something was measured then."""
+_CMV_HEIGHT: Final = 1.15
+_CELLS_HEIGHT: Final = 1.7
+_LAB_HEIGHT: Final = 0.52
+"""Usual heights of the panels in inches; in a figure of a given height they share it in this proportion."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,11 @@ class LabSeries:
 
 @dataclass(frozen=True)
 class Timeline:
-    """What :func:`timeline` draws. ``undrawn`` says what has no place on the axis and why."""
+    """What :func:`timeline` draws.
+
+    ``undrawn`` says what has no place on the axis and why; ``schedule`` holds visits and days that the axis shows
+    although nothing was measured then; ``day_zero`` is what the days count from.
+    """
 
     subject: str
     series: tuple[Series, ...]
@@ -67,6 +78,9 @@ class Timeline:
     labs: tuple[LabSeries, ...]
     bars: tuple[Bar, ...]
     undrawn: tuple[str, ...] = ()
+    measure: Measure = "abs"
+    schedule: tuple[tuple[str, float], ...] = ()
+    day_zero: str = DAY_ZERO
 
 
 def timeline(
@@ -149,10 +163,17 @@ def lab_series(
     """Laboratory results of a subject by test, and how many have no value or day."""
     if grades is None:
         return [], 0
-    found, lost = [], 0
     own = grades.loc[grades["usubjid"].astype(str) == subject]
+    return lab_courses(own.to_dict("records"), anchor, tests=tests, ctcae=ctcae)
+
+
+def lab_courses(
+    graded: Sequence[Mapping[Any, Any]], anchor: date | None, *, tests: Sequence[str], ctcae: str = "5"
+) -> tuple[list[LabSeries], int]:
+    """The same from the rows of one subject (``schema.GRADE_COLUMNS``)."""
+    found, lost = [], 0
     for test in tests:
-        rows = own.loc[own["test"].astype(str) == test].to_dict("records")
+        rows = [row for row in graded if text(row["test"]) == test]
         # A test with two terms (too low, too high) has two rows a result: the first term is drawn.
         term = text(rows[0]["term"]) if rows else ""
         rows = [row for row in rows if text(row["term"]) == term]
@@ -207,24 +228,33 @@ def _begins(criterion: Criterion, references: dict[str, float], *, low: bool) ->
     return max(ends) if low else min(ends)
 
 
-def timeline_figure(view: Timeline) -> Figure:
-    """The figure from plain values."""
+def timeline_figure(view: Timeline, *, height: float | None = None, legend: bool = True) -> Figure:
+    """The figure from plain values.
+
+    ``height`` in inches; by default each panel has its usual one, otherwise they share what there is. ``legend``:
+    write below the figure what its symbols mean and what is not drawn (:func:`legend_words`).
+    """
     every = _days(view.series, view.cmv, view.labs)
     if not every:
         return style.empty_figure(f"{view.subject} has no result with a day.", what="Timeline")
-    days = {visit: day for one in view.series for visit, day in zip(one.visits, one.days, strict=True)}
+    days = dict(view.schedule)
+    for one in view.series:
+        days.update(zip(one.visits, one.days, strict=True))
     lines = len({bar.label for bar in view.bars})
-    heights = ([0.17 * lines] if lines else []) + [1.15, 1.7] + [0.52] * len(view.labs)
-    words = _folded(view)
-    foot = 0.5 + 0.12 * len(words)
-    gap, head = 0.1, 0.1
+    words = textwrap.wrap(" ".join(legend_words(view)), 150) if legend else []
+    head, gap, foot = 0.06, 0.1 if height is None else 0.07, 0.44 + 0.12 * len(words)
+    heights = [_CMV_HEIGHT, _CELLS_HEIGHT] + [_LAB_HEIGHT] * len(view.labs)
+    bars = [(0.17 if height is None else 0.14) * lines] if lines else []
+    if height is not None:
+        left = height - head - foot - sum(bars) - gap * (len(bars) + len(heights) - 1)
+        heights = [left * tall / sum(heights) for tall in heights]
+    heights = bars + heights
     height = head + sum(heights) + gap * (len(heights) - 1) + foot
     with style.look():
         figure = style.new_figure(style.WIDTH, height, timeline_alt(view))
         axes, top = [], head
         for tall in heights:
-            place = (0.205, 1 - (top + tall) / height, 0.62, tall / height)
-            axes.append(figure.add_axes(place))
+            axes.append(figure.add_axes((0.19, 1 - (top + tall) / height, 0.66, tall / height)))
             top += tall + gap
         start = 1 if lines else 0
         if lines:
@@ -234,14 +264,15 @@ def timeline_figure(view: Timeline) -> Figure:
         else:
             panels.nothing(axes[start], "CMV-DNA: not done")
         if view.series:
-            draw_cells(axes[start + 1], view.series, "abs")
+            panels.draw_cells(axes[start + 1], view.series, view.measure)
         else:
             panels.nothing(axes[start + 1], "cells: not done")
         for panel, lab in zip(axes[start + 2 :], view.labs, strict=True):
-            _draw_lab(panel, lab)
+            _draw_lab(panel, lab, low=height is not None)
         first, last = min([max(day, _BEFORE) for day in every] + [0.0]), max(every + [bar.end for bar in view.bars])
         for panel in axes:
-            panels.day_axis(panel, days, first=first, last=last, label=panel is axes[-1])
+            label = view.day_zero if panel is axes[-1] else ""
+            panels.day_axis(panel, days, first=first, last=last, label=label)
             for day in days.values():
                 panel.axvline(day, color=style.PALE, linewidth=0.6, zorder=0)
             if panel is not axes[-1]:
@@ -256,18 +287,17 @@ def _days(series: Sequence[Series], cmv: Sequence[CmvSeries], labs: Sequence[Lab
     return [day for days in found for day in days if not math.isnan(day)]
 
 
-def _folded(view: Timeline) -> list[str]:
-    import textwrap
-
-    words = f"CMV-DNA: {panels.CMV_LEGEND}."
+def legend_words(view: Timeline) -> tuple[str, ...]:
+    """Sentences on the symbols that the figure holds, and on what has no place in it."""
+    found = [f"CMV-DNA: {panels.CMV_LEGEND}."]
     if view.labs:
-        words += " Laboratory: number = CTCAE grade from 1, ? = not decided; light lines: where a grade begins."
+        found.append("Laboratory: number = CTCAE grade from 1, ? = not decided; light lines: where a grade begins.")
     if view.undrawn:
-        words += f" Not drawn: {'; '.join(view.undrawn)}."
-    return textwrap.wrap(words, 150)
+        found.append(f"Not drawn: {'; '.join(view.undrawn)}.")
+    return tuple(found)
 
 
-def _draw_lab(axes: Axes, lab: LabSeries) -> None:
+def _draw_lab(axes: Axes, lab: LabSeries, *, low: bool) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.plot(lab.days, lab.values, color=style.INK, linewidth=1.0, marker="o", markersize=3.0, zorder=3)
@@ -277,37 +307,43 @@ def _draw_lab(axes: Axes, lab: LabSeries) -> None:
                 "?" if grade is None else str(grade), (day, value), xytext=(0, 3), textcoords="offset points",
                 ha="center", va="bottom", fontsize=6.2, fontweight="bold", color=style.VERMILLION, zorder=4,
             )  # fmt: skip
-    low, high = min(lab.values), max(lab.values)
-    span = max(high - low, 0.1 * abs(high), 1e-9)
+    least, most = min(lab.values), max(lab.values)
+    span = max(most - least, 0.1 * abs(most), 1e-9)
     # The nearest limit on either side is always shown, so that a curve without grades has its distance.
-    below = [value for _, value in lab.limits if value < low]
-    above = [value for _, value in lab.limits if value > high]
-    low, high = low - 0.2 * span, high + 0.45 * span
-    low = min(low, max(below) - 0.08 * span) if below else low
-    high = max(high, min(above) + 0.08 * span) if above else high
-    axes.set_ylim(low, high)
+    below = [value for _, value in lab.limits if value < least]
+    above = [value for _, value in lab.limits if value > most]
+    least, most = least - 0.2 * span, most + 0.45 * span
+    least = min(least, max(below) - 0.08 * span) if below else least
+    most = max(most, min(above) + 0.08 * span) if above else most
+    axes.set_ylim(least, most)
     taken = -1.0
     for grade, value in sorted(lab.limits, key=lambda pair: pair[1]):
-        if low <= value <= high:
+        if least <= value <= most:
             axes.axhline(value, color=style.PALE, linewidth=1.0, linestyle=(0, (1, 1.2)), zorder=1)
-            place = max((value - low) / (high - low), taken)
+            place = max((value - least) / (most - least), taken)
+            # In a low panel a label at an edge would meet that of the next panel.
+            place = min(max(place, 0.15), 0.85) if low else place
             axes.annotate(
                 f"grade {grade}: {style.amount(value)}", (1.0, place), xycoords="axes fraction", xytext=(4, 0),
                 textcoords="offset points", ha="left", va="center", fontsize=6.2, color=style.GREY,
             )  # fmt: skip
-            taken = place + 0.2
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=3, min_n_ticks=2))
+            taken = place + (0.3 if low else 0.2)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=2 if low else 3, min_n_ticks=2))
     name, unit = _LAB_NAMES.get(lab.test, lab.test), _UNIT_WORDS.get(lab.unit, lab.unit)
-    axes.set_ylabel(f"{name}\n{unit}", rotation=0, ha="right", va="center", fontsize=7.5, labelpad=4)
+    label = f"{name}, {unit}" if low else f"{name}\n{unit}"
+    axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=7 if low else 7.5, labelpad=4)
+    if low:
+        axes.tick_params(axis="y", labelsize=6.2)
 
 
 def timeline_alt(view: Timeline) -> str:
     """What the figure says, in words."""
-    parts = [f"Timeline of {view.subject}, days since first IL-2 or randomisation"]
+    parts = [f"Timeline of {view.subject}, days since {view.day_zero}"]
+    unit = "cells/µL" if view.measure == "abs" else "% of parent"
     for one in view.series:
         pairs = zip(one.visits, one.values, strict=True)
         words = ", ".join(f"{visit} {style.amount(value)}" for visit, value in pairs if not math.isnan(value))
-        parts.append(f"{one.display}, cells/µL: {words or 'no value'}")
+        parts.append(f"{one.display}, {unit}: {words or 'no value'}")
     for virus in view.cmv:
         said = {"BLQ": "below the LLOQ", "TND": "not detected", "ALQ": "above the ULOQ"}
         words = ", ".join(

@@ -110,7 +110,16 @@ def gating_figure(
             for column, panel in enumerate(panels):
                 x0 = column * (_SIDE + _GAP_X)
                 partner = now[column] if panel is None or before is None else before[column] if row else now[column]
-                draw_panel(axes, panel, partner, x0=x0, y0=y0, displays=displays, top_row=row == 0)
+                draw_panel(
+                    axes,
+                    panel,
+                    partner,
+                    x0=x0,
+                    y0=y0,
+                    displays=displays,
+                    top_row=row == 0,
+                    labels_below=row + 1 < len(rows) and rows[row + 1][1][column] is not None,
+                )
         return figure
 
 
@@ -123,11 +132,17 @@ def draw_panel(
     y0: float,
     displays: Mapping[str, str],
     top_row: bool,
+    labels_below: bool = False,
 ) -> None:
-    """One thumbnail of side 1 with its lower left corner at (``x0``, ``y0``); ``partner`` shares its axes."""
+    """One thumbnail of side 1 with its lower left corner at (``x0``, ``y0``); ``partner`` shares its axes.
+
+    ``labels_below``: the thumbnail below has the numbers of the x axis, which is the same.
+    """
     from matplotlib.patches import Rectangle
 
-    axes.add_patch(Rectangle((x0, y0), 1, 1, facecolor="white", edgecolor=style.GREY, linewidth=0.7, zorder=1))
+    axes.add_patch(
+        Rectangle((x0, y0), 1, 1, facecolor="white", edgecolor=style.GREY, linewidth=0.7, zorder=1, clip_on=False)
+    )
     if panel is None:
         axes.text(x0 + 0.5, y0 + 0.5, "not done", ha="center", va="center", color=style.GREY)
         return
@@ -154,12 +169,18 @@ def draw_panel(
     )  # fmt: skip
     axes.text(x0 + 0.5, y0 - 0.19, raster.x_marker, ha="center", va="center", fontsize=6.3)
     axes.text(x0 - 0.29, y0 + 0.5, raster.y_marker, ha="center", va="center", rotation=90, fontsize=6.3)
+    # All ticks are one line with gaps: a page with hundreds of small lines takes long to print.
+    marks: list[tuple[float, float]] = []
     for position, label in _ticks(raster.x_ticks, x_low, x_high):
-        axes.plot([place(position, y_low)[0]] * 2, [y0, y0 - 0.02], color=style.GREY, linewidth=0.5)
-        axes.text(place(position, y_low)[0], y0 - 0.035, label, ha="center", va="top", fontsize=4.8)
+        x = place(position, y_low)[0]
+        marks += [(x, y0), (x, y0 - 0.02), (math.nan, math.nan)]
+        if not labels_below:
+            axes.text(x, y0 - 0.035, label, ha="center", va="top", fontsize=4.8)
     for position, label in _ticks(raster.y_ticks, y_low, y_high):
-        axes.plot([x0, x0 - 0.02], [place(x_low, position)[1]] * 2, color=style.GREY, linewidth=0.5)
-        axes.text(x0 - 0.03, place(x_low, position)[1], label, ha="right", va="center", fontsize=4.8)
+        y = place(x_low, position)[1]
+        marks += [(x0, y), (x0 - 0.02, y), (math.nan, math.nan)]
+        axes.text(x0 - 0.03, y, label, ha="right", va="center", fontsize=4.8)
+    axes.plot(*zip(*marks, strict=True), color=style.GREY, linewidth=0.5, clip_on=False)
     taken: list[tuple[float, float]] = []
     for number, outline in enumerate(raster.outlines):
         points = [
@@ -167,7 +188,7 @@ def draw_panel(
             for x, y in zip(outline.x, outline.y, strict=True)
         ]
         color = _GATE_COLORS[number % len(_GATE_COLORS)]
-        axes.plot([p[0] for p in points], [p[1] for p in points], color=color, linewidth=0.9, zorder=4)
+        axes.plot([p[0] for p in points], [p[1] for p in points], color=color, linewidth=0.9, zorder=4, clip_on=False)
         _label(axes, outline.population, panel, points, (x0, y0), taken, color)
     if panel.remark:
         axes.text(
@@ -210,7 +231,7 @@ def _common(first: tuple[float, float], second: tuple[float, float]) -> tuple[fl
 def _ticks(ticks: Sequence[tuple[float, str]], low: float, high: float) -> list[tuple[float, str]]:
     shown: list[tuple[float, str]] = []
     for position, label in ticks:
-        if low <= position <= high and (not shown or position - shown[-1][0] >= 0.17 * (high - low)):
+        if low <= position <= high and (not shown or position - shown[-1][0] >= 0.22 * (high - low)):
             shown.append((position, label))
     return shown
 

@@ -99,7 +99,10 @@ def trajectory(
         last = max([day for one in series for row in one for day in row.days] + [0.0])
         medicines = conmeds if conmeds is not None else pd.DataFrame(columns=["usubjid", "drug"])
         bars = treatment_bars(dosing, medicines, subject, anchors_of(visits).get(subject), until=last)
-    return subject_figure([row for one in series for row in one], cmv, bars, measure=measure)
+    from immunoprofile.pl.patient_timeline import Timeline, timeline_figure
+
+    rows = tuple(row for one in series for row in one)
+    return timeline_figure(Timeline(subject, rows, tuple(cmv), (), tuple(bars), measure=measure))
 
 
 def anchors_of(visits: AnnData) -> dict[str, date]:
@@ -111,88 +114,6 @@ def anchors_of(visits: AnnData) -> dict[str, date]:
         if owner not in found and drawn is not None and not math.isnan(since):
             found[owner] = drawn - timedelta(days=since)
     return found
-
-
-def subject_figure(
-    series: Sequence[Series],
-    cmv: Sequence[CmvSeries],
-    bars: Sequence[Bar],
-    *,
-    measure: Measure,
-    schedule: Mapping[str, float] | None = None,
-) -> Figure:
-    """Treatment, CMV-DNA and populations of one subject above each other; ``schedule`` fixes the time axis."""
-    days = dict(schedule or {})
-    for one in series:
-        days.update(zip(one.visits, one.days, strict=True))
-    with style.look():
-        lines = len({bar.label for bar in bars})
-        height = 3.65 + 0.17 * lines
-        figure = style.new_figure(7.4, height)
-        ratios = ([0.17 * lines] if bars else []) + [1.15, 1.75]
-        grid = figure.add_gridspec(
-            len(ratios), 1, height_ratios=ratios, left=0.205, right=0.825, top=1 - 0.08 / height,
-            bottom=0.52 / height, hspace=0.16,
-        )  # fmt: skip
-        axes = [figure.add_subplot(grid[row]) for row in range(len(ratios))]
-        if bars:
-            panels.draw_bars(axes[0], bars)
-        virus, cells = axes[-2], axes[-1]
-        if any(one.days for one in cmv):
-            panels.draw_cmv(virus, cmv)
-        else:
-            panels.nothing(virus, "CMV-DNA: not done")
-        draw_cells(cells, series, measure)
-        last = max([day for one in cmv for day in one.days] + [bar.end for bar in bars], default=0.0)
-        # Long-standing treatment begins left of the axis; the first two weeks before day 0 are always shown if used.
-        first = min([max(day, -14.0) for one in cmv for day in one.days] + [0.0])
-        for panel in axes:
-            panels.day_axis(panel, days, first=first, last=last, label=panel is cells)
-            for day in days.values():
-                panel.axvline(day, color=style.PALE, linewidth=0.6, zorder=0)
-            if panel is not cells:
-                panel.tick_params(axis="x", labelbottom=False)
-        return figure
-
-
-def draw_cells(axes: Axes, series: Sequence[Series], measure: Measure) -> None:
-    """Populations of one subject in one panel, named at the right end; labels keep apart where curves meet."""
-    values: list[float] = []
-    ends: list[tuple[float, str, str]] = []
-    for position, one in enumerate(series):
-        mark = style.population_mark(one.population, position)
-        panels.draw_series(axes, one, mark, log=measure == "abs")
-        failed = one.failed or (False,) * len(one.values)
-        good = [value for value, bad in zip(one.values, failed, strict=True) if not (math.isnan(value) or bad)]
-        values += good
-        if good:
-            ends.append((good[-1], one.display, mark.color))
-    if measure == "abs":
-        panels.log_axis(axes, values)
-        axes.set_ylabel("cells/µL\n(log scale)")
-    else:
-        axes.set_ylabel("% of parent")
-        axes.set_ylim(0, max(values, default=1.0) * 1.15)
-    if not values:
-        panels.nothing(axes, "no value")
-        return
-    # Labels at the right end; where curves end close together they are pushed apart.
-    low, high = axes.get_ylim()
-
-    def place(value: float) -> float:
-        if measure == "abs":
-            return math.log(max(value, low) / low) / math.log(high / low)
-        return (value - low) / (high - low)
-
-    floor = 0.02
-    for value, label, color in sorted(ends):
-        floor = max(place(value), floor)
-        axes.annotate(
-            label, (1.0, floor), xycoords="axes fraction", xytext=(4, 0), textcoords="offset points", va="center",
-            fontsize=7.5, color=style.INK, fontweight="bold",
-        )  # fmt: skip
-        axes.plot([1.004], [floor], marker="_", color=color, transform=axes.transAxes, clip_on=False, markersize=5)
-        floor += 0.11
 
 
 def arm_figure(
@@ -228,7 +149,7 @@ def arm_figure(
         for position, (group, one_measure) in enumerate(zip(series, measures, strict=True)):
             axes = figure.add_subplot(grid[position // 2, position % 2])
             _draw_arm_panel(axes, group, marks, measure=one_measure, pooled=not arms)
-            panels.day_axis(axes, days, label=False)
+            panels.day_axis(axes, days)
         axes = figure.add_subplot(grid[(count - 1) // 2, (count - 1) % 2])
         style.title(axes, "CMV-DNA")
         if any(one.days for one in cmv):
@@ -237,7 +158,7 @@ def arm_figure(
             panels.nothing(axes, "CMV-DNA: not done")
         last = max([day for one in cmv for day in one.days], default=0.0)
         first = min([max(day, -14.0) for one in cmv for day in one.days] + [0.0])
-        panels.day_axis(axes, days, first=first, last=last, label=False)
+        panels.day_axis(axes, days, first=first, last=last)
         if arms:
             _arm_legend(figure, marks, labels or {}, 1 - 0.02 / height)
         style.note(figure, "x: days since first IL-2 or randomisation, visit below. Thin: subjects; thick: medians.")

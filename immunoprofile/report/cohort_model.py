@@ -17,7 +17,7 @@ from immunoprofile.report.content import Part, assemble
 from immunoprofile.report.effect_tables import Headline, headline
 from immunoprofile.report.key_table import shown_populations
 from immunoprofile.report.provenance import facts
-from immunoprofile.report.reviews import COHORT, Reviewed, ledger_head, reviews_of
+from immunoprofile.report.reviews import COHORT, Reviewed, reviews_of
 from immunoprofile.report.source import Source, truthy
 from immunoprofile.report.statistics_tables import Effect, methods
 from immunoprofile.report.visit_results import ExceptionRow, exception_rows
@@ -78,7 +78,6 @@ class CohortModel:
     inputs: tuple[tuple[str, str], ...]
     gates: tuple[tuple[str, str, str], ...]
     smallest_arm: int
-    ledger: str
     reviews: tuple[Reviewed, ...]
     parts: tuple[Part, ...]
     """Sections of the page in order."""
@@ -157,7 +156,6 @@ def build_cohort(source: Source) -> CohortModel:
             (str(tube), text(entry.get("version")), text(entry.get("sha256"))) for tube, entry in sorted(gates.items())
         ),
         smallest_arm=min((len(names) for names in members.values()), default=0),
-        ledger=ledger_head(provenance),
         reviews=reviews_of(source, "", COHORT),
         parts=assemble(COHORT_SECTIONS, view),
     )

@@ -76,13 +76,14 @@ def build_comments(
     if current is not None and current.kind in ("BLQ", "TND"):
         found.append(
             Comment(
-                f"C-CMV-{current.kind}", f"CMV-DNA {current.kind_text}; the fall from baseline is a bound, not a value."
+                f"C-CMV-{current.kind}",
+                f"CMV-DNA {current.kind_text}; the change from baseline is a bound, not a value.",
             )
         )
     elif current is not None and current.fall and current.kind == "QUANT":
         fall = _number(current.fall)
         if fall >= CMV_CHANGE:
-            found.append(Comment("C-CMV-DOWN", f"CMV-DNA fell by {current.fall} log10 from baseline."))
+            found.append(Comment("C-CMV-DOWN", f"CMV-DNA fell by {fall:.2f} log10 from baseline."))
         elif fall <= -CMV_CHANGE:
             found.append(Comment("C-CMV-UP", f"CMV-DNA rose by {-fall:.2f} log10 from baseline."))
     return tuple(found)

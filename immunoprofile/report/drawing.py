@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from immunoprofile.pl.composition import QUADRANTS, RATIO_NAMES, differentiation_figure, ratios_figure
 from immunoprofile.pl.heat_map import completeness_figure
+from immunoprofile.pl.patient_timeline import DAY_ZERO, Timeline, timeline_alt, timeline_figure
 from immunoprofile.pl.style import alt_text as figure_alt
 from immunoprofile.pl.style import to_data_uri
 from immunoprofile.pl.thumbnails import gating_figure
-from immunoprofile.pl.trajectories import arm_figure, subject_figure
+from immunoprofile.pl.trajectories import arm_figure
 from immunoprofile.report import wording
 
 if TYPE_CHECKING:
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
 
     from immunoprofile.report.cohort_model import CohortModel
     from immunoprofile.report.visit_model import VisitModel
+
+_COURSE_HEIGHT: Final = 4.5
+_LINE_HEIGHT: Final = 0.16
+_LEAST_HEIGHT: Final = 2.5
+"""Inches that the course would have on a page one without findings and queries, that a line of them takes, and below
+which the course cannot be read."""
+_LINE: Final = 110
+_BOLD_LINE: Final = 85
+_QUERY_LINE: Final = 75
+"""Letters in a printed line of the findings, of the sentence above them, and of the question of a query."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +47,10 @@ def _picture(figure: Figure, alt: str) -> Picture:
 def visit_pictures(model: VisitModel) -> dict[str, Picture]:
     """Figures of a visit report; one without data is left out."""
     found: dict[str, Picture] = {}
-    if model.series or model.cmv:
-        figure = subject_figure(
-            model.series, model.cmv, model.bars, measure=model.series_measure, schedule=dict(model.schedule)
-        )
-        found["timeline"] = _picture(figure, _timeline_alt(model))
+    if model.series or model.cmv or model.lab_course:
+        view = _timeline(model)
+        figure = timeline_figure(view, height=_course_height(model), legend=False)
+        found["timeline"] = _picture(figure, timeline_alt(view))
     if model.panels_now:
         labels = (model.baseline_visit, model.visit)
         figure = gating_figure(
@@ -69,25 +79,20 @@ def _quadrant_visits(model: VisitModel, count: int) -> list[str]:
     return [name for name in names if name != "none"][-count:]
 
 
-def _timeline_alt(model: VisitModel) -> str:
-    unit = wording.MICRO if model.series_measure == "abs" else "% of parent"
-    parts = []
-    for one in model.series:
-        values = [
-            f"{visit} {wording.count(value) if model.series_measure == 'abs' else wording.percent(value)}"
-            for visit, value in zip(one.visits, one.values, strict=True)
-            if not math.isnan(value)
-        ]
-        parts.append(f"{one.display} ({unit}): {', '.join(values) or 'no value'}")
-    for virus in model.cmv:
-        values = [
-            f"day {day:g} {'below LLOQ' if kind in ('BLQ', 'TND') else wording.log10(height)}"
-            for day, height, kind in zip(virus.days, virus.heights, virus.kinds, strict=True)
-        ]
-        parts.append(f"CMV-DNA (log10 {virus.unit}): {', '.join(values)}")
-    if model.bars:
-        parts.append("treatment: " + ", ".join(f"{bar.label} day {bar.start:g} to {bar.end:g}" for bar in model.bars))
-    return "Course over time. " + "; ".join(parts) + "."
+def _timeline(model: VisitModel) -> Timeline:
+    return Timeline(
+        model.subject, model.series, model.cmv, model.lab_course, model.bars, model.undrawn, model.series_measure,
+        model.schedule, "day 0" if model.blinded else DAY_ZERO,
+    )  # fmt: skip
+
+
+def _course_height(model: VisitModel) -> float:
+    """Inches that are left for the course on page one, where the queries and the review block must stand as well."""
+    lines = sum(math.ceil(len(words) / _LINE) for words in model.findings)
+    lines += math.ceil(len(model.summary.sentence) / _BOLD_LINE)
+    lines += sum(math.ceil(len(query.question) / _QUERY_LINE) for query in model.queries)
+    lines += len(model.reviews)
+    return max(_COURSE_HEIGHT - _LINE_HEIGHT * lines, _LEAST_HEIGHT)
 
 
 def _gating_alt(model: VisitModel) -> str:

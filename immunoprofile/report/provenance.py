@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from immunoprofile.pl.series import text
 from immunoprofile.report import noise, wording
-from immunoprofile.report.reviews import ledger_head
+from immunoprofile.report.reviews import NO_LEDGER
 from immunoprofile.report.source import Source
 
 TEMPLATE_VERSION: Final = "1"
@@ -120,7 +120,7 @@ def facts(source: Source) -> tuple[tuple[str, str], ...]:
         ("CMV assays", "; ".join(
             f"{assay.name}, {assay.specimen}, LLOQ {wording.plain(assay.lloq)} {assay.unit}"
             for assay in source.config.assays.values()) or "none"),
-        ("Ledger of overrides", ledger_head(provenance)),
+        ("Ledger of overrides", NO_LEDGER),
     ]  # fmt: skip
     for name in ("seeds", "parameters"):
         values = _mapping(provenance.get(name))

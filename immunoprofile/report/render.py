@@ -16,7 +16,7 @@ from immunoprofile.errors import NotAvailableError
 from immunoprofile.io.files import replacing, write_text
 from immunoprofile.report import wording
 from immunoprofile.report.provenance import TEMPLATE_VERSION
-from immunoprofile.report.reviews import judge
+from immunoprofile.report.reviews import NO_LEDGER, judge
 from immunoprofile.report.twin import twin
 
 if TYPE_CHECKING:
@@ -99,12 +99,22 @@ class Report:
 
 
 @cache
-def environment() -> Environment:
+def environment(kind: str = "cohort") -> Environment:
     """Jinja2 environment: everything is escaped, and an unknown name is an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
+    # The tables of the cohort have so many columns of numbers that these must be free to break.
+    write = wording.printed if kind == "visit" else wording.with_signs
+
+    def finalize(value: Any) -> Any:
+        """Every text that a template writes, before it is escaped; what is markup or a figure is left as it is."""
+        return write(value) if type(value) is str and not value.startswith("data:") else value
+
     loader = PackageLoader("immunoprofile.report", "templates")
-    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        finalize=finalize,
+    )  # fmt: skip
     made.globals["review_place"] = _REVIEW_PLACE
     made.filters |= {
         "percent": wording.percent, "count": wording.count, "log10": wording.log10, "p_value": wording.p_value
@@ -116,7 +126,7 @@ def _render(template: str, kind: str, title: str, m: VisitModel | CohortModel, f
     from markupsafe import Markup
 
     css = files("immunoprofile.report").joinpath("templates", "report.css").read_text(encoding="utf-8")
-    page = environment().get_template(template).render(
+    page = environment(kind).get_template(template).render(
         # The only text that is trusted: the style sheet of the package.
         css=Markup(css), title=title, research_use=wording.RESEARCH_USE, report_id=_ID_PLACE,
         template_version=TEMPLATE_VERSION, m=m, figures=figures,
@@ -128,7 +138,7 @@ def _render(template: str, kind: str, title: str, m: VisitModel | CohortModel, f
     block = (
         environment()
         .get_template("review.html.j2")
-        .render(reviews=judge(m.reviews, report_id), report_id=report_id, ledger=m.ledger)
+        .render(reviews=judge(m.reviews, report_id), report_id=report_id, ledger=NO_LEDGER)
     )
     return Report(page.replace(_ID_PLACE, report_id).replace(_REVIEW_PLACE, block), title, data)
 

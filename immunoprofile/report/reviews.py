@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from immunoprofile.pl.series import text
 
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 COHORT: Final = "COHORT"
 """In the column ``visit`` of ``reviews.csv``: the cohort report."""
-NO_LEDGER: Final = "no ledger"
+NO_LEDGER: Final = "no overrides ledger in this study"
+"""Stands where the head of the hash chain of the ledger belongs; gates cannot be overridden yet."""
 _DECISIONS: Final = {"accept": "accepted", "query": "query raised"}
 
 
@@ -61,8 +62,3 @@ def _line(one: Reviewed, report_id: str) -> ReviewLine:
         return ReviewLine(f"Reviewed by {one.reviewer}{when}, {decision}{remark}.", superseded=False)
     words = f"SUPERSEDED: reviewed as {one.report_id}{when} by {one.reviewer}, inputs have changed since."
     return ReviewLine(words, superseded=True)
-
-
-def ledger_head(provenance: Any) -> str:
-    """Head of the hash chain of the ledger; without it a ledger that was cut short would pass."""
-    return text(provenance.get("ledger_head")) or NO_LEDGER

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from immunoprofile.pl.composition import QUADRANTS
+from immunoprofile.pl.patient_timeline import LabSeries, lab_courses
 from immunoprofile.pl.series import (
     Bar,
     CmvSeries,
@@ -15,14 +16,18 @@ from immunoprofile.pl.series import (
     Series,
     axis_day,
     cmv_of_table,
+    days_between,
     number,
     text,
     treatment_bars,
+    undated_treatment,
 )
 from immunoprofile.pl.thumbnails import Panel
 from immunoprofile.report.key_table import shown_populations
 from immunoprofile.report.source import Source
 
+COURSE_TESTS: Final = ("ANC", "PLT", "CREAT")
+"""Laboratory tests of the course on page one: what ganciclovir harms, and what its dose depends on."""
 THUMBNAILS: Final = 6
 _WANTED: Final = (
     ("lymphocytes",), ("nk",), ("cd8", "cd4"), ("treg",), ("nk_bright", "nk_dim"), ("cd8_act",), ("treg_foxp3",),
@@ -92,6 +97,27 @@ def bars(source: Source, subject: str, *, cutoff: float) -> tuple[Bar, ...]:
         return ()
     study = source.profile.study
     return tuple(treatment_bars(study.dosing, study.conmeds, subject, source.anchors.get(subject), until=cutoff))
+
+
+def undrawn(source: Source, subject: str) -> tuple[str, ...]:
+    """Treatments without a place on the time axis; nothing when blinded."""
+    if source.blinded:
+        return ()
+    study = source.profile.study
+    undated = undated_treatment(study.dosing, study.conmeds, subject, source.anchors.get(subject))
+    return (f"start not known to the day: {', '.join(undated)}",) if undated else ()
+
+
+def lab_course(source: Source, subject: str, *, cutoff: float) -> tuple[LabSeries, ...]:
+    """Safety laboratory of a subject up to a day with its CTCAE grades; empty when the run has none."""
+    from immunoprofile.clinical.ctcae import ctcae_name, ctcae_versions
+
+    anchor = source.anchors.get(subject)
+    graded = (source.results_of("safety") or {}).get(subject, [])
+    rows = [row for row in graded if days_between(anchor, text(row["collected_dtc"])) <= cutoff]
+    versions = {ctcae_name(version): version for version in ctcae_versions()}
+    said = next((text(row["version"]) for row in rows), "")
+    return tuple(lab_courses(rows, anchor, tests=COURSE_TESTS, ctcae=versions.get(said, "5"))[0])
 
 
 def schedule(source: Source, *, cutoff: float) -> tuple[tuple[str, float], ...]:

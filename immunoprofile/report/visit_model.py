@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from immunoprofile import schema
+from immunoprofile.pl.patient_timeline import LabSeries
 from immunoprofile.pl.series import Bar, CmvSeries, Measure, Series, text
 from immunoprofile.pl.thumbnails import Panel
 from immunoprofile.report import visit_figures_data as figures
@@ -16,7 +17,7 @@ from immunoprofile.report.comments import Comment, build_comments
 from immunoprofile.report.content import Part, assemble
 from immunoprofile.report.key_table import Row, build_rows, shown_populations
 from immunoprofile.report.provenance import Provenance, of_visit
-from immunoprofile.report.reviews import Reviewed, ledger_head, reviews_of
+from immunoprofile.report.reviews import Reviewed, reviews_of
 from immunoprofile.report.source import Source, truthy
 from immunoprofile.report.view import VisitView
 from immunoprofile.report.visit_safety import flag_meaning
@@ -64,7 +65,9 @@ class VisitModel:
     series: tuple[Series, ...]
     series_measure: Measure
     cmv: tuple[CmvSeries, ...]
+    lab_course: tuple[LabSeries, ...]
     bars: tuple[Bar, ...]
+    undrawn: tuple[str, ...]
     schedule: tuple[tuple[str, float], ...]
     queries: tuple[Query, ...]
     check_places: tuple[str, ...]
@@ -83,7 +86,6 @@ class VisitModel:
     comments: tuple[Comment, ...]
     exceptions: tuple[results.ExceptionRow, ...]
     provenance: Provenance
-    ledger: str
     reviews: tuple[Reviewed, ...]
     parts: tuple[Part, ...]
     """Sections of the page in order."""
@@ -126,7 +128,9 @@ def build_visit(source: Source, subject: str, visit: str) -> VisitModel:
         series=series,
         series_measure=measure,
         cmv=figures.cmv(source, subject, cutoff=cutoff),
+        lab_course=figures.lab_course(source, subject, cutoff=cutoff),
         bars=figures.bars(source, subject, cutoff=cutoff),
+        undrawn=figures.undrawn(source, subject),
         schedule=figures.schedule(source, cutoff=cutoff),
         queries=open_queries(source, subject, visit),
         check_places=places,
@@ -145,7 +149,6 @@ def build_visit(source: Source, subject: str, visit: str) -> VisitModel:
         comments=build_comments(source, subject, visit, rows, flags, virology),
         exceptions=results.exception_rows(source, subject, visit),
         provenance=of_visit(source, subject, visit),
-        ledger=ledger_head(source.profile.provenance),
         reviews=reviews_of(source, subject, visit),
         parts=assemble(VISIT_SECTIONS, VisitView(source, subject, visit)),
     )
@@ -224,10 +227,11 @@ def _findings(rows: tuple[Row, ...], virology: tuple[results.CmvRow, ...]) -> tu
     current = [row for row in virology if row.of_this_visit]
     if current:
         last = current[-1]
-        fall = f", fall from baseline {last.fall} log10" if last.fall else ""
+        way, _, size = last.change.partition(" ")
+        change = f", {way} from baseline {size} log10" if size else ""
         # "not detected" has no unit
         unit = f" {last.unit}" if any(letter.isdigit() for letter in last.result) else ""
-        found.append(f"CMV-DNA: {last.result}{unit} ({last.kind_text}){fall}.")
+        found.append(f"CMV-DNA: {last.result}{unit} ({last.kind_text}){change}.")
     else:
         found.append("CMV-DNA: not done at this visit.")
     return tuple(found)

@@ -31,11 +31,12 @@ LAB_NAMES: Final[dict[str, str]] = {
 
 @dataclass(frozen=True)
 class CheckCell:
-    """Outcome of a check in one tube, or for the whole visit."""
+    """Outcome of a check in one tube, or for the whole visit; ``figures`` is ``value`` without its unit."""
 
     state: str
     value: str
     flag: str
+    figures: str = ""
 
     @property
     def state_text(self) -> str:
@@ -45,11 +46,22 @@ class CheckCell:
 
 @dataclass(frozen=True)
 class CheckRow:
-    """A quality check with its outcome at each place; None where it was not made. Values carry their unit."""
+    """A quality check with its outcome at each place; None where it was not made.
+
+    Values carry their unit; ``limits`` end with it. ``remark`` holds the flags that were raised, with their places
+    when these differ.
+    """
 
     check: str
     limits: str
     cells: tuple[CheckCell | None, ...]
+    unit: str = ""
+    remark: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether it passed wherever it was made."""
+        return all(cell is None or cell.state == "PASS" for cell in self.cells)
 
 
 @dataclass(frozen=True)
@@ -64,6 +76,9 @@ class CmvRow:
     kind_text: str
     log10: str
     fall: str
+    """Fall from baseline in log10 with its sign, a rise is negative; ``≥`` and ``≤`` are bounds."""
+    change: str
+    """The same as a fall or a rise without a sign."""
     of_this_visit: bool
 
 
@@ -103,23 +118,36 @@ def check_rows(source: Source, subject: str, visit: str) -> tuple[tuple[str, ...
     own = source.checks.get((subject, visit), [])
     order = [*source.config.tubes, "visit"]
     places = tuple(place for place in order if any((text(row["tube"]) or "visit") == place for row in own))
-    found: dict[tuple[str, str], dict[str, CheckCell]] = {}
+    found: dict[tuple[str, str, str], dict[str, CheckCell]] = {}
     for row in own:
         unit, limits = text(row["unit"]), text(row["limits"])
         with_unit = f"{limits} {unit}" if limits and unit and not limits.endswith(unit) else limits
-        key = (text(row["check"]).replace("_", " "), with_unit)
+        key = (text(row["check"]).replace("_", " "), with_unit, unit)
         value = wording.measured(number(row["value"]), unit)
         place = text(row["tube"]) or "visit"
-        cell = CheckCell(text(row["state"]), value, text(row["flag"]))
+        cell = CheckCell(text(row["state"]), value, text(row["flag"]), value.removesuffix(unit).rstrip())
         # Of two acquisitions of one tube the worse outcome is shown; both stand in quality.csv.
         former = found.setdefault(key, {}).get(place)
         if former is None or _SEVERITY[cell.state] < _SEVERITY[former.state]:
             found[key][place] = cell
     rows = [
-        CheckRow(name, limits, tuple(cells.get(place) for place in places)) for (name, limits), cells in found.items()
+        CheckRow(name, limits, tuple(cells.get(place) for place in places), unit, _flagged(cells))
+        for (name, limits, unit), cells in found.items()
     ]
     rows.sort(key=lambda row: min(_SEVERITY[cell.state] for cell in row.cells if cell is not None))
     return places, tuple(rows)
+
+
+def _flagged(cells: dict[str, CheckCell]) -> str:
+    """Flags of a check; with the places of each when they are not those of all its outcomes that did not pass."""
+    codes: dict[str, list[str]] = {}
+    for place, cell in cells.items():
+        if cell.flag:
+            codes.setdefault(cell.flag, []).append(place)
+    raised = {place for place, cell in cells.items() if cell.state != "PASS"}
+    if len(codes) == 1 and set(next(iter(codes.values()))) == raised:
+        return next(iter(codes))
+    return "; ".join(f"{code} ({', '.join(where)})" for code, where in codes.items())
 
 
 _SEVERITY: Final = {"FAIL": 0, "WARN": 1, "NOT_EVALUABLE": 2, "PASS": 3}
@@ -145,13 +173,16 @@ def cmv_rows(source: Source, subject: str, visit: str, *, until: float) -> tuple
             height = f"< {wording.log10(math.log10(lloq))}"
         elif kind == "ALQ" and number(row["uloq"]) > 0:
             height = f"> {wording.log10(math.log10(number(row['uloq'])))}"
-        fall = drop_text(*(number(row[name]) for name in ("log10_drop", "log10_drop_lower", "log10_drop_upper")))
+        fall, change = "", ""
+        if not truthy(row["is_baseline"]):
+            bounds = [number(row[name]) for name in ("log10_drop", "log10_drop_lower", "log10_drop_upper")]
+            fall, change = drop_text(*bounds), wording.fall_or_rise(*bounds)
         found.append(
             (
                 day,
                 CmvRow(
                     text(row["visit"]), day_text(day), text(row["result_raw"]), text(row["unit"]), kind,
-                    KIND_TEXT.get(kind, kind), height or "none", "" if truthy(row["is_baseline"]) else fall, here,
+                    KIND_TEXT.get(kind, kind), height or "none", fall, change, here,
                 ),
             )
         )  # fmt: skip

@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Final
 
 RESEARCH_USE: Final = "Research use only. Not for diagnosis or treatment decisions."
 MICRO: Final = "cells/µL"
 UNKNOWN: Final = "not recorded"
+
+_SIGNS: Final = {"10^9/L": "10⁹/L", "10^12/L": "10¹²/L", "umol/L": "µmol/L", "cells/uL": "cells/µL"}
+_TOGETHER: Final = re.compile(
+    r"(?<=\d) (?=%|10[⁹¹]|(?:cells|copies|IU|U|m?g|mg/kg|mL|[mµ]mol)/|(?:points|events|log10|MIU|mg|kg|d|h)\b)"
+    r"|(?<=[<>≥≤×]) (?=\d)"
+)
+
+
+def with_signs(words: str) -> str:
+    """Words as a page prints them, with the signs of units; the machine-readable twin keeps the plain words."""
+    for plain_unit, sign in _SIGNS.items():
+        words = words.replace(plain_unit, sign)
+    return words
+
+
+def printed(words: str) -> str:
+    """The same, and no line can break between a number and its unit."""
+    return _TOGETHER.sub("\N{NO-BREAK SPACE}", with_signs(words))
 
 
 def percent(value: float) -> str:
@@ -50,6 +69,27 @@ def measured(value: float, unit: str) -> str:
     if math.isnan(value):
         return ""
     return percent(value) if unit == "%" else f"{plain(value)} {unit}".strip()
+
+
+def fall_or_rise(point: float, lower: float, upper: float) -> str:
+    """A fall in log10 in words without a sign: ``fall 1.31``, ``rise 1.44``, ``fall ≥0.86``, ``rise ≤0.20``.
+
+    ``point`` is the fall, negative for a rise; ``lower`` and ``upper`` are its bounds when it is censored, and NaN
+    where one is open (``rise ≤0.20``: at most that). Bounds are rounded outwards, so that the words never claim more
+    than was measured.
+    """
+    from immunoprofile.virology import drop_text
+
+    if math.isnan(point) and lower < 0 < upper:
+        rise, fall = (drop_text(math.nan, math.nan, size).removeprefix("≤") for size in (-lower, upper))
+        return f"rise {rise} to fall {fall}"
+    # What rounds to 0.00 is no rise.
+    rises = point <= -0.005 or (math.isnan(point) and (upper <= 0 if not math.isnan(upper) else lower < 0))
+    point = max(point, 0.0) if not rises and not math.isnan(point) else point
+    if rises:
+        point, lower, upper = -point, -upper, -lower
+    words = drop_text(point, lower, upper)
+    return f"{'rise' if rises else 'fall'} {words}" if words else ""
 
 
 def signed(value: float) -> str:

@@ -5,12 +5,19 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from immunoprofile import pl, schema
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.pl import panels
-from immunoprofile.pl.patient_timeline import Timeline, grade_limits, lab_series, timeline_figure
-from immunoprofile.pl.series import CmvSeries, cmv_of_visits, treatment_bars, undated_treatment
+from immunoprofile.pl.patient_timeline import (
+    Timeline,
+    grade_limits,
+    lab_series,
+    timeline_alt,
+    timeline_figure,
+)
+from immunoprofile.pl.series import CmvSeries, cmv_of_visits, population_series, treatment_bars, undated_treatment
 
 S1 = "IL2CMV-01-001"
 DAY0 = date(2025, 3, 3)
@@ -112,6 +119,29 @@ def test_antivirals_and_systemic_steroids_of_conmeds_have_bars() -> None:
     bars = treatment_bars(dosing, conmeds, S1, DAY0, until=7.0)
     assert [(bar.kind, bar.start, bar.end) for bar in bars] == [("antiviral", -11.0, -2.0), ("steroid", 2.0, 7.0)]
     assert undated_treatment(dosing, conmeds, S1, DAY0) == ("prednisone",)
+
+
+def test_a_given_height_is_kept_and_its_letters_stay_legible(profile: Any) -> None:
+    rows = [result(), result(test="PLT", term="Platelet count decreased", value=90.0, grade=1, lln=150.0)]
+    labs, _ = lab_series(pd.DataFrame(rows), S1, DAY0, tests=["ANC", "PLT"])
+    view = Timeline(S1, (), tuple(cmv_of_visits(profile.visits, subject=S1)), tuple(labs), ())
+    figure = timeline_figure(view, height=2.5, legend=False)
+    assert figure.get_figheight() == 2.5
+    texts = [one for one in figure.findobj(Text) if one.get_text() and one.get_visible()]
+    # The report prints the figure at its own width, so that these are points on paper.
+    assert min(one.get_fontsize() for one in texts) >= 6.0
+    assert not any("Laboratory" in one.get_text() for one in texts)
+    assert any("Laboratory" in one.get_text() for one in timeline_figure(view).findobj(Text))
+
+
+def test_percentages_have_their_unit_and_day_zero_its_name(profile: Any) -> None:
+    series = tuple(population_series(profile.visits, "treg", measure="pct_parent", subject=S1))
+    view = Timeline(S1, series, (), (), (), measure="pct_parent", schedule=(("D28", 27.0),), day_zero="day 0")
+    alt = timeline_alt(view)
+    assert "days since day 0;" in alt
+    assert ", % of parent: BL" in alt
+    assert "cells/µL" not in alt
+    assert timeline_figure(view).axes[-1].get_xlim()[1] > 27.0
 
 
 def test_nobody_to_show_is_said() -> None:

@@ -62,6 +62,17 @@ def test_grades_and_doses_are_those_of_the_tables(judged: Any) -> None:
     assert doses["Blood count at a limit of the ganciclovir label"][0].words == "GCV_HAEM_LIMIT"
 
 
+def test_course_holds_the_laboratory_until_the_visit(judged: Any) -> None:
+    source = Source(judged)
+    creatinine = {
+        visit: next(one for one in build_visit(source, S1, visit).lab_course if one.test == "CREAT")
+        for visit in ("D7", "D14")
+    }
+    assert max(creatinine["D7"].days) <= 7 < max(creatinine["D14"].days) <= 14
+    assert creatinine["D14"].grades == (0, 0, 0)
+    assert build_visit(Source(judged, blinded=True), S1, "D14").undrawn == ()
+
+
 def test_no_record_of_a_steroid_is_not_zero(judged: Any) -> None:
     doses = table(part(judged, "safety", "D7").blocks, "Kidney, doses and drugs of the day")
     assert doses["Corticosteroids as prednisone"][0].words == "no record"
@@ -143,4 +154,4 @@ def test_blinded_boxes_hide_doses(judged: Any) -> None:
     for secret in ("anciclovir", "rednisone", "GCV", "label dose", "2025-0"):
         assert secret not in page, secret
     assert "Neutrophil count decreased" in page
-    assert "87.7 mL/min" in page
+    assert "87.7\N{NO-BREAK SPACE}mL/min" in page

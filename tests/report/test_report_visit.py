@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import copy
 import html as entities
+import math
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from immunoprofile import report
@@ -15,7 +17,7 @@ from immunoprofile.errors import NotAvailableError
 from immunoprofile.report.render import Report, environment
 from immunoprofile.report.source import Source
 from immunoprofile.report.visit_model import build_visit
-from immunoprofile.report.wording import RESEARCH_USE
+from immunoprofile.report.wording import RESEARCH_USE, fall_or_rise, printed
 
 S1 = "IL2CMV-01-001"
 HOSTILE = "<script>alert('x')</script>\"'&{{7*7}}"
@@ -186,6 +188,109 @@ def test_censored_results_stay_bounds(profile: Any) -> None:
     censored = [row for row in rows if row.kind in ("BLQ", "TND")]
     assert censored
     assert all(row.log10 == "< 2.14" and row.fall.startswith("≥") for row in censored)
+
+
+def test_checks_that_did_not_pass_stand_first_and_lose_nothing(profile: Any) -> None:
+    model = build_visit(Source(profile), "IL2CMV-01-002", "D14")
+    passed = [row.passed for row in model.checks]
+    assert passed == sorted(passed)
+    assert not all(passed)
+    table = re.search(r'<table class="checks.*?</table>', report.visit(profile, "IL2CMV-01-002", "D14").html, re.DOTALL)
+    assert table is not None
+    printed = Page(table[0]).text
+    quality = profile.quality
+    own = quality[(quality["usubjid"] == "IL2CMV-01-002") & (quality["visit"] == "D14")]
+    for flag in set(own["flag"]) - {""}:
+        assert flag in printed
+    for row in model.checks:
+        assert row.check in printed
+        for cell in row.cells:
+            if cell is not None:
+                assert f"{cell.figures} {row.unit}".strip() == cell.value
+                assert cell.figures in printed
+                assert cell.state == "PASS" or cell.state_text in printed
+    assert table[0].count("<td>✓") == sum(
+        cell is not None and cell.state == "PASS" for row in model.checks for cell in row.cells
+    )
+
+
+def test_flags_of_a_check_name_their_places_when_they_differ(profile: Any) -> None:
+    other = copy.copy(profile)
+    rows = profile.quality[(profile.quality["usubjid"] == S1) & (profile.quality["visit"] == "D14")].iloc[:3].copy()
+    rows[["check", "unit", "limits"]] = ["made_up", "%", "pass at most 1"]
+    rows["tube"] = ["count", "treg", "effector"]
+    rows["state"] = ["WARN", "WARN", "PASS"]
+    rows["value"] = 2.0
+    rows["flag"] = ["LOW_EVENTS", "LOW_EVENTS", ""]
+    other.quality = rows
+    (check,) = build_visit(Source(other), S1, "D14").checks
+    assert (check.remark, check.limits, check.unit) == ("LOW_EVENTS", "pass at most 1 %", "%")
+    rows["flag"] = ["LOW_EVENTS", "", ""]
+    (check,) = build_visit(Source(other), S1, "D14").checks
+    assert check.remark == "LOW_EVENTS (count)"
+    assert [cell.figures for cell in check.cells if cell] == ["2.0", "2.0", "2.0"]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "words"),
+    [
+        ((1.31, math.nan, math.nan), "fall 1.31"),
+        ((-1.44, math.nan, math.nan), "rise 1.44"),
+        ((-0.001, math.nan, math.nan), "fall 0.00"),
+        ((math.nan, 0.861, math.nan), "fall ≥0.86"),
+        ((math.nan, math.nan, 0.301), "fall ≤0.31"),
+        # A fall of at least -0.5 is a rise of at most 0.5; one of at most -1 is a rise of at least 1.
+        ((math.nan, -0.5, math.nan), "rise ≤0.50"),
+        ((math.nan, math.nan, -1.009), "rise ≥1.00"),
+        ((math.nan, -0.9, -0.4), "rise 0.40 to 0.90"),
+        ((math.nan, -0.301, 0.4), "rise 0.31 to fall 0.40"),
+        ((math.nan, math.nan, math.nan), ""),
+    ],
+)
+def test_a_rise_is_called_a_rise(bounds: tuple[float, float, float], words: str) -> None:
+    assert fall_or_rise(*bounds) == words
+
+
+def test_a_rise_of_the_virus_is_said_everywhere_and_signed_in_the_twin(profile: Any) -> None:
+    other = copy.copy(profile)
+    other.virology = profile.virology.copy()
+    here = (other.virology["usubjid"] == S1) & (other.virology["visit"] == "D14")
+    for name in ("log10_drop", "log10_drop_lower", "log10_drop_upper"):
+        other.virology.loc[here, name] = -1.44
+    other.virology.loc[here, "kind"] = "QUANT"
+    made = report.visit(other, S1, "D14")
+    said = Page(made.html).text
+    assert "rise from baseline 1.44 log10" in said
+    assert "CMV-DNA rose by 1.44 log10 from baseline." in said
+    assert "-1.44" not in said
+    row = next(one for one in made.data["content"]["virology"] if one["of_this_visit"])
+    assert (row["fall"], row["change"]) == ("-1.44", "rise 1.44")
+
+
+def test_units_are_printed_as_signs_and_stay_plain_in_the_twin(profile: Any) -> None:
+    made = report.visit(profile, "IL2CMV-01-003", "D14")
+    assert "66\N{NO-BREAK SPACE}10⁹/L" in made.html
+    assert "10^9/L" not in made.html
+    assert any(row["value"] == "66 10^9/L" for row in made.data["content"]["labs"])
+    assert printed("14 dogs of 900 mg, 3 d, < 2.14") == (
+        "14 dogs of 900\N{NO-BREAK SPACE}mg, 3\N{NO-BREAK SPACE}d, <\N{NO-BREAK SPACE}2.14"
+    )
+
+
+@pytest.mark.parametrize(("subject", "visit"), [(S1, "W8"), ("IL2CMV-01-002", "D14"), ("IL2CMV-01-003", "D28")])
+def test_page_one_is_one_page(profile: Any, subject: str, visit: str) -> None:
+    """The review block ends on the page that the summary begins on, also with more queries than usual."""
+    weasyprint = pytest.importorskip("weasyprint")
+    other = copy.copy(profile)
+    other.study = copy.copy(profile.study)
+    question = "Was the tube kept at room temperature until it was stained, and for how many hours?"
+    asked = [{"record": f"{subject} {visit}", "question": question, "owner": "site"}] * 4
+    other.study.queries = pd.concat([profile.study.queries, pd.DataFrame(asked)], ignore_index=True)
+    page = report.visit(other, subject, visit).html
+    assert page.count(question) == 4
+    # Without what follows, the first page is all there is.
+    first = page[: page.index('<section class="full-table">')] + "</div></main></body></html>"
+    assert len(weasyprint.HTML(string=first).render().pages) == 1
 
 
 def test_closed_queries_are_not_printed(profile: Any) -> None:
