@@ -57,6 +57,7 @@ class CohortView:
         readouts = self.source.visits.uns.get(schema.UNS_READOUTS)
         if readouts is not None:
             found |= dict(zip(readouts["id"].astype(str), readouts["display"].astype(str), strict=True))
+        found |= {one.readout: one.label for one in self.source.config.functional_endpoints if one.label}
         return found
 
     @cached_property

@@ -302,10 +302,8 @@ def _turnbull(own: Clearance, arm: str) -> tuple[dict[str, Any], list[dict[str, 
 
 
 FEW_IN_AN_ARM = 10
-_FEW = (
-    f"with {FEW_IN_AN_ARM} or fewer in an arm the interval holds the truth less often than it says (simulated: about "
-    "90 % at 5): the permutation test decides"
-)
+"""Subjects of an arm up to which the interval of the likelihood ratio holds the truth less often than it says."""
+_FEW = f"{FEW_IN_AN_ARM} or fewer in an arm: the interval is too narrow, the permutation test decides"
 
 
 def _time_ratio_row(

@@ -273,7 +273,7 @@ def _run(adata: AnnData, analysis: Analysis, run: Callable[..., None], plan: Ana
         work = adata[rows].copy()
         subjects = int(work.obs["usubjid"].nunique())
         gone = adata.obs["usubjid"].nunique() - subjects
-        words = "; ".join(part for part in (words, f"{gone} subjects without any row left" if gone else "") if part)
+        words = "; ".join(part for part in (words, f"{gone} without any row left" if gone else "") if part)
         _leave_subjects(work, adata, analysis)
         run(work, **arguments)
         table = work.uns[place.key]

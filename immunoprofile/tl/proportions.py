@@ -102,7 +102,8 @@ def _barnard(responders: tuple[int, int], subjects: tuple[int, int]) -> float:
     # score squared = (i m - j n)^2 / (s (N - s)) times a constant; crosswise products of Python's integers are exact
     pooled, observed = (i + j) * (n + m - i - j), (a + b) * (n + m - a - b)
     extreme = np.asarray((i * m - j * n) ** 2 * observed >= (a * m - b * n) ** 2 * pooled, dtype=bool)
-    extreme &= np.asarray(pooled > 0, dtype=bool)
+    # nobody or everybody responds: no difference, whose score is 0, and the product above says nothing
+    extreme[np.asarray(pooled == 0, dtype=bool)] = a * m == b * n
     first, second = np.arange(n + 1), np.arange(m + 1)
 
     def tail(chance: float) -> float:

@@ -36,7 +36,7 @@ def test_barnard_against_fractions(table: tuple[int, int, int, int]) -> None:
 
     def score(i: int, j: int) -> Fraction:
         pooled = (i + j) * (n + m - i - j)
-        return Fraction((i * m - j * n) ** 2, pooled) if pooled else Fraction(-1)
+        return Fraction((i * m - j * n) ** 2, pooled) if pooled else Fraction(0)
 
     extreme = [(i, j) for i in range(n + 1) for j in range(m + 1) if score(i, j) >= score(a, b)]
     points = [k / 2000 for k in range(2001)]
@@ -54,6 +54,7 @@ def test_barnard_does_not_change_when_failures_are_counted(n: int, m: int) -> No
             responders = proportion_difference((a, b), (n, m)).p_value
             failures = proportion_difference((n - a, m - b), (n, m)).p_value
             assert responders == pytest.approx(failures, abs=1e-9)
+            assert (responders == 1) is (a * m == b * n)
             assert responders == pytest.approx(proportion_difference((b, a), (m, n)).p_value, abs=1e-9)
 
 
