@@ -13,7 +13,7 @@ from scipy.stats import norm
 
 from immunoprofile.errors import AnalysisError
 from immunoprofile.tl.censoring import bounded_rows, exact_rows
-from immunoprofile.tl.tobit_mixed import TobitMixed, _Problem, fit_tobit_mixed
+from immunoprofile.tl.tobit_mixed import NODES, TobitMixed, _Problem, fit_tobit_mixed
 
 
 def uti(outside_data: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -185,8 +185,25 @@ def test_two_random_effects_on_a_grid() -> None:
             exact, norm.pdf(upper[rows, None], mean, fit.sigma), norm.cdf(upper[rows, None], mean, fit.sigma)
         )
         total += np.log((density.prod(axis=0) * prior).sum())
-    # nine nodes a direction leave some 1e-6 a subject
     assert fit.loglik == pytest.approx(total, abs=1e-4)
+
+
+@pytest.mark.parametrize("seed", [2, 5, 7, 24])
+def test_ten_subjects_with_censored_slopes_converge(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 9 x 9 nodes these stopped short of their maximum; more nodes than ours change nothing."""
+    rng = np.random.default_rng(seed)
+    subject, time = np.repeat(np.arange(10), 5), np.tile([0.0, 1, 2, 4, 8], 10)
+    effects = rng.multivariate_normal([0, 0], [[0.09, -0.02], [-0.02, 0.04]], size=10)
+    outcome = 3.8 + effects[subject, 0] + (-0.35 + effects[subject, 1]) * time + 0.15 * rng.normal(size=50)
+    upper = np.maximum(outcome, 2.14)
+    lower = np.where(outcome < 2.14, -np.inf, upper)
+    design = np.column_stack([np.ones_like(time), time])
+    fits = []
+    for nodes in (NODES[2], 41):
+        monkeypatch.setitem(NODES, 2, nodes)
+        fits.append(fit_tobit_mixed(subject, lower, upper, design=design, names=["1", "time"], random=design))
+    assert fits[0].loglik == pytest.approx(fits[1].loglik, abs=2e-4)
+    assert fits[0].coefficients == pytest.approx(fits[1].coefficients, abs=2e-4)
 
 
 @pytest.mark.parametrize("effects", [0, 1, 2])
