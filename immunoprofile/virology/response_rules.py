@@ -78,7 +78,7 @@ def _response(course: Course, sample: Sample, needed: float) -> Verdict:
         return unknown("no baseline", sample)
     least, most = fall(course.baseline, sample)
     if least == most:
-        words = f"fall of {least:.4g} log10"
+        words = f"{'fall' if least >= 0 else 'rise'} of {abs(least):.4g} log10"
     else:
         words = f"fall between {_bound(least)} and {_bound(most)} log10"
     if least >= needed:
