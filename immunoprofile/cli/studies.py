@@ -93,10 +93,13 @@ def check(
     from immunoprofile import gate
     from immunoprofile.profiling.preflight import check_files, future_dates, prepare
     from immunoprofile.study import read_study
+    from immunoprofile.tl.plan_check import check_plan
 
     study = read_study(folder)
     source = gates_of(folder, gates)
-    prepared = prepare(study, gate.load(source))
+    strategies = gate.load(source)
+    prepared = prepare(study, strategies)
+    check_plan(study, strategies)
     typer.echo(repr(study))
     typer.echo(f"gates: {source}")
     exceptions = pd.concat(
@@ -219,11 +222,13 @@ def _run(
     from immunoprofile.profiling import profile, seal
     from immunoprofile.profiling.results import RUN_LOG
     from immunoprofile.study import read_study
+    from immunoprofile.tl.plan_check import check_plan
 
     with stages.stage("read the study"):
         study = read_study(study_folder)
         source = gates_of(study_folder, gates)
         strategies = gate.load(source)
+        check_plan(study, strategies)
     typer.echo(f"gates: {source}")
     with stages.stage("gate the files"):
         result = profile(study, strategies, out=out, jobs=jobs, cells=cells, progress=progress)

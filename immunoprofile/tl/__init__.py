@@ -15,6 +15,7 @@ from immunoprofile.tl.mmrm import mmrm
 from immunoprofile.tl.multiplicity import Family, adjust, adjust_families
 from immunoprofile.tl.paired import change, change_t
 from immunoprofile.tl.plan import methods, run_plan
+from immunoprofile.tl.plan_check import check_plan
 from immunoprofile.tl.power_simulation import (
     AncovaScenario,
     ClearanceScenario,
@@ -81,6 +82,7 @@ __all__ = [
     "batch_confounding",
     "change",
     "change_t",
+    "check_plan",
     "clearance_exact",
     "clearance_incidence",
     "clearance_interval",

@@ -125,7 +125,7 @@ def run_plan(adata: AnnData, *, plan: AnalysisPlan | None = None) -> None:
     import pandas as pd
 
     chosen = plan or _stored(adata) or default_plan(adata, methods=_METHODS)
-    functions = [_function(analysis) for analysis in chosen.analyses]
+    functions = [check_arguments(analysis) for analysis in chosen.analyses]
     adata.uns.pop(UNS_CLEARANCE_CURVES, None)
     batch_confounding(adata)
     runs = [_run(adata, analysis, run, chosen) for analysis, run in zip(chosen.analyses, functions, strict=True)]
@@ -209,8 +209,14 @@ def _stored(adata: AnnData) -> AnalysisPlan | None:
     return AnalysisPlan.model_validate_json(str(text))
 
 
-def _function(analysis: Analysis) -> Callable[..., None]:
-    """Function of an analysis, its arguments checked before anything runs."""
+def check_arguments(analysis: Analysis) -> Callable[..., None]:
+    """Function of an analysis, its arguments checked before anything runs.
+
+    Raises
+    ------
+    AnalysisError
+        This version has no such method, or its function does not take an option of the analysis.
+    """
     if analysis.method not in _METHODS:
         raise AnalysisError(f"method {analysis.method} cannot be run from a plan", where=f"plan {analysis.key}",
                             todo=f"one of: {', '.join(_METHODS)}")  # fmt: skip
