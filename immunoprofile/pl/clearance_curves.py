@@ -228,7 +228,7 @@ def clearance_figure(arms: Sequence[ClearanceArm], *, rule: str = "", order: Seq
         if not any(arm.incidence for arm in arms):
             right.text(0.5, 0.5, "not computed", transform=right.transAxes, ha="center", va="center", color=style.GREY)
         for axes, name in ((left, "not cleared, %"), (right, "cumulative incidence, %")):
-            axes.set_xlim(-0.02 * ticks[-1], max(ticks[-1], max(finite)) * 1.03)
+            axes.set_xlim(-0.02 * max(ticks[-1], 1), max(ticks[-1], max(finite), 1) * 1.03)
             axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
             axes.set_ylim(-3, 104)
             axes.set_ylabel(name)

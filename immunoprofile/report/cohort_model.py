@@ -135,6 +135,7 @@ def build_cohort(source: Source) -> CohortModel:
             for one in view.effects(schema.UNS_COMPARE)
             + view.effects(schema.UNS_COMPARE_FUNCTIONAL)
             + _time_ratio(view)
+            if one.population
         ),
         clearance_rule=clearance_rule,
         clearance=clearance,

@@ -44,6 +44,7 @@ _TITLES: Final[dict[str, str]] = {
     "compare_without_recent_il2": "without draws soon after IL-2",
     "clearance_interval_unconfirmed": "clearance_1: one result below the LLOQ",
     "clearance_interval_tnd": "clearance_tnd: not detected",
+    "clearance_interval_per_protocol": "per protocol",
 }
 
 
@@ -92,7 +93,9 @@ def between_arms(view: CohortView) -> tuple[Block, ...]:
         "Estimand: difference between arms in the change from baseline, adjusted for baseline, treatment policy, "
         "subjects with a baseline and a value at the visit. Read estimate, n and interval first.",
     )
-    picture: tuple[Block, ...] = () if view.blinded else (Image("forest"),)
+    if view.blinded:
+        return (Text(BLINDED),)
+    picture = (Image("forest"),)
     return (estimand, *picture, *_tables(view, BETWEEN))
 
 
@@ -101,8 +104,8 @@ def within_arms(view: CohortView) -> tuple[Block, ...]:
     from immunoprofile.tl import smallest_signed_rank_p
 
     words = (
-        "Placed last on purpose: patients who enter a trial when they are sick tend to improve without treatment "
-        "(regression to the mean), so that a change within one arm is no effect of treatment."
+        "Placed after the comparisons on purpose: patients who enter a trial when they are sick tend to improve "
+        "without treatment (regression to the mean), so that a change within one arm is no effect of treatment."
     )
     blocks: list[Block] = [Text(words)]
     smallest = min((len(names) for names in view.members.values()), default=0)
@@ -146,7 +149,9 @@ def _responder_blocks(view: CohortView, key: str) -> tuple[Block, ...]:
     if table is None or responses is None:
         return not_available(title, f"no table {schema.UNS_RESPONSES} in these results")
     order = {name: place for place, name in enumerate(rulebook().rules)}
-    rows = sorted(view.effects(key), key=lambda one: order.get(one.population_id, len(order)))
+    found = view.effects(key)
+    refused = tuple(Text(f"{title}: not estimated; {one.note}.") for one in found if not one.population)
+    rows = sorted((one for one in found if one.population), key=lambda one: order.get(one.population_id, len(order)))
     labels = view.source.config.arm_labels
     contrasts = {contrast_words(one, labels)[0] for one in rows}
     cells = []
@@ -155,11 +160,12 @@ def _responder_blocks(view: CohortView, key: str) -> tuple[Block, ...]:
         counted = [_responder_count(own[own["usubjid"].isin(names)]["response"]) for names in view.members.values()]
         cells.append(row(
             one.population, *([contrast_words(one, labels)[0]] if len(contrasts) > 1 else []), *counted,
-            Cell(one.effect or "none", one.value), one.interval or "none", one.p or "none", one.p_adjusted or "none",
-            one.conclusion,
+            Cell(one.effect or "none", one.value),
+            f"{one.interval} ({one.level:.4g} %)" if one.interval else "none", one.p or "none",
+            one.p_adjusted or "none", one.conclusion,
         ))  # fmt: skip
     heads = ("Rule", *(("Arms",) if len(contrasts) > 1 else ()), *view.groups, "#Difference, points",
-             "#95 % interval", "#p", "#p adjusted", "Reading")  # fmt: skip
+             "#Interval", "#p", "#p adjusted", "Reading")  # fmt: skip
     only = f"{next(iter(contrasts))}. " if len(contrasts) == 1 else ""
     caption = (
         f"{only}Subjects for whom the rule is true, of those for whom it can be judged; who cannot is left out, "
@@ -169,7 +175,7 @@ def _responder_blocks(view: CohortView, key: str) -> tuple[Block, ...]:
         "Rules about a return ask only those who cleared and were followed on: they do not compare the arms as "
         "randomised."
     )
-    return (Table(columns(*heads), tuple(cells), title, caption, "effects"),) if cells else ()
+    return (*refused, Table(columns(*heads), tuple(cells), title, caption, "effects")) if cells else refused
 
 
 def _responder_count(verdicts: pd.Series[Any]) -> str:
@@ -241,7 +247,9 @@ def confounding(view: CohortView) -> tuple[Block, ...]:
 
 def methods_text(view: CohortView) -> tuple[Block, ...]:
     """Methods of what was really run."""
-    written = "" if view.blinded else str(view.source.visits.uns.get(schema.UNS_METHODS, ""))
+    if view.blinded:
+        return (Text(BLINDED),)
+    written = str(view.source.visits.uns.get(schema.UNS_METHODS, ""))
     if written:
         return (Bullets(tuple(line for line in written.splitlines() if line.strip())),)
     found = [table for key in _WITHOUT_PLAN if (table := view.statistics(key)) is not None]

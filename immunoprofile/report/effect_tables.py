@@ -96,7 +96,10 @@ def effect_table(title: str, shown: Sequence[Effect], labels: Mapping[str, str])
     made = [(Column(head), [Cell(words) for words in said[head]]) for head in varies]
     made.append((Column("n", numeric=True), [Cell(one.n) for one in shown]))
     made += _median_cells(shown)
-    made += [*_effect_cells(shown), _interval_cells(shown), (Column("p", numeric=True), [Cell(one.p) for one in shown])]
+    made += [*_effect_cells(shown), _interval_cells(shown)]
+    tested = any(one.p for one in shown)
+    if tested:
+        made.append((Column("p", numeric=True), [Cell(one.p) for one in shown]))
     if any(one.p_adjusted for one in shown):
         made.append((Column("p adjusted", numeric=True), [Cell(one.p_adjusted) for one in shown]))
     made.append((Column("Reading"), [Cell(one.conclusion or "describes one arm") for one in shown]))
@@ -107,8 +110,8 @@ def effect_table(title: str, shown: Sequence[Effect], labels: Mapping[str, str])
     if any(remarks):
         made.append((Column("Remark"), [Cell(words) for words in remarks]))
     caption = [f"{head}: {words[0]}." for head, words in said.items() if head not in varies and words[0]]
-    caption += [f"{', '.join(shared)}."] if shared else []
-    caption += [*_methods(shown, said["Method"]), *_correction(shown), _READING]
+    caption += [f"{'; '.join(shared)}."] if shared else []
+    caption += [*_methods(shown, said["Method"]), *_correction(shown), *((_READING,) if tested else ())]
     rows = zip(*(cells for _, cells in made), strict=True)
     return Table(tuple(column for column, _ in made), tuple(rows), title, " ".join(caption), style="effects")
 

@@ -71,7 +71,7 @@ def effects(
     rows = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
     tested = {text(row["contrast"]): number(row.get("p_value")) for row in rows
               if text(row.get("method")) == schema.PERMUTATION_METHOD}  # fmt: skip
-    return tuple(_effect(row, displays, parents or {}, tested.get(text(row.get("contrast")), 0.0)) for row in rows)
+    return tuple(_effect(row, displays, parents or {}, tested.get(text(row.get("contrast")), math.nan)) for row in rows)
 
 
 def measure_words(population: str, measure: str, parents: Mapping[str, str]) -> str:
@@ -88,7 +88,7 @@ def measure_words(population: str, measure: str, parents: Mapping[str, str]) -> 
 
 
 def _effect(row: Mapping[str, Any], displays: Mapping[str, str], parents: Mapping[str, str], permuted: float) -> Effect:
-    """Row for print. ``permuted``: p of a permutation test of the same contrast, 0 without one."""
+    """Row for print. ``permuted``: p of a permutation test of the same contrast, NaN without one."""
     value, low, high = (number(row.get(name)) for name in ("effect", "effect_lower", "effect_upper"))
     kind = text(row.get("effect_kind"))
     level = number(row.get("conf_level"))
@@ -99,11 +99,13 @@ def _effect(row: Mapping[str, Any], displays: Mapping[str, str], parents: Mappin
         conclusion = "not estimated" if math.isnan(number(row.get("p_value"))) else "test without an estimate"
     elif kind in schema.DESCRIPTIVE_EFFECTS:
         conclusion = ""
+    elif text(row.get("method")) == schema.PERMUTATION_METHOD:
+        conclusion = "test without an interval"
     elif math.isnan(low) or math.isnan(high) or low <= null <= high or level < LEAST_LEVEL:
         conclusion = "cannot conclude"
     elif min(n, math.inf if math.isnan(reference) else reference) < FEWEST:
         conclusion = f"cannot conclude (fewer than {FEWEST} subjects)"
-    elif kind == "time ratio" and permuted >= SIGNIFICANT:
+    elif kind == "time ratio" and not permuted < SIGNIFICANT:  # NaN: without the exact test nothing is concluded
         conclusion = "cannot conclude (permutation test)"
     elif number(row.get("p_adjusted")) >= SIGNIFICANT:
         conclusion = "cannot conclude after correction"

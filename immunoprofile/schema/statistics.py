@@ -116,6 +116,7 @@ PLAN_RUN_COLUMNS: Final = (
 """One row an analysis that was run: ``key`` is its table in ``uns``, ``parameters`` the arguments as JSON."""
 
 UNS_METHODS: Final = "methods"
+UNS_WINDOWS: Final = "visit_windows"
 
 POWER_COLUMNS: Final = (
     "scenario", "method_id", "n_per_arm", "replicates", "not_estimable", "power", "power_mc_se", "truth",

@@ -58,7 +58,9 @@ def require_subjects(subjects: int, parameters: int, *, where: str) -> int:
     left = subjects - parameters
     if left < LEAST_RESIDUAL_DF:
         raise AnalysisError(
-            f"{subjects} subjects leave {left} residual degrees of freedom, fewer than {LEAST_RESIDUAL_DF}", where=where
+            f"{subjects} subjects for {parameters} parameters leave fewer than {LEAST_RESIDUAL_DF} residual degrees of "
+            "freedom",
+            where=where,
         )
     return left
 

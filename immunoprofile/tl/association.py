@@ -327,8 +327,8 @@ def _row(
         notes.append(f"refused: {refused.what}")
     if bounds:
         notes.append(
-            f"{bounds} of {total} CMV-DNA results ({100 * bounds / total:.0f} %) censored, taken at their bound; "
-            "tl.associate_censored uses them as bounds"
+            f"{bounds} of {total} CMV-DNA results ({100 * bounds / total:.0f} %) censored, taken at their bound "
+            "(the censored model takes them as bounds)"
         )
     notes.append("association, not cause")
     return statistic_row(

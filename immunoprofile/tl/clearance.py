@@ -311,10 +311,11 @@ def _time_ratio_row(
 ) -> dict[str, Any]:
     method = f"accelerated failure time, {distribution.capitalize()}, interval-censored, likelihood ratio"
     smallest = min(int((pair.arms == arm).sum()) for arm in arms)
-    words = f"below 1: {arms[0]} cleared earlier; {_counts(pair, *arms)}"
-    known = _about(pair, *arms) | {"note": f"{words}; {_FEW}" if smallest <= FEW_IN_AN_ARM else words}
+    known = _about(pair, *arms) | {"note": f"below 1: {arms[0]} cleared earlier; {_counts(pair, *arms)}"}
 
     def fit() -> dict[str, Any]:
+        if smallest <= FEW_IN_AN_ARM:
+            known["note"] += f"; {_FEW}"
         found = time_ratio(pair.lower, pair.upper, pair.arms == arms[0], distribution=distribution,
                            confidence=confidence)  # fmt: skip
         return ratio_row("S13", method, "time ratio", found, confidence, known)

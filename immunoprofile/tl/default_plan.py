@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 F1, F2, F3, F4, F5, F6 = FAMILY_WORDS
-FIRST_RULE = "clearance_2"
 RULE_SENSITIVITIES = {"clearance_1": "clearance_interval_unconfirmed", "clearance_tnd": "clearance_interval_tnd"}
 
 
@@ -95,16 +94,19 @@ def visit_windows(schedule: Sequence[tuple[str, int, bool]]) -> dict[str, tuple[
     """First and last study day of each visit: half the gap to its neighbours, a tie belongs to the earlier one.
 
     Before the first and after the last visit the window is as wide as on its other side. A visit without neighbours has
-    none.
+    none; visits planned for one day share their window.
 
     Examples
     --------
     >>> visit_windows([("D7", 7, True), ("D14", 14, True), ("D28", 28, True)])
     {'D7': (4, 10), 'D14': (11, 21), 'D28': (22, 35)}
+    >>> visit_windows([("A", 5, True), ("B", 5, True), ("C", 9, True)])
+    {'A': (3, 7), 'B': (3, 7), 'C': (8, 11)}
     """
-    days = [day for _, day, _ in schedule]
+    days = sorted({day for _, day, _ in schedule})
     windows: dict[str, tuple[int, int]] = {}
-    for place, (visit, day, _) in enumerate(schedule):
+    for visit, day, _ in schedule:
+        place = days.index(day)
         before = day - days[place - 1] if place else None
         after = days[place + 1] - day if place + 1 < len(days) else None
         if before is None and after is None:

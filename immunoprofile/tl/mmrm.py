@@ -51,8 +51,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-"""A visit at which an arm has fewer values leaves the model: its arm effect would rest on one subject."""
-
 
 @dataclass(frozen=True)
 class _Options:
@@ -240,6 +238,7 @@ def _usable(adata: AnnData, long: _Long, names: list[str], options: _Options) ->
     keep = measured & complete
     for number, name in enumerate(names, 1):
         here = keep & (long.visit == number)
+        # a visit at which an arm has fewer values leaves the model: its arm effect would rest on one subject
         if min((here & long.in_arm).sum(), (here & ~long.in_arm).sum()) < LEAST_IN_AN_ARM:
             reasons.append(left_out(int(here.sum()), f"rows of {name}: fewer than {LEAST_IN_AN_ARM} in an arm"))
             keep &= long.visit != number

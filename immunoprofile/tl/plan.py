@@ -41,6 +41,7 @@ from immunoprofile.schema import (
     UNS_STUDY,
     UNS_TIME_VARYING,
     UNS_TIPPING_POINT,
+    UNS_WINDOWS,
 )
 from immunoprofile.tl._frame import statistic_row, statistic_table
 from immunoprofile.tl.confounding import batch_confounding
@@ -116,6 +117,8 @@ def run_plan(adata: AnnData, *, plan: AnalysisPlan | None = None) -> None:
         rows, subjects, what was left out.
     ``adata.uns['methods']``
         see :func:`methods`.
+    ``adata.uns['visit_windows']``
+        DataFrame ``visit``, ``first_day``, ``last_day``: the study days that counted as a visit.
 
     Raises
     ------
@@ -128,6 +131,10 @@ def run_plan(adata: AnnData, *, plan: AnalysisPlan | None = None) -> None:
     functions = [check_arguments(analysis) for analysis in chosen.analyses]
     adata.uns.pop(UNS_CLEARANCE_CURVES, None)
     batch_confounding(adata)
+    adata.uns[UNS_WINDOWS] = pd.DataFrame(
+        [(visit, first, last) for visit, (first, last) in chosen.windows.items()],
+        columns=["visit", "first_day", "last_day"],
+    )
     runs = [_run(adata, analysis, run, chosen) for analysis, run in zip(chosen.analyses, functions, strict=True)]
     adjust_families(
         adata,
@@ -159,7 +166,7 @@ def methods(adata: AnnData) -> None:
 
     ``adata.uns['methods']``
         text, one line an analysis: id, what was fitted, arguments, rows and subjects, correction, what was left out;
-        then the versions of the software.
+        then the windows of the visits and the versions of the software.
 
     Raises
     ------
@@ -172,6 +179,12 @@ def methods(adata: AnnData) -> None:
     lines = [_sentence(adata.uns[str(run["key"])], {str(k): v for k, v in run.items()}) for run in
              runs.to_dict("records")]  # fmt: skip
     versions = json.loads(str(runs["versions"].iloc[0])) if len(runs) else {}
+    windows = adata.uns.get(UNS_WINDOWS)
+    if windows is not None and len(windows):
+        days = zip(windows["visit"], windows["first_day"], windows["last_day"], strict=True)
+        lines.append(
+            "Windows, study days: " + ", ".join(f"{visit} {first} to {last}" for visit, first, last in days) + "."
+        )
     if versions:
         lines.append("Software: " + ", ".join(f"{name} {version}" for name, version in versions.items()) + ".")
     adata.uns[UNS_METHODS] = "\n".join(lines)
@@ -180,7 +193,8 @@ def methods(adata: AnnData) -> None:
 def _sentence(table: pd.DataFrame, run: dict[str, Any]) -> str:
     parts = []
     if "method" in table:
-        parts.append(", ".join(dict.fromkeys(word for word in table["method"].astype(str) if word)))
+        # names of methods hold commas
+        parts.append(" | ".join(dict.fromkeys(word for word in table["method"].astype(str) if word)))
     arguments = json.loads(str(run["parameters"]))
     parts.append("arguments " + (", ".join(f"{name} = {_plain(value)}" for name, value in arguments.items()) or "none"))
     parts.append(f"{run['rows']} rows of the table ({run['not_estimable']} not estimable), {run['subjects']} subjects "
@@ -279,7 +293,8 @@ def _run(adata: AnnData, analysis: Analysis, run: Callable[..., None], plan: Ana
         work = adata[rows].copy()
         subjects = int(work.obs["usubjid"].nunique())
         gone = adata.obs["usubjid"].nunique() - subjects
-        words = "; ".join(part for part in (words, f"{gone} without any row left" if gone else "") if part)
+        lost = f"{gone} subject{'s' if gone > 1 else ''} without any row left" if gone else ""
+        words = "; ".join(part for part in (words, lost) if part)
         _leave_subjects(work, adata, analysis)
         run(work, **arguments)
         table = work.uns[place.key]

@@ -145,7 +145,7 @@ def test_a_declared_readout_has_a_panel_beside_the_populations(with_readout: Any
 
 def test_the_forest_holds_the_declared_readout_too(with_readout: Any) -> None:
     alt = cohort_pictures(build_cohort(Source(with_readout)))["forest"].alt
-    assert "CD107a of nk, " in alt
+    assert "NK degranulation, D14" in alt
     assert "Treg" in alt or "Regulatory T cells" in alt
 
 

@@ -78,7 +78,10 @@ def test_arms_of_a_change_inside_an_arm_are_told_apart() -> None:
 def test_ratios_of_time_and_hazard_name_their_direction() -> None:
     def reading(kind: str, effect: float) -> str:
         row = ROW | {"effect_kind": kind, "effect": effect, "effect_lower": effect - 0.1, "effect_upper": effect + 0.1}
-        return effects(pd.DataFrame([row]), {})[0].conclusion
+        exact = row | {"method": schema.PERMUTATION_METHOD, "effect_lower": math.nan, "effect_upper": math.nan}
+        found = effects(pd.DataFrame([row, exact]), {})
+        assert found[1].conclusion == "test without an interval"
+        return found[0].conclusion
 
     assert [reading("time ratio", x) for x in (0.5, 2.0)] == ["earlier", "later"]
     assert [reading("hazard ratio per doubling", x) for x in (0.5, 2.0)] == ["later", "earlier"]
@@ -92,6 +95,7 @@ def test_few_subjects_and_the_permutation_test_withhold_a_conclusion() -> None:
     for p_value, reading in ((0.04, "later"), (0.06, "cannot conclude (permutation test)")):
         test = ROW | {"method": schema.PERMUTATION_METHOD, "p_value": p_value}
         assert effects(pd.DataFrame([ratio, test]), {})[0].conclusion == reading
+    assert effects(pd.DataFrame([ratio]), {})[0].conclusion == "cannot conclude (permutation test)"
 
 
 def test_small_ratios_are_not_printed_as_nothing() -> None:

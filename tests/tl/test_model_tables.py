@@ -130,7 +130,7 @@ def test_ten_subjects_give_way_to_ancova() -> None:
     tl.mmrm(adata, populations=["treg"])
     table = adata.uns["mmrm"]
     assert table["method_id"].tolist() == ["S3"] * 4 + ["S5"]
-    assert table["note"].str.startswith("MMRM refused: 10 subjects leave").all()
+    assert table["note"].str.startswith("MMRM refused: 10 subjects for ").all()
     assert table["status"].tolist() == ["ESTIMATED"] * 4 + ["NOT_ESTIMABLE"]
 
 

@@ -214,6 +214,7 @@ def test_incidence_is_given_on_the_days_of_the_last_visits(trial: anndata.AnnDat
     scheduled(trial)
     tl.run_plan(trial)
     assert set(trial.uns["cumulative_incidence"]["visit"]) == {"day 27", "day 55"}
+    assert "Windows, study days: D7 4 to 10, D14 11 to 21, D28 22 to 42, W8 43 to 70.\n" in trial.uns["methods"]
 
 
 def renamed(trial: anndata.AnnData, **names: str) -> None:

@@ -103,7 +103,9 @@ def test_too_few_subjects_are_refused_with_the_reason() -> None:
     tl.compare(adata, visit="D14", reference="GCV")
     table = adata.uns["compare"]
     assert table[["estimate", "effect", "p_value", "conf_level"]].isna().all(axis=None)
-    assert table["note"].str.contains("1 residual degrees of freedom").all()
+    assert (
+        table["note"].str.contains("4 subjects for 3 parameters leave fewer than 3 residual degrees of freedom").all()
+    )
 
 
 def test_covariates(trial: anndata.AnnData) -> None:
