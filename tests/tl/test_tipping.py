@@ -89,7 +89,7 @@ def test_refusals() -> None:
     tl.tipping_point(small, populations=["treg"])
     row = small.uns["tipping_point"].iloc[0]
     assert row["status"] == "NOT_ESTIMABLE"
-    assert row["note"].startswith("refused: 8 subjects leave")
+    assert row["note"].startswith("refused: 8 subjects for 9 parameters leave fewer than 3")
     with pytest.raises(AnalysisError, match="1 imputations"):
         tl.tipping_point(small, imputations=1)
     with pytest.raises(AnalysisError, match="BL is no scheduled visit after baseline"):
