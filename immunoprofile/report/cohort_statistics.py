@@ -9,7 +9,7 @@ from immunoprofile.pl.series import text
 from immunoprofile.report.cohort_view import CohortView
 from immunoprofile.report.content import Block, Bullets, Cell, Image, Table, Text, columns, not_available, row
 from immunoprofile.report.effect_tables import contrast_words, effect_table, remark_parts
-from immunoprofile.report.key_table import TECHNICAL
+from immunoprofile.report.key_table import technical
 from immunoprofile.report.statistics_tables import methods
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def analysis(view: CohortView, key: str) -> tuple[Block, ...]:
         return not_available(title, f"no table {key} in the statistics of these results")
     if not set(schema.STATISTIC_COLUMNS) <= set(table.columns) | {"p_adjusted", "family", "status", "exclusions"}:
         return ()
-    rows = [one for one in view.effects(key) if one.population_id not in TECHNICAL]
+    rows = [one for one in view.effects(key) if one.population_id not in technical()]
     refused = list(dict.fromkeys(one.note for one in rows if not one.population and one.note))
     shown = [one for one in rows if one.population]
     blocks: list[Block] = [Text(f"{title}: not estimated; {note}.") for note in refused]
@@ -161,7 +161,7 @@ def _responder_blocks(view: CohortView, key: str) -> tuple[Block, ...]:
         cells.append(row(
             one.population, *([contrast_words(one, labels)[0]] if len(contrasts) > 1 else []), *counted,
             Cell(one.effect or "none", one.value),
-            f"{one.interval} ({one.level:.4g} %)" if one.interval else "none", one.p or "none",
+            one.interval_at_level or "none", one.p or "none",
             one.p_adjusted or "none", one.conclusion,
         ))  # fmt: skip
     heads = ("Rule", *(("Arms",) if len(contrasts) > 1 else ()), *view.groups, "#Difference, points",
@@ -215,10 +215,9 @@ def _varied(view: CohortView, key: str, name: str) -> list[tuple[str, tuple[Cell
         endpoint = ", ".join(part for part in (one.population, one.measure) if part) or "all"
         if endpoint in found or one.kind in schema.DESCRIPTIVE_EFFECTS or one.contrast in view.members:
             continue
-        level = f" ({one.level:.4g} %)" if one.interval else ""
         found[endpoint] = row(
             endpoint, name, one.n, one.kind, Cell(one.effect or "none", one.value),
-            f"{one.interval}{level}" if one.interval else "none", one.conclusion, "; ".join(remark_parts(one)),
+            one.interval_at_level or "none", one.conclusion, "; ".join(remark_parts(one)),
         )  # fmt: skip
     return list(found.items())
 

@@ -62,7 +62,7 @@ def headline(one: Effect, labels: Mapping[str, str]) -> Headline:
         arms=arms,
         contrast=contrast,
         effect=f"{one.kind} {one.effect}" if one.effect else "none",
-        interval=f"{one.interval} ({one.level:.4g} %)" if one.interval else "not estimable",
+        interval=one.interval_at_level or "not estimable",
         n=one.n,
         reading=one.conclusion if one.effect else refused,
     )
@@ -173,9 +173,7 @@ def _interval_cells(shown: Sequence[Effect]) -> _Made:
     if len(levels) == 1:
         head = f"{next(iter(levels)):.4g} % interval"
         return Column(head, numeric=True), [Cell(one.interval or "none") for one in shown]
-    return Column("Interval", numeric=True), [
-        Cell(f"{one.interval} ({one.level:.4g} %)" if one.interval else "none") for one in shown
-    ]
+    return Column("Interval", numeric=True), [Cell(one.interval_at_level or "none") for one in shown]
 
 
 def _correction(shown: Sequence[Effect]) -> list[str]:

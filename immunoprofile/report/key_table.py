@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final
 
 from immunoprofile import schema
@@ -12,12 +13,16 @@ from immunoprofile.report import noise, wording
 from immunoprofile.report.noise import Verdict
 from immunoprofile.report.reference import NONE_APPLIES, reference
 from immunoprofile.report.source import Measure, Source, Value
+from immunoprofile.resources import populations
 
 KEY_POPULATIONS: Final = ("treg", "nk", "nk_bright", "cd8", "cd8_act", "cd4")
 CONFIRMED: Final = "treg_foxp3"
-TECHNICAL: Final = frozenset(
-    {"root", "beads", "beads_in_time", "time_ok", "singlets", "live", "leukocytes", "lymphocytes", "cells"}
-)
+
+
+@cache
+def technical() -> frozenset[str]:
+    """Populations that are steps on the way or denominators of the others: no row of a report is about them."""
+    return frozenset({"root"} | {name for name, entry in populations().items() if not entry.explored})
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ def shown_populations(source: Source) -> tuple[list[str], list[str]]:
     for name in map(str, source.visits.var_names):
         if len(present) >= len(KEY_POPULATIONS):
             break
-        if name not in present and name not in TECHNICAL and name != CONFIRMED:
+        if name not in present and name not in technical() and name != CONFIRMED:
             present.append(name)
     return present, [name for name in KEY_POPULATIONS if not source.has(name)]
 

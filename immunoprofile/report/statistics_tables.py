@@ -47,6 +47,11 @@ class Effect:
     adjustment: str
     exclusions: str
 
+    @property
+    def interval_at_level(self) -> str:
+        """Interval with its confidence; empty where none is shown."""
+        return f"{self.interval} ({self.level:.4g} %)" if self.interval else ""
+
 
 _DIRECTIONS: Final = {"time": ("later", "earlier"), "hazard": ("earlier", "later")}
 """What a time or hazard ratio above and below 1 means for clearance; of all others "higher" and "lower" say it."""

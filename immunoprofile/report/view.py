@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from immunoprofile.io.dates import days_between as calendar_days
-from immunoprofile.pl.series import days_between, number, text
+from immunoprofile.pl.series import days_between, text
 from immunoprofile.report.source import Source
 
 if TYPE_CHECKING:
@@ -68,7 +68,3 @@ class VisitView:
     def obs(self, name: str) -> Any:
         """Entry of ``obs`` of the visit."""
         return self.source.obs(self.row, name)
-
-    def obs_number(self, name: str) -> float:
-        """The same as a number, NaN when missing."""
-        return number(self.obs(name))

@@ -14,16 +14,8 @@ from immunoprofile.report.source import Source
 from immunoprofile.report.view import VisitView
 from immunoprofile.report.visit_model import build_visit
 from immunoprofile.report.visit_virology import caveat
-from tests.fake_clinical import make_tables
 
 S1 = "IL2CMV-01-001"
-
-
-@pytest.fixture(scope="module")
-def judged(profile: Any) -> Any:
-    other = copy.copy(profile)
-    other.tables = make_tables(list(profile.study.subjects["usubjid"]), profile.study.labs)
-    return other
 
 
 def part(profile: Any, name: str, visit: str = "D14", *, subject: str = S1, blinded: bool = False) -> Part:

@@ -16,16 +16,8 @@ import pytest
 from immunoprofile import report, schema
 from immunoprofile.report import wording
 from immunoprofile.report.twin import plain
-from tests.fake_clinical import make_tables
 
 S1 = "IL2CMV-01-001"
-
-
-@pytest.fixture(scope="module")
-def judged(profile: Any) -> Any:
-    other = copy.copy(profile)
-    other.tables = make_tables(list(profile.study.subjects["usubjid"]), profile.study.labs)
-    return other
 
 
 def reviewed(profile: Any, *rows: dict[str, str]) -> Any:

@@ -13,7 +13,7 @@ from immunoprofile import tl
 from immunoprofile.datasets import il2_cmv_counts
 from immunoprofile.errors import AnalysisError
 from immunoprofile.io.analysis_plan import METHOD_IDS, Analysis, AnalysisFamily, AnalysisPlan
-from immunoprofile.report.key_table import TECHNICAL
+from immunoprofile.report.key_table import technical
 from immunoprofile.resources import populations
 from immunoprofile.schema import FAMILY_WORDS, STATISTIC_COLUMNS, TIME_TO_CLEARANCE_COLUMNS, WORST_GRADE_COLUMNS
 from immunoprofile.tl.confounding import cramers_v, lost_contrasts
@@ -247,7 +247,7 @@ def test_an_object_without_any_known_population_says_so(trial: anndata.AnnData) 
 
 def test_the_report_and_the_plan_leave_out_the_same_steps() -> None:
     unexplored = {name for name, entry in populations().items() if not entry.explored}
-    assert unexplored | {"root"} == TECHNICAL
+    assert unexplored | {"root"} == technical()
     assert {name for name, entry in populations().items() if entry.technical} < unexplored
 
 
