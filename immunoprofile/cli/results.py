@@ -51,7 +51,7 @@ def sdtm(
 ) -> None:
     """Export a results folder as CDISC SDTM tables (CSV); what no domain can hold is listed in unmapped.csv."""
     from immunoprofile.profiling import read_results
-    from immunoprofile.profiling.interchange import export_sdtm
+    from immunoprofile.profiling.sdtm_export import export_sdtm
 
     exported = export_sdtm(read_results(results), out)
     for code, table in exported.domains.items():

@@ -13,7 +13,7 @@ import pytest
 import immunoprofile as ip
 from immunoprofile import schema
 from immunoprofile.io.sdtm import as_text, mapping, to_sdtm
-from immunoprofile.profiling.interchange import export_sdtm
+from immunoprofile.profiling.sdtm_export import export_sdtm
 from immunoprofile.resources import populations
 
 # Variables that the implementation guide (3.4) requires or that a record is useless without.
@@ -136,7 +136,7 @@ def test_units_and_limits_are_converted_together(profile: Any) -> None:
         [("S", "BL", "2021-03-01", "CREAT", 1.0, "mg/dL", 0.5, 1.2, "L1", None, None)],
         columns=list(schema.TABLES["labs"].column_names),
     )
-    from immunoprofile.profiling.interchange import _labs
+    from immunoprofile.profiling.sdtm_export import _labs
 
     row = _labs(labs).iloc[0]
     assert (row["standard_value"], row["standard_uln"]) == pytest.approx((88.42, 106.104))
