@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -216,6 +216,22 @@ class Gate:
     complement: bool = False
     ellipsoid: Ellipsoid | None = None
     quadrant_of: str = ""
+
+    def moved(self, move: Callable[[Dimension, float], float]) -> Gate:
+        """The same gate with every limit and every corner passed through a function of its axis and its place."""
+        dimensions = tuple(
+            replace(
+                d,
+                minimum=None if d.minimum is None else move(d, d.minimum),
+                maximum=None if d.maximum is None else move(d, d.maximum),
+            )
+            for d in self.dimensions
+        )
+        if len(self.dimensions) != 2:
+            return replace(self, dimensions=dimensions)
+        x_axis, y_axis = self.dimensions
+        vertices = tuple((move(x_axis, x), move(y_axis, y)) for x, y in self.vertices)
+        return replace(self, dimensions=dimensions, vertices=vertices)
 
     def faults(self) -> Iterator[tuple[str, object]]:
         """What is wrong with the gate by itself, with the value found: (fault, value)."""

@@ -67,6 +67,7 @@ def _strategy(content: Mapping[str, Any]) -> Strategy:
         channels=tuple((str(marker), str(channel)) for marker, channel in content["channels"]),
         matrices=tuple((str(name), _matrix(one)) for name, one in content["matrices"]),
         custom=tuple((str(sample), _gate(one)) for sample, one in content["custom"]),
+        units="data" if content.get("units") == "data" else "scale",
         **plain,
     )
 

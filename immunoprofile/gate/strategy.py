@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from immunoprofile.errors import GateError, Problem, Problems
+from immunoprofile.gate.data_units import Units, in_data_units, on_scale
 from immunoprofile.gate.gates import BOOLEAN_KINDS, Dimension, Ellipsoid, Gate, GateKind, Matrix, Operand, Ratio
 from immunoprofile.gate.scales import Scale
 from immunoprofile.schema import SAMPLE_ID
@@ -57,6 +58,8 @@ class Strategy:
         (name, matrix) pairs that dimensions refer to.
     custom
         (sample id, gate) pairs: gates that replace the one of the same population for one sample.
+    units
+        How a template states the limits: ``scale`` or ``data``. The gates here are on their scales either way.
     """
 
     tube: str
@@ -69,6 +72,7 @@ class Strategy:
     instrument: str = ""
     matrices: tuple[tuple[str, Matrix], ...] = ()
     custom: tuple[tuple[str, Gate], ...] = ()
+    units: Units = "scale"
 
     def __post_init__(self) -> None:
         problems = Problems()
@@ -261,10 +265,37 @@ class Strategy:
             matrices=(*self.matrices, (name, matrix)),
         )
 
+    def with_units(self, units: Units) -> Strategy:
+        """The same strategy, to be written with its limits in other units.
+
+        For ``data`` each place on a scale becomes the next one that a linear value has: a limit keeps its events, one by
+        one, and a corner moves by the rounding of the scale (about 1e-16 of it) at most.
+
+        Raises
+        ------
+        ValueError
+            No linear value reaches a place.
+        """
+        if units == "scale":
+            return replace(self, units=units)
+        scales = dict(self.scales)
+
+        def reached(dimension: Dimension, place: float) -> float:
+            scale = scales[dimension.scale] if dimension.scale is not None else None
+            return on_scale(scale, in_data_units(scale, place))
+
+        return replace(
+            self,
+            gates=tuple(gate.moved(reached) for gate in self.gates),
+            custom=tuple((sample, gate.moved(reached)) for sample, gate in self.custom),
+            units=units,
+        )
+
     @property
     def sha256(self) -> str:
         """Hash of the meaning: equal gates have equal hashes, however they were written."""
         content = asdict(self)
+        del content["units"]
         for gate in (*content["gates"], *(gate for _, gate in content["custom"])):
             del gate["note"]
             _drop_unused(gate, complement=False, ellipsoid=None, quadrant_of="")

@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from immunoprofile.errors import GateError, Problems
+from immunoprofile.gate.data_units import Units, beyond_reach, in_data_units, on_scale
 from immunoprofile.gate.scales import SCALE_PARAMETERS, Scale
 from immunoprofile.gate.strategy import BOOLEAN_KINDS, ROOT, Dimension, Gate, GateKind, Operand, Strategy
 from immunoprofile.io.config import load_plain_yaml
@@ -50,6 +51,7 @@ class _Header(BaseModel):
     marker_scales: dict[str, str] = Field(default_factory=dict)
     compensated: bool = True
     beads: str = ""
+    units: Units = "scale"
 
 
 def read_template(path: str | Path) -> Strategy:
@@ -81,6 +83,7 @@ def read_template(path: str | Path) -> Strategy:
         )
     scales = _parse_scales(header, path.name, problems)
     gates = tuple(_parse_gate(row, number, header, corners, path.name, problems) for number, row in enumerate(rows, 1))
+    gates = tuple(_placed(gate, dict(scales), header.units, path.name, problems) for gate in gates)
     for name in sorted(set(corners) - {gate.population for gate in gates if gate.kind == "polygon"}):
         problems.add(
             path.stem + VERTICES_SUFFIX, "vertices of a population that is no polygon of the template", value=name
@@ -100,6 +103,7 @@ def read_template(path: str | Path) -> Strategy:
         version=header.version,
         panel=header.panel,
         instrument=header.instrument,
+        units=header.units,
     )
 
 
@@ -266,6 +270,32 @@ def _parse_gate(
     )
 
 
+def _placed(gate: Gate, scales: dict[str, Scale], units: Units, where: str, problems: Problems) -> Gate:
+    """A gate with its limits and corners on the scales of its dimensions."""
+    where = f"{where}, population {gate.population}"
+
+    def placed(dimension: Dimension, value: float) -> float:
+        scale = scales.get(dimension.scale or "")
+        if scale is None:
+            return value
+        if units == "data":
+            try:
+                return on_scale(scale, value)
+            except ValueError as error:
+                problems.add(where, str(error), column=dimension.marker, value=value)
+        elif beyond_reach(scale, value):
+            problems.add(
+                where,
+                f"no event lies there: the {scale.kind} scale ends near {scale.top:g}",
+                column=dimension.marker,
+                value=value,
+                allowed="a place on the scale; for limits in units of the data write 'units: data' into the header",
+            )
+        return value
+
+    return gate.moved(placed)
+
+
 def _dimension(marker: str, minimum: float | None, maximum: float | None, header: _Header) -> Dimension:
     if is_time(marker) or is_scatter(marker):
         return Dimension(marker, minimum, maximum)
@@ -283,12 +313,16 @@ def write_template(strategy: Strategy, path: str | Path) -> Path:
     """
     path = Path(path)
     _refuse_what_no_column_says(strategy, path.name)
+    if strategy.units == "data":
+        strategy = strategy.with_units("data")
     fluorescence = [
         d for gate in strategy.gates for d in gate.dimensions if not (is_time(d.marker) or is_scatter(d.marker))
     ]
     scale_of = {d.marker: d.scale for d in fluorescence}
     header: dict[str, Any] = {"tube": strategy.tube}
     header |= {key: value for key in ("version", "panel", "instrument", "beads") if (value := getattr(strategy, key))}
+    if strategy.units != "scale":
+        header["units"] = strategy.units
     if strategy.channels:
         header["channels"] = dict(strategy.channels)
     if strategy.scales:
@@ -298,13 +332,12 @@ def write_template(strategy: Strategy, path: str | Path) -> Path:
         header["compensated"] = False
     text = "".join(f"# {line}\n" for line in yaml.safe_dump(header, sort_keys=False, allow_unicode=True).splitlines())
     rows = [",".join(COLUMNS)]
-    rows += [",".join(_quoted(cell) for cell in _row(gate)) for gate in strategy.gates]
+    stated = [_stated(gate, strategy) for gate in strategy.gates]
+    rows += [",".join(_quoted(cell) for cell in _row(gate)) for gate in stated]
     write_text(path, text + "\n".join(rows) + "\n")
     corners = ["population,order,x,y"]
     corners += [
-        f"{gate.population},{order},{x!r},{y!r}"
-        for gate in strategy.gates
-        for order, (x, y) in enumerate(gate.vertices, 1)
+        f"{gate.population},{order},{x!r},{y!r}" for gate in stated for order, (x, y) in enumerate(gate.vertices, 1)
     ]
     vertices_path = path.with_name(path.stem + VERTICES_SUFFIX)
     if len(corners) > 1:
@@ -344,6 +377,14 @@ def _refuse_what_no_column_says(strategy: Strategy, where: str) -> None:
             where=where,
             todo="save it as GatingML (.xml) or .json",
         )
+
+
+def _stated(gate: Gate, strategy: Strategy) -> Gate:
+    """A gate with its limits and corners in the units of the template."""
+    if strategy.units == "scale":
+        return gate
+    scales = dict(strategy.scales)
+    return gate.moved(lambda d, place: in_data_units(scales[d.scale] if d.scale is not None else None, place))
 
 
 def _row(gate: Gate) -> list[str]:
