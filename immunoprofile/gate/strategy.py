@@ -268,8 +268,8 @@ class Strategy:
     def with_units(self, units: Units) -> Strategy:
         """The same strategy, to be written with its limits in other units.
 
-        For ``data`` each place on a scale becomes the next one that a linear value has: a limit keeps its events, one by
-        one, and a corner moves by the rounding of the scale (about 1e-16 of it) at most.
+        For ``data`` each place on a scale becomes the next one that a linear value has: a limit keeps its events, one
+        by one, and a corner moves by the rounding of the scale (about 1e-16 of it) at most.
 
         Raises
         ------
