@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from immunoprofile.errors import FcsError, ImmunoprofileError
 from immunoprofile.io import keywords as kw
+from immunoprofile.io.fcs_outline import Outline, read_outline
+from immunoprofile.io.fcs_text import HEADER_BYTES, Keyword
 from immunoprofile.io.files import replacing, sha256_of
-from immunoprofile.io.text_segment import HEADER_BYTES, Keyword, Outline, read_outline
 
 if TYPE_CHECKING:
     import flowio
@@ -189,9 +190,8 @@ def _refuse_taken(final: Path, source: Path, sha256: str) -> None:
 def _events_place(outline: Outline) -> tuple[int, int, int]:
     """First byte of the events, their length in bytes, and their number."""
     name = outline.path.name
-    channels = outline.whole("PAR")
     datatype = outline.get("DATATYPE").upper()
-    if outline.get("MODE").upper() != "L":
+    if outline.get("MODE", "L").upper() != "L":
         raise FcsError("the file is no list of events ($MODE)", where=name, todo="leave it out")
     stated = outline.whole("BEGINDATA", 0), outline.whole("ENDDATA", 0)
     places = [place for place in dict.fromkeys((outline.data, stated)) if place[0] >= HEADER_BYTES]
@@ -200,7 +200,7 @@ def _events_place(outline: Outline) -> tuple[int, int, int]:
         if len(lengths) != 1:
             raise FcsError("header and text disagree on where the events are", where=name, todo="export it again")
         return (*lengths.pop(), outline.whole("TOT"))
-    bits = [_width(outline, number, datatype) for number in range(1, channels + 1)]
+    bits = [_width(outline, number, datatype) for number in range(1, outline.channels + 1)]
     total = outline.whole("TOT", -1)
     if total < 0:
         total = _count(places, sum(bits), name)
@@ -230,10 +230,10 @@ def _count(places: list[tuple[int, int]], bits: int, name: str) -> int:
 
 
 def _select(outline: Outline, shift: int | None, keep: set[str]) -> tuple[list[Keyword], Deidentified]:
-    channels = outline.whole("PAR")
+    channels = outline.channels
     names = {outline.get(f"P{n}{part}") for n in range(1, channels + 1) for part in "NS"}
     kept: list[Keyword] = []
-    dropped: list[Keyword] = []
+    dropped: list[Keyword] = list(outline.content.repeated)
     shifted: list[str] = []
     free: dict[str, str] = {}
     dates = False
@@ -241,7 +241,7 @@ def _select(outline: Outline, shift: int | None, keep: set[str]) -> tuple[list[K
         bare = keyword.bare
         if bare in kw.OFFSETS:
             continue
-        kind = kw.classify(bare, keyword.text)
+        kind = kw.classify(bare, keyword.text or keyword.value[:1].decode("latin-1"))  # a blank label stays
         number = kw.channel_of(bare)
         if number is not None and not 1 <= number <= channels:
             kind = "drop"
@@ -254,7 +254,7 @@ def _select(outline: Outline, shift: int | None, keep: set[str]) -> tuple[list[K
         if kind == "drop":
             rule = kw.rule_of(bare)
             inside = number is None or 1 <= number <= channels
-            if rule is not None and rule.kind == "layout" and inside and keyword.text.strip():
+            if rule is not None and rule.kind == "layout" and inside and keyword.text:
                 raise FcsError(f"keyword ${bare} is not as the standard has it", where=outline.path.name,
                                todo="export the file again from the cytometer")  # fmt: skip
             dropped.append(keyword)
@@ -268,7 +268,7 @@ def _select(outline: Outline, shift: int | None, keep: set[str]) -> tuple[list[K
             shifted.append(keyword.name)
         dates |= kind == "date" and keyword.name not in shifted
         if kind == "label":
-            free[keyword.name] = keyword.text.strip()
+            free[keyword.name] = keyword.text
         kept.append(keyword)
     report = Deidentified(
         source=outline.path,
@@ -291,9 +291,15 @@ def _echoes(free: Mapping[str, str], dropped: list[Keyword]) -> tuple[str, ...]:
     Private keywords with a number are settings of a channel or a laser and repeat channel names.
     """
     known = {text.casefold() for text in free.values()}
-    values = {keyword.text.strip().casefold() for keyword in dropped if not re.search(r"\d", keyword.bare)}
+    values = {keyword.text.casefold() for keyword in dropped if not re.search(r"\d", keyword.bare)}
     words = {v for v in values - known if len(v) >= _SHORTEST_ECHO and not re.fullmatch(r"[\d\s.,:+-]*", v)}
-    return tuple(name for name, text in free.items() if any(word in text.casefold() for word in words))
+    # Pieces of the text are looked up, since trying every word on every text takes minutes in a hostile file.
+    lengths = {len(word) for word in words}
+    return tuple(name for name, text in free.items() if any(p in words for p in _pieces(text.casefold(), lengths)))
+
+
+def _pieces(text: str, lengths: set[int]) -> Iterator[str]:
+    return (text[start : start + n] for n in lengths if n <= len(text) for start in range(len(text) - n + 1))
 
 
 def _head(outline: Outline, kept: list[Keyword], *, total: int, length: int) -> bytes:
@@ -306,9 +312,11 @@ def _head(outline: Outline, kept: list[Keyword], *, total: int, length: int) -> 
     if not any(name == "$TOT" for name, _ in pairs):
         pairs.append(("$TOT", str(total).encode("ascii")))
     fixed = b"".join(name.encode("utf-8") + value for name, value in pairs)
-    delimiter = next((mark for mark in (outline.delimiter, *_DELIMITERS) if mark not in fixed and mark.strip()), None)
+    delimiter = next(
+        (mark for mark in (outline.content.delimiter, *_DELIMITERS) if mark not in fixed and mark.strip()), None
+    )
     double = delimiter is None
-    delimiter = delimiter or outline.delimiter
+    delimiter = delimiter or outline.content.delimiter
 
     def entry(name: str, value: bytes) -> bytes:
         parts = (name.encode("utf-8"), value)
@@ -358,7 +366,7 @@ def _verify(path: Path, outline: Outline, copy: Path, digest: str) -> str:
     check = hashlib.sha256()
     for chunk in _chunks(copy, first=first, length=length):
         check.update(chunk)
-    numbers = range(1, outline.whole("PAR") + 1)
+    numbers = range(1, outline.channels + 1)
     layout = ("PAR", "MODE", "DATATYPE", "BYTEORD", *(f"P{n}{part}" for n in numbers for part in "BREGNS"))
     wrong = [f"${name}" for name in layout if outline.get(name) != again.get(name)]
     if check.hexdigest() != digest or wrong:

@@ -29,7 +29,8 @@ from immunoprofile.io.fcs_repair import (
     REPAIR_NEXTDATA,
     Repairs,
 )
-from immunoprofile.io.fcs_text import Header, integer, read_at, read_header, read_keywords
+from immunoprofile.io.fcs_text import Header, integer, read_at, read_header, read_text
+from immunoprofile.io.files import open_regular
 from immunoprofile.io.markers import find_marker, is_scatter, is_time, marker_of_channel, marker_type
 
 if TYPE_CHECKING:
@@ -291,10 +292,8 @@ def read_fcs_bytes(content: bytes, *, name: str = "memory", strict: bool = False
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    if not path.is_file():
-        raise FcsError("file is missing", where=str(path), todo="check fcs_path in samples.csv")
     try:
-        with path.open("rb") as handle:
+        with open_regular(path) as handle:
             yield handle
     except OSError as error:
         reason = f"file cannot be read: {error.strerror or error}"
@@ -347,7 +346,7 @@ def _data_sets(handle: BinaryIO, size: int, name: str) -> list[_DataSet]:
     while True:
         repairs = Repairs(name if not found else f"{name}[{len(found) + 1}]")
         header = read_header(handle, base, size, repairs.where)
-        keywords = read_keywords(handle, base, size, header, repairs)
+        keywords = read_text(handle, base, size, header, repairs).table
         found.append(_DataSet(base, header, keywords, repairs))
         if len(found) > _MOST_DATA_SETS:
             raise FcsError(f"file holds more than {_MOST_DATA_SETS} data sets", where=name, todo=EXPORT_AGAIN)

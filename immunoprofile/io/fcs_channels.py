@@ -24,7 +24,7 @@ from immunoprofile.io.fcs_repair import (
     REPAIR_TIMESTEP,
     Repairs,
 )
-from immunoprofile.io.fcs_text import integer
+from immunoprofile.io.fcs_text import channel_count, integer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,14 +75,7 @@ def read_channels(keywords: Mapping[str, str], version: str, repairs: Repairs) -
         A keyword is missing or unusable without which values would be wrong.
     """
     where = repairs.where
-    par = integer(keywords.get("par"))
-    if par is None or par < 1:
-        what = f"$PAR is {keywords['par']!r}, no number of channels" if "par" in keywords else "keyword $PAR is missing"
-        raise FcsError(what, where=where, todo=EXPORT_AGAIN)
-    if par > len(keywords):
-        # Each channel needs keywords of its own; also keeps a wild number from costing time.
-        what = f"$PAR promises {par:,} channels, but the file has only {len(keywords):,} keywords"
-        raise FcsError(what, where=where, todo=EXPORT_AGAIN)
+    par = channel_count(keywords, where)
     datatype = _datatype(keywords.get("datatype"), "$DATATYPE", where)
     names = _names(keywords, par, repairs)
     timestep = _timestep(keywords, repairs)

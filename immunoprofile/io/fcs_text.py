@@ -1,9 +1,15 @@
-"""HEADER and TEXT of an FCS file: versions, byte offsets and keywords (FCS 2.0 to 3.2, section 3.1 and 3.2)."""
+"""HEADER and TEXT of an FCS file: versions, byte offsets and keywords (FCS 2.0 to 3.2, section 3.1 and 3.2).
+
+The only place that takes a text section apart, and that says how much of one is believed: reading events, outlines
+(`fcs_outline`), de-identification and manifests all go through it.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import BinaryIO
 
 from immunoprofile.errors import FcsError
@@ -55,12 +61,92 @@ class Header:
     data: Span | None
 
 
+@dataclass(frozen=True)
+class Keyword:
+    """One keyword as it stands in the file.
+
+    Attributes
+    ----------
+    name
+        As written, with ``$`` where the file has it.
+    value
+        The bytes of the value, doubled delimiters made single; no encoding is assumed.
+    """
+
+    name: str
+    value: bytes
+
+    @property
+    def bare(self) -> str:
+        """Upper case, without ``$``: how keywords are compared."""
+        return self.name.replace("$", "").upper()
+
+    @cached_property
+    def text(self) -> str:
+        """The value without surrounding padding, as UTF-8 (FCS 3.1), or as Latin-1 where it is no UTF-8."""
+        return _decoded(self.value)[0]
+
+
+@dataclass(frozen=True)
+class Text:
+    """Primary and supplemental text of a data set.
+
+    Attributes
+    ----------
+    delimiter
+        The byte that separates keywords and values.
+    keywords
+        One of each bare name, in the order of the file: a standard keyword (``$DATE``) goes before a private one of the
+        same name (``DATE``), the primary section before the supplemental one, and of equals the last counts.
+    repeated
+        The others, which have no effect.
+    """
+
+    delimiter: bytes
+    keywords: tuple[Keyword, ...]
+    repeated: tuple[Keyword, ...]
+
+    @property
+    def table(self) -> dict[str, str]:
+        """Values by lower-case names without ``$``."""
+        return {keyword.bare.lower(): keyword.text for keyword in self.keywords}
+
+
 def integer(text: str | bytes | None) -> int | None:
-    """Read a decimal number of at most 18 digits; None for anything else (also for what Python alone would accept)."""
+    """Read a decimal number of at most 18 digits; None for anything else (also for what Python alone would accept).
+
+    Zeros in front do not count: offsets are filled with them up to 20 digits and more.
+    """
     if isinstance(text, bytes):
         text = text.decode("latin-1")
-    match = re.fullmatch(r"[ \t\x00]*([+-]?[0-9]{1,18})[ \t\x00]*", text or "")
-    return int(match.group(1)) if match else None
+    match = re.fullmatch(r"[ \t\x00]*([+-]?)0{0,100}([0-9]{1,18})[ \t\x00]*", text or "")
+    return int(match.group(1) + match.group(2)) if match else None
+
+
+def channel_count(keywords: Mapping[str, str], where: str) -> int:
+    """Number of channels by ``$PAR``, which every reader takes from here.
+
+    Parameters
+    ----------
+    keywords
+        Keywords of the data set, lower case, without ``$``.
+    where
+        Name of the file in messages.
+
+    Raises
+    ------
+    FcsError
+        It is missing, no number of at least 1, or more than there are keywords: each channel needs keywords of its
+        own, so a wild number never costs time.
+    """
+    par = integer(keywords.get("par"))
+    if par is None or par < 1:
+        what = f"$PAR is {keywords['par']!r}, no number of channels" if "par" in keywords else "keyword $PAR is missing"
+        raise FcsError(what, where=where, todo=EXPORT_AGAIN)
+    if par > len(keywords):
+        what = f"$PAR promises {par:,} channels, but the file has only {len(keywords):,} keywords"
+        raise FcsError(what, where=where, todo=EXPORT_AGAIN)
+    return par
 
 
 def read_at(handle: BinaryIO, start: int, length: int) -> bytes:
@@ -121,7 +207,7 @@ def span_of(start: int | None, stop: int | None) -> Span | None:
     return Span(start, stop)
 
 
-def read_keywords(handle: BinaryIO, base: int, size: int, header: Header, repairs: Repairs) -> dict[str, str]:
+def read_text(handle: BinaryIO, base: int, size: int, header: Header, repairs: Repairs) -> Text:
     """Read the keywords of TEXT and of the supplemental TEXT.
 
     Parameters
@@ -133,44 +219,50 @@ def read_keywords(handle: BinaryIO, base: int, size: int, header: Header, repair
     repairs
         Takes the repairs that were needed.
 
-    Returns
-    -------
-    dict
-        Lower-case keywords without ``$``, values without padding. A standard keyword (``$DATE``) goes before a private
-        one of the same name (``DATE``), the primary section before the supplemental one.
-
     Raises
     ------
     FcsError
         The section does not hold delimited keywords, or it contradicts itself where that would change the events.
     """
-    raw = read_at(handle, base + header.text.start, header.text.length)
-    keywords = _table(_pairs(_as_bytes(raw, repairs), repairs), repairs)
-    if header.version == "2.0":
-        return keywords
-    place = span_of(integer(keywords.get("beginstext")), integer(keywords.get("endstext")))
-    if place is None or place.length <= 1 or place == header.text:
-        return keywords
+    raw = _as_bytes(read_at(handle, base + header.text.start, header.text.length), repairs)
+    primary = _chosen(_pairs(raw, repairs), repairs)
+    extra = _supplemental(handle, base, size, header, primary, repairs)
+    standing = {**{name: keyword for name, keyword in extra[0].items() if name not in primary[0]}, **primary[0]}
+    beaten = [keyword for name, keyword in extra[0].items() if name in primary[0]]
+    return Text(raw[:1], tuple(standing.values()), (*primary[1], *extra[1], *beaten))
+
+
+_Chosen = tuple[dict[str, Keyword], list[Keyword]]
+"""Keywords by their bare names, and those that another one of the same name displaced."""
+
+
+def _supplemental(
+    handle: BinaryIO, base: int, size: int, header: Header, primary: _Chosen, repairs: Repairs
+) -> _Chosen:
+    begin, end = (primary[0].get(name) for name in ("BEGINSTEXT", "ENDSTEXT"))
+    place = span_of(integer(begin and begin.text), integer(end and end.text))
+    if header.version == "2.0" or place is None or place.length <= 1 or place == header.text:
+        return {}, []
     detail = f"bytes {place.start} to {place.stop}"
     if place.start < HEADER_BYTES or base + place.stop >= size or place.length > _MOST_TEXT_BYTES:
         repairs.note(REPAIR_SUPPLEMENTAL_TEXT, detail)
-        return keywords
+        return {}, []
     more = Repairs(repairs.where)
     raw = read_at(handle, base + place.start, place.length)
     # Some vendors keep an archive of their own there, which begins with the letters PK.
     if not _is_delimiter(raw[:1]):
         repairs.note(REPAIR_SUPPLEMENTAL_TEXT, detail)
-        return keywords
+        return {}, []
     try:
-        extra = _table(_pairs(raw, more), more)
+        extra = _chosen(_pairs(raw, more), more)
     except FcsError:
         repairs.note(REPAIR_SUPPLEMENTAL_TEXT, detail)
-        return keywords
+        return {}, []
     for name, details in more.found.items():
         repairs.note(name, "supplemental text")
         for detail in details:
             repairs.note(name, detail)
-    return {**extra, **keywords}
+    return extra
 
 
 def _as_bytes(raw: bytes, repairs: Repairs) -> bytes:
@@ -254,29 +346,37 @@ def _shown(raw: bytes, longest: int = 40) -> str:
     return text if len(text) <= longest else text[:longest] + "..."
 
 
-def _table(pairs: list[tuple[bytes, bytes]], repairs: Repairs) -> dict[str, str]:
-    standard: dict[str, str] = {}
-    private: dict[str, str] = {}
-    for raw_name, raw_value in pairs:
-        name = _decoded(raw_name, repairs, raw_name).lower()
-        value = _decoded(raw_value, repairs, raw_name)
-        group = standard if name.startswith("$") else private
-        name = name.replace("$", "")
-        if not name:
+def _chosen(pairs: list[tuple[bytes, bytes]], repairs: Repairs) -> _Chosen:
+    standing: dict[str, Keyword] = {}
+    repeated: list[Keyword] = []
+    for raw_name, value in pairs:
+        name, clean = _decoded(raw_name)
+        keyword = Keyword(name, value)
+        if not keyword.bare:
             continue
-        if group.get(name, value) != value:
-            if _STRUCTURAL.fullmatch(name):
-                what = f"keyword {name.upper()} stands twice, as {group[name]!r} and as {value!r}"
+        if not (clean and _decoded(value)[1]):
+            repairs.note(REPAIR_TEXT_ENCODING, _shown(raw_name))
+        other = standing.get(keyword.bare)
+        if other is None:
+            standing[keyword.bare] = keyword
+            continue
+        alike = other.name.startswith("$") == name.startswith("$")
+        if alike and other.text != keyword.text:
+            if _STRUCTURAL.fullmatch(keyword.bare.lower()):
+                what = f"keyword {keyword.bare} stands twice, as {other.text!r} and as {keyword.text!r}"
                 raise FcsError(what, where=repairs.where, todo=EXPORT_AGAIN)
-            repairs.note(REPAIR_DUPLICATE_KEYWORD, name.upper())
-        group[name] = value
-    return {**private, **standard}
+            repairs.note(REPAIR_DUPLICATE_KEYWORD, keyword.bare)
+        wins = alike or name.startswith("$")
+        repeated.append(other if wins else keyword)
+        if wins:
+            standing[keyword.bare] = keyword
+    return standing, repeated
 
 
-def _decoded(raw: bytes, repairs: Repairs, keyword: bytes) -> str:
+def _decoded(raw: bytes) -> tuple[str, bool]:
+    """Text without padding, and whether it is UTF-8."""
     raw = raw.strip(_PADDING)
     try:
-        return raw.decode("utf-8").strip()
+        return raw.decode("utf-8").strip(), True
     except UnicodeDecodeError:
-        repairs.note(REPAIR_TEXT_ENCODING, _shown(keyword))
-        return raw.decode("latin-1").strip()
+        return raw.decode("latin-1").strip(), False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -9,9 +10,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from immunoprofile.errors import ImmunoprofileError
+from immunoprofile.errors import FcsError, ImmunoprofileError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,8 +25,38 @@ _LEFTOVER = re.compile(r"\..+\.\d+\.tmp(\.[^.]*)?$")
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])[ ]*(?:\..*)?$", re.IGNORECASE)
 
 
+@contextmanager
+def open_regular(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for reading bytes; what is no regular file is refused, since a pipe or device need never end.
+
+    Raises
+    ------
+    FcsError
+        The file is missing, or is a folder, pipe, socket or device.
+    """
+    if not path.exists():
+        raise FcsError("file is missing", where=str(path), todo="check its path (fcs_path in samples.csv)")
+    if not path.is_file():
+        raise FcsError(f"is {_irregular(path)}, not a regular file", where=str(path), todo="name the FCS file itself")
+    with path.open("rb") as handle:
+        yield handle
+
+
+def _irregular(path: Path) -> str:
+    kinds = ((path.is_dir, "a folder"), (path.is_fifo, "a pipe"), (path.is_socket, "a socket"))
+    return next((name for test, name in kinds if test()), "a device")
+
+
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content, as 64 hexadecimal digits."""
+    """SHA-256 of a file's content, as 64 hexadecimal digits.
+
+    Raises
+    ------
+    OSError
+        The file is missing, cannot be read, or is no regular file, which need never end.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, f"is {_irregular(path)}, not a regular file", str(path))
     digest = hashlib.sha256()
     with path.open("rb") as handle:
         while chunk := handle.read(_CHUNK):

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from immunoprofile.errors import FcsError, ImmunoprofileError, Problem, Problems
 from immunoprofile.io import keywords as kw
+from immunoprofile.io.fcs_outline import Outline, read_outline
 from immunoprofile.io.file_names import FIELDS, NamePattern
 from immunoprofile.io.files import inside, sha256_of, write_table
 from immunoprofile.io.manifest_checks import check_dates, check_panels, check_repeats, order_attempts
-from immunoprofile.io.text_segment import Outline, read_outline
 from immunoprofile.schema import ROLES, SAMPLES
 
 if TYPE_CHECKING:

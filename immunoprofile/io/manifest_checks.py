@@ -14,7 +14,7 @@ from immunoprofile.io.markers import find_marker, is_scatter, is_time, marker_of
 
 if TYPE_CHECKING:
     from immunoprofile.io.config import StudyConfig
-    from immunoprofile.io.text_segment import Outline
+    from immunoprofile.io.fcs_outline import Outline
 
 
 class Entry(Protocol):
@@ -66,9 +66,7 @@ _Labels = tuple[tuple[str, ...], tuple[tuple[str, str], ...]]
 def _markers(file: Entry) -> _Labels:
     outline = file.outline
     assert outline is not None
-    count = outline.get("PAR")
-    numbers = range(1, int(count) + 1) if count.isdigit() and len(count) < 6 else range(0)
-    labels = tuple((outline.get(f"P{n}N"), outline.get(f"P{n}S")) for n in numbers)
+    labels = tuple((outline.get(f"P{n}N"), outline.get(f"P{n}S")) for n in range(1, outline.channels + 1))
     return tuple(marker_of_channel(pnn, pns) for pnn, pns in labels), labels
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from immunoprofile.errors import FcsError, ProblemListError, Problems
 from immunoprofile.io.fcs import Sample
 from immunoprofile.io.markers import marker_of_channel, marker_type, same_marker
-from immunoprofile.io.text_segment import read_outline
+from immunoprofile.io.fcs_outline import read_outline
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,7 +118,7 @@ def channel_labels(path: Path) -> _Labels:
         The file cannot be taken apart.
     """
     outline = read_outline(path)
-    return tuple((outline.get(f"P{n}N"), outline.get(f"P{n}S")) for n in range(1, outline.whole("PAR") + 1))
+    return tuple((outline.get(f"P{n}N"), outline.get(f"P{n}S")) for n in range(1, outline.channels + 1))
 
 
 def marker_with(pnn: str, pns: str, aliases: Mapping[str, str]) -> str:
