@@ -239,8 +239,9 @@ _Chosen = tuple[dict[str, Keyword], list[Keyword]]
 def _supplemental(
     handle: BinaryIO, base: int, size: int, header: Header, primary: _Chosen, repairs: Repairs
 ) -> _Chosen:
-    begin, end = (primary[0].get(name) for name in ("BEGINSTEXT", "ENDSTEXT"))
-    place = span_of(integer(begin and begin.text), integer(end and end.text))
+    stated = [primary[0].get(name) for name in ("BEGINSTEXT", "ENDSTEXT")]
+    begin, end = (None if keyword is None else integer(keyword.text) for keyword in stated)
+    place = span_of(begin, end)
     if header.version == "2.0" or place is None or place.length <= 1 or place == header.text:
         return {}, []
     detail = f"bytes {place.start} to {place.stop}"

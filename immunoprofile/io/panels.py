@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from immunoprofile.errors import FcsError, ProblemListError, Problems
 from immunoprofile.io.fcs import Sample
-from immunoprofile.io.markers import marker_of_channel, marker_type, same_marker
 from immunoprofile.io.fcs_outline import read_outline
+from immunoprofile.io.markers import marker_of_channel, marker_type, same_marker
 
 if TYPE_CHECKING:
     import pandas as pd

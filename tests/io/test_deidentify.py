@@ -15,8 +15,8 @@ import immunoprofile as ip
 from immunoprofile.errors import FcsError, ImmunoprofileError
 from immunoprofile.io import keywords as kw
 from immunoprofile.io.deidentify import deidentify, deidentify_file
-from immunoprofile.io.files import sha256_of
 from immunoprofile.io.fcs_outline import read_outline
+from immunoprofile.io.files import sha256_of
 from tests.io.fcs_files import PNN, PNS, events, spill_text, write
 from tests.small_study import write_gates, write_study
 
