@@ -1,4 +1,4 @@
-"""One parser of TEXT for events, outlines, copies and manifests; bounds and irregular files, the same for all of them."""
+"""One parser of TEXT for events, outlines, copies and manifests: the same bounds, and irregular files refused."""
 
 import os
 
@@ -77,7 +77,7 @@ def test_a_batch_goes_on_past_a_pipe_and_a_folder(tmp_path):
 
 
 def test_many_keywords_take_no_quadratic_time(tmp_path):
-    """Eight thousand channels and two thousand private keywords: looked up by name, not by walking through all of them."""
+    """Eight thousand channels and two thousand private keywords are looked up by name, not by walking through."""
     n = 8_000
     words = {"$BYTEORD": "1,2,3,4", "$DATATYPE": "F", "$MODE": "L", "$NEXTDATA": 0, "$TOT": 1, "$PAR": n}
     for k in range(1, n + 1):
