@@ -13,10 +13,10 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from immunoprofile.compensation.guarded_xml import RefusedXmlError, attribute, local, parse
 from immunoprofile.compensation.matrix import Spillover
 from immunoprofile.errors import CompensationError
 from immunoprofile.io.files import replacing
+from immunoprofile.io.guarded_xml import RefusedXmlError, attribute, local, parse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""FlowKit's only home: our strategies as FlowKit's, their evaluation, and GatingML.
+"""FlowKit's home, with `_flowkit_scales`: our strategies as FlowKit's, their evaluation, and GatingML.
 
 Importing this module imports FlowKit, which takes seconds; other modules import it inside functions.
 Facts about FlowKit that this module works around stand in docs/flowkit.md.
@@ -17,12 +17,14 @@ import flowio
 import flowkit as fk
 import numpy as np
 
-from immunoprofile.compensation import guarded_xml
 from immunoprofile.errors import GateError, Problems
 from immunoprofile.gate import gatingml
-from immunoprofile.gate.from_flowkit import ARGUMENTS, FCS_SPILLOVER, UNCOMPENSATED, from_flowkit, rows
-from immunoprofile.gate.scales import Scale
+from immunoprofile.gate._flowkit_scales import transform_of
+from immunoprofile.gate.from_flowkit import from_flowkit, rows
+from immunoprofile.gate.names import FCS_SPILLOVER, UNCOMPENSATED
+from immunoprofile.gate.scales import flowkit_arguments
 from immunoprofile.gate.strategy import ROOT, Dimension, Gate, Matrix, Ratio, Strategy
+from immunoprofile.io import guarded_xml
 from immunoprofile.io.markers import is_scatter, is_time
 
 if TYPE_CHECKING:
@@ -37,16 +39,6 @@ SPILLOVER_ID = "spillover"
 MAX_GATES, MAX_LEVELS, MAX_ELEMENTS = 500, 50, 100_000
 """Largest GatingML: FlowKit's time grows with the square of the gates and with the cube of their levels; real documents
 have tens of gates."""
-
-_TRANSFORMS = {
-    "logicle": fk.transforms.LogicleTransform,
-    "hyperlog": fk.transforms.HyperlogTransform,
-    "asinh": fk.transforms.AsinhTransform,
-    "log": fk.transforms.LogTransform,
-    "linear": fk.transforms.LinearTransform,
-    "biex": fk.transforms.WSPBiexTransform,
-    "flowjo_log": fk.transforms.WSPLogTransform,
-}
 
 
 class _InMemory(flowio.FlowData):  # type: ignore[misc]
@@ -131,7 +123,7 @@ def to_flowkit(
             problems.add(f"matrix {name}", "has a name that means something else", allowed="another name")
         result.add_comp_matrix(name, _matrix(matrix))
     for name, scale in strategy.scales:
-        result.add_transform(name, transform_of(scale))
+        result.add_transform(name, transform_of(scale.kind, flowkit_arguments(scale)))
     for name, ratio in _ratios(strategy).items():
         result.add_transform(
             name, fk.transforms.RatioTransform([ratio.numerator, ratio.denominator], ratio.a, ratio.b, ratio.c)
@@ -175,11 +167,6 @@ def flowkit_path(strategy: Strategy, population: str, called: Mapping[str, str])
             return (ROOT, *reversed(path))
         path.append(called[gate.parent])
         gate = strategy[gate.parent]
-
-
-def transform_of(scale: Scale) -> Any:
-    """FlowKit's transformation of a scale."""
-    return _TRANSFORMS[scale.kind](**{ARGUMENTS.get(name, name): value for name, value in scale.parameters})
 
 
 def _matrix(matrix: Matrix) -> Any:

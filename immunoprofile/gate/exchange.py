@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from immunoprofile.gate.binding import rename
 from immunoprofile.gate.from_flowkit import from_flowkit as read_flowkit
 from immunoprofile.gate.from_flowkit import rows
 from immunoprofile.gate.gatingml import document, meaning, samples_of
+from immunoprofile.gate.names import tube_name
 from immunoprofile.gate.stored import cached, from_json, to_json
 from immunoprofile.gate.strategy import Gate, GateSet, Matrix, Strategy
 from immunoprofile.gate.template import VERTICES_SUFFIX, read_template, write_template
@@ -140,11 +140,6 @@ def _gatingml(content: bytes, where: str, tube: str) -> Strategy:
         return GateSet((_flowkit.parse_gatingml(content, where, tube),))
 
     return next(iter(cached(content, f"gatingml {tube}", parse).values()))
-
-
-def tube_name(name: str) -> str:
-    """A name that a tube can have."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._-") or "tube"
 
 
 def save(gates: GateSet | Strategy, target: str | Path) -> list[Path]:

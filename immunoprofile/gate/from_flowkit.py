@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,21 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from immunoprofile.errors import GateError, Problems
-from immunoprofile.gate.scales import SCALE_PARAMETERS, Scale, ScaleKind
+from immunoprofile.gate.gates import parents_first
+from immunoprofile.gate.names import FCS_SPILLOVER, UNCOMPENSATED, population_id
+from immunoprofile.gate.scales import SCALE_PARAMETERS, Scale, ScaleKind, flowkit_argument
 from immunoprofile.gate.strategy import ROOT, Dimension, Ellipsoid, Gate, Matrix, Operand, Ratio, Strategy
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FCS_SPILLOVER = "FCS"
-"""GatingML's name for "the matrix that the file carries", used in templates."""
-
-UNCOMPENSATED = "uncompensated"
-
 REDRAW = "remove or redraw these gates"
-
-ARGUMENTS = {letter: f"param_{letter.lower()}" for letter in "TWMA"}
-"""What FlowKit calls the letters of a scale; FlowJo's settings have our names."""
 
 _KINDS: dict[str, ScaleKind] = {
     "LogicleTransform": "logicle",
@@ -193,7 +186,7 @@ class _Reader:
             if is_a(transform, name_of_class):
                 letters = SCALE_PARAMETERS[kind]
                 try:
-                    return Scale.of(kind, {name: getattr(transform, ARGUMENTS.get(name, name)) for name in letters})
+                    return Scale.of(kind, {name: getattr(transform, flowkit_argument(name)) for name in letters})
                 except (TypeError, ValueError) as error:
                     self.problems.add(f"scale {name}", str(error))
                     return None
@@ -205,35 +198,6 @@ class _Reader:
         detectors = tuple(str(name) for name in matrix.detectors)
         named = () if names == detectors[: len(names)] or not any(names) else names
         return Matrix(detectors, rows(np.atleast_2d(matrix.matrix)), named)
-
-
-def parents_first(gates: list[Gate]) -> list[Gate]:
-    """Order of evaluation: the order given, except that parents and operands come before the gates that need them."""
-    done: dict[str, Gate] = {}
-    waiting = list(gates)
-    while waiting:
-        later = []
-        for gate in waiting:
-            if gate.parent in (ROOT, *done) and all(operand.population in done for operand in gate.operands):
-                done[gate.population] = gate
-            else:
-                later.append(gate)
-        if len(later) == len(waiting):
-            return [*done.values(), *later]
-        waiting = later
-    return list(done.values())
-
-
-def population_id(name: str, taken: set[str]) -> str:
-    """A valid id for a name: the name itself where it is one, else its letters and digits with ``+`` and ``-`` said."""
-    plain = re.sub(r"[^a-z0-9]+", "_", name.casefold().replace("+", "_pos_").replace("-", "_neg_")).strip("_") or "gate"
-    plain = plain if plain[0].isalpha() else f"g_{plain}"
-    if re.fullmatch(r"[a-z][a-z0-9_]*", name):
-        plain = name
-    candidate, number = plain, 2
-    while candidate in taken:
-        candidate, number = f"{plain}_{number}", number + 1
-    return candidate
 
 
 def _dimension(channel: str, low: float | None, high: float | None, source: Any) -> Dimension:

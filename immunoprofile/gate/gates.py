@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 GateKind = Literal["rectangle", "polygon", "ellipsoid", "quadrant", "and", "or", "not"]
 BOOLEAN_KINDS: tuple[GateKind, ...] = ("and", "or", "not")
 
+ROOT = "root"
+"""Parent of the first gates: all recorded events."""
+
 
 @dataclass(frozen=True)
 class Ratio:
@@ -298,3 +301,32 @@ class Gate:
             yield "the covariance matrix cannot be inverted", ""
         if not math.isfinite(shape.distance_square) or shape.distance_square < 0:
             yield "the squared distance is not zero or more", shape.distance_square
+
+
+def describe(gate: Gate) -> str:
+    """Axes or operands of a gate in a few words."""
+    if gate.operands:
+        return " ".join([gate.kind, *(f"{'not ' if o.complement else ''}{o.population}" for o in gate.operands)])
+    axes = " x ".join(
+        d.marker if d.ratio is None else f"{d.ratio.numerator}/{d.ratio.denominator}" for d in gate.dimensions
+    )
+    outside = "outside " if gate.complement else ""
+    kind = f" {gate.kind}" if gate.kind == "ellipsoid" else f" of {gate.quadrant_of}" if gate.quadrant_of else ""
+    return f"{outside}{axes}{kind}"
+
+
+def parents_first(gates: list[Gate]) -> list[Gate]:
+    """Order of evaluation: the order given, except that parents and operands come before the gates that need them."""
+    done: dict[str, Gate] = {}
+    waiting = list(gates)
+    while waiting:
+        later = []
+        for gate in waiting:
+            if gate.parent in (ROOT, *done) and all(operand.population in done for operand in gate.operands):
+                done[gate.population] = gate
+            else:
+                later.append(gate)
+        if len(later) == len(waiting):
+            return [*done.values(), *later]
+        waiting = later
+    return list(done.values())

@@ -13,12 +13,13 @@ from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree as Xml
 
-from immunoprofile.compensation import guarded_xml
-from immunoprofile.compensation.guarded_xml import attribute, local
 from immunoprofile.errors import GateError, Problems
-from immunoprofile.gate.from_flowkit import FCS_SPILLOVER, UNCOMPENSATED, parents_first, population_id
+from immunoprofile.gate.gates import parents_first
+from immunoprofile.gate.names import FCS_SPILLOVER, UNCOMPENSATED, population_id
 from immunoprofile.gate.scales import FLOWJO_KINDS
 from immunoprofile.gate.strategy import BOOLEAN_KINDS, ROOT, Dimension, Gate, Operand, Strategy
+from immunoprofile.io import guarded_xml
+from immunoprofile.io.guarded_xml import attribute, local
 
 GATING = "http://www.isac-net.org/std/Gating-ML/v2.0/gating"
 TYPES = "http://www.isac-net.org/std/Gating-ML/v2.0/datatypes"

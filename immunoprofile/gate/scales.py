@@ -120,9 +120,19 @@ class Scale:
         return tuple(zip((float(position) for position in positions), labels, strict=True))
 
 
+def flowkit_argument(name: str) -> str:
+    """What FlowKit calls a parameter: ``param_t`` for the letter T; the names of FlowJo's settings are the same."""
+    return f"param_{name.lower()}" if len(name) == 1 else name
+
+
+def flowkit_arguments(scale: Scale) -> dict[str, float]:
+    """Parameters of a scale as FlowKit's transformation takes them."""
+    return {flowkit_argument(name): value for name, value in scale.parameters}
+
+
 @lru_cache(maxsize=64)
 def _biex(scale: Scale) -> Any:
     """FlowJo's table, which is FlowKit's to make: any other way to compute it would differ in the last bits."""
-    from immunoprofile.gate._flowkit import transform_of
+    from immunoprofile.gate._flowkit_scales import transform_of
 
-    return transform_of(scale)
+    return transform_of(scale.kind, flowkit_arguments(scale))

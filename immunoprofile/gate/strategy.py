@@ -14,12 +14,20 @@ from typing import Any
 
 from immunoprofile.errors import GateError, Problem, Problems
 from immunoprofile.gate.data_units import Units, in_data_units, on_scale
-from immunoprofile.gate.gates import BOOLEAN_KINDS, Dimension, Ellipsoid, Gate, GateKind, Matrix, Operand, Ratio
+from immunoprofile.gate.gates import (
+    BOOLEAN_KINDS,
+    ROOT,
+    Dimension,
+    Ellipsoid,
+    Gate,
+    GateKind,
+    Matrix,
+    Operand,
+    Ratio,
+    describe,
+)
 from immunoprofile.gate.scales import Scale
 from immunoprofile.schema import SAMPLE_ID
-
-ROOT = "root"
-"""Parent of the first gates: all recorded events."""
 
 __all__ = [
     "BOOLEAN_KINDS",
@@ -311,7 +319,7 @@ class Strategy:
 
         def descend(population: str, depth: int) -> None:
             for child in self.children(population):
-                lines.append(f"{'   ' * depth}{child}  [{said(self[child])}]")
+                lines.append(f"{'   ' * depth}{child}  [{describe(self[child])}]")
                 descend(child, depth + 1)
 
         descend(ROOT, 1)
@@ -336,18 +344,6 @@ def _drop_unused(content: dict[str, Any], **defaults: object) -> None:
     for name, default in defaults.items():
         if content[name] == default:
             del content[name]
-
-
-def said(gate: Gate) -> str:
-    """Axes or operands of a gate in a few words."""
-    if gate.operands:
-        return " ".join([gate.kind, *(f"{'not ' if o.complement else ''}{o.population}" for o in gate.operands)])
-    axes = " x ".join(
-        d.marker if d.ratio is None else f"{d.ratio.numerator}/{d.ratio.denominator}" for d in gate.dimensions
-    )
-    outside = "outside " if gate.complement else ""
-    kind = f" {gate.kind}" if gate.kind == "ellipsoid" else f" of {gate.quadrant_of}" if gate.quadrant_of else ""
-    return f"{outside}{axes}{kind}"
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from immunoprofile.gate.strategy import ROOT, GateSet, Strategy, said
+from immunoprofile.gate.gates import ROOT, describe
 from immunoprofile.markup import block, counted, folded, indented, line, table
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
     from immunoprofile.gate.evaluate import GatedSample
+    from immunoprofile.gate.strategy import GateSet, Strategy
 
 _MOST_OPEN: Final = 60
 """Gates of a set up to which all of its trees are open."""
@@ -44,7 +45,7 @@ def gated_view(gated: GatedSample) -> str:
         n, of = gated.n(population), gated.n(gate.parent)
         # Of an empty parent there is no percentage: a dash is not a zero.
         share = f"{100 * n / of:.2f}" if of else "– (empty parent)"
-        rows.append((indented(gate.label or population, depth), f"{n:,}", share, said(gate)))
+        rows.append((indented(gate.label or population, depth), f"{n:,}", share, describe(gate)))
     finding = gated.comp_finding
     return block(
         f"{gated.sample.name}, gated as tube {strategy.tube}",
@@ -64,7 +65,7 @@ def _strategy(strategy: Strategy) -> list[Markup]:
         gate = strategy[population]
         name = gate.label or population
         rows.append(
-            (indented(name + (" (beads)" if population == strategy.beads else ""), depth), said(gate), gate.kind)
+            (indented(name + (" (beads)" if population == strategy.beads else ""), depth), describe(gate), gate.kind)
         )
     own = strategy.custom_samples
     return [

@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from xml.etree import ElementTree as Xml
 
-from immunoprofile.compensation import guarded_xml
-from immunoprofile.compensation.guarded_xml import local
 from immunoprofile.errors import GateError, ImmunoprofileError, Problem, Problems
-from immunoprofile.gate.from_flowkit import population_id
+from immunoprofile.gate.names import population_id, tube_name
 from immunoprofile.gate.scales import Scale
 from immunoprofile.gate.strategy import Gate, GateSet, Matrix, Strategy
 from immunoprofile.gate.workspace_samples import BOOLEAN_NODES, SHAPES, Node, Parts, WorkspaceSample, read_samples
+from immunoprofile.io import guarded_xml
+from immunoprofile.io.guarded_xml import local
 
 ALL_SAMPLES = "All Samples"
 
@@ -280,8 +280,6 @@ def _common(samples: list[WorkspaceSample], groups: Mapping[str, set[str]], stem
     used_scales, used_matrices = {d.scale for d in used}, {d.matrix for d in used}
     ids = {sample.sample_id for sample in samples}
     holding = sorted((len(members), name) for name, members in groups.items() if ids <= members and name != ALL_SAMPLES)
-    from immunoprofile.gate.exchange import tube_name
-
     try:
         return Strategy(
             tube=tube_name(holding[0][1] if holding else stem),

@@ -12,9 +12,9 @@ from xml.etree import ElementTree as Xml
 import numpy as np
 
 from immunoprofile.compensation import KEYWORDS
-from immunoprofile.compensation.guarded_xml import attribute, local
 from immunoprofile.errors import Problems
 from immunoprofile.gate.strategy import Matrix, Strategy
+from immunoprofile.io.guarded_xml import attribute, local
 
 MAX_GATES, MAX_SAMPLES = 500, 5000
 """Of one sample, and of one workspace; real ones have tens of gates and hundreds of samples."""

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from immunoprofile import gate
-from immunoprofile.compensation import guarded_xml
 from immunoprofile.errors import GateError
+from immunoprofile.io import guarded_xml
 
 # IMMUNOPROFILE_FUZZ=N makes N mutants of every document instead of the short run.
 MUTANTS = int(os.environ.get("IMMUNOPROFILE_FUZZ", "6"))
