@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from immunoprofile.errors import ImmunoprofileError, Problems, StudyError
 from immunoprofile.io.config import StudyConfig, read_config, write_config
 from immunoprofile.io.exceptions import Exceptions
 from immunoprofile.io.files import inside
+from immunoprofile.io.inputs import Inputs
 from immunoprofile.io.record_dates import check_data_cut, note_far_dates
 from immunoprofile.io.tables import read_table, write_study_table
 
@@ -44,12 +45,15 @@ class Study:
         One DataFrame per table of `schema.TABLES`; an absent optional table is empty.
     exceptions
         What was left out or needs a look (`schema.EXCEPTION_COLUMNS`).
+    inputs
+        SHA-256 of ``study.yaml`` and of each table as they were parsed, by file name.
     """
 
     folder: Path
     config: StudyConfig
     tables: Mapping[str, pd.DataFrame]
     exceptions: pd.DataFrame
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
     def __getattr__(self, name: str) -> pd.DataFrame:
         # Only reached for names that are no attributes: the tables, study.labs for study.tables["labs"].
@@ -116,12 +120,13 @@ def read_study(folder: str | Path, *, require_files: bool = True) -> Study:
     folder = Path(folder)
     if not folder.is_dir():
         raise StudyError("the study folder does not exist", (), where=str(folder))
-    config = read_config(folder)
+    inputs = Inputs(folder)
+    config = read_config(folder, inputs=inputs)
     problems = Problems()
     notes = Exceptions()
     tables = {}
     for name, spec in schema.TABLES.items():
-        tables[name], unknown = read_table(folder, spec, problems)
+        tables[name], unknown = read_table(inputs, spec, problems)
         for column in unknown:
             near = difflib.get_close_matches(column, spec.column_names, n=1)
             hint = f"did you mean {near[0]}?" if near else ""
@@ -143,7 +148,7 @@ def read_study(folder: str | Path, *, require_files: bool = True) -> Study:
     tables = _match(tables, config, notes)
     note_far_dates(tables, _WITH_VISIT, notes)
     _note_gaps(tables, config, notes)
-    return Study(folder, config, tables, notes.table())
+    return Study(folder, config, tables, notes.table(), inputs.hashes)
 
 
 def _check_references(tables: Mapping[str, pd.DataFrame], config: StudyConfig, problems: Problems) -> None:

@@ -18,6 +18,7 @@ from immunoprofile.gate.stored import cached, from_json, to_json
 from immunoprofile.gate.strategy import Gate, GateSet, Matrix, Strategy
 from immunoprofile.gate.template import VERTICES_SUFFIX, read_template, write_template
 from immunoprofile.io.files import replacing, write_text
+from immunoprofile.io.inputs import read_plain, reason
 
 if TYPE_CHECKING:
     import flowkit
@@ -89,11 +90,15 @@ def load(source: str | Path) -> GateSet:
             "unknown kind of gates",
             allowed="a folder of templates, .csv, GatingML .xml, FlowJo .wsp, or .json",
         )
-    elif not path.is_file():
+    elif not path.exists():
         problems.add(str(path), "file is missing")
     if problems:
         raise GateError("no gates found", problems.found)
-    content = path.read_bytes()
+    try:
+        content = read_plain(path)
+    except OSError as error:
+        problems.add(str(path), f"cannot be read: {reason(error)}")
+        raise GateError("no gates found", problems.found) from error
     if suffix == ".json":
         return from_json(content.decode("utf-8", errors="replace"), path.name)
     if suffix == ".wsp":

@@ -21,6 +21,7 @@ from immunoprofile.gate.scales import SCALE_PARAMETERS, Scale
 from immunoprofile.gate.strategy import BOOLEAN_KINDS, ROOT, Dimension, Gate, GateKind, Operand, Strategy
 from immunoprofile.io.config import load_plain_yaml
 from immunoprofile.io.files import write_text
+from immunoprofile.io.inputs import read_plain, reason
 from immunoprofile.io.markers import is_scatter, is_time
 from immunoprofile.schema import POPULATION_ID
 
@@ -69,7 +70,7 @@ def read_template(path: str | Path) -> Strategy:
     """
     path = Path(path)
     problems = Problems()
-    if not path.is_file():
+    if not path.exists():
         problems.add(path.name, "file is missing")
         raise GateError("the template cannot be read", problems.found, where=str(path.parent))
     lines = _lines(path, problems)
@@ -126,7 +127,10 @@ def _parse_header(lines: Sequence[str], path: Path, problems: Problems) -> _Head
 
 def _lines(path: Path, problems: Problems) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        return read_plain(path).decode("utf-8-sig").splitlines()
+    except OSError as error:
+        problems.add(path.name, f"cannot be read: {reason(error)}")
+        return []
     except UnicodeDecodeError as error:
         problems.add(path.name, f"is not UTF-8 text ({error.reason} at byte {error.start})")
         return []
@@ -160,7 +164,7 @@ def _parse_rows(
 
 
 def _read_vertices(path: Path, problems: Problems) -> dict[str, list[tuple[float, float]]]:
-    if not path.is_file():
+    if not path.exists():
         return {}
     columns = ("population", "order", "x", "y")
     rows = _parse_rows(_lines(path, problems), path.name, columns, columns, problems)

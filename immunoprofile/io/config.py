@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from immunoprofile.errors import Problems, StudyError
 from immunoprofile.io.analysis_plan import MOST_KEY_ENDPOINTS, AnalysisPlan, FunctionalEndpoint, VirologyEndpoint
+from immunoprofile.io.inputs import LARGEST_YAML, Inputs, reason
 from immunoprofile.schema import CMV_SPECIMENS, CMV_UNITS
 
 CONFIG_NAME = "study.yaml"
@@ -255,27 +256,57 @@ class StudyConfig(_Model):
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """Safe YAML without aliases: a few lines of them unfold to gigabytes."""
+    """Safe YAML without aliases (a few lines of them unfold to gigabytes) that notes keys that stand twice."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.twice: list[str] = []
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("aliases (*name) are not allowed; write the value where it is needed")
         return super().compose_node(parent, index)
 
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        first: dict[object, yaml.Node] = {}
+        for key, _ in node.value:
+            # Two merge keys are no key twice, and what is no plain value is refused later.
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                before = first.setdefault(self.construct_object(key), key)
+                if before is not key:
+                    lines = f"lines {before.start_mark.line + 1} and {key.start_mark.line + 1}"
+                    self.twice.append(f"key {key.value!r} stands twice ({lines})")
+        return node
+
 
 def load_plain_yaml(text: str) -> Any:
-    """Content of YAML text that holds nothing but plain values: no objects, no aliases.
+    """Content of YAML text that holds nothing but plain values: no objects, no aliases, no key twice.
 
     Raises
     ------
     yaml.YAMLError, ValueError, RecursionError
         The text is no such YAML; ValueError for a date that does not exist or a number with thousands of digits.
     """
-    return yaml.load(text, Loader=_PlainLoader)
+    loader = _PlainLoader(text)
+    try:
+        node = loader.get_single_node()
+        if loader.twice:
+            raise yaml.YAMLError("; ".join(loader.twice))
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
 
 
-def read_config(folder: Path) -> StudyConfig:
+def read_config(folder: Path, *, inputs: Inputs | None = None) -> StudyConfig:
     """Read and check ``study.yaml`` of a study folder.
+
+    Parameters
+    ----------
+    folder
+        Study folder.
+    inputs
+        Reads the files of this folder and keeps their hashes.
 
     Raises
     ------
@@ -284,14 +315,17 @@ def read_config(folder: Path) -> StudyConfig:
     """
     path = folder / CONFIG_NAME
     problems = Problems()
-    if not path.is_file():
+    if not path.exists():
         problems.add(CONFIG_NAME, "file is missing")
         raise StudyError(
             "this is not a study folder", problems.found, where=str(folder), todo="see docs/study-folder.md"
         )
     try:
-        content = load_plain_yaml(path.read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:
+        content = load_plain_yaml((inputs or Inputs(folder)).read(CONFIG_NAME, LARGEST_YAML).decode("utf-8-sig"))
+    except OSError as error:
+        problems.add(CONFIG_NAME, f"cannot be read: {reason(error)}")
+        raise StudyError("study.yaml cannot be read", problems.found, where=str(folder)) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         # ValueError: no UTF-8, a date that does not exist, or a number with thousands of digits.
         problems.add(CONFIG_NAME, f"cannot be read as YAML: {str(error)[:_LONGEST_REASON]}")
         raise StudyError("study.yaml cannot be read", problems.found, where=str(folder)) from error

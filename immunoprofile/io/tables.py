@@ -7,6 +7,8 @@ file. The rules come from `immunoprofile.schema`; pandera applies them.
 from __future__ import annotations
 
 import difflib
+import io
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ import pandas as pd
 
 from immunoprofile import schema
 from immunoprofile.errors import Problems
+from immunoprofile.io.inputs import Inputs, reason
 from immunoprofile.schema import Column, TableSpec
 
 if TYPE_CHECKING:
@@ -33,13 +36,13 @@ _FALSE = {"n", "no", "false", "0"}
 _MISSING_TEXT = {"", "na", "n/a", "nan", "null", "none"}
 
 
-def read_table(folder: Path, spec: TableSpec, problems: Problems) -> tuple[pd.DataFrame, list[str]]:
+def read_table(inputs: Inputs, spec: TableSpec, problems: Problems) -> tuple[pd.DataFrame, list[str]]:
     """Read and check one table.
 
     Parameters
     ----------
-    folder
-        Study folder; the file is ``<table>.csv`` or ``<table>.parquet``.
+    inputs
+        Study folder; the file is ``<table>.csv`` or ``<table>.parquet``. Its hash is that of the bytes parsed here.
     spec
         What the table must look like.
     problems
@@ -53,10 +56,10 @@ def read_table(folder: Path, spec: TableSpec, problems: Problems) -> tuple[pd.Da
     list of str
         Columns of the file that the specification does not know.
     """
-    path = find_table(folder, spec, problems)
+    path = find_table(inputs.folder, spec, problems)
     if path is None:
         return _empty(spec), []
-    raw = _read_text(path, problems)
+    raw = _read_text(inputs, path, problems)
     if raw is None:
         return _empty(spec), []
     missing = [column.name for column in spec.columns if column.required and column.name not in raw.columns]
@@ -75,7 +78,7 @@ def read_table(folder: Path, spec: TableSpec, problems: Problems) -> tuple[pd.Da
 
 def find_table(folder: Path, spec: TableSpec, problems: Problems) -> Path | None:
     """File of a table; None when there is none."""
-    found = [folder / f"{spec.name}{suffix}" for suffix in SUFFIXES if (folder / f"{spec.name}{suffix}").is_file()]
+    found = [folder / f"{spec.name}{suffix}" for suffix in SUFFIXES if os.path.lexists(folder / f"{spec.name}{suffix}")]
     if len(found) > 1:
         problems.add(
             spec.name, "stands in two files", value=", ".join(path.name for path in found), allowed="one of them"
@@ -88,18 +91,24 @@ def find_table(folder: Path, spec: TableSpec, problems: Problems) -> Path | None
     return found[0]
 
 
-def _read_text(path: Path, problems: Problems) -> pd.DataFrame | None:
+def _read_text(inputs: Inputs, path: Path, problems: Problems) -> pd.DataFrame | None:
     """All cells as text, NaN where empty, rows counted from 1."""
     try:
+        content = inputs.read(path.name)
+    except OSError as error:
+        problems.add(path.name, f"cannot be read: {reason(error)}")
+        return None
+    try:
         if path.suffix == ".parquet":
-            stored = pd.read_parquet(path)
+            stored = pd.read_parquet(io.BytesIO(content))
             raw = pd.DataFrame({name: stored[name].map(_as_text, na_action="ignore") for name in stored}, dtype=object)
         else:
-            if b"\x00" in path.read_bytes():
+            if b"\x00" in content:
                 # The parser of pandas ends a cell at such a byte and says nothing.
                 problems.add(path.name, "is no plain text (it holds NUL bytes)", allowed="save it as CSV UTF-8")
                 return None
-            raw = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skip_blank_lines=False)
+            raw = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8-sig",
+                              skip_blank_lines=False)  # fmt: skip
     except UnicodeDecodeError as error:
         problems.add(
             path.name, f"is not UTF-8 text ({error.reason} at byte {error.start})", allowed="save it as CSV UTF-8"

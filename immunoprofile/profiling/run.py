@@ -21,9 +21,7 @@ from immunoprofile.errors import ResultsError
 from immunoprofile.gate.batch import in_order
 from immunoprofile.gate.strategy import GateSet
 from immunoprofile.gate.template import write_template
-from immunoprofile.io.config import CONFIG_NAME
-from immunoprofile.io.files import remove_leftovers, sha256_of, write_table
-from immunoprofile.io.tables import SUFFIXES
+from immunoprofile.io.files import remove_leftovers, write_table
 from immunoprofile.profiling.assemble import assemble, choose_attempts
 from immunoprofile.profiling.checkpoint import FOLDER as PARTIAL
 from immunoprofile.profiling.clinical_half import add_clinical, add_il2_hours
@@ -254,13 +252,10 @@ def _finding(outcome: Outcome) -> Finding | None:
 
 
 def _provenance(study: Study, gates: GateSet, outcomes: Mapping[str, Outcome], *, cells: bool) -> dict[str, Any]:
-    inputs = {outcome.file: outcome.sha256 for outcome in outcomes.values()}
-    for name in (CONFIG_NAME, *(f"{table}{suffix}" for table in schema.TABLES for suffix in SUFFIXES)):
-        if (study.folder / name).is_file():
-            inputs[name] = sha256_of(study.folder / name)
+    files = {outcome.file: outcome.sha256 for outcome in outcomes.values()}
     return {
         "study_id": study.config.study_id,
-        "inputs": inputs,
+        "inputs": files | dict(study.inputs),
         "gates": {tube: {"sha256": s.sha256, "version": s.version, "panel": s.panel} for tube, s in gates.items()},
         "compensation": {outcome.sample_id: outcome.comp_source for outcome in outcomes.values() if outcome.gated},
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in _REPORTED_VERSIONS}},
