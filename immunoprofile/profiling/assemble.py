@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from immunoprofile import schema
+from immunoprofile.gate.definition import definition, difference_in_words, differences
 from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.io.dates import days_between
 from immunoprofile.profiling import timeline
@@ -139,14 +140,18 @@ def _var(study: Study, gates: GateSet) -> pd.DataFrame:
         strategy = gates[tube]
         entry = registry.get(population)
         anchor = _anchor(population, strategy, tubes, study.config.count_tube)
+        apart = differences(strategy, population)
         rows.append(
             {
                 "display": entry.display if entry else strategy[population].label or population,
                 "parent": strategy[population].parent,
                 "tube": tube,
-                "marker_string": entry.marker_string if entry else "",
+                "marker_string": (
+                    entry.marker_string if entry and entry.technical else definition(strategy, population)
+                ),
+                "definition_note": difference_in_words(apart),
                 "cl_id": entry.cl_id or "" if entry else "",
-                "cl_match": entry.cl_match if entry else "none",
+                "cl_match": ("broad" if apart and entry.cl_id else entry.cl_match) if entry else "none",
                 "panel_id": study.config.tubes[tube].panel,
                 "abs_anchor": anchor,
                 "is_key": population in keys,

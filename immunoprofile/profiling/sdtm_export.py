@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from immunoprofile import schema
+from immunoprofile.gate.definition import definition
 from immunoprofile.io.dates import days_between, drawn_before, first_dose, text_of
 from immunoprofile.io.sdtm import Sdtm, mapping, to_sdtm
-from immunoprofile.resources import populations
+from immunoprofile.resources import Population, populations
 
 if TYPE_CHECKING:
     from immunoprofile.profiling.results import Profile
@@ -194,6 +195,14 @@ def _conmeds(conmeds: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def _gated_parent(profile: Profile, tube: str, parent: str, known: Population | None) -> str:
+    """Definition of a parent by the gates of the tube that the result comes from."""
+    strategy = profile.gates.get(tube)
+    if strategy is None or parent not in strategy or (known is not None and known.technical):
+        return known.marker_string if known is not None else ""
+    return definition(strategy, parent)
+
+
 def _flow(profile: Profile, dated: Any) -> pd.DataFrame:
     """One record per population, visit and kind of result; one NOT DONE record where a planned visit has none."""
     visits = profile.visits
@@ -222,11 +231,11 @@ def _flow(profile: Profile, dated: Any) -> pd.DataFrame:
                 "state_markers": term.get("state_markers", ""), "method": "FLOW CYTOMETRY",
                 "result_scale": "QUANTITATIVE",
                 "gate": above.display if above is not None else parent,
-                "gate_definition": above.marker_string if above is not None else "",
+                "gate_definition": _gated_parent(profile, tube, parent, above),
             }  # fmt: skip
             percentage = float(visits.X[i, j])
             if np.isfinite(percentage):
-                of = f"{marker}/{above.marker_string}" if above is not None and above.marker_string else marker
+                of = f"{marker}/{common['gate_definition']}" if common["gate_definition"] else marker
                 rows.append(
                     common
                     | _result(percentage, "%", lower[j], upper[j])

@@ -121,7 +121,7 @@ def build_rows(source: Source, subject: str, visit: str) -> tuple[Row, ...]:
             )
             if source.blinded:
                 remark = remark.replace(" under IL-2", "")
-        definition = text(source.var(population, "marker_string"))
+        definition = source.definition(population)
         rows.append(Row(population, source.display(population), definition, tuple(lines), remark))
     return tuple(rows)
 

@@ -274,6 +274,12 @@ class Source:
         """Entry of ``var`` of a population."""
         return self.visits.var[name].iloc[self._columns[population]]
 
+    def definition(self, population: str) -> str:
+        """Definition by the gates in force, and how it differs from what the id usually means."""
+        note = str(self.var(population, "definition_note")) if "definition_note" in self.visits.var else ""
+        text_of_gates = text(self.var(population, "marker_string"))
+        return f"{text_of_gates} ({note})" if note else text_of_gates
+
     def obs(self, row: int | None, name: str) -> Any:
         """Entry of ``obs``; None without a row or column."""
         return None if row is None or name not in self.visits.obs else self.visits.obs[name].iloc[row]

@@ -47,6 +47,8 @@ class Population:
         What a reader must know.
     technical
         A step on the way (beads, time, singlets), no cell population.
+    optional
+        Markers of the definition that a panel may lack without the id meaning something else.
     explored
         An exploratory analysis of every population takes it; false for steps on the way and for the denominators of
         the others (leukocytes, lymphocytes).
@@ -62,6 +64,7 @@ class Population:
     note: str = ""
     technical: bool = False
     explored: bool = True
+    optional: tuple[str, ...] = ()
 
 
 def load_yaml(name: str) -> dict[str, Any]:
@@ -103,7 +106,10 @@ def populations() -> dict[str, Population]:
     known = {
         name: Population(name, technical=True, explored=False, **entry) for name, entry in content["technical"].items()
     }
-    known |= {name: Population(name, **entry) for name, entry in content["populations"].items()}
+    known |= {
+        name: Population(name, **(entry | {"optional": tuple(entry.get("optional", ()))}))
+        for name, entry in content["populations"].items()
+    }
     return known
 
 
