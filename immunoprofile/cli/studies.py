@@ -91,7 +91,7 @@ def check(
     import pandas as pd
 
     from immunoprofile import gate
-    from immunoprofile.profiling.preflight import check_files, future_dates, prepare
+    from immunoprofile.profiling.preflight import check_files, definition_notes, future_dates, prepare
     from immunoprofile.study import read_study
     from immunoprofile.tl.plan_check import check_plan
 
@@ -106,6 +106,7 @@ def check(
         [
             study.exceptions,
             prepared.clinical.safety.exceptions,
+            definition_notes(prepared.gates),
             future_dates(study, datetime.now(UTC).date()),
             check_files(study, progress=not quiet),
         ],

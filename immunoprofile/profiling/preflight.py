@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from immunoprofile import pp
 from immunoprofile.gate.check import check, for_study
+from immunoprofile.gate.definition import definition, difference_in_words, differences
 from immunoprofile.gate.strategy import GateSet
 from immunoprofile.io.exceptions import Exceptions
 from immunoprofile.io.fcs import read_fcs
@@ -79,6 +80,24 @@ def check_files(study: Study, *, progress: bool = False) -> pd.DataFrame:
             read_fcs(path)
         except ImmunoprofileError as error:
             notes.add("error", "FILE_UNREADABLE", error.what, **place, action=error.todo)
+    return notes.table()
+
+
+def definition_notes(gates: GateSet) -> pd.DataFrame:
+    """Populations whose gates say something else than their ids usually mean.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `schema.EXCEPTION_COLUMNS`, one warning ``DEFINITION_DIFFERS`` for each population of a tube.
+    """
+    notes = Exceptions("check")
+    for tube, strategy in gates.items():
+        for population in strategy.populations:
+            if words := difference_in_words(differences(strategy, population)):
+                notes.add("warning", "DEFINITION_DIFFERS",
+                          f"tube {tube}: {population} is {definition(strategy, population)}, {words}", table="gates",
+                          action="keep it if that is meant: reports print it so; else change gate or id")  # fmt: skip
     return notes.table()
 
 
