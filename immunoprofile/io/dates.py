@@ -16,12 +16,29 @@ def text_of(value: object) -> str:
     return value.strip() if isinstance(value, str) else ""
 
 
+def iso_day(value: object) -> date | None:
+    """Calendar day of a text date or a date; None for a missing or partial one."""
+    if isinstance(value, date):
+        return value
+    text = text_of(value)
+    if len(text) < _DAY:
+        return None
+    try:
+        return date.fromisoformat(text[:_DAY])
+    except ValueError:
+        return None
+
+
 def days_between(start: object, end: object) -> int | None:
     """Calendar days from start to end (0 on the same day); None unless both are full dates."""
-    first, second = text_of(start), text_of(end)
-    if len(first) < _DAY or len(second) < _DAY:
-        return None
-    return (date.fromisoformat(second[:_DAY]) - date.fromisoformat(first[:_DAY])).days
+    first, second = iso_day(start), iso_day(end)
+    return None if first is None or second is None else (second - first).days
+
+
+def days_since(start: object, end: object) -> float:
+    """The same as a float for a time axis, NaN unless both are full dates."""
+    days = days_between(start, end)
+    return math.nan if days is None else float(days)
 
 
 def hours_apart(one: object, other: object) -> float:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from immunoprofile import schema
+from immunoprofile.io.records import cells, records
 from immunoprofile.pl import style
-from immunoprofile.pl.series import number, text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,8 +97,8 @@ def association(
     what = "Association with CMV-DNA"
     if given is None or len(given) == 0:
         return style.empty_figure("There are no statistics: run tl.associate(visits).", what=what)
-    rows = [row for row in given.to_dict("records") if text(row["method_id"]) in _DESCRIBED]
-    rows = [row for row in rows if populations is None or text(row["population"]) in populations]
+    rows = [row for row in records(given, schema.STATISTICS) if row["method_id"] in _DESCRIBED]
+    rows = [row for row in rows if populations is None or row["population"] in populations]
     if not rows:
         wanted = "" if populations is None else f" of {', '.join(populations)}"
         return style.empty_figure(f"The table has no repeated-measures correlation{wanted}.", what=what)
@@ -109,7 +109,7 @@ def association_panel(visits: AnnData, row: dict[Any, Any], *, include_failed: b
     """What :func:`association` draws of one row of the table."""
     from immunoprofile.tl.association import at_bound, cmv_bounds, first_series
 
-    population, measure = text(row["population"]), text(row["measure"])
+    population, measure = row["population"], row["measure"]
     values = _on_scale(visits, population, measure, include_failed=include_failed)
     lower, upper = cmv_bounds(visits)
     virus, _ = at_bound(lower, upper)
@@ -119,13 +119,11 @@ def association_panel(visits: AnnData, row: dict[Any, Any], *, include_failed: b
     x, y = values[used], virus[used]
     display = population
     if population in visits.var_names and "display" in visits.var:
-        display = text(visits.var["display"].loc[population]) or population
+        display = records(visits.var.loc[[population]], "var")[0]["display"] or population
     slope = math.nan
-    if not math.isnan(number(row["estimate"])):
+    if not math.isnan(row["estimate"]):
         slope = common_slope(owners, visits.obs["visit"].astype(str).to_numpy()[used], x, y)
-    unit = (
-        next((text(one) for one in visits.obs["cmv_unit"][used] if text(one)), "") if "cmv_unit" in visits.obs else ""
-    )
+    unit = next(filter(None, cells(visits.obs["cmv_unit"][used], "text")), "") if "cmv_unit" in visits.obs else ""
     return AssociationPanel(
         display, _AXIS.get(measure, measure), tuple(owners.tolist()), tuple(x.tolist()), tuple(y.tolist()),
         tuple(int(one) for one in side), slope, _words(row), unit,
@@ -162,15 +160,15 @@ def common_slope(subjects: Any, visits: Any, x: Floats, y: Floats) -> float:
 
 def _words(row: dict[Any, Any]) -> str:
     """r, interval, p and n of the table, or why there are none."""
-    r, low, high = (number(row[key]) for key in ("estimate", "lower", "upper"))
-    count = number(row["n"])
+    r, low, high = (row[key] for key in ("estimate", "lower", "upper"))
+    count = row["n"]
     rows = "" if math.isnan(count) else f", {count:.0f} rows"
     if math.isnan(r):
-        return f"not estimable{rows}: {text(row['note']) or 'no reason given'}"
+        return f"not estimable{rows}: {row['note'] or 'no reason given'}"
     parts = [f"r = {r:.2f}"]
     if not (math.isnan(low) or math.isnan(high)):
-        parts.append(f"{100 * number(row['conf_level']):.4g} % CI {low:.2f} to {high:.2f}")
-    if p := style.p_words(number(row["p_value"])):
+        parts.append(f"{100 * row['conf_level']:.4g} % CI {low:.2f} to {high:.2f}")
+    if p := style.p_words(row["p_value"]):
         parts.append(p)
     return ", ".join(parts) + rows
 

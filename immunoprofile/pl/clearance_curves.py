@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.errors import NotAvailableError
+from immunoprofile.io.records import cells, records
 from immunoprofile.pl import style
-from immunoprofile.pl.series import arm_order, column_arms, number, text
+from immunoprofile.pl.series import arm_order, column_arms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,31 +146,33 @@ def clearance_arms(
 ) -> list[ClearanceArm]:
     """What :func:`clearance` draws, one entry an arm in the order of the study (``order``), others by name."""
     found = []
+    ends_of = records(times, "clearance_times")
     own = curves.loc[curves["rule_id"].astype(str) == rule] if len(curves) else curves
-    present = {text(value) for value in times["arm"]}
+    drawn = records(own, "clearance_curves")
+    present = set(cells(times["arm"], "text"))
     for arm in [name for name in arm_order(present, order) if name in present]:
         ends: list[tuple[float, str]] = []
         left_out = 0
-        for row in times.loc[times["arm"].map(text) == arm].to_dict("records"):
+        for row in (row for row in ends_of if row["arm"] == arm):
             end = _end(row)
             if end is None:
                 left_out += 1
             else:
                 ends.append(end)
         ends.sort()
-        rows = own.loc[own["arm"].map(text) == arm].to_dict("records") if len(own) else []
+        rows = [row for row in drawn if row["arm"] == arm]
 
-        def steps(method: str, event: str, rows: Sequence[Mapping[Hashable, Any]] = rows) -> tuple[Step, ...]:
-            kept = [row for row in rows if text(row["method_id"]) == method and text(row["event"]) == event]
-            made = [Step(*(number(row[key]) for key in ("upper_day", "value", "lower", "upper"))) for row in kept]
+        def steps(method: str, event: str, rows: Sequence[Mapping[str, Any]] = rows) -> tuple[Step, ...]:
+            kept = [row for row in rows if row["method_id"] == method and row["event"] == event]
+            made = [Step(*(row[key] for key in ("upper_day", "value", "lower", "upper"))) for row in kept]
             return tuple(sorted(made, key=lambda step: step.day))
 
-        events = list(dict.fromkeys(text(row["event"]) for row in rows if text(row["method_id"]) == _INCIDENCE))
+        events = list(dict.fromkeys(row["event"] for row in rows if row["method_id"] == _INCIDENCE))
         boxes, before = [], 1.0
-        mass = [row for row in rows if text(row["method_id"]) == _TURNBULL]
-        for row in sorted(mass, key=lambda row: (number(row["lower_day"]), number(row["upper_day"]))):
-            after = number(row["value"])
-            boxes.append(Undefined(number(row["lower_day"]), number(row["upper_day"]), before, after))
+        mass = [row for row in rows if row["method_id"] == _TURNBULL]
+        for row in sorted(mass, key=lambda row: (row["lower_day"], row["upper_day"])):
+            after = row["value"]
+            boxes.append(Undefined(row["lower_day"], row["upper_day"], before, after))
             before = after
         found.append(
             ClearanceArm(
@@ -181,18 +184,18 @@ def clearance_arms(
     return found
 
 
-def _end(row: Mapping[Hashable, Any]) -> tuple[float, str] | None:
+def _end(row: Mapping[str, Any]) -> tuple[float, str] | None:
     """Day and kind of the end of observation; None for a subject that cannot enter.
 
     Without a last result before clearance, or cleared before the first ganciclovir, there is no time.
     """
-    lower, upper = number(row["lower_day"]), number(row["upper_day"])
+    lower, upper = row["lower_day"], row["upper_day"]
     if math.isnan(lower):
         return None
-    if row["observed"] is True or number(row["observed"]) == 1:
+    if row["observed"]:
         return (upper, CLEARED) if upper > 0 else None
-    competing = text(row["competing"])
-    day = number(row.get("competing_day")) if competing else math.nan
+    competing = row["competing"]
+    day = row["competing_day"] if competing else math.nan
     if competing and math.isnan(day):
         day = upper
     return (max(day, lower, 0.0) if math.isfinite(day) else max(lower, 0.0), competing)

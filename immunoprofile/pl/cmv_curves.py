@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from immunoprofile.errors import NotAvailableError
+from immunoprofile.io.records import cells
 from immunoprofile.pl import panels, style
-from immunoprofile.pl.series import CmvSeries, cmv_of_table, cmv_of_visits, study_arms, text
+from immunoprofile.pl.series import CmvSeries, cmv_of_table, cmv_of_visits, study_arms
 from immunoprofile.pl.trajectories import anchors_of
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def cmv(
     if virology is None:
         found = cmv_of_visits(visits, subject=subject)
     else:
-        arms = dict(zip(visits.obs["usubjid"].astype(str), visits.obs["arm"].map(text), strict=True))
+        arms = dict(zip(visits.obs["usubjid"].astype(str), cells(visits.obs["arm"], "text"), strict=True))
         found = [
             one for one in cmv_of_table(virology, anchors_of(visits), arms) if subject is None or one.subject == subject
         ]

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from immunoprofile import schema
 from immunoprofile.errors import NotAvailableError
+from immunoprofile.io.records import cells
 from immunoprofile.pl import style
-from immunoprofile.pl.series import axis_day, number
+from immunoprofile.pl.series import axis_day
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -53,9 +54,9 @@ def ratios(visits: AnnData, subject: str, *, names: Sequence[str] = ()) -> Figur
         raise NotAvailableError("there are no ratios", where="pl.ratios", todo="run pp.ratios(visits) first")
     rows = _rows(visits, subject)
     table = visits.obsm[schema.RATIOS].iloc[rows]
-    days = [axis_day(number(visits.obs["study_day"].iloc[row])) for row in rows]
+    days = [axis_day(day) for day in cells(visits.obs["study_day"].iloc[rows], "number")]
     labels = [str(visits.obs["visit"].iloc[row]) for row in rows]
-    values = {str(name): [number(value) for value in table[name]] for name in (names or table.columns)}
+    values = {str(name): cells(table[name], "number") for name in (names or table.columns)}
     return ratios_figure(labels, days, values)
 
 
@@ -63,7 +64,7 @@ def _rows(visits: AnnData, subject: str) -> list[int]:
     rows = [row for row, owner in enumerate(visits.obs["usubjid"].astype(str)) if owner == subject]
     if not rows:
         raise NotAvailableError(f"no subject {subject!r}", where="pl", todo="see visits.obs['usubjid']")
-    return sorted(rows, key=lambda row: number(visits.obs["visitnum"].iloc[row]))
+    return sorted(rows, key=cells(visits.obs["visitnum"], "number").__getitem__)
 
 
 def ratios_figure(visits: Sequence[str], days: Sequence[float], values: Mapping[str, Sequence[float]]) -> Figure:
@@ -127,7 +128,7 @@ def differentiation(visits: AnnData, subject: str) -> Figure:
     rows = _rows(visits, subject)
     labels = [str(visits.obs["visit"].iloc[row]) for row in rows]
     columns = {name: int(visits.var_names.get_loc(name)) for name in QUADRANTS}
-    values = {name: [number(visits.X[row, column]) for row in rows] for name, column in columns.items()}
+    values = {name: [float(visits.X[row, column]) for row in rows] for name, column in columns.items()}
     return differentiation_figure(labels, values)
 
 

@@ -6,9 +6,9 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.errors import NotAvailableError
+from immunoprofile.io.records import records
 from immunoprofile.pl import style
-from immunoprofile.pl.series import number, text
-from immunoprofile.schema import DESCRIPTIVE_EFFECTS, FAMILY_WORDS
+from immunoprofile.schema import DESCRIPTIVE_EFFECTS, FAMILY_WORDS, STATISTICS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,7 +51,7 @@ def forest(table: pd.DataFrame, *, displays: Mapping[str, str] | None = None) ->
     """
     if len(table) == 0:
         raise NotAvailableError("the statistics table is empty", where="pl.forest", todo="run tl.compare(visits) first")
-    blocks = _blocks(table.to_dict("records"))
+    blocks = _blocks(records(table, STATISTICS))
     lines = sum(len(block) for block in blocks.values())
     head, row_height, below = 0.34, 0.27, 0.5
     height = head + row_height * lines + below * len(blocks) + 0.2
@@ -77,15 +77,15 @@ def _blocks(rows: list[_Row]) -> dict[str, list[_Row | str]]:
     """Rows by the axis that they need (``ratio``, else the kind of effect), each family under its name."""
     kinds: dict[str, dict[str, list[_Row]]] = {}
     for row in rows:
-        kind = text(row["effect_kind"])
+        kind = row["effect_kind"]
         # A row that was refused may not know its kind: it stands with the first axis there is.
         axis = "ratio" if null_value(kind) == 1.0 else kind
-        kinds.setdefault(axis, {}).setdefault(text(row.get("family")), []).append(row)
+        kinds.setdefault(axis, {}).setdefault(row["family"], []).append(row)
     if "" in kinds and len(kinds) > 1:
         first = next(axis for axis in kinds if axis)
         for family, members in kinds.pop("").items():
             kinds[first].setdefault(family, []).extend(members)
-    named = any(text(row.get("family")) for row in rows)
+    named = any(row["family"] for row in rows)
     found: dict[str, list[_Row | str]] = {}
     for axis, families in kinds.items():
         block: list[_Row | str] = []
@@ -100,7 +100,7 @@ def _family_head(family: str, members: list[_Row]) -> str:
     """What a family is and how its p-values were corrected, for instance ``declared endpoints (F1, Holm)``."""
     if not family:
         return "no family"
-    corrections = list(dict.fromkeys(text(row.get("adjusted")) for row in members))
+    corrections = list(dict.fromkeys(row["adjusted"] for row in members))
     corrected = ", ".join(one for one in corrections if one not in ("", "none")) or "not corrected"
     if family in FAMILY_WORDS:
         return f"{FAMILY_WORDS[family]} ({family}, {corrected})"
@@ -119,9 +119,9 @@ def _draw_block(figure: Figure, axes: Axes, block: Sequence[_Row | str], kind: s
             _put(figure, axes, 0.008, place, row, style.GREY)
             continue
         _put(figure, axes, 0.008, place, _label(row, names))
-        value, low, high = (number(row[key]) for key in ("effect", "effect_lower", "effect_upper"))
+        value, low, high = (row[key] for key in ("effect", "effect_lower", "effect_upper"))
         if not math.isfinite(value):
-            reason = _short(text(row["note"]) or "no reason given", 62)
+            reason = _short(row["note"] or "no reason given", 62)
             _put(figure, axes, 0.37, place, f"not estimable: {reason}", style.GREY)
             continue
         excludes = math.isfinite(low) and math.isfinite(high) and not low <= null <= high and not descriptive
@@ -134,9 +134,9 @@ def _draw_block(figure: Figure, axes: Axes, block: Sequence[_Row | str], kind: s
     axes.set_ylim(len(block) - 0.5, -0.5)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
-    said = sorted({text(row["effect_kind"]) for row in rows} - {""})
+    said = sorted({row["effect_kind"] for row in rows} - {""})
     axes.set_xlabel(" / ".join(said) + (" (log scale)" if ratio else ""))
-    ends = [number(row[key]) for row in rows for key in ("effect", "effect_lower", "effect_upper")]
+    ends = [row[key] for row in rows for key in ("effect", "effect_lower", "effect_upper")]
     ends = [value for value in ends if math.isfinite(value) and (value > 0 or not ratio)] + [null]
     if ratio:
         _log_ticks(axes, min(ends) / 1.2, max(ends) * 1.2)
@@ -156,11 +156,9 @@ def _log_ticks(axes: Axes, low: float, high: float) -> None:
 
 
 def _label(row: _Row, names: Mapping[str, str]) -> str:
-    name = names.get(text(row["population"]), text(row["population"]))
-    measure = {"abs": "cells/µL", "pct_parent": "% of parent", "functional": ""}.get(
-        text(row["measure"]), text(row["measure"])
-    )
-    return _short(", ".join(part for part in (name, measure, text(row["visit"])) if part), 44)
+    name = names.get(row["population"], row["population"])
+    measure = {"abs": "cells/µL", "pct_parent": "% of parent", "functional": ""}.get(row["measure"], row["measure"])
+    return _short(", ".join(part for part in (name, measure, row["visit"]) if part), 44)
 
 
 def _short(words: str, most: int) -> str:
@@ -169,8 +167,8 @@ def _short(words: str, most: int) -> str:
 
 def p_of(row: _Row) -> str:
     """The p-value of a row in words, and whether it is adjusted."""
-    adjusted, raw = number(row.get("p_adjusted")), number(row["p_value"])
-    if not math.isnan(adjusted) and text(row.get("adjusted")) not in ("", "none"):
+    adjusted, raw = row["p_adjusted"], row["p_value"]
+    if not math.isnan(adjusted) and row["adjusted"] not in ("", "none"):
         return style.p_words(adjusted).replace("p ", "p adj. ", 1)
     return style.p_words(raw).replace("p ", "p raw ", 1)
 
@@ -178,19 +176,19 @@ def p_of(row: _Row) -> str:
 def forest_alt(table: pd.DataFrame, names: Mapping[str, str]) -> str:
     """What the figure says, in words."""
     parts = []
-    for row in table.to_dict("records"):
-        value, low, high = (number(row[key]) for key in ("effect", "effect_lower", "effect_upper"))
+    for row in records(table, STATISTICS):
+        value, low, high = (row[key] for key in ("effect", "effect_lower", "effect_upper"))
         if math.isfinite(value):
-            words = f"{text(row['effect_kind'])} {value:.2f} ({low:.2f} to {high:.2f}), n = {' vs '.join(_counts(row))}"
+            words = f"{row['effect_kind']} {value:.2f} ({low:.2f} to {high:.2f}), n = {' vs '.join(_counts(row))}"
             words += f", {p_of(row)}" if p_of(row) else ""
         else:
-            words = f"not estimable: {text(row['note']) or 'no reason given'}"
+            words = f"not estimable: {row['note'] or 'no reason given'}"
         parts.append(f"{_label(row, names)}: {words}")
     return f"Forest plot. {'; '.join(parts)}."
 
 
-def _counts(row: Mapping[object, object]) -> list[str]:
-    counts = [number(row["n"]), number(row["n_reference"])]
+def _counts(row: Mapping[str, Any]) -> list[str]:
+    counts = [row["n"], row["n_reference"]]
     return [f"{count:.0f}" for count in counts if not math.isnan(count)]
 
 

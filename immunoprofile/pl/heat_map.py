@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from immunoprofile.errors import NotAvailableError
+from immunoprofile.io.records import cells
 from immunoprofile.pl import style
-from immunoprofile.pl.series import text
 from immunoprofile.pp.verdict import tube_states
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def completeness(profile: Any) -> Figure:
     flow = {visit.visit for visit in config.visits if visit.flow}
     visits = [visit for visit in config.visit_names if visit in flow]
     return completeness_figure(
-        [text(name) for name in profile.study.subjects["usubjid"]],
+        cells(profile.study.subjects["usubjid"], "text"),
         visits,
         list(config.tubes),
         tube_states(profile.quality),

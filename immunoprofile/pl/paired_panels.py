@@ -13,8 +13,9 @@ import numpy as np
 
 from immunoprofile import schema
 from immunoprofile.errors import NotAvailableError
+from immunoprofile.io.records import cells, records
 from immunoprofile.pl import panels, style
-from immunoprofile.pl.series import Measure, arm_order, number, study_arms, text
+from immunoprofile.pl.series import Measure, arm_order, study_arms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,7 +136,7 @@ def paired_panel(
     references = baseline_rows(visits)
     failed = failed_rows(visits, population, measure=measure)
     owners = visits.obs["usubjid"].astype(str).to_numpy()
-    arms = np.array([text(arm) for arm in visits.obs["arm"]]) if by_arm else np.full(visits.n_obs, "")
+    arms = np.array(cells(visits.obs["arm"], "text")) if by_arm else np.full(visits.n_obs, "")
     specimens = visits.obs["specimen_type"].astype(str).to_numpy() if "specimen_type" in visits.obs else None
     at_visit = {owners[row]: row for row in np.flatnonzero(names == visit)}
     groups = []
@@ -171,7 +172,7 @@ def paired_panel(
                 tuple(f"{reasons.count(reason)} {reason}" for reason in dict.fromkeys(reasons)),
             )
         )  # fmt: skip
-    display = text(visits.var["display"].loc[population]) if "display" in visits.var else population
+    display = records(visits.var.loc[[population]], "var")[0]["display"] if "display" in visits.var else population
     return PairedPanel(display, measure, "/".join(sorted(baselines)) or "baseline", visit, tuple(groups))
 
 
@@ -191,21 +192,21 @@ def _effect(table: pd.DataFrame | None, population: str, place: tuple[str, str, 
     if table is None:
         return "effect not computed"
     measure, visit, arm = place
-    for row in table.to_dict("records"):
-        found = (text(row["population"]), text(row["measure"]), text(row["visit"]), text(row["arm"]))
-        if text(row["method_id"]) != _METHOD or found != (population, measure, visit, arm):
+    for row in records(table, schema.STATISTICS):
+        found = (row["population"], row["measure"], row["visit"], row["arm"])
+        if row["method_id"] != _METHOD or found != (population, measure, visit, arm):
             continue
-        value, low, high = (number(row[key]) for key in ("effect", "effect_lower", "effect_upper"))
+        value, low, high = (row[key] for key in ("effect", "effect_lower", "effect_upper"))
         if not math.isfinite(value):
-            return f"not estimable: {text(row['note'])}" if text(row["note"]) else "not estimable"
-        level = number(row["conf_level"])
+            return f"not estimable: {row['note']}" if row["note"] else "not estimable"
+        level = row["conf_level"]
         interval = "no interval"
         if not (math.isnan(low) or math.isnan(high)):
             interval = f"{100 * level:.4g} % CI " if not math.isnan(level) else ""
             interval += f"{style.amount(low)} to {style.amount(high)}"
-        count = number(row["n"])
+        count = row["n"]
         based = "" if math.isnan(count) else f"\nfrom {count:.0f} pairs"
-        return f"{text(row['effect_kind'])} {style.amount(value)}\n({interval}){based}"
+        return f"{row['effect_kind']} {style.amount(value)}\n({interval}){based}"
     return "effect not computed"
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.errors import NotAvailableError
+from immunoprofile.io.dates import days_since
+from immunoprofile.io.records import records
 from immunoprofile.pl import panels, style
 from immunoprofile.pl.series import (
     Bar,
@@ -17,10 +19,7 @@ from immunoprofile.pl.series import (
     Series,
     cmv_of_table,
     cmv_of_visits,
-    days_between,
-    number,
     population_series,
-    text,
     treatment_bars,
     undated_treatment,
 )
@@ -164,7 +163,7 @@ def lab_series(
     if grades is None:
         return [], 0
     own = grades.loc[grades["usubjid"].astype(str) == subject]
-    return lab_courses(own.to_dict("records"), anchor, tests=tests, ctcae=ctcae)
+    return lab_courses(records(own, "safety"), anchor, tests=tests, ctcae=ctcae)
 
 
 def lab_courses(
@@ -173,24 +172,24 @@ def lab_courses(
     """The same from the rows of one subject (``schema.GRADE_COLUMNS``)."""
     found, lost = [], 0
     for test in tests:
-        rows = [row for row in graded if text(row["test"]) == test]
+        rows = [row for row in graded if row["test"] == test]
         # A test with two terms (too low, too high) has two rows a result: the first term is drawn.
-        term = text(rows[0]["term"]) if rows else ""
-        rows = [row for row in rows if text(row["term"]) == term]
+        term = rows[0]["term"] if rows else ""
+        rows = [row for row in rows if row["term"] == term]
         points = []
         for row in rows:
-            day, value = days_between(anchor, text(row["collected_dtc"])), number(row["value"])
+            day, value = days_since(anchor, row["collected_dtc"]), row["value"]
             if math.isnan(day) or math.isnan(value):
                 lost += 1
                 continue
-            grade = number(row["grade"])
+            grade = row["grade"]
             points.append((day, value, None if math.isnan(grade) else int(grade)))
         if not points:
             continue
         points.sort(key=lambda point: point[:2])
-        references = {name: _only([number(row[name]) for row in rows]) for name in ("lln", "uln", "baseline")}
+        references = {name: _only([row[name] for row in rows]) for name in ("lln", "uln", "baseline")}
         limits = grade_limits(test, term, references, ctcae=ctcae)
-        unit = next((text(row["unit"]) for row in rows if text(row["unit"])), "")
+        unit = next((row["unit"] for row in rows if row["unit"]), "")
         found.append(
             LabSeries(
                 test, unit, tuple(point[0] for point in points), tuple(point[1] for point in points),

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from immunoprofile.errors import NotAvailableError
+from immunoprofile.io.records import records
 from immunoprofile.pl import style
-from immunoprofile.pl.series import number, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,19 +67,15 @@ def power_lines(table: pd.DataFrame) -> tuple[list[PowerLine], int]:
     """Lines in the order of the table, each by ascending n, and how many rows have no power."""
     found: dict[str, list[tuple[int, float, float, float]]] = {}
     left_out = 0
-    for row in table.to_dict("records"):
-        power, trials = number(row["power"]), number(row["replicates"])
+    for row in records(table, "power"):
+        power, trials = row["power"], row["replicates"]
         if math.isnan(power):
             left_out += 1
             continue
         if not (0 <= power <= 1 and trials > 0):
             what = f"power {power:g} of {trials:g} simulations"
-            raise NotAvailableError(
-                what, where=f"pl.power_curve {text(row['scenario'])}", todo="give power within 0 and 1"
-            )
-        found.setdefault(text(row["scenario"]), []).append(
-            (int(number(row["n_per_arm"])), power, *wilson(power, trials))
-        )
+            raise NotAvailableError(what, where=f"pl.power_curve {row['scenario']}", todo="give power within 0 and 1")
+        found.setdefault(row["scenario"], []).append((int(row["n_per_arm"]), power, *wilson(power, trials)))
     lines = []
     for label, points in found.items():
         points.sort()

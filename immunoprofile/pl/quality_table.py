@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from immunoprofile.errors import NotAvailableError
+from immunoprofile.io.records import cells
 from immunoprofile.pl import style
-from immunoprofile.pl.series import text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,13 +46,15 @@ def quality_overview(table: pd.DataFrame) -> Figure:
     states: dict[tuple[str, str], str] = {}
     samples: dict[str, None] = {}
     checks: dict[str, None] = {}
-    for sample, check, state in zip(table[name], table["check"], table["state"], strict=True):
+    for sample, check, state in zip(
+        *(cells(table[column], "text") for column in (name, "check", "state")), strict=True
+    ):
         # Checks of a whole visit belong to no sample.
-        if not text(sample) or text(state) not in _WORST:
+        if not sample or state not in _WORST:
             continue
-        place = (text(sample), text(check))
+        place = (sample, check)
         samples[place[0]] = checks[place[1]] = None
-        states[place] = max(states.get(place, "PASS"), text(state), key=_WORST.index)
+        states[place] = max(states.get(place, "PASS"), state, key=_WORST.index)
     if not samples:
         raise NotAvailableError("no check of the table belongs to a sample", where="pl.quality_overview")
     return _draw(list(samples), list(checks), states)

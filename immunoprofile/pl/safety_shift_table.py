@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from immunoprofile.errors import NotAvailableError
+from immunoprofile.io.records import cells, records
 from immunoprofile.pl import style
-from immunoprofile.pl.series import arm_order, column_arms, number, text
+from immunoprofile.pl.series import arm_order, column_arms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,27 +78,26 @@ def safety_shift(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None
     grids = shift_grids(table, name=name, count=count, order=column_arms(table["arm"]) or tuple(labels or ()))
     if not any(grid.n for grid in grids):
         return style.empty_figure("The shift table holds no subject.", what="Shift of laboratory grades")
-    open_ = sum(int(number(value)) for value in table.get("n_incomplete", ()) if not math.isnan(number(value)))
+    open_ = sum(int(value) for value in cells(table.get("n_incomplete", ()), "number") if not math.isnan(value))
     return shift_figure(grids, labels=labels or {}, incomplete=open_)
 
 
 def shift_grids(table: pd.DataFrame, *, name: str, count: str, order: Sequence[str] = ()) -> list[ShiftGrid]:
     """Grids in the order of the tests in the table, arms in the order of the study (``order``), others by name."""
     found: dict[str, dict[str, dict[tuple[str, str], int]]] = {}
-    for row in table.to_dict("records"):
-        subjects = number(row[count])
+    for row in records(table, "safety_shift"):
+        subjects = row[count]
         if math.isnan(subjects) or subjects == 0:
             continue
         cell = (_grade(row["baseline_grade"]), _grade(row["worst_grade"]))
-        own = found.setdefault(text(row[name]), {}).setdefault(text(row["arm"]), {})
+        own = found.setdefault(row[name], {}).setdefault(row["arm"], {})
         own[cell] = own.get(cell, 0) + int(subjects)
     present = {arm for by_arm in found.values() for arm in by_arm}
     arms = [arm for arm in arm_order(present, order) if arm in present]
     return [ShiftGrid(test, arm, by_arm.get(arm, {})) for test, by_arm in found.items() for arm in arms]
 
 
-def _grade(value: object) -> str:
-    grade = number(value)
+def _grade(grade: float) -> str:
     return UNKNOWN if math.isnan(grade) else f"{grade:.0f}"
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from immunoprofile import schema
 from immunoprofile.errors import NotAvailableError
+from immunoprofile.io.dates import days_since
+from immunoprofile.io.records import cells, records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,8 +79,8 @@ def arm_order(present: Iterable[object], declared: Iterable[object] = ()) -> tup
 
     A declared arm without subjects keeps its place, so that the others keep their colours.
     """
-    known = [name for name in map(text, declared) if name]
-    return tuple(dict.fromkeys([*known, *sorted({name for name in map(text, present) if name})]))
+    known, others = cells(declared, "text"), sorted(set(cells(present, "text")))
+    return tuple(dict.fromkeys(name for name in [*known, *others] if name))
 
 
 def study_arms(visits: AnnData) -> tuple[str, ...]:
@@ -98,41 +100,6 @@ def column_arms(arms: pd.Series[Any]) -> tuple[str, ...]:
 def axis_day(study_day: float) -> float:
     """Days since the anchor: the study day, which has no day 0, moved so that its day 1 becomes 0."""
     return study_day - 1 if study_day > 0 else study_day
-
-
-def iso_day(text: object) -> date | None:
-    """Calendar day of an ISO 8601 text, None for a missing or partial one."""
-    if not isinstance(text, str) or len(text) < 10:
-        return None
-    try:
-        return date.fromisoformat(text[:10])
-    except ValueError:
-        return None
-
-
-def days_between(start: date | None, text: object) -> float:
-    """Days from ``start`` to an ISO text; NaN when one of them is unknown."""
-    day = iso_day(text)
-    return float((day - start).days) if start is not None and day is not None else math.nan
-
-
-def number(value: Any) -> float:
-    """Float of anything a table may hold; every kind of missing becomes NaN."""
-    import pandas as pd
-
-    if value is None or value is pd.NA:
-        return math.nan
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return math.nan
-
-
-def text(value: Any) -> str:
-    """Text of anything a table may hold; every kind of missing becomes an empty text."""
-    import pandas as pd
-
-    return "" if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)) else str(value)
 
 
 def population_series(
@@ -156,28 +123,32 @@ def population_series(
         if measure == "abs"
         else (visits.X, schema.PCT_LOWER, schema.PCT_UPPER)
     )
-    display = text(visits.var["display"].iloc[column]) if "display" in visits.var else population
-    obs = visits.obs
+    display = cells(visits.var["display"], "text")[column] if "display" in visits.var else population
+    owned: dict[str, list[tuple[float, int, dict[str, Any]]]] = {}
+    for row, one in enumerate(records(visits.obs, "obs")):
+        own = owned.setdefault(one["usubjid"], [])
+        if not math.isnan(one["study_day"]):
+            own.append((one["study_day"], row, one))
     found = []
-    for name in dict.fromkeys(obs["usubjid"].astype(str)):
+    for name, own in owned.items():
         if subject is not None and name != subject:
             continue
-        rows = [row for row, owner in enumerate(obs["usubjid"].astype(str)) if owner == name]
-        rows = [row for row in rows if not math.isnan(number(obs["study_day"].iloc[row]))]
-        rows.sort(key=lambda row: number(obs["study_day"].iloc[row]))
+        own.sort(key=lambda place: place[0])
 
-        def limits(layer: str, rows: Sequence[int] = rows) -> tuple[float, ...]:
-            return tuple(number(visits.layers[layer][row, column]) for row in rows) if layer in visits.layers else ()
+        def limits(layer: str, own: Sequence[tuple[float, int, Any]] = own) -> tuple[float, ...]:
+            return (
+                tuple(float(visits.layers[layer][row, column]) for _, row, _ in own) if layer in visits.layers else ()
+            )
 
         found.append(
             Series(
                 population,
                 display or population,
                 name,
-                text(obs["arm"].iloc[rows[0]]) if rows else "",
-                tuple(str(obs["visit"].iloc[row]) for row in rows),
-                tuple(axis_day(number(obs["study_day"].iloc[row])) for row in rows),
-                tuple(number(matrix[row, column]) for row in rows),
+                own[0][2]["arm"] if own else "",
+                tuple(one["visit"] for _, _, one in own),
+                tuple(axis_day(day) for day, _, _ in own),
+                tuple(float(matrix[row, column]) for _, row, _ in own),
                 limits(low),
                 limits(high),
             )
@@ -187,30 +158,30 @@ def population_series(
 
 def cmv_of_visits(visits: AnnData, *, subject: str | None = None) -> list[CmvSeries]:
     """CMV-DNA as it stands in ``obs`` of the visits object (results at flow visits only)."""
-    obs = visits.obs
+    owned: dict[str, list[dict[str, Any]]] = {}
+    for row in records(visits.obs, "obs"):
+        owned.setdefault(row["usubjid"], []).append(row)
     found = []
-    for name in dict.fromkeys(obs["usubjid"].astype(str)):
+    for name, rows in owned.items():
         if subject is not None and name != subject:
             continue
-        rows = obs.loc[(obs["usubjid"].astype(str) == name).to_numpy()]
         points = []
-        for day, kind, value, lower, upper in zip(
-            *(rows[name] for name in ("study_day", "cmv_kind", "cmv_log10", "cmv_lower", "cmv_upper")), strict=True
-        ):
-            height = number(upper if text(kind) in CENSORED_KINDS else lower if text(kind) == "ALQ" else value)
-            if text(kind) and not math.isnan(height) and not math.isnan(number(day)):
-                points.append((axis_day(number(day)), height, text(kind)))
+        for row in rows:
+            kind, day = row["cmv_kind"], axis_day(row["study_day"])
+            height = row["cmv_upper" if kind in CENSORED_KINDS else "cmv_lower" if kind == "ALQ" else "cmv_log10"]
+            if kind and not math.isnan(height) and not math.isnan(day):
+                points.append((day, height, kind))
         censored = [height for _, height, kind in points if kind in CENSORED_KINDS]
         points.sort()
         found.append(
             CmvSeries(
                 name,
-                text(rows["arm"].iloc[0]),
+                rows[0]["arm"],
                 tuple(point[0] for point in points),
                 tuple(point[1] for point in points),
                 tuple(point[2] for point in points),
                 min(censored) if censored else math.nan,
-                next((text(unit) for unit in rows["cmv_unit"] if text(unit)), ""),
+                next((row["cmv_unit"] for row in rows if row["cmv_unit"]), ""),
             )
         )
     return found
@@ -227,21 +198,21 @@ def cmv_of_table(virology: pd.DataFrame, anchors: dict[str, date], arms: dict[st
         if subject not in anchors:
             continue
         points = []
-        for record in rows.to_dict("records"):
-            kind = text(record["kind"])
-            lloq, uloq = number(record["lloq"]), number(record["uloq"])
+        own = records(rows, "virology")
+        for record in own:
+            kind = record["kind"]
+            lloq, uloq = record["lloq"], record["uloq"]
             if kind in CENSORED_KINDS:
                 height = math.log10(lloq) if lloq > 0 else math.nan
             elif kind == "ALQ":
                 height = math.log10(uloq) if uloq > 0 else math.nan
             else:
-                height = number(record["log10_value"])
-            day = days_between(anchors[subject], text(record["collected_dtc"]))
+                height = record["log10_value"]
+            day = days_since(anchors[subject], record["collected_dtc"])
             if not (math.isnan(height) or math.isnan(day)):
                 points.append((day, height, kind))
         points.sort()
-        limits = {number(value) for value in rows["lloq"]} - {0.0}
-        limits = {value for value in limits if not math.isnan(value)}
+        limits = {record["lloq"] for record in own if record["lloq"] > 0}
         found.append(
             CmvSeries(
                 subject,
@@ -250,7 +221,7 @@ def cmv_of_table(virology: pd.DataFrame, anchors: dict[str, date], arms: dict[st
                 tuple(point[1] for point in points),
                 tuple(point[2] for point in points),
                 math.log10(min(limits)) if limits else math.nan,
-                next((text(unit) for unit in rows["unit"] if text(unit)), ""),
+                next((record["unit"] for record in own if record["unit"]), ""),
             )
         )
     return found
@@ -266,7 +237,7 @@ def treatment_bars(
     """
     bars = []
     for label, kind, start_dtc, end_dtc in _treatments(dosing, conmeds, subject):
-        start, end = days_between(anchor, start_dtc), days_between(anchor, end_dtc)
+        start, end = days_since(anchor, start_dtc), days_since(anchor, end_dtc)
         if not math.isnan(start) and start <= until:
             bars.append(Bar(label, kind, start, until if math.isnan(end) else min(end, until)))
     order = {"il2": 0, "antiviral": 1, "steroid": 2}
@@ -280,7 +251,7 @@ def undated_treatment(
     found = [
         label
         for label, _, start_dtc, _ in _treatments(dosing, conmeds, subject)
-        if math.isnan(days_between(anchor, start_dtc))
+        if math.isnan(days_since(anchor, start_dtc))
     ]
     return tuple(sorted(set(found)))
 
@@ -295,19 +266,19 @@ def _treatments(
 
     local = set(dose_tables()["other_routes"])
     for table, concomitant in ((dosing, False), (conmeds, True)):
-        for record in table.to_dict("records"):
-            if text(record.get("usubjid")) != subject:
+        for record in records(table, "conmeds" if concomitant else "dosing"):
+            if record["usubjid"] != subject:
                 continue
-            drug = text(record["drug"])
+            drug = record["drug"]
             kind: BarKind = "il2" if drug == "IL2" else "antiviral"
             if concomitant:
-                steroid = steroid_name(drug, record.get("atc"))
-                if steroid and text(record.get("route")).upper() in local:
+                steroid = steroid_name(drug, record["atc"])
+                if steroid and record["route"].upper() in local:
                     continue
-                if not steroid and not antiviral_name(drug, record.get("atc")):
+                if not steroid and not antiviral_name(drug, record["atc"]):
                     continue
                 kind = "steroid" if steroid else "antiviral"
-            dose = number(record.get("dose"))
-            amount = "" if math.isnan(dose) else f" {dose:g} {text(record.get('unit'))} {text(record.get('freq'))}"
+            dose = record["dose"]
+            amount = "" if math.isnan(dose) else f" {dose:g} {record['unit']} {record['freq']}"
             label = f"{_DRUG_LABELS.get(drug, drug)}{amount}".rstrip()
-            yield label, kind, record.get("start_dtc"), record.get("end_dtc")
+            yield label, kind, record["start_dtc"], record["end_dtc"]

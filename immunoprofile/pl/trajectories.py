@@ -8,6 +8,8 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from immunoprofile.errors import NotAvailableError
+from immunoprofile.io.dates import iso_day
+from immunoprofile.io.records import cells, records
 from immunoprofile.pl import panels, style
 from immunoprofile.pl.series import (
     Bar,
@@ -18,11 +20,8 @@ from immunoprofile.pl.series import (
     axis_day,
     cmv_of_table,
     cmv_of_visits,
-    iso_day,
-    number,
     population_series,
     study_arms,
-    text,
     treatment_bars,
 )
 
@@ -88,7 +87,7 @@ def trajectory(
         cmv = cmv_of_visits(visits, subject=subject)
     else:
         anchors = anchors_of(visits)
-        arms = dict(zip(visits.obs["usubjid"].astype(str), visits.obs["arm"].map(text), strict=True))
+        arms = dict(zip(visits.obs["usubjid"].astype(str), cells(visits.obs["arm"], "text"), strict=True))
         cmv = [one for one in cmv_of_table(virology, anchors, arms) if subject in (None, one.subject)]
     if subject is None:
         return arm_figure(series, cmv, measure=measure, arms=study_arms(visits) if by_arm else ())
@@ -108,9 +107,9 @@ def trajectory(
 def anchors_of(visits: AnnData) -> dict[str, date]:
     """Day 0 of each subject, from the draws whose date and study day are both known."""
     found: dict[str, date] = {}
-    obs = visits.obs
-    for owner, dtc, day in zip(obs["usubjid"].astype(str), obs["collected_dtc"], obs["study_day"], strict=True):
-        drawn, since = iso_day(text(dtc)), axis_day(number(day))
+    for row in records(visits.obs, "obs"):
+        owner, dtc, day = row["usubjid"], row["collected_dtc"], row["study_day"]
+        drawn, since = iso_day(dtc), axis_day(day)
         if owner not in found and drawn is not None and not math.isnan(since):
             found[owner] = drawn - timedelta(days=since)
     return found

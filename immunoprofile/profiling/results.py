@@ -253,7 +253,8 @@ def _read_result_table(path: Path, spec: schema.ResultTable) -> pd.DataFrame:
 def _read_statistics(path: Path) -> pd.DataFrame:
     """A table of statistics as it was written: empty text is empty, not missing."""
     try:
-        table = pd.read_csv(path)
+        # Exact: the last digit is part of the content that the id of a report stands for.
+        table = pd.read_csv(path, float_precision="round_trip")
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
     counts = [name for name in schema.STATISTIC_COUNTS if name in table]

@@ -6,7 +6,7 @@ import math
 from typing import Any, Final
 
 from immunoprofile import schema
-from immunoprofile.pl.series import number, text
+from immunoprofile.io.records import records
 from immunoprofile.report import wording
 from immunoprofile.report.cohort_view import SMALLEST_GROUP, CohortView, spread, subgroup
 from immunoprofile.report.content import Block, Bullets, Cell, Column, Table, Text, columns, not_available, row
@@ -29,12 +29,12 @@ def kinetics(view: CohortView) -> tuple[Block, ...]:
     table = view.table("virology_kinetics")
     if table is None:
         return not_available("CMV-DNA kinetics", "the run did not compute them (no virology_kinetics.csv)")
-    found = {text(one["usubjid"]): one for one in table}
+    found = {one["usubjid"]: one for one in table}
     rows = []
     for name, label, decimals, unit in _KINETICS:
         cells = []
         for subjects in view.members.values():
-            values = [number(found[one][name]) for one in subjects if one in found]
+            values = [found[one][name] for one in subjects if one in found]
             missing = sum(math.isnan(value) for value in values)
             lost = f"; {missing} not estimable" if missing else ""
             cells.append(f"{spread(values, decimals, unit)}{lost}")
@@ -54,19 +54,19 @@ def immune_beside_virus(view: CohortView) -> tuple[Block, ...]:
         return ()
     visit = view.source.config.primary_visit
     found: dict[str, dict[tuple[str, str], dict[Any, Any]]] = {}
-    for one in table.to_dict("records"):
-        if text(one["visit"]) == visit:
-            found.setdefault(text(one["usubjid"]), {})[text(one["population"]), text(one["measure"])] = one
+    for one in records(table, "cmv_change"):
+        if one["visit"] == visit:
+            found.setdefault(one["usubjid"], {})[one["population"], one["measure"]] = one
     endpoints = list(dict.fromkeys(endpoint for own in found.values() for endpoint in own))
     rows = []
     for subject, own in found.items():
         first = next(iter(own.values()))
-        changes = [number(own[name]["fold_change"]) if name in own else math.nan for name in endpoints]
-        drop = [number(first[name]) for name in ("cmv_drop", "cmv_drop_lower", "cmv_drop_upper")]
+        changes = [own[name]["fold_change"] if name in own else math.nan for name in endpoints]
+        drop = [first[name] for name in ("cmv_drop", "cmv_drop_lower", "cmv_drop_upper")]
         rows.append(row(
-            subject, view.source.config.arm_labels.get(text(first["arm"]), text(first["arm"])),
+            subject, view.source.config.arm_labels.get(first["arm"], first["arm"]),
             *(Cell(wording.fold(change) or "not done", change) for change in changes),
-            text(first["cmv_kind"]) or "not done", Cell(drop_text(*drop) or "unknown", drop[0]),
+            first["cmv_kind"] or "not done", Cell(drop_text(*drop) or "unknown", drop[0]),
         ))  # fmt: skip
     heads = [f"{view.displays.get(name, name)}, {measure_words(name, what, view.parents)}" for name, what in endpoints]
     head = columns("Subject", "Arm", *(f"#{words}" for words in heads), "CMV-DNA kind", "#Fall, log10")
@@ -96,11 +96,11 @@ def worst_grades(view: CohortView) -> tuple[Block, ...]:
     arms = tuple(view.members)
     found: dict[str, dict[tuple[float, float], dict[str, float]]] = {}
     for one in table:
-        arm = "" if view.blinded else text(one["arm"])
+        arm = "" if view.blinded else one["arm"]
         key = (_order(one["baseline_grade"]), _order(one["worst_grade"]))
-        cells = found.setdefault(text(one["term"]), {}).setdefault(key, dict.fromkeys(arms, 0.0))
+        cells = found.setdefault(one["term"], {}).setdefault(key, dict.fromkeys(arms, 0.0))
         if arm in cells:
-            cells[arm] += number(one["n_subjects"])
+            cells[arm] += one["n_subjects"]
     rows, quiet = [], []
     for term, shifts in found.items():
         if all(key == (0.0, 0.0) for key in shifts):
@@ -112,7 +112,7 @@ def worst_grades(view: CohortView) -> tuple[Block, ...]:
                                            mark="GRADE_HIGH" if 3 <= worst < _NOT_GRADED else ""),
                 *(Cell(subgroup(counts[arm])) for arm in arms),
             ))  # fmt: skip
-    versions = ", ".join(dict.fromkeys(text(one["version"]) for one in table))
+    versions = ", ".join(dict.fromkeys(one["version"] for one in table))
     caption = (
         f"{versions}; number of subjects. A cell of 1 or 2 subjects is printed as such, without the exact number. not "
         "graded: unknown, never grade 0. No hypothesis is tested."
@@ -130,7 +130,7 @@ _NOT_GRADED: Final = 9.0
 
 def _order(grade: Any) -> float:
     """Grade as a key; a missing one sorts behind all."""
-    value = number(grade)
+    value = grade
     return _NOT_GRADED if math.isnan(value) else value
 
 
@@ -151,11 +151,11 @@ def adverse_events(view: CohortView) -> tuple[Block, ...]:
     labels = view.source.config.arm_labels
     rows = []
     for one in table:
-        few = 0 < number(one["n_with_event"]) < SMALLEST_GROUP
-        rate = number(one["events_per_100_days"])
+        few = 0 < one["n_with_event"] < SMALLEST_GROUP
+        rate = one["events_per_100_days"]
         rows.append(row(
-            text(one["term"]), labels.get(text(one["arm"]), text(one["arm"])),
-            f"{subgroup(number(one['n_with_event']))} of {number(one['n_subjects']):.0f}",
+            one["term"], labels.get(one["arm"], one["arm"]),
+            f"{subgroup(one['n_with_event'])} of {one['n_subjects']:.0f}",
             "not shown" if few or math.isnan(rate) else Cell(f"{rate:.2f}", rate),
         ))  # fmt: skip
     caption = "Began on or after the first dose. Rates of 1 or 2 subjects are not shown."
@@ -173,14 +173,14 @@ def exposure(view: CohortView) -> tuple[Block, ...]:
     rows = []
     labels = view.source.config.arm_labels
     for arm in view.members:
-        for drug in dict.fromkeys(text(one["drug"]) for one in table):
-            own = [one for one in table if (text(one["arm"]), text(one["drug"])) == (arm, drug)]
+        for drug in dict.fromkeys(one["drug"] for one in table):
+            own = [one for one in table if (one["arm"], one["drug"]) == (arm, drug)]
             if not own:
                 continue
-            units = dict.fromkeys(text(one["cumulative_unit"]) for one in own)
-            cumulative = spread([number(one["cumulative"]) for one in own], 1, next(iter(units)))
+            units = dict.fromkeys(one["cumulative_unit"] for one in own)
+            cumulative = spread([one["cumulative"] for one in own], 1, next(iter(units)))
             rows.append(row(
-                drug, labels.get(arm, arm), f"{len(own)}", spread([number(one["pct_given"]) for one in own], 0, "%"),
+                drug, labels.get(arm, arm), f"{len(own)}", spread([one["pct_given"] for one in own], 0, "%"),
                 cumulative if len(units) == 1 else "several units",
             ))  # fmt: skip
     caption = "Median (smallest to largest) over subjects with that drug."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from immunoprofile.pl.series import text
 from immunoprofile.report.cohort_view import CohortView
 from immunoprofile.report.content import Block, Bullets, Cell, Column, Table, Text, not_available
 
@@ -20,10 +19,10 @@ def matrix(view: CohortView) -> tuple[Block, ...]:
         return not_available("Eligibility", "the run did not judge it (no eligibility.csv in its results)")
     if not criteria:
         return ()
-    shown = [one for one in criteria if not text(one["parent"])]
-    names = list(dict.fromkeys(text(one["criterion"]) for one in shown))
-    cells = {(text(one["usubjid"]), text(one["criterion"])): one for one in shown}
-    verdicts = {text(one["usubjid"]): one for one in overall}
+    shown = [one for one in criteria if not one["parent"]]
+    names = list(dict.fromkeys(one["criterion"] for one in shown))
+    cells = {(one["usubjid"], one["criterion"]): one for one in shown}
+    verdicts = {one["usubjid"]: one for one in overall}
     rows = tuple(
         (
             Cell(subject),
@@ -32,8 +31,8 @@ def matrix(view: CohortView) -> tuple[Block, ...]:
         )
         for subject in view.source.subjects
     )
-    profiles = ", ".join(dict.fromkeys(text(one["profile"]) for one in criteria))
-    versions = ", ".join(dict.fromkeys(text(one["rule_version"]) for one in criteria))
+    profiles = ", ".join(dict.fromkeys(one["profile"] for one in criteria))
+    versions = ", ".join(dict.fromkeys(one["rule_version"] for one in criteria))
     caption = (
         f"Profile {profiles}, rules version {versions}. ✓ met (an exclusion: absent), – not applicable; unknown is not "
         "a pass. * an investigator decided otherwise than the computed state; both are shown. Parts of a criterion and "
@@ -46,7 +45,7 @@ def matrix(view: CohortView) -> tuple[Block, ...]:
 def _cell(one: dict[str, Any] | None) -> Cell:
     if one is None:
         return Cell("not judged")
-    state, override = text(one["state"]), text(one["override"])
+    state, override = one["state"], one["override"]
     words = STATE_TEXT.get(state, state)
     if override:
         words = f"{words}, *{STATE_TEXT.get(override, override)}"
@@ -57,18 +56,18 @@ def _cell(one: dict[str, Any] | None) -> Cell:
 def _overall(one: dict[str, Any] | None) -> Cell:
     if one is None:
         return Cell("not judged")
-    state = text(one["state"])
+    state = one["state"]
     mark = {"INELIGIBLE": "GRADE_HIGH", "INDETERMINATE": "RULE_NOT_EVALUABLE"}.get(state, "")
     return Cell(state.casefold(), mark=mark)
 
 
 def _counts(overall: list[dict[str, Any]]) -> Text:
-    states = [text(one["state"]) for one in overall]
+    states = [one["state"] for one in overall]
     words = ", ".join(f"{states.count(state)} {state.casefold()}" for state in dict.fromkeys(sorted(states)))
     return Text(f"{len(states)} subjects judged: {words}.")
 
 
 def _legend(shown: list[dict[str, Any]]) -> Bullets:
-    texts = dict.fromkeys(f"{text(one['criterion'])} ({text(one['kind']).casefold()}): {text(one['text'])}" for one in
+    texts = dict.fromkeys(f"{one['criterion']} ({one['kind'].casefold()}): {one['text']}" for one in
                           shown)  # fmt: skip
     return Bullets(tuple(texts), "Criteria")

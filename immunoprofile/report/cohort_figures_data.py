@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile import schema
-from immunoprofile.pl.series import PanelMeasure, Series, axis_day, number, text
+from immunoprofile.io.records import cells, records
+from immunoprofile.pl.series import PanelMeasure, Series, axis_day
 from immunoprofile.report.cohort_view import CohortView
 
 if TYPE_CHECKING:
@@ -29,13 +30,13 @@ def trajectories(view: CohortView) -> tuple[tuple[PanelMeasure, tuple[Series, ..
     places: dict[str, list[tuple[float, int]]] = {}
     for subject in source.subjects:
         rows = [source.rows[subject, visit] for visit in source.flow_visits if (subject, visit) in source.rows]
-        days = [(axis_day(number(source.obs(row, "study_day"))), row) for row in rows]
+        days = [(axis_day(source.obs(row, "study_day")), row) for row in rows]
         places[subject] = [(day, row) for day, row in days if not math.isnan(day)]
 
     def group(name: str, display: str, values: dict[int, float], unit: str = "") -> tuple[Series, ...]:
         return tuple(
             Series(
-                name, display, subject, arm_of[subject], tuple(text(source.obs(row, "visit")) for _, row in own),
+                name, display, subject, arm_of[subject], tuple(source.obs(row, "visit") for _, row in own),
                 tuple(day for day, _ in own), tuple(values[row] for _, row in own), unit=unit,
             )
             for subject, own in places.items()
@@ -55,7 +56,7 @@ def trajectories(view: CohortView) -> tuple[tuple[PanelMeasure, tuple[Series, ..
         declared = [one for one in source.config.functional_endpoints if one.readout in table]
         for readout in declared[:_MOST_READOUTS]:
             name = readout.readout
-            values = {row: number(table[name].iloc[row]) for row in every}
+            values = dict(enumerate(cells(table[name], "number")))
             display = readout.label or view.displays.get(name, name)
             found.append(("functional", group(name, display, values, units.get(name, ""))))
     return tuple(found)
@@ -70,7 +71,7 @@ def strategies(view: CohortView) -> tuple[StrategyExample, ...]:
     found = []
     for tube in source.config.tubes:
         for subject in source.subjects:
-            visit = text(source.obs(source.baselines.get(subject), "visit"))
+            visit = source.obs(source.baselines.get(subject), "visit")
             sample_id = source.samples.get((subject, visit), {}).get(tube)
             if sample_id is None or source.states.get((subject, visit, tube)) == "FAIL":
                 continue
@@ -78,10 +79,10 @@ def strategies(view: CohortView) -> tuple[StrategyExample, ...]:
             if not rasters:
                 continue
             own = counts[counts["sample_id"] == sample_id]
-            names = own["population"].map(text)
+            names = cells(own["population"], "text")
             nodes = place_tree(
-                rasters, dict(zip(names, own["pct_parent"].map(number), strict=True)),
-                dict(zip(names, own["parent"].map(text), strict=True)),
+                rasters, dict(zip(names, cells(own["pct_parent"], "number"), strict=True)),
+                dict(zip(names, cells(own["parent"], "text"), strict=True)),
             )  # fmt: skip
             who = "one subject" if view.blinded else subject
             found.append(StrategyExample(tube, f"Example: tube {tube}, baseline ({visit}) of {who}.", nodes))
@@ -107,8 +108,8 @@ def clearance(view: CohortView) -> tuple[str, tuple[ClearanceArm, ...]]:
         return "", ()
     from immunoprofile.pl.clearance_curves import clearance_arms
 
-    rule = text(curves["rule_id"].iloc[0])
-    arms = {text(row["usubjid"]): text(row["arm"]) for row in view.source.records["subjects"]}
+    rule = str(curves["rule_id"].iloc[0])
+    arms = {row["usubjid"]: row["arm"] for row in view.source.records["subjects"]}
     own = times.loc[times["rule_id"].astype(str) == rule]
     if "arm" not in own:
         own = own.assign(arm=[arms.get(str(name), "") for name in own["usubjid"]])
@@ -123,13 +124,13 @@ def association(view: CohortView) -> tuple[AssociationPanel, ...]:
         return ()
     from immunoprofile.pl.association_panels import association_panel
 
-    rows = [row for row in table.to_dict("records") if _is_correlation(view, row)][:6]
+    rows = [row for row in records(table, schema.STATISTICS) if _is_correlation(view, row)][:6]
     return tuple(association_panel(view.source.visits, row, include_failed=False) for row in rows)
 
 
 def _is_correlation(view: CohortView, row: dict[Any, Any]) -> bool:
-    known = text(row["population"]) in view.source.visits.var_names
-    return text(row["method_id"]) == "S8" and known and text(row.get("status")) == schema.ESTIMATED
+    known = row["population"] in view.source.visits.var_names
+    return row["method_id"] == "S8" and known and row["status"] == schema.ESTIMATED
 
 
 def paired(view: CohortView) -> tuple[PairedPanel, ...]:

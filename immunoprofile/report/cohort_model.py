@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile import schema
 from immunoprofile.io.dates import first_dose
-from immunoprofile.pl.series import CmvSeries, Measure, PanelMeasure, Series, cmv_of_table, number, text
+from immunoprofile.io.records import records
+from immunoprofile.pl.series import CmvSeries, Measure, PanelMeasure, Series, cmv_of_table
 from immunoprofile.report import cohort_figures_data as figures
 from immunoprofile.report import wording
 from immunoprofile.report.cohort_sections import COHORT_SECTIONS
@@ -18,7 +19,7 @@ from immunoprofile.report.effect_tables import Headline, headline
 from immunoprofile.report.key_table import shown_populations
 from immunoprofile.report.provenance import facts
 from immunoprofile.report.reviews import COHORT, Reviewed, reviews_of
-from immunoprofile.report.source import Source, truthy
+from immunoprofile.report.source import Source
 from immunoprofile.report.statistics_tables import Effect, methods
 from immunoprofile.report.visit_results import ExceptionRow, exception_rows
 
@@ -154,7 +155,7 @@ def build_cohort(source: Source) -> CohortModel:
             if path not in _NOT_CONTENT
         ),
         gates=tuple(
-            (str(tube), text(entry.get("version")), text(entry.get("sha256"))) for tube, entry in sorted(gates.items())
+            (str(tube), entry.get("version") or "", entry.get("sha256") or "") for tube, entry in sorted(gates.items())
         ),
         smallest_arm=min((len(names) for names in members.values()), default=0),
         reviews=reviews_of(source, "", COHORT),
@@ -168,18 +169,16 @@ def _time_ratio(view: CohortView) -> tuple[Effect, ...]:
 
 
 def _disposition(source: Source, members: dict[str, list[str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    dosing = source.profile.study.dosing
+    dosing = records(source.profile.study.dosing, "dosing")
     people = source.records["subjects"]
-    dosed = {text(name) for name in dosing["usubjid"]} | {text(row["usubjid"]) for row in people if first_dose(row)}
-    il2 = {text(name) for name, drug in zip(dosing["usubjid"], dosing["drug"], strict=True) if text(drug) == "IL2"}
-    il2 |= {text(row["usubjid"]) for row in people if text(row.get("first_il2_dtc"))}
-    dead = {text(row["usubjid"]) for row in source.records["subjects"] if text(row.get("death_dtc"))}
+    dosed = {one["usubjid"] for one in dosing} | {row["usubjid"] for row in people if first_dose(row)}
+    il2 = {one["usubjid"] for one in dosing if one["drug"] == "IL2"}
+    il2 |= {row["usubjid"] for row in people if row["first_il2_dtc"]}
+    dead = {row["usubjid"] for row in source.records["subjects"] if row["death_dtc"]}
     primary = source.config.primary_visit
-    with_cmv = {text(row["usubjid"]) for row in source.records["virology"] if truthy(row["is_baseline"])}
+    with_cmv = {row["usubjid"] for row in source.records["virology"] if row["is_baseline"]}
     missed = [
-        text(row["usubjid"])
-        for row in source.records["visits"]
-        if not truthy(row["occurred"]) and text(row["visit"]) in source.flow_visits
+        row["usubjid"] for row in source.records["visits"] if not row["occurred"] and row["visit"] in source.flow_visits
     ]
     sets: list[tuple[str, set[str]]] = [("In the study", set(source.subjects))]
     # Without any record of a dose nothing is said, since "0 of 5" would read as untreated.
@@ -213,23 +212,19 @@ def _disposition(source: Source, members: dict[str, list[str]]) -> tuple[tuple[s
 
 def _baseline(source: Source, members: dict[str, list[str]]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Median (range) by arm. No p-values: differences at baseline of a randomised trial are chance."""
-    subjects = {text(row["usubjid"]): row for row in source.records["subjects"]}
+    subjects = {row["usubjid"]: row for row in source.records["subjects"]}
     rows: list[tuple[str, tuple[str, ...]]] = []
-    ages = {name: number(row.get("age_y")) for name, row in subjects.items()}
+    ages = {name: row["age_y"] for name, row in subjects.items()}
     rows.append(("Age", tuple(spread([ages[name] for name in names], 0, "y") for names in members.values())))
     women = []
     for names in members.values():
-        sexes = [text(subjects[name].get("sex")) for name in names]
+        sexes = [subjects[name]["sex"] for name in names]
         known, count = sum(sex in ("F", "M") for sex in sexes), sexes.count("F")
         small = 0 < min(count, known - count) < SMALLEST_GROUP or known < SMALLEST_GROUP
         women.append(f"not shown (a group of < {SMALLEST_GROUP})" if small else f"{count} of {known} subjects")
     rows.append(("Women", tuple(women)))
-    virus = {
-        text(row["usubjid"]): number(row["log10_value"])
-        for row in source.records["virology"]
-        if truthy(row["is_baseline"])
-    }
-    units = {text(row["unit"]) for row in source.records["virology"]} - {""}
+    virus = {row["usubjid"]: row["log10_value"] for row in source.records["virology"] if row["is_baseline"]}
+    units = {row["unit"] for row in source.records["virology"]} - {""}
     if len(units) == 1:
         unit = f"log10 {next(iter(units))}"
         label = "CMV-DNA (quantified results)"
@@ -245,7 +240,7 @@ def _baseline(source: Source, members: dict[str, list[str]]) -> tuple[tuple[str,
             values = {
                 name: source.value(source.baselines.get(name), population, measure).number for name in source.subjects
             }
-            parent = source.display(text(source.var(population, "parent")))
+            parent = source.display(source.var(population, "parent"))
             what = wording.MICRO if measure == "abs" else f"% of {parent}"
             rows.append(
                 (

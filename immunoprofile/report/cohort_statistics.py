@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile import schema
-from immunoprofile.pl.series import text
+from immunoprofile.io.records import records
 from immunoprofile.report.cohort_view import CohortView
 from immunoprofile.report.content import Block, Bullets, Cell, Image, Table, Text, columns, not_available, row
 from immunoprofile.report.effect_tables import contrast_words, effect_table, remark_parts
@@ -56,9 +56,9 @@ def runs(view: CohortView, wanted: tuple[str, ...], *, sensitivity: bool = False
         found = [] if sensitivity else found
     else:
         found = [
-            (text(one["key"]), text(one["method_id"]).partition("_")[0])
-            for one in table.to_dict("records")
-            if (text(one["role"]) == SENSITIVITY) == sensitivity
+            (one["key"], one["method_id"].partition("_")[0])
+            for one in records(table, "plan_runs")
+            if (one["role"] == SENSITIVITY) == sensitivity
         ]
     return sorted((one for one in found if one[1] in wanted), key=lambda one: wanted.index(one[1]))
 
@@ -233,12 +233,12 @@ def confounding(view: CohortView) -> tuple[Block, ...]:
              "NOT_ASSESSABLE": "not assessable"}  # fmt: skip
     rows = tuple(
         row(
-            text(one["factor"]),
-            Cell(words.get(text(one["state"]), text(one["state"])),
-                 mark="" if text(one["state"]) == "SEPARATE" else "RULE_NOT_EVALUABLE"),
-            text(one["message"]),
+            one["factor"],
+            Cell(words.get(one["state"], one["state"]),
+                 mark="" if one["state"] == "SEPARATE" else "RULE_NOT_EVALUABLE"),
+            one["message"],
         )
-        for one in table.to_dict("records")
+        for one in records(table)
     )  # fmt: skip
     caption = "Where batch and visit or arm go together a difference may be the batch's; no batch correction is made."
     return (Table(columns("Batch against", "Verdict", "What was found"), rows, "Staining batches", caption),)

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile import schema
-from immunoprofile.pl.series import text
+from immunoprofile.io.records import records
 from immunoprofile.report.source import Source
 from immunoprofile.report.statistics_tables import Effect, effects
 
@@ -36,7 +36,7 @@ class CohortView:
         """Arm -> its subjects; one group of the empty name in blinded mode."""
         if self.blinded:
             return {"": self.source.subjects}
-        own = {text(row["usubjid"]): text(row["arm"]) for row in self.source.records["subjects"]}
+        own = {row["usubjid"]: row["arm"] for row in self.source.records["subjects"]}
         return {
             arm.code: [name for name in self.source.subjects if own[name] == arm.code]
             for arm in self.source.config.arms
@@ -64,7 +64,7 @@ class CohortView:
     def parents(self) -> dict[str, str]:
         """Population -> name of what its percentage is of."""
         source = self.source
-        found = {str(name): text(source.var(str(name), "parent")) for name in source.visits.var_names}
+        found = {str(name): source.var(str(name), "parent") for name in source.visits.var_names}
         return {name: source.display(parent) for name, parent in found.items() if parent}
 
     def effects(self, key: str) -> tuple[Effect, ...]:
@@ -78,8 +78,7 @@ class CohortView:
     def table(self, name: str) -> list[dict[str, Any]] | None:
         """Rows of a table of the results folder; None when the run has no such table."""
         table = self.source.profile.tables.get(name)
-        return None if table is None else [{str(key): value for key, value in row.items()}
-                                           for row in table.to_dict("records")]  # fmt: skip
+        return None if table is None else records(table, name)
 
 
 def spread(values: list[float], decimals: int, unit: str) -> str:

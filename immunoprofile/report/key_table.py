@@ -8,7 +8,6 @@ from functools import cache
 from typing import Final
 
 from immunoprofile import schema
-from immunoprofile.pl.series import text
 from immunoprofile.report import noise, wording
 from immunoprofile.report.noise import Verdict
 from immunoprofile.report.reference import NONE_APPLIES, reference
@@ -158,7 +157,7 @@ def _line(
     if measure == "abs":
         name, kind = wording.MICRO, _interval_kind(source, rows[0])
     else:
-        parent = text(source.var(population, "parent"))
+        parent = source.var(population, "parent")
         name, kind = f"% of {source.display(parent)}", "counting only"
     declared = not confirmed and any(
         endpoint.population == population and endpoint.measure == measure for endpoint in source.config.endpoints
@@ -180,7 +179,7 @@ def _line(
 
 
 def _interval_kind(source: Source, row: int | None) -> str:
-    method = text(source.obs(row, "abs_method"))
+    method = source.obs(row, "abs_method")
     return "counting and pipetting only" if method == "bead" else "counting only"
 
 
@@ -218,8 +217,8 @@ def _verdict(
     for value, name in ((now, "this visit"), (then, "baseline")):
         if value.state != "ok":
             return noise.not_assessable(f"{name}: {value.reason}")
-    if text(source.obs(rows[0], "specimen_type")) != text(source.obs(rows[1], "specimen_type")):
+    if source.obs(rows[0], "specimen_type") != source.obs(rows[1], "specimen_type"):
         return noise.not_assessable("another specimen type than at baseline")
-    if measure == "abs" and text(source.obs(rows[0], "abs_method")) != text(source.obs(rows[1], "abs_method")):
+    if measure == "abs" and source.obs(rows[0], "abs_method") != source.obs(rows[1], "abs_method"):
         return noise.not_assessable("another counting method than at baseline")
     return noise.judge(now.positive, then.positive, variance_now=now.variance, variance_then=then.variance)

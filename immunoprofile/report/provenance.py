@@ -9,7 +9,6 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Final
 
-from immunoprofile.pl.series import text
 from immunoprofile.report import noise, wording
 from immunoprofile.report.reviews import NO_LEDGER
 from immunoprofile.report.source import Source
@@ -62,7 +61,7 @@ def template_hash() -> str:
 
 def of_visit(source: Source, subject: str, visit: str) -> Provenance:
     """Provenance of a visit: its tubes and those of the baseline it is compared with."""
-    base = text(source.obs(source.baselines.get(subject), "visit"))
+    base = source.obs(source.baselines.get(subject), "visit")
     visits = [visit] if base in ("", visit) else [visit, base]
     rows = [
         tube_row(source, name, tube, sample_id)
@@ -76,15 +75,13 @@ def tube_row(source: Source, visit: str, tube: str, sample_id: str) -> TubeRow:
     """One line of the provenance table."""
     provenance = source.profile.provenance
     row = source.sample_rows[sample_id]
-    path = text(row.get("fcs_path"))
+    path = row["fcs_path"]
     gates = _mapping(_mapping(provenance.get("gates")).get(tube))
-    sha = text(_mapping(provenance.get("inputs")).get(path)) or text(row.get("sha256"))
-    gate_text = (
-        f"version {text(gates.get('version')) or '?'}, sha256 {text(gates.get('sha256'))[:16] or wording.UNKNOWN}"
-    )
+    sha = _mapping(provenance.get("inputs")).get(path) or row["sha256"]
+    gate_text = f"version {gates.get('version') or '?'}, sha256 {(gates.get('sha256') or '')[:16] or wording.UNKNOWN}"
     return TubeRow(
         visit, tube, sample_id, "(hidden)" if source.blinded else path, sha or wording.UNKNOWN,
-        text(gates.get("panel")) or text(row.get("panel_id")), gate_text, compensation(source, sample_id),
+        gates.get("panel") or row["panel_id"], gate_text, compensation(source, sample_id),
     )  # fmt: skip
 
 
@@ -92,16 +89,14 @@ def compensation(source: Source, sample_id: str) -> str:
     """Which compensation was used for an acquisition, in words; "none" is said."""
     recorded = _mapping(source.profile.provenance.get("compensation")).get(sample_id)
     if isinstance(recorded, Mapping):
-        recorded = ", ".join(f"{key} {text(value)}" for key, value in sorted(recorded.items()) if text(value))
-    found = text(recorded)
-    flagged = any(
-        text(row["sample_id"]) == sample_id and text(row["flag"]) == "COMP_NONE" for row in source.records["quality"]
-    )
+        recorded = ", ".join(f"{key} {value}" for key, value in sorted(recorded.items()) if _plain(value))
+    found = "" if recorded is None else str(recorded)
+    flagged = any(row["sample_id"] == sample_id and row["flag"] == "COMP_NONE" for row in source.records["quality"])
     if found:
         return _COMPENSATION.get(found, found)
     if flagged:
         return _COMPENSATION["none"]
-    declared = text(source.sample_rows[sample_id].get("comp_source"))
+    declared = source.sample_rows[sample_id]["comp_source"]
     return f"{_COMPENSATION[declared]} (as declared)" if declared in _COMPENSATION else wording.UNKNOWN
 
 
@@ -111,7 +106,7 @@ def facts(source: Source) -> tuple[tuple[str, str], ...]:
     versions = _mapping(provenance.get("versions"))
     found = [
         ("Report template", f"version {TEMPLATE_VERSION}, sha256 {template_hash()}"),
-        ("Software", ", ".join(f"{name} {text(value)}" for name, value in sorted(versions.items())) or wording.UNKNOWN),
+        ("Software", _listed(versions, " ") or wording.UNKNOWN),
         ("Absolute counts", "beads or blood count of the same draw; one method for all visits of a subject; "
                             "populations of other tubes are bridged over their parent in the count tube"),
         ("More than noise", f"asymmetric reference change value, CV {noise.DEFAULT_CV:.2f} of a visit (default, no "
@@ -125,10 +120,16 @@ def facts(source: Source) -> tuple[tuple[str, str], ...]:
     for name in ("seeds", "parameters"):
         values = _mapping(provenance.get(name))
         if values and not source.blinded:
-            found.append(
-                (name.capitalize(), ", ".join(f"{key} = {text(value)}" for key, value in sorted(values.items())))
-            )
+            found.append((name.capitalize(), _listed(values, " = ")))
     return tuple(found)
+
+
+def _listed(values: Mapping[str, Any], between: str) -> str:
+    return ", ".join(f"{name}{between}{_plain(value)}" for name, value in sorted(values.items()))
+
+
+def _plain(value: object) -> str:
+    return "" if value is None else str(value)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from immunoprofile.pl.series import text
 from immunoprofile.resources import reference_flag, reference_ranges
 
 if TYPE_CHECKING:
@@ -25,14 +24,14 @@ def reference(source: Source, row: int | None, population: str, measure: Measure
         return NONE_APPLIES
     table = reference_ranges(name)
     wanted: list[str] = [measure]
-    if measure == "pct_parent" and text(source.var(population, "parent")) == "lymphocytes":
+    if measure == "pct_parent" and source.var(population, "parent") == "lymphocytes":
         wanted.append("pct_lymphocytes")
-    sex = text(source.subject(text(source.obs(row, "usubjid"))).get("sex"))
+    sex = source.subject(source.obs(row, "usubjid"))["sex"]
     fitting = table[
         (table["population"] == population)
         & table["measure"].isin(wanted)
         & table["sex"].isin([sex, "any"])
-        & (table["specimen"] == text(source.obs(row, "specimen_type")))
+        & (table["specimen"] == source.obs(row, "specimen_type"))
     ]
     if fitting.empty:
         return NONE_APPLIES

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from immunoprofile.pl.series import text
-
 if TYPE_CHECKING:
     from immunoprofile.report.source import Source
 
@@ -40,11 +38,11 @@ def reviews_of(source: Source, subject: str, visit: str) -> tuple[Reviewed, ...]
     """Reviews of one visit (or of the cohort: no subject, ``COHORT``), oldest first; blinded without free text."""
     found = [
         Reviewed(
-            text(row["report_id"]), text(row["decision"]), text(row["reviewer"]),
-            "" if source.blinded else text(row.get("dtc")), "" if source.blinded else text(row.get("comment")),
+            row["report_id"], row["decision"], row["reviewer"],
+            "" if source.blinded else row["dtc"], "" if source.blinded else row["comment"],
         )
         for row in source.records["reviews"]
-        if text(row.get("usubjid")) == subject and text(row["visit"]) == visit
+        if row["usubjid"] == subject and row["visit"] == visit
     ]  # fmt: skip
     return tuple(sorted(found, key=lambda one: one.date))
 

@@ -13,7 +13,9 @@ import numpy as np
 
 from immunoprofile import schema
 from immunoprofile.errors import NotAvailableError
-from immunoprofile.pl.series import axis_day, iso_day, number, text
+from immunoprofile.io.dates import iso_day
+from immunoprofile.io.records import BLANK, cells, records
+from immunoprofile.pl.series import axis_day
 from immunoprofile.pl.trajectories import anchors_of
 from immunoprofile.pp.verdict import tube_states
 
@@ -75,7 +77,7 @@ class Source:
         tables |= {name: getattr(self.profile, name) for name in ("quality", "exceptions", "virology")}
         tables["reviews"] = study.reviews
         tables["queries"] = self.profile.tables.get("queries", study.queries)
-        return {name: [_strings(row) for row in table.to_dict("records")] for name, table in tables.items()}
+        return {name: records(table, name) for name, table in tables.items()}
 
     def labs_of(self, subject: str) -> list[dict[str, Any]]:
         """Laboratory values of a subject."""
@@ -83,10 +85,7 @@ class Source:
 
     @cached_property
     def _labs(self) -> dict[str, list[dict[str, Any]]]:
-        found: dict[str, list[dict[str, Any]]] = {}
-        for row in self.records["labs"]:
-            found.setdefault(text(row["usubjid"]), []).append(row)
-        return found
+        return _by_subject(self.records["labs"])
 
     def results_of(self, name: str) -> dict[str, list[dict[str, Any]]] | None:
         """Rows of a table of the results folder (`schema.RESULT_TABLES`) by subject; None when it is not there."""
@@ -94,21 +93,18 @@ class Source:
             table = self.profile.tables.get(name)
             if table is None:
                 return None
-            found: dict[str, list[dict[str, Any]]] = {}
-            for row in table.to_dict("records"):
-                found.setdefault(text(row["usubjid"]), []).append(_strings(row))
-            self._by_subject[name] = found
+            self._by_subject[name] = _by_subject(records(table, name))
         return self._by_subject[name]
 
     @cached_property
     def subjects(self) -> list[str]:
         """All subjects in the order of the table."""
-        return [text(row["usubjid"]) for row in self.records["subjects"]]
+        return [row["usubjid"] for row in self.records["subjects"]]
 
     def subject(self, usubjid: str) -> dict[str, Any]:
         """Row of a subject; KeyError for an unknown one."""
         for row in self.records["subjects"]:
-            if text(row["usubjid"]) == usubjid:
+            if row["usubjid"] == usubjid:
                 return row
         raise KeyError(usubjid)
 
@@ -133,16 +129,12 @@ class Source:
     @cached_property
     def rows(self) -> dict[tuple[str, str], int]:
         """(subject, visit) -> row of the visits object."""
-        obs = self.visits.obs
-        keys = zip(obs["usubjid"].astype(str), obs["visit"].astype(str), strict=True)
-        return {key: row for row, key in enumerate(keys)}
+        return {(one["usubjid"], one["visit"]): row for row, one in enumerate(self._obs)}
 
     @cached_property
     def baselines(self) -> dict[str, int]:
         """Subject -> baseline row."""
-        obs = self.visits.obs
-        flagged = obs["baseline_flag"].fillna(value=False).to_numpy(dtype=bool)
-        return {str(obs["usubjid"].iloc[row]): int(row) for row in np.flatnonzero(flagged)}
+        return {one["usubjid"]: row for row, one in enumerate(self._obs) if one["baseline_flag"]}
 
     @cached_property
     def anchors(self) -> dict[str, date]:
@@ -154,10 +146,10 @@ class Source:
             "first_il2_or_randomised": ("first_il2_dtc", "randomised_dtc"),
         }[self.config.immunology_anchor]
         for row in self.records["subjects"]:
-            days = [iso_day(row.get(name)) for name in columns]
+            days = [iso_day(row[name]) for name in columns]
             day = next((one for one in days if one is not None), None)
             if day is not None:
-                found.setdefault(text(row["usubjid"]), day)
+                found.setdefault(row["usubjid"], day)
         return found
 
     def previous_row(self, subject: str, visit: str) -> int | None:
@@ -169,7 +161,7 @@ class Source:
     def visit_day(self, subject: str, visit: str) -> float:
         """Days since the anchor of a visit; the planned day when it did not take place."""
         row = self.rows.get((subject, visit))
-        day = math.nan if row is None else axis_day(number(self.visits.obs["study_day"].iloc[row]))
+        day = math.nan if row is None else axis_day(self.obs(row, "study_day"))
         return self.planned_days[visit] if math.isnan(day) else day
 
     def check_visit(self, subject: str, visit: str) -> None:
@@ -193,17 +185,17 @@ class Source:
         """(subject, visit) -> rows of the quality table."""
         found: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for row in self.records["quality"]:
-            unblinds = text(row["flag"]) in BLINDED_FLAGS or text(row["check"]) in BLINDED_CHECKS
+            unblinds = row["flag"] in BLINDED_FLAGS or row["check"] in BLINDED_CHECKS
             if not (self.blinded and unblinds):
-                found.setdefault((text(row["usubjid"]), text(row["visit"])), []).append(row)
+                found.setdefault((row["usubjid"], row["visit"]), []).append(row)
         return found
 
     def fail_reason(self, subject: str, visit: str, tube: str) -> str:
         """Why a tube failed, in words."""
         words = [
-            schema.FLAGS.get(text(row["flag"]), text(row["check"]).replace("_", " "))
+            schema.FLAGS.get(row["flag"], row["check"].replace("_", " "))
             for row in self.checks.get((subject, visit), [])
-            if text(row["tube"]) == tube and text(row["state"]) == "FAIL"
+            if row["tube"] == tube and row["state"] == "FAIL"
         ]
         return "; ".join(dict.fromkeys(words)) or "quality check failed"
 
@@ -214,36 +206,45 @@ class Source:
         The quality table names the acquisitions that were chosen and judged. Where it names several of one tube, or
         none, the last attempt that did not fail is taken.
         """
-        gated = {text(name) for name in self.profile.counts["sample_id"].unique()}
+        gated = set(cells(self.profile.counts["sample_id"], "text"))
         found: dict[tuple[str, str], dict[str, list[tuple[float, str]]]] = {}
-        judged = {text(row["sample_id"]) for row in self.records["quality"]}
-        failed = {text(row["sample_id"]) for row in self.records["quality"] if text(row["state"]) == "FAIL"}
+        judged = {row["sample_id"] for row in self.records["quality"]}
+        failed = {row["sample_id"] for row in self.records["quality"] if row["state"] == "FAIL"}
         for row in self.records["samples"]:
-            name = text(row["sample_id"])
-            if text(row["role"]) == "sample" and name in gated:
-                key = text(row["usubjid"]), text(row["visit"])
-                attempt = number(row.get("attempt"))
+            name = row["sample_id"]
+            if row["role"] == "sample" and name in gated:
+                key = row["usubjid"], row["visit"]
+                attempt = row["attempt"]
                 rank = (
                     (0.0 if math.isnan(attempt) else attempt) - 1000.0 * (name in failed) + 10_000.0 * (name in judged)
                 )
-                found.setdefault(key, {}).setdefault(text(row["tube_id"]), []).append((rank, name))
+                found.setdefault(key, {}).setdefault(row["tube_id"], []).append((rank, name))
         return {key: {tube: max(names)[1] for tube, names in tubes.items()} for key, tubes in found.items()}
 
     @cached_property
     def sample_rows(self) -> dict[str, dict[str, Any]]:
         """sample_id -> row of the samples table."""
-        return {text(row["sample_id"]): row for row in self.records["samples"]}
+        return {row["sample_id"]: row for row in self.records["samples"]}
 
     def flags(self, subject: str, visit: str) -> list[str]:
         """Flag codes of a visit in the order of the vocabulary, without those that would unblind."""
         row = self.rows.get((subject, visit))
-        codes = set() if row is None else set(text(self.visits.obs["flags"].iloc[row]).split())
-        codes |= {text(check["flag"]) for check in self.checks.get((subject, visit), [])} - {""}
+        codes = set() if row is None else set(self.obs(row, "flags").split())
+        codes |= {check["flag"] for check in self.checks.get((subject, visit), [])} - {""}
         if self.blinded:
             codes -= BLINDED_FLAGS
         return [code for code in schema.FLAGS if code in codes] + sorted(codes - schema.FLAGS.keys())
 
     # --- values -------------------------------------------------------------------------------
+
+    @cached_property
+    def _obs(self) -> list[dict[str, Any]]:
+        return records(self.visits.obs, "obs")
+
+    @cached_property
+    def _var(self) -> dict[str, dict[str, Any]]:
+        names = map(str, self.visits.var_names)
+        return dict(zip(names, records(self.visits.var, "var"), strict=True))
 
     @cached_property
     def _columns(self) -> dict[str, int]:
@@ -266,23 +267,22 @@ class Source:
 
     def display(self, population: str) -> str:
         """Name of a population for people."""
-        if not self.has(population):
-            return population
-        return text(self.visits.var["display"].iloc[self._columns[population]]) or population
+        return self._var[population]["display"] or population if self.has(population) else population
 
     def var(self, population: str, name: str) -> Any:
         """Entry of ``var`` of a population."""
-        return self.visits.var[name].iloc[self._columns[population]]
+        return self._var[population][name]
 
     def definition(self, population: str) -> str:
         """Definition by the gates in force, and how it differs from what the id usually means."""
-        note = str(self.var(population, "definition_note")) if "definition_note" in self.visits.var else ""
-        text_of_gates = text(self.var(population, "marker_string"))
-        return f"{text_of_gates} ({note})" if note else text_of_gates
+        one = self._var[population]
+        note = f" ({one['definition_note']})" if one["definition_note"] else ""
+        return f"{one['marker_string']}{note}"
 
     def obs(self, row: int | None, name: str) -> Any:
-        """Entry of ``obs``; None without a row or column."""
-        return None if row is None or name not in self.visits.obs else self.visits.obs[name].iloc[row]
+        """Entry of ``obs``; blank (empty text, NaN) without a row or column."""
+        blank = BLANK[schema.cell_kinds("obs").get(name, "text")]
+        return blank if row is None else self._obs[row].get(name, blank)
 
     def layer(self, name: str, row: int, population: str) -> float:
         """One number of a layer; NaN when there is no such layer."""
@@ -293,8 +293,8 @@ class Source:
         """Value of a population at a row, with interval and counting variance, or the reason why there is none."""
         if row is None:
             return Value(math.nan, state="missing", reason="not done")
-        subject, visit = (text(self.obs(row, name)) for name in ("usubjid", "visit"))
-        tube, count_tube = text(self.var(population, "tube")), self.config.count_tube
+        subject, visit = (self.obs(row, name) for name in ("usubjid", "visit"))
+        tube, count_tube = self.var(population, "tube"), self.config.count_tube
         concerned = [tube] if measure == "pct_parent" or not count_tube or count_tube == tube else [tube, count_tube]
         for name in concerned:
             if self.states.get((subject, visit, name)) == "FAIL":
@@ -307,7 +307,7 @@ class Source:
         found = (
             self.layer(schema.ABS, row, population)
             if measure == "abs"
-            else number(self.visits.X[row, self._columns[population]])
+            else float(self.visits.X[row, self._columns[population]])
         )
         if math.isnan(found):
             return Value(math.nan, events=events, state="missing", reason=self._why_missing(row, population, measure))
@@ -332,21 +332,19 @@ class Source:
         return self._failures[key]
 
     def _why_missing(self, row: int, population: str, measure: Measure) -> str:
-        subject, visit = (text(self.obs(row, name)) for name in ("usubjid", "visit"))
-        tube = text(self.var(population, "tube"))
+        subject, visit = (self.obs(row, name) for name in ("usubjid", "visit"))
+        tube = self.var(population, "tube")
         if tube not in self.samples.get((subject, visit), {}):
             return f"not done: {tube} tube not measured or not readable"
-        if measure == "abs" and text(self.obs(row, "abs_method")) in ("", "none"):
+        if measure == "abs" and self.obs(row, "abs_method") in ("", "none"):
             return "not done: no bead count and no blood count"
         if self.layer(schema.PARENT_COUNTS, row, population) == 0:
             return "not done: no events in the parent"
         return "not done: not gated in this tube"
 
 
-def _strings(row: dict[Any, Any]) -> dict[str, Any]:
-    return {str(name): value for name, value in row.items()}
-
-
-def truthy(value: object) -> bool:
-    """Whether a yes/no entry says yes; missing is no."""
-    return text(value).strip().casefold() in ("true", "y", "yes", "1", "1.0")
+def _by_subject(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["usubjid"], []).append(row)
+    return found

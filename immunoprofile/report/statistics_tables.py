@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile import schema
+from immunoprofile.io.records import records
 from immunoprofile.pl.forest_plot import null_value
-from immunoprofile.pl.series import number, text
 from immunoprofile.report import wording
 
 if TYPE_CHECKING:
@@ -73,10 +73,10 @@ def effects(
     """
     if table is None:
         return ()
-    rows = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
-    tested = {text(row["contrast"]): number(row.get("p_value")) for row in rows
-              if text(row.get("method")) == schema.PERMUTATION_METHOD}  # fmt: skip
-    return tuple(_effect(row, displays, parents or {}, tested.get(text(row.get("contrast")), math.nan)) for row in rows)
+    rows = records(table, schema.STATISTICS)
+    tested = {row["contrast"]: row["p_value"] for row in rows
+              if row["method"] == schema.PERMUTATION_METHOD}  # fmt: skip
+    return tuple(_effect(row, displays, parents or {}, tested.get(row["contrast"], math.nan)) for row in rows)
 
 
 def measure_words(population: str, measure: str, parents: Mapping[str, str]) -> str:
@@ -94,17 +94,17 @@ def measure_words(population: str, measure: str, parents: Mapping[str, str]) -> 
 
 def _effect(row: Mapping[str, Any], displays: Mapping[str, str], parents: Mapping[str, str], permuted: float) -> Effect:
     """Row for print. ``permuted``: p of a permutation test of the same contrast, NaN without one."""
-    value, low, high = (number(row.get(name)) for name in ("effect", "effect_lower", "effect_upper"))
-    kind = text(row.get("effect_kind"))
-    level = number(row.get("conf_level"))
-    n, reference = number(row.get("n")), number(row.get("n_reference"))
+    value, low, high = (row[name] for name in ("effect", "effect_lower", "effect_upper"))
+    kind = row["effect_kind"]
+    level = row["conf_level"]
+    n, reference = row["n"], row["n_reference"]
     counts = wording.count(n) + (f" vs {wording.count(reference)}" if not math.isnan(reference) else "")
     null = null_value(kind)
     if math.isnan(value):
-        conclusion = "not estimated" if math.isnan(number(row.get("p_value"))) else "test without an estimate"
+        conclusion = "not estimated" if math.isnan(row["p_value"]) else "test without an estimate"
     elif kind in schema.DESCRIPTIVE_EFFECTS:
         conclusion = ""
-    elif text(row.get("method")) == schema.PERMUTATION_METHOD:
+    elif row["method"] == schema.PERMUTATION_METHOD:
         conclusion = "test without an interval"
     elif math.isnan(low) or math.isnan(high) or low <= null <= high or level < LEAST_LEVEL:
         conclusion = "cannot conclude"
@@ -112,29 +112,29 @@ def _effect(row: Mapping[str, Any], displays: Mapping[str, str], parents: Mappin
         conclusion = f"cannot conclude (fewer than {FEWEST} subjects)"
     elif kind == "time ratio" and not permuted < SIGNIFICANT:  # NaN: without the exact test nothing is concluded
         conclusion = "cannot conclude (permutation test)"
-    elif number(row.get("p_adjusted")) >= SIGNIFICANT:
+    elif row["p_adjusted"] >= SIGNIFICANT:
         conclusion = "cannot conclude after correction"
     else:
         conclusion = _DIRECTIONS.get(kind.partition(" ")[0], ("higher", "lower"))[int(value < null)]
     percent = 95.0 if math.isnan(level) else 100 * level
     shown = not (math.isnan(low) or math.isnan(high) or level < SHOWN_LEVEL)
     interval = f"{_limit(low)} to {_limit(high)}" if shown else ""
-    measure = text(row.get("measure"))
-    population = text(row.get("population"))
+    measure = row["measure"]
+    population = row["population"]
     return Effect(
         displays.get(population, population), population, measure_words(population, measure, parents),
-        text(row.get("contrast")),
-        text(row.get("visit")), text(row.get("arm")), counts, kind, "" if math.isnan(value) else _limit(value),
+        row["contrast"],
+        row["visit"], row["arm"], counts, kind, "" if math.isnan(value) else _limit(value),
         interval,
-        wording.p_value(number(row.get("p_value"))), conclusion,
-        _medians(row, ""), _medians(row, "_reference"), text(row.get("method_id")), text(row.get("method")),
-        text(row.get("note")), value, percent if shown else math.nan,
-        wording.p_value(number(row.get("p_adjusted"))), _adjustment(row), text(row.get("exclusions")),
+        wording.p_value(row["p_value"]), conclusion,
+        _medians(row, ""), _medians(row, "_reference"), row["method_id"], row["method"],
+        row["note"], value, percent if shown else math.nan,
+        wording.p_value(row["p_adjusted"]), _adjustment(row), row["exclusions"],
     )  # fmt: skip
 
 
 def _medians(row: Mapping[str, Any], whose: str) -> str:
-    before, after = number(row.get(f"median_baseline{whose}")), number(row.get(f"median_visit{whose}"))
+    before, after = row[f"median_baseline{whose}"], row[f"median_visit{whose}"]
     return "" if math.isnan(before) or math.isnan(after) else f"{_median(before)} → {_median(after)}"
 
 
@@ -151,7 +151,7 @@ def _limit(value: float) -> str:
 
 def _adjustment(row: Mapping[str, Any]) -> str:
     """Correction and family; nothing where the p-value stands alone."""
-    name, family = text(row.get("adjusted")), text(row.get("family"))
+    name, family = row["adjusted"], row["family"]
     if name in ("", "none"):
         return ""
     words = schema.FAMILY_WORDS.get(family, "")
@@ -162,11 +162,11 @@ def methods(tables: Sequence[pd.DataFrame]) -> tuple[str, ...]:
     """Methods that were really called, with their scale and adjustment, each once."""
     found: dict[str, None] = {}
     for table in tables:
-        for row in table.to_dict("records"):
-            words = f"{text(row.get('method_id'))}: {text(row.get('method'))}"
+        for row in records(table, schema.STATISTICS):
+            words = f"{row['method_id']}: {row['method']}"
             extra = [
-                f"scale {text(row.get('scale'))}" if text(row.get("scale")) else "",
-                f"adjustment {text(row.get('adjusted'))}" if text(row.get("adjusted")) else "",
+                f"scale {row['scale']}" if row["scale"] else "",
+                f"adjustment {row['adjusted']}" if row["adjusted"] else "",
             ]
             extra = [part for part in extra if part]
             found.setdefault(words + (f" ({', '.join(extra)})" if extra else ""), None)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from immunoprofile.io.dates import days_between as calendar_days
-from immunoprofile.pl.series import days_between, text
+from immunoprofile.io.dates import days_since
+from immunoprofile.io.records import cells
 from immunoprofile.report.source import Source
 
 if TYPE_CHECKING:
@@ -36,17 +35,16 @@ class VisitView:
     @cached_property
     def date(self) -> str:
         """ISO date of the visit: of the draw, else when the visit began; empty when neither is known."""
-        found = text(self.source.obs(self.row, "collected_dtc"))
+        found = self.source.obs(self.row, "collected_dtc")
         for visit in self.source.records["visits"]:
-            if not found and (text(visit["usubjid"]), text(visit["visit"])) == (self.subject, self.visit):
-                found = text(visit.get("start_dtc"))
+            if not found and (visit["usubjid"], visit["visit"]) == (self.subject, self.visit):
+                found = visit["start_dtc"]
         return found[:10] if len(found) >= len("2025-01-01") else ""
 
     @cached_property
     def virology_day(self) -> float:
         """Day of the visit since the first ganciclovir; NaN when a date is missing."""
-        day = calendar_days(text(self.source.subject(self.subject).get("first_gcv_dtc")), self.date)
-        return math.nan if day is None else float(day)
+        return days_since(self.source.subject(self.subject)["first_gcv_dtc"], self.date)
 
     def table(self, name: str) -> list[dict[str, Any]] | None:
         """Rows of the subject in a table of the results folder; None when the run has no such table."""
@@ -60,8 +58,8 @@ class VisitView:
         own = table[table["usubjid"].astype(str) == self.subject]
         anchor = self.source.anchors.get(self.subject)
         known = [
-            text(visit) == self.visit or days_between(anchor, text(dtc)) <= self.until
-            for visit, dtc in zip(own["visit"], own["collected_dtc"], strict=True)
+            visit == self.visit or days_since(anchor, dtc) <= self.until
+            for visit, dtc in zip(cells(own["visit"], "text"), cells(own["collected_dtc"], "text"), strict=True)
         ]
         return own[known].reset_index(drop=True)
 

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from immunoprofile.io.dates import days_since
+from immunoprofile.io.records import cells
 from immunoprofile.pl.composition import QUADRANTS
 from immunoprofile.pl.patient_timeline import LabSeries, lab_courses
 from immunoprofile.pl.series import (
@@ -16,9 +18,6 @@ from immunoprofile.pl.series import (
     Series,
     axis_day,
     cmv_of_table,
-    days_between,
-    number,
-    text,
     treatment_bars,
     undated_treatment,
 )
@@ -40,7 +39,7 @@ def rows_until(source: Source, subject: str, cutoff: float) -> list[int]:
     """Rows of a subject up to a day, in the order of time."""
     found = []
     for (owner, _), row in source.rows.items():
-        day = axis_day(number(source.obs(row, "study_day")))
+        day = axis_day(source.obs(row, "study_day"))
         if owner == subject and not math.isnan(day) and day <= cutoff:
             found.append((day, row))
     return [row for _, row in sorted(found)]
@@ -66,8 +65,8 @@ def _series(source: Source, subject: str, population: str, rows: list[int], meas
         source.display(population),
         subject,
         "",
-        tuple(text(source.obs(row, "visit")) for row in rows),
-        tuple(axis_day(number(source.obs(row, "study_day"))) for row in rows),
+        tuple(source.obs(row, "visit") for row in rows),
+        tuple(axis_day(source.obs(row, "study_day")) for row in rows),
         tuple(value.number for value in values),
         tuple(value.lower for value in values),
         tuple(value.upper for value in values),
@@ -114,9 +113,9 @@ def lab_course(source: Source, subject: str, *, cutoff: float) -> tuple[LabSerie
 
     anchor = source.anchors.get(subject)
     graded = (source.results_of("safety") or {}).get(subject, [])
-    rows = [row for row in graded if days_between(anchor, text(row["collected_dtc"])) <= cutoff]
+    rows = [row for row in graded if days_since(anchor, row["collected_dtc"]) <= cutoff]
     versions = {ctcae_name(version): version for version in ctcae_versions()}
-    said = next((text(row["version"]) for row in rows), "")
+    said = next((row["version"] for row in rows), "")
     return tuple(lab_courses(rows, anchor, tests=COURSE_TESTS, ctcae=versions.get(said, "5"))[0])
 
 
@@ -132,7 +131,7 @@ def gating_panels(
     """Thumbnails of the visit and the same plots at baseline."""
     now = _panels(source, subject, visit)
     base_row = source.baselines.get(subject)
-    base_visit = text(source.obs(base_row, "visit"))
+    base_visit = source.obs(base_row, "visit")
     before = _panels(source, subject, base_visit) if base_visit and base_visit != visit else {}
     keys = _choose({**before, **now})
     if not any(key in now for key in keys):
@@ -153,8 +152,8 @@ def _panels(source: Source, subject: str, visit: str) -> dict[Key, Panel]:
         counts = source.profile.counts
         own = counts[counts["sample_id"] == sample_id]
         percentages: dict[str, float] = {}
-        for population, value in zip(own["population"], own["pct_parent"], strict=True):
-            percentages.setdefault(text(population), number(value))
+        for population, value in zip(cells(own["population"], "text"), cells(own["pct_parent"], "number"), strict=True):
+            percentages.setdefault(population, value)
         failed = source.states.get((subject, visit, tube)) == "FAIL"
         for raster in source.profile.rasters(sample_id):
             key = (tube, raster.parent, raster.x_marker, raster.y_marker, tuple(o.population for o in raster.outlines))
@@ -185,20 +184,20 @@ def ratio_series(
         return (), (), ()
     found = []
     for name in table.columns:
-        values = tuple(number(value) for value in np.asarray(table[name])[rows])
+        values = tuple(cells(np.asarray(table[name])[rows], "number"))
         # A ratio of cells of a failed tube is as wrong as they are.
         values = tuple(
             math.nan if _failed(source, row) else value for row, value in zip(rows, values, strict=True)
         )  # fmt: skip
         if any(not math.isnan(value) for value in values):
             found.append((str(name), values))
-    visits = tuple(text(source.obs(row, "visit")) for row in rows)
-    days = tuple(axis_day(number(source.obs(row, "study_day"))) for row in rows)
+    visits = tuple(source.obs(row, "visit") for row in rows)
+    days = tuple(axis_day(source.obs(row, "study_day")) for row in rows)
     return visits, days, tuple(found[:6])
 
 
 def _failed(source: Source, row: int) -> bool:
-    subject, visit = text(source.obs(row, "usubjid")), text(source.obs(row, "visit"))
+    subject, visit = source.obs(row, "usubjid"), source.obs(row, "visit")
     return any(source.states.get((subject, visit, tube)) == "FAIL" for tube in source.config.tubes)
 
 

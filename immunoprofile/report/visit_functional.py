@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from immunoprofile import schema
-from immunoprofile.pl.series import number, text
+from immunoprofile.io.records import cells, records
 from immunoprofile.report import noise, wording
 from immunoprofile.report.content import Block, Cell, Table, Text, columns, row
 from immunoprofile.report.noise import Verdict
@@ -25,7 +25,7 @@ def readouts(view: VisitView) -> tuple[Block, ...]:
         return ()
     if view.row is None:
         return (Text("Functional readouts: not done, nothing was measured at this visit."),)
-    rows = tuple(_readout(view, one, values) for one in known.to_dict("records"))
+    rows = tuple(_readout(view, one, values) for one in records(known, "functional_readouts"))
     caption = (
         f"Change: ratio of now to baseline. Verdict by a reference change value with CV {noise.DEFAULT_CV:.2f} "
         "(default, no replicates of this assay in the study). A readout of 0 is a result; its ratio cannot be judged."
@@ -36,12 +36,12 @@ def readouts(view: VisitView) -> tuple[Block, ...]:
 
 def _readout(view: VisitView, one: dict[Any, Any], values: pd.DataFrame) -> tuple[Cell, ...]:
     places = (view.source.baselines.get(view.subject), view.source.previous_row(view.subject, view.visit), view.row)
-    column = values[text(one["id"])]
-    then, before, now = (math.nan if place is None else number(column.iloc[place]) for place in places)
+    column = cells(values[one["id"]], "number")
+    then, before, now = (math.nan if place is None else column[place] for place in places)
     verdict = Verdict("BASELINE") if places[0] == places[2] else noise.judge(now, then)
     change = wording.fold(now / then) if then > 0 and now >= 0 and places[0] != places[2] else ""
     return row(
-        _name(view, one), text(one["unit"]), *(_cell(value) for value in (then, before, now)),
+        _name(view, one), one["unit"], *(_cell(value) for value in (then, before, now)),
         Cell(change, now / then if change else math.nan), Cell(f"{verdict.symbol} {verdict.text}", mark=verdict.level),
     )  # fmt: skip
 
@@ -51,7 +51,7 @@ def _cell(value: float) -> Cell:
 
 
 def _name(view: VisitView, one: dict[Any, Any]) -> str:
-    population = text(one["population"])
+    population = one["population"]
     of = f" of {view.source.display(population)}" if population else ""
-    details = ", ".join(part for part in (text(one["assay"]), text(one["stimulus"])) if part)
-    return f"{text(one['readout'])}{of} ({details})"
+    details = ", ".join(part for part in (one["assay"], one["stimulus"]) if part)
+    return f"{one['readout']}{of} ({details})"

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from immunoprofile import schema
 from immunoprofile.pl.patient_timeline import LabSeries
-from immunoprofile.pl.series import Bar, CmvSeries, Measure, Series, text
+from immunoprofile.pl.series import Bar, CmvSeries, Measure, Series
 from immunoprofile.pl.thumbnails import Panel
 from immunoprofile.report import visit_figures_data as figures
 from immunoprofile.report import visit_results as results
@@ -18,7 +18,7 @@ from immunoprofile.report.content import Part, assemble
 from immunoprofile.report.key_table import Row, build_rows, shown_populations
 from immunoprofile.report.provenance import Provenance, of_visit
 from immunoprofile.report.reviews import Reviewed, reviews_of
-from immunoprofile.report.source import Source, truthy
+from immunoprofile.report.source import Source
 from immunoprofile.report.view import VisitView
 from immunoprofile.report.visit_safety import flag_meaning
 from immunoprofile.report.visit_sections import VISIT_SECTIONS
@@ -121,8 +121,8 @@ def build_visit(source: Source, subject: str, visit: str) -> VisitModel:
         header=_header(source, subject, visit),
         summary=summarise(source, subject, visit, rows, flags),
         findings=_findings(rows, virology),
-        baseline_visit=text(source.obs(source.baselines.get(subject), "visit")) or "none",
-        previous_visit=text(source.obs(previous, "visit")) or "none",
+        baseline_visit=source.obs(source.baselines.get(subject), "visit") or "none",
+        previous_visit=source.obs(previous, "visit") or "none",
         rows=rows,
         not_measured=tuple(shown_populations(source)[1]),
         series=series,
@@ -181,7 +181,7 @@ def summarise(source: Source, subject: str, visit: str, rows: tuple[Row, ...], f
     parts += [
         schema.FLAGS[code] for code in flags if code in _LIMITING and not (code == "TUBE_MISSING" and (lost or counts))
     ]
-    warnings = sum(text(check["state"]) == "WARN" for check in source.checks.get((subject, visit), []))
+    warnings = sum(check["state"] == "WARN" for check in source.checks.get((subject, visit), []))
     tail = f" {warnings} quality warning{'s' if warnings > 1 else ''}, see Quality." if warnings else ""
     if parts:
         return Summary("limited", f"Limited: {'; '.join(parts)}.{tail}")
@@ -192,9 +192,9 @@ def why_not_done(source: Source, subject: str, visit: str) -> str:
     """Why a visit has no flow cytometry."""
     planned = visit in source.flow_visits
     for row in source.records["visits"]:
-        if (text(row["usubjid"]), text(row["visit"])) == (subject, visit) and not truthy(row["occurred"]):
+        if (row["usubjid"], row["visit"]) == (subject, visit) and row["occurred"] is not True:
             # A reason such as rescue treatment would tell a blinded reader more than the visit.
-            reason = "hidden" if source.blinded else text(row.get("reason_not_done")) or wording.UNKNOWN
+            reason = "hidden" if source.blinded else row["reason_not_done"] or wording.UNKNOWN
             return f"visit not done (reason: {reason}); no values."
     return "no flow cytometry was measured at this visit." if planned else "no flow cytometry is planned at this visit."
 
@@ -240,45 +240,49 @@ def _findings(rows: tuple[Row, ...], virology: tuple[results.CmvRow, ...]) -> tu
 def _header(source: Source, subject: str, visit: str) -> tuple[tuple[str, str], ...]:
     row = source.rows.get((subject, visit))
     day = source.obs(row, "study_day")
+    planned = f"planned {source.planned_days.get(visit, math.nan):g} d after day 0"
     entries: list[tuple[str, Any]] = [("Study", source.config.study_id), ("Subject", subject)]
     if not source.blinded:
-        arms = {text(one["usubjid"]): text(one["arm"]) for one in source.records["subjects"]}
+        arms = {one["usubjid"]: one["arm"] for one in source.records["subjects"]}
         arm = arms.get(subject, "")
         entries.append(("Arm", source.config.arm_labels.get(arm, arm)))
-    entries += [("Visit", visit), ("Study day", text(day) or f"planned {source.planned_days[visit]:g} d after day 0")]
-    entries.append(("Specimen", text(source.obs(row, "specimen_type"))))
+    entries += [
+        ("Visit", visit),
+        ("Study day", planned if math.isnan(day) else f"{day:g}"),
+    ]
+    entries.append(("Specimen", source.obs(row, "specimen_type")))
     if not source.blinded:
-        entries.append(("Collected", text(source.obs(row, "collected_dtc")).replace("T", " ")))
+        entries.append(("Collected", source.obs(row, "collected_dtc").replace("T", " ")))
         acquired = sorted(
             {
-                text(source.sample_rows[name].get("acquired_dtc")).replace("T", " ")
+                source.sample_rows[name]["acquired_dtc"].replace("T", " ")
                 for name in source.samples.get((subject, visit), {}).values()
             }
             - {""}
         )
         entries.append(("Acquired", acquired[0] if len(acquired) == 1 else " to ".join(acquired[:1] + acquired[-1:])))
         for name, label in (("hours_since_last_il2", "Since last IL-2"), ("hours_since_last_steroid", "Since steroid")):
-            hours = text(source.obs(row, name))
-            entries.append((label, f"{float(hours):.0f} h" if hours else "unknown or none"))
+            hours = source.obs(row, name)
+            entries.append((label, "unknown or none" if math.isnan(hours) else f"{hours:.0f} h"))
     method = {"bead": "counting beads", "dual_lymph": "blood count (lymphocytes)", "dual_wbc": "blood count (WBC)"}
-    counted = method.get(text(source.obs(row, "abs_method")), "not available")
+    counted = method.get(source.obs(row, "abs_method"), "not available")
     entries.append((f"{wording.MICRO} from", counted))
-    return tuple((label, text(value) or ("not done" if row is None else wording.UNKNOWN)) for label, value in entries)
+    return tuple((label, value or ("not done" if row is None else wording.UNKNOWN)) for label, value in entries)
 
 
 def open_queries(source: Source, subject: str, visit: str) -> tuple[Query, ...]:
     """Open queries on the subject, the visit or one of its samples; free text is hidden when blinded."""
     samples = {
         name for name, row in source.sample_rows.items()
-        if (text(row["usubjid"]), text(row["visit"])) == (subject, visit)
+        if (row["usubjid"], row["visit"]) == (subject, visit)
     }  # fmt: skip
     records = {subject, f"{subject} {visit}", f"{subject}_{visit}"} | samples
     return tuple(
         Query(
-            text(row["record"]),
-            "(text hidden in blinded mode)" if source.blinded else text(row["question"]),
-            "" if source.blinded else text(row.get("owner")),
+            row["record"],
+            "(text hidden in blinded mode)" if source.blinded else row["question"],
+            "" if source.blinded else row["owner"],
         )
         for row in source.records["queries"]
-        if text(row["record"]) in records and not truthy(row.get("closed"))
+        if row["record"] in records and not row["closed"]
     )

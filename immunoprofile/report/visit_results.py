@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from immunoprofile import schema
-from immunoprofile.pl.series import days_between, number, text
+from immunoprofile.io.dates import days_since
 from immunoprofile.report import wording
-from immunoprofile.report.source import Source, truthy
+from immunoprofile.report.source import Source
 from immunoprofile.virology import drop_text
 
 LAB_WINDOW_DAYS: Final = 3.0
@@ -117,15 +117,15 @@ def check_rows(source: Source, subject: str, visit: str) -> tuple[tuple[str, ...
     """Places (tubes, then the whole visit) and the checks of a visit, those with a FAIL or WARN first."""
     own = source.checks.get((subject, visit), [])
     order = [*source.config.tubes, "visit"]
-    places = tuple(place for place in order if any((text(row["tube"]) or "visit") == place for row in own))
+    places = tuple(place for place in order if any((row["tube"] or "visit") == place for row in own))
     found: dict[tuple[str, str, str], dict[str, CheckCell]] = {}
     for row in own:
-        unit, limits = text(row["unit"]), text(row["limits"])
+        unit, limits = row["unit"], row["limits"]
         with_unit = f"{limits} {unit}" if limits and unit and not limits.endswith(unit) else limits
-        key = (text(row["check"]).replace("_", " "), with_unit, unit)
-        value = wording.measured(number(row["value"]), unit)
-        place = text(row["tube"]) or "visit"
-        cell = CheckCell(text(row["state"]), value, text(row["flag"]), value.removesuffix(unit).rstrip())
+        key = (row["check"].replace("_", " "), with_unit, unit)
+        value = wording.measured(row["value"], unit)
+        place = row["tube"] or "visit"
+        cell = CheckCell(row["state"], value, row["flag"], value.removesuffix(unit).rstrip())
         # Of two acquisitions of one tube the worse outcome is shown; both stand in quality.csv.
         former = found.setdefault(key, {}).get(place)
         if former is None or _SEVERITY[cell.state] < _SEVERITY[former.state]:
@@ -158,30 +158,30 @@ def cmv_rows(source: Source, subject: str, visit: str, *, until: float) -> tuple
     anchor = source.anchors.get(subject)
     found: list[tuple[float, CmvRow]] = []
     for row in source.records["virology"]:
-        if text(row["usubjid"]) != subject:
+        if row["usubjid"] != subject:
             continue
-        day = days_between(anchor, text(row["collected_dtc"]))
-        here = text(row["visit"]) == visit
+        day = days_since(anchor, row["collected_dtc"])
+        here = row["visit"] == visit
         # A result without a day belongs to no time, but it was reported at its visit.
         if not here and not day <= until:
             continue
-        kind = text(row["kind"])
-        lloq = number(row["lloq"])
-        exact = number(row["log10_value"])
+        kind = row["kind"]
+        lloq = row["lloq"]
+        exact = row["log10_value"]
         height = wording.log10(exact)
         if kind in ("BLQ", "TND") and lloq > 0:
             height = f"< {wording.log10(math.log10(lloq))}"
-        elif kind == "ALQ" and number(row["uloq"]) > 0:
-            height = f"> {wording.log10(math.log10(number(row['uloq'])))}"
+        elif kind == "ALQ" and row["uloq"] > 0:
+            height = f"> {wording.log10(math.log10(row['uloq']))}"
         fall, change = "", ""
-        if not truthy(row["is_baseline"]):
-            bounds = [number(row[name]) for name in ("log10_drop", "log10_drop_lower", "log10_drop_upper")]
+        if not row["is_baseline"]:
+            bounds = [row[name] for name in ("log10_drop", "log10_drop_lower", "log10_drop_upper")]
             fall, change = drop_text(*bounds), wording.fall_or_rise(*bounds)
         found.append(
             (
                 day,
                 CmvRow(
-                    text(row["visit"]), day_text(day), text(row["result_raw"]), text(row["unit"]), kind,
+                    row["visit"], day_text(day), row["result_raw"], row["unit"], kind,
                     KIND_TEXT.get(kind, kind), height or "none", fall, change, here,
                 ),
             )
@@ -194,15 +194,15 @@ def assay_note(source: Source, subject: str) -> str:
     """Assay, specimen and limits of the results of a subject."""
     seen = []
     for row in source.records["virology"]:
-        if text(row["usubjid"]) == subject:
-            assay = source.config.assays.get(text(row["assay_id"]))
-            name = assay.name if assay else text(row["assay_id"])
+        if row["usubjid"] == subject:
+            assay = source.config.assays.get(row["assay_id"])
+            name = assay.name if assay else row["assay_id"]
             limits = [
-                f"{label} {wording.plain(number(row[key]))} {text(row['unit'])}"
+                f"{label} {wording.plain(row[key])} {row['unit']}"
                 for label, key in (("LOD", "lod"), ("LLOQ", "lloq"), ("ULOQ", "uloq"))
-                if not math.isnan(number(row[key]))
+                if not math.isnan(row[key])
             ]
-            seen.append(f"{name}, {text(row['specimen'])}, {', '.join(limits)}")
+            seen.append(f"{name}, {row['specimen']}, {', '.join(limits)}")
     return "; ".join(dict.fromkeys(seen)) or "no assay: no CMV-DNA result"
 
 
@@ -211,20 +211,20 @@ def shown_labs(source: Source, subject: str, visit: str) -> list[tuple[float, di
     anchor = source.anchors.get(subject)
     here = source.visit_day(subject, visit)
     before = source.previous_row(subject, visit)
-    since = -math.inf if before is None else source.visit_day(subject, text(source.obs(before, "visit")))
+    since = -math.inf if before is None else source.visit_day(subject, source.obs(before, "visit"))
     nearest: dict[str, tuple[float, dict[str, Any]]] = {}
     loose: list[tuple[float, dict[str, Any]]] = []
     for row in source.labs_of(subject):
-        day = days_between(anchor, text(row["collected_dtc"]))
-        if text(row["visit"]).startswith("UNS") and since < day <= here:
+        day = days_since(anchor, row["collected_dtc"])
+        if row["visit"].startswith("UNS") and since < day <= here:
             loose.append((day, row))
         # Later values were not known at the visit: only those of the visit itself may be drawn after it.
-        elif text(row["visit"]) == visit or -LAB_WINDOW_DAYS <= day - here <= 0:
-            test = text(row["test"])
+        elif row["visit"] == visit or -LAB_WINDOW_DAYS <= day - here <= 0:
+            test = row["test"]
             if test not in nearest or abs(day - here) < abs(nearest[test][0] - here):
                 nearest[test] = (day, row)
     order = {test: place for place, test in enumerate(schema.LAB_TESTS)}
-    listed = sorted(nearest.values(), key=lambda pair: order.get(text(pair[1]["test"]), 99))
+    listed = sorted(nearest.values(), key=lambda pair: order.get(pair[1]["test"], 99))
     return listed + sorted(loose, key=lambda pair: pair[0])
 
 
@@ -234,15 +234,15 @@ def lab_rows(source: Source, subject: str, visit: str) -> tuple[LabRow, ...]:
 
 
 def _lab(row: dict[str, Any], day: float) -> LabRow:
-    value, low, high = (number(row.get(name)) for name in ("value", "lln", "uln"))
-    unit, test = text(row["unit"]), text(row["test"])
+    value, low, high = (row["value"], row["lln"], row["uln"])
+    unit, test = row["unit"], row["test"]
     limits = " to ".join(wording.plain(limit) if not math.isnan(limit) else "?" for limit in (low, high))
     known = not (math.isnan(low) and math.isnan(high))
     mark = "L" if value < low else "H" if value > high else ""
     return LabRow(
         f"{LAB_NAMES.get(test, test)} ({test})", wording.measured(value, unit) or "no value",
-        f"{limits} {unit}" if known else "no limits given", mark, text(row["visit"]), day_text(day),
-        text(row.get("lab_id")),
+        f"{limits} {unit}" if known else "no limits given", mark, row["visit"], day_text(day),
+        row["lab_id"],
     )  # fmt: skip
 
 
@@ -253,24 +253,22 @@ def exception_rows(source: Source, subject: str = "", visit: str = "") -> tuple[
     """
     samples = {
         name for name, row in source.sample_rows.items()
-        if (text(row["usubjid"]), text(row["visit"])) == (subject, visit)
+        if (row["usubjid"], row["visit"]) == (subject, visit)
     }  # fmt: skip
     found = []
     for row in source.records["exceptions"]:
         touches = (
-            not subject
-            or (text(row["usubjid"]) == subject and text(row["visit"]) in (visit, ""))
-            or text(row["sample_id"]) in samples
+            not subject or (row["usubjid"] == subject and row["visit"] in (visit, "")) or row["sample_id"] in samples
         )
         if not touches:
             continue
-        place = " ".join(part for part in (text(row["sample_id"]), text(row["file"])) if part)
-        message = text(row["message"]) + (f" [{place}]" if place else "")
+        place = " ".join(part for part in (row["sample_id"], row["file"]) if part)
+        message = row["message"] + (f" [{place}]" if place else "")
         found.append(
             ExceptionRow(
-                text(row["usubjid"]), text(row["visit"]), text(row["stage"]), text(row["severity"]), text(row["code"]),
+                row["usubjid"], row["visit"], row["stage"], row["severity"], row["code"],
                 "(hidden in blinded mode)" if source.blinded else message,
-                "" if source.blinded else text(row["action"]),
+                "" if source.blinded else row["action"],
             )
         )  # fmt: skip
     return tuple(found)

@@ -6,7 +6,6 @@ import math
 from typing import Any, Final
 
 from immunoprofile import schema
-from immunoprofile.pl.series import number, text
 from immunoprofile.report import wording
 from immunoprofile.report.content import Block, Cell, Macro, Table, Text, columns, not_available, row
 from immunoprofile.report.view import VisitView
@@ -32,13 +31,13 @@ def _graded(view: VisitView) -> list[dict[str, Any]] | None:
     if table is None:
         return None
     shown = {
-        (text(lab["collected_dtc"]), text(lab.get("lab_id")), text(lab["test"]))
+        (lab["collected_dtc"], lab["lab_id"], lab["test"])
         for _, lab in shown_labs(view.source, view.subject, view.visit)
     }
     found = []
     for graded in table:
-        test = "CREAT" if text(graded["test"]) == _CLEARANCE_TEST else text(graded["test"])
-        if (text(graded["collected_dtc"]), text(graded["lab_id"]), test) in shown:
+        test = "CREAT" if graded["test"] == _CLEARANCE_TEST else graded["test"]
+        if (graded["collected_dtc"], graded["lab_id"], test) in shown:
             found.append(graded)
     return found
 
@@ -50,8 +49,8 @@ def grades(view: VisitView) -> tuple[Block, ...]:
         return not_available("CTCAE grades", "the run did not grade laboratory values (no safety.csv in its results)")
     if not graded:
         return (Text("CTCAE grades: not done, no laboratory value near this visit."),)
-    version = ", ".join(dict.fromkeys(text(one["version"]) for one in graded))
-    shown = [one for one in graded if number(one["grade"]) != 0 or number(one["baseline_grade"]) > 0]
+    version = ", ".join(dict.fromkeys(one["version"] for one in graded))
+    shown = [one for one in graded if one["grade"] != 0 or one["baseline_grade"] > 0]
     others = len(graded) - len(shown)
     rest = f"{others} other term{'s' if others != 1 else ''} {'are' if others != 1 else 'is'} grade 0."
     if not shown:
@@ -66,27 +65,23 @@ def grades(view: VisitView) -> tuple[Block, ...]:
 
 
 def _grade_row(one: dict[str, Any]) -> tuple[Cell, ...]:
-    now, before = number(one["grade"]), number(one["baseline_grade"])
+    now, before = one["grade"], one["baseline_grade"]
     remarks = [
-        "new" if _is_true(one["treatment_emergent"]) else "",
-        "provisional: graded without a baseline" if _is_true(one["grade_provisional"]) else "",
-        text(one["reason"]),
+        "new" if one["treatment_emergent"] else "",
+        "provisional: graded without a baseline" if one["grade_provisional"] else "",
+        one["reason"],
     ]
     return row(
-        text(one["term"]), Cell(grade_text(before), before),
+        one["term"], Cell(grade_text(before), before),
         Cell(grade_text(now), now, mark="GRADE_HIGH" if now >= 3 else ""),
-        Cell(wording.measured(number(one["value"]), text(one["unit"])), number(one["value"])), text(one["visit"]),
-        text(one["criterion_text"]), "; ".join(part for part in remarks if part),
+        Cell(wording.measured(one["value"], one["unit"]), one["value"]), one["visit"],
+        one["criterion_text"], "; ".join(part for part in remarks if part),
     )  # fmt: skip
 
 
 def grade_text(grade: float) -> str:
     """Grade for people; a missing one is unknown, not 0."""
     return "not graded" if math.isnan(grade) else f"{grade:.0f}"
-
-
-def _is_true(value: Any) -> bool:
-    return text(value).casefold() == "true"
 
 
 def renal_and_doses(view: VisitView) -> tuple[Block, ...]:
@@ -109,23 +104,23 @@ def _clearance(view: VisitView) -> list[tuple[Cell, ...]]:
     if table is None:
         return [row(label, "not available", "no clearance.csv in the results")]
     drawn = {
-        (text(lab["collected_dtc"]), text(lab.get("lab_id")))
+        (lab["collected_dtc"], lab["lab_id"])
         for _, lab in shown_labs(view.source, view.subject, view.visit)
-        if text(lab["test"]) == "CREAT"
+        if lab["test"] == "CREAT"
     }
-    own = [one for one in table if (text(one["collected_dtc"]), text(one["lab_id"])) in drawn]
+    own = [one for one in table if (one["collected_dtc"], one["lab_id"]) in drawn]
     if not own:
         return [row(label, "not done", "no creatinine near this visit")]
     return [_clearance_row(label, one) for one in own]
 
 
 def _clearance_row(label: str, one: dict[str, Any]) -> tuple[Cell, ...]:
-    value, low, high = (number(one[name]) for name in ("crcl", "crcl_low", "crcl_high"))
-    kind, weight = text(one["weight_kind"]), number(one["weight_kg"])
+    value, low, high = (one[name] for name in ("crcl", "crcl_low", "crcl_high"))
+    kind, weight = one["weight_kind"], one["weight_kg"]
     remarks = [
-        text(one["reason"]),
+        one["reason"],
         f"{kind} weight {weight:g} kg" if kind and not math.isnan(weight) else "",
-        "unreliable: creatinine changed by more than 50 % within 48 h" if _is_true(one["unstable"]) else "",
+        "unreliable: creatinine changed by more than 50 % within 48 h" if one["unstable"] else "",
     ]
     words = f"{value:.1f} mL/min" if not math.isnan(value) else "unknown"
     if math.isnan(value) and not math.isnan(low + high):
@@ -138,7 +133,7 @@ def _antiviral(view: VisitView) -> list[tuple[Cell, ...]]:
     table = view.table("dose_adequacy")
     if table is None:
         return [row(label, "not available", "no dose_adequacy.csv in the results")]
-    own = [one for one in table if view.date and text(one["from_date"]) <= view.date <= text(one["to_date"])]
+    own = [one for one in table if view.date and one["from_date"] <= view.date <= one["to_date"]]
     if not own:
         why = (
             "no ganciclovir or valganciclovir recorded on this day" if view.date else "the date of the visit is missing"
@@ -148,12 +143,12 @@ def _antiviral(view: VisitView) -> list[tuple[Cell, ...]]:
 
 
 def _adequacy_row(label: str, one: dict[str, Any]) -> tuple[Cell, ...]:
-    ratio, actual, needed = (number(one[name]) for name in ("adequacy", "actual_dose", "label_dose"))
-    state = text(one["adequacy_state"])
-    dose = "" if math.isnan(actual) else f"{actual:g} of {needed:g} {text(one['dose_unit'])}"
+    ratio, actual, needed = (one[name] for name in ("adequacy", "actual_dose", "label_dose"))
+    state = one["adequacy_state"]
+    dose = "" if math.isnan(actual) else f"{actual:g} of {needed:g} {one['dose_unit']}"
     remarks = [
-        f"{text(one['drug'])} {text(one['phase']).lower()}".strip(), dose, ADEQUACY_TEXT.get(state, state),
-        f"appropriately dosed: {text(one['appropriately_dosed'])}", text(one["reason"]),
+        f"{one['drug']} {one['phase'].lower()}".strip(), dose, ADEQUACY_TEXT.get(state, state),
+        f"appropriately dosed: {one['appropriately_dosed']}", one["reason"],
     ]  # fmt: skip
     words = f"{ratio:.2f} × label dose" if not math.isnan(ratio) else "unknown"
     return row(label, Cell(words, ratio), "; ".join(part for part in remarks if part))
@@ -164,17 +159,17 @@ def _steroids(view: VisitView) -> list[tuple[Cell, ...]]:
     table = view.table("steroids")
     if table is None:
         return [row(label, "not available", "no steroids.csv in the results")]
-    own = next((one for one in table if text(one["date"])[:10] == view.date), None)
+    own = next((one for one in table if one["date"][:10] == view.date), None)
     if own is None or not view.date:
         return [row(label, "no record", "no systemic corticosteroid is recorded for this day; no record is not zero")]
-    total, by_weight = number(own["ped_mg"]), number(own["ped_mg_kg"])
+    total, by_weight = own["ped_mg"], own["ped_mg_kg"]
     words = f"{total:.4g} mg/d" if not math.isnan(total) else "unknown"
-    least = number(own["ped_mg_at_least"])
+    least = own["ped_mg_at_least"]
     if math.isnan(total) and least > 0:
         words = f"≥ {least:.4g} mg/d"
     remarks = [
-        f"{by_weight:.3f} mg/kg/d" if not math.isnan(by_weight) else "mg/kg/d unknown", text(own["drugs"]),
-        "pulse" if _is_true(own["pulse"]) else "", text(own["reason"]),
+        f"{by_weight:.3f} mg/kg/d" if not math.isnan(by_weight) else "mg/kg/d unknown", own["drugs"],
+        "pulse" if own["pulse"] else "", own["reason"],
     ]  # fmt: skip
     return [row(label, Cell(words, total), "; ".join(part for part in remarks if part))]
 
@@ -183,7 +178,7 @@ def _flags(view: VisitView, code: str) -> list[str] | None:
     table = view.table("safety_flags")
     if table is None:
         return None
-    return [text(one["detail"]) for one in table if (text(one["visit"]), text(one["flag"])) == (view.visit, code)]
+    return [one["detail"] for one in table if (one["visit"], one["flag"]) == (view.visit, code)]
 
 
 def _haematology_limit(view: VisitView) -> list[tuple[Cell, ...]]:
@@ -193,7 +188,7 @@ def _haematology_limit(view: VisitView) -> list[tuple[Cell, ...]]:
         return [row(label, "not available", "no safety_flags.csv in the results")]
     if found:
         return [row(label, Cell("GCV_HAEM_LIMIT", mark="GRADE_HIGH"), "; ".join(found))]
-    counted = {text(lab["test"]) for _, lab in shown_labs(view.source, view.subject, view.visit)}
+    counted = {lab["test"] for _, lab in shown_labs(view.source, view.subject, view.visit)}
     missing = [name for name in ("ANC", "PLT", "HGB") if name not in counted]
     return [row(label, "no" if not missing else "not known", f"not measured: {', '.join(missing)}" if missing else "")]
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
-from immunoprofile.pl.series import number, text
+from immunoprofile.io.records import cells, records
 from immunoprofile.report import wording
 from immunoprofile.report.content import Block, Cell, Macro, Table, Text, columns, not_available, row
 from immunoprofile.report.view import VisitView
@@ -53,10 +53,10 @@ def status(view: VisitView) -> tuple[Block, ...]:
     """One sentence: status and clearance at the visit."""
     if "cmv_status" not in view.source.visits.obs:
         return not_available("Status by the CMV rules", "the run did not judge them")
-    found = text(view.obs("cmv_status"))
+    found = view.obs("cmv_status")
     if not found:
         return (Text("Status by the CMV rules: not evaluable, no CMV-DNA result at this visit."),)
-    cleared = text(view.obs("cmv_clearance"))
+    cleared = view.obs("cmv_clearance")
     words = f"{STATUS_TEXT.get(found, found)}; clearance: {CLEARANCE_TEXT.get(cleared, cleared)}"
     return (Text(f"Status by the CMV rules at this visit: {words} ({found}, {cleared})."),)
 
@@ -72,7 +72,7 @@ def rules(view: VisitView) -> tuple[Block, ...]:
         return not_available("CMV rules", "the run did not judge them (no virology_rules.csv in its results)")
     if not len(view.cmv_results):
         return ()
-    rows = [_rule(view, judged) for judged in _judged(view).to_dict("records")]
+    rows = [_rule(view, judged) for judged in records(_judged(view), "virology_rules")]
     hidden = view.source.blinded
     heads = ("Rule", "Verdict") if hidden else ("Rule", "Verdict", "#When, days since the first ganciclovir", "Why")
     caption = (
@@ -83,13 +83,13 @@ def rules(view: VisitView) -> tuple[Block, ...]:
 
 
 def _rule(view: VisitView, judged: dict[Any, Any]) -> tuple[Cell, ...]:
-    name = f"{text(judged['rule_id'])} (v{text(judged['version'])})"
-    result = text(judged["result"])
+    name = f"{judged['rule_id']} (v{judged['version']})"
+    result = judged["result"]
     verdict = Cell(VERDICT_TEXT.get(result, result), mark=f"RULE_{result}")
     if view.source.blinded:
         return row(name, verdict)
-    lower, upper = number(judged["lower_day"]), number(judged["upper_day"])
-    return row(name, verdict, Cell(_interval(result, lower, upper), lower), text(judged["reason"]))
+    lower, upper = judged["lower_day"], judged["upper_day"]
+    return row(name, verdict, Cell(_interval(result, lower, upper), lower), judged["reason"])
 
 
 def _interval(result: str, lower: float, upper: float) -> str:
@@ -108,7 +108,7 @@ def _judged(view: VisitView) -> pd.DataFrame:
 
     book = rulebook()
     known = view.cmv_results
-    days = [number(day) for day in known["virology_day"]] + [view.virology_day]
+    days = [*cells(known["virology_day"], "number"), view.virology_day]
     last = max((day for day in days if not math.isnan(day)), default=math.nan)
     found = courses(_study_of(view), known, view.source.profile.tables.get("dose_adequacy"))
     if not math.isnan(last):
@@ -134,21 +134,20 @@ def kinetics(view: VisitView) -> tuple[Block, ...]:
         return ()
     from immunoprofile.virology import kinetics as summarise
 
-    found = {str(name): value for name, value in
-             summarise(_study_of(view), results=view.cmv_results).to_dict("records")[0].items()}  # fmt: skip
-    unit = f"log10 {text(found['unit'])}"
+    found = records(summarise(_study_of(view), results=view.cmv_results), "virology_kinetics")[0]
+    unit = f"log10 {found['unit']}"
     rows = [
         _estimate(found, "Slope from day 0", "slope", "log10 per day", found["slope_reason"]),
         _estimate(found, "Slope from the peak of week 1", "peak_slope", "log10 per day", found["peak_slope_reason"]),
         _half_life(found),
-        row("Peak", Cell(wording.log10(number(found["peak_log10"])) or _bound(found, "peak"),
-                         number(found["peak_log10"])), unit, text(found["peak_kind"])),
-        row("Area, time-averaged", Cell(wording.log10(number(found["auc_time_averaged_log10"])) or "not estimable",
-                                        number(found["auc_time_averaged_log10"])), unit,
+        row("Peak", Cell(wording.log10(found["peak_log10"]) or _bound(found, "peak"),
+                         found["peak_log10"]), unit, found["peak_kind"]),
+        row("Area, time-averaged", Cell(wording.log10(found["auc_time_averaged_log10"]) or "not estimable",
+                                        found["auc_time_averaged_log10"]), unit,
             _area_remark(view, found)),
-        row("Results below the LLOQ", Cell(wording.percent(number(found["pct_below_lloq"])) or "unknown",
-                                           number(found["pct_below_lloq"])), "% of results",
-            f"{wording.count(number(found['n']))} results, {wording.count(number(found['n_quant']))} quantified"),
+        row("Results below the LLOQ", Cell(wording.percent(found["pct_below_lloq"]) or "unknown",
+                                           found["pct_below_lloq"]), "% of results",
+            f"{wording.count(found['n'])} results, {wording.count(found['n_quant'])} quantified"),
     ]  # fmt: skip
     caption = (
         "Censored regression: a result below the LLOQ counts as a bound, never as a number. In the area it stands at "
@@ -157,26 +156,26 @@ def kinetics(view: VisitView) -> tuple[Block, ...]:
     return (Table(columns("Measure", "#Value", "Unit", "Remark"), tuple(rows), "Kinetics until this visit", caption),)
 
 
-def _estimate(found: dict[str, Any], label: str, name: str, unit: str, reason: object) -> tuple[Cell, ...]:
-    value, low, high = (number(found[key]) for key in (name, f"{name}_lower", f"{name}_upper"))
+def _estimate(found: dict[str, Any], label: str, name: str, unit: str, reason: str) -> tuple[Cell, ...]:
+    value, low, high = (found[key] for key in (name, f"{name}_lower", f"{name}_upper"))
     if math.isnan(value):
-        return row(label, "not estimable", unit, text(reason))
+        return row(label, "not estimable", unit, reason)
     interval = "" if math.isnan(low) or math.isnan(high) else f" ({low:.3f} to {high:.3f})"
-    return row(label, Cell(f"{value:.3f}{interval}", value), unit, text(reason))
+    return row(label, Cell(f"{value:.3f}{interval}", value), unit, reason)
 
 
 def _half_life(found: dict[str, Any]) -> tuple[Cell, ...]:
     for label, name in (("Half-life", "half_life"), ("Doubling time", "doubling_time")):
-        value, low, high = (number(found[f"{name}{part}_d"]) for part in ("", "_lower", "_upper"))
+        value, low, high = (found[f"{name}{part}_d"] for part in ("", "_lower", "_upper"))
         if not math.isnan(value):
             return row(label, Cell(f"{value:.1f} ({low:.1f} to {high:.1f})", value), "days", "")
-    slope = number(found["slope"])
-    why = "the interval of the slope holds 0" if not math.isnan(number(found["slope_lower"])) else "no interval"
+    slope = found["slope"]
+    why = "the interval of the slope holds 0" if not math.isnan(found["slope_lower"]) else "no interval"
     return row("Half-life", "not estimable", "days", "no slope" if math.isnan(slope) else why)
 
 
 def _bound(found: dict[str, Any], name: str) -> str:
-    low, high = (number(found[f"{name}_log10_{side}"]) for side in ("lower", "upper"))
+    low, high = (found[f"{name}_log10_{side}"] for side in ("lower", "upper"))
     if not math.isnan(high):
         return f"< {high:.2f}"
     return f"> {low:.2f}" if not math.isnan(low) else "not estimable"
@@ -186,8 +185,8 @@ def _area_remark(view: VisitView, found: dict[str, Any]) -> str:
     """Duration and gaps until the visit; what is still to come is no gap."""
     from immunoprofile.virology.viral_kinetics import LONGEST_GAP_D
 
-    duration = number(found["auc_duration_d"])
-    days = sorted(day for day in map(number, view.cmv_results["virology_day"]) if not math.isnan(day))
+    duration = found["auc_duration_d"]
+    days = sorted(day for day in cells(view.cmv_results["virology_day"], "number") if not math.isnan(day))
     longest = max((after - before for before, after in pairwise(days)), default=0.0)
     gap = f"incomplete: a gap of {longest:g} d without a result" if longest > LONGEST_GAP_D else ""
     return "; ".join(part for part in (f"over {duration:g} d" if not math.isnan(duration) else "", gap) if part)

@@ -10,6 +10,7 @@ from immunoprofile.schema.clinical import *
 from immunoprofile.schema.columns import *
 from immunoprofile.schema.eligibility import *
 from immunoprofile.schema.flags import *
+from immunoprofile.schema.kinds import *
 from immunoprofile.schema.models import *
 from immunoprofile.schema.output_tables import *
 from immunoprofile.schema.statistics import *

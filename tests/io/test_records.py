@@ -1,0 +1,72 @@
+"""Clean cells: every way in which pandas writes a missing value is one blank of its kind."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from immunoprofile import schema
+from immunoprofile.io.records import cells, records
+
+MISSING = [None, pd.NA, math.nan, np.nan, pd.NaT]
+
+
+@pytest.mark.parametrize("missing", MISSING, ids=repr)
+def test_a_missing_cell_is_one_blank_of_its_kind(missing: Any) -> None:
+    table = pd.DataFrame({"usubjid": ["S1", missing], "value": [1, missing], "fasting": [True, missing]}, dtype=object)
+    first, second = records(table, "labs")
+    assert (first["usubjid"], first["value"], first["fasting"]) == ("S1", 1.0, True)
+    assert second["usubjid"] == ""
+    assert math.isnan(second["value"])
+    assert second["fasting"] is None
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (pd.Series([1, None], dtype="Int64"), [1.0, None]),
+        (pd.Series([1.5, None]), [1.5, None]),
+        (pd.Series(["a", None], dtype="category"), ["a", ""]),
+        (pd.Series(["a", None], dtype="string"), ["a", ""]),
+        (pd.Series([True, None], dtype="boolean"), [True, None]),
+        (pd.Series([True, False]), [True, False]),
+    ],
+)
+def test_a_column_without_schema_has_the_kind_of_its_dtype(column: pd.Series, expected: list[Any]) -> None:
+    found = [None if isinstance(one, float) and math.isnan(one) else one for one in cells(column)]
+    assert found == expected
+    assert all(type(one) in (str, float, bool, type(None)) for one in cells(column))
+
+
+def test_the_schema_decides_over_the_dtype() -> None:
+    """Versions that pandas took for integers stay text; numbers in text become numbers; 1 and "Y" say yes."""
+    table = pd.DataFrame({"version": [1], "lower_day": ["7"]})
+    (row,) = records(table, "virology_rules")
+    assert (row["version"], row["lower_day"]) == ("1", 7.0)
+    assert cells(pd.Series(["Y", "N", "true", "FALSE", 1, 0, "perhaps"], dtype=object), "flag") == [
+        True, False, True, False, True, False, None,
+    ]  # fmt: skip
+
+
+def test_columns_that_the_table_lacks_are_missing() -> None:
+    (row,) = records(pd.DataFrame({"usubjid": ["S1"]}), "subjects")
+    assert set(row) == {column.name for column in schema.TABLES["subjects"].columns}
+    assert row["sex"] == ""
+    assert math.isnan(row["age_y"])
+
+
+def test_every_table_of_the_schema_has_kinds() -> None:
+    for name, spec in schema.TABLES.items():
+        assert set(spec.column_names) <= set(schema.cell_kinds(name))
+    for name, result in schema.RESULT_TABLES.items():
+        kinds = schema.cell_kinds(name)
+        assert [kinds[column] for column in result.numbers] == ["number"] * len(result.numbers)
+        assert [kinds[column] for column in result.flags] == ["flag"] * len(result.flags)
+    assert {name for name, kind in schema.cell_kinds("statistics").items() if kind == "text"} == set(
+        schema.STATISTIC_TEXT
+    )
+    assert schema.cell_kinds("no such table") == {}
