@@ -11,9 +11,10 @@ from immunoprofile.compensation.applied import already_compensated
 from immunoprofile.compensation.choice import Choice, choose, decide
 from immunoprofile.compensation.controls import from_controls
 from immunoprofile.compensation.files import read_spillover, write_spillover
-from immunoprofile.compensation.findings import Finding, check
+from immunoprofile.compensation.findings import check
 from immunoprofile.compensation.keywords import KEYWORDS, from_keywords, subtracted_at_acquisition
 from immunoprofile.compensation.matrix import Spillover, compensate
+from immunoprofile.resources.checks import Finding
 
 __all__ = [
     "KEYWORDS",

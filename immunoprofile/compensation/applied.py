@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from immunoprofile.compensation.findings import Finding
+from immunoprofile.resources.checks import Finding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

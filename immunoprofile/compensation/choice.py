@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from immunoprofile.compensation.applied import CLEAR, FLAG, already_compensated
-from immunoprofile.compensation.findings import Finding
 from immunoprofile.compensation.keywords import from_keywords, subtracted_at_acquisition
 from immunoprofile.errors import CompensationError
+from immunoprofile.resources.checks import Finding
 
 if TYPE_CHECKING:
     from immunoprofile.compensation.matrix import Spillover

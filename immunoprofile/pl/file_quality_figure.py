@@ -230,7 +230,7 @@ def _draw_head(figure: Figure, quality: EventQuality, height: float, *, hidden: 
 
 def _finding(row: Any) -> str:
     value = f"{row.value:.3g} {row.unit}"
-    return f"{value}: {_clip(row.note, 40)}" if row.note else value
+    return f"{value}: {_clip(row.text, 40)}" if row.text else value
 
 
 def _clip(text: str, most: int) -> str:

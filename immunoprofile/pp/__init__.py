@@ -28,7 +28,8 @@ from immunoprofile.pp.proportions import (
     wilson,
 )
 from immunoprofile.pp.ratios import RATIO_DEFINITIONS, Ratio, ratios
-from immunoprofile.pp.verdict import Check, quality_checks, summarise, verdict
+from immunoprofile.pp.verdict import summarise, verdict
+from immunoprofile.resources.checks import Check, quality_checks
 
 __all__ = [
     "RATIO_DEFINITIONS",

@@ -6,126 +6,26 @@ statistics with their precision. What could not be judged is NOT_EVALUABLE, whic
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from immunoprofile.errors import AnalysisError
 from immunoprofile.pp.flags import split_flags, update_flags
-from immunoprofile.resources import load_yaml
+from immunoprofile.resources.checks import QualityRow, quality_checks, quality_table
 from immunoprofile.schema import FLAGS, QUALITY_COLUMNS, UNS_QUALITY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import pandas as pd
     from anndata import AnnData
     from numpy.typing import NDArray
 
-State = Literal["PASS", "WARN", "FAIL", "NOT_EVALUABLE"]
-Limits = tuple[float, float]
+    from immunoprofile.resources.checks import State, StudyLimits
 
 TUBE_COLUMNS = ("usubjid", "visit", "tube", "sample_id", "population", "n", "n_parent")
 """Columns that ``verdict`` needs of its table of counts; ``parent`` is used where it is there."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """One check: what is measured, in which unit, and what a value means.
-
-    Attributes
-    ----------
-    name, unit, meaning
-        What is checked.
-    passes, warns
-        Lowest and highest value, both allowed; infinite where open. None where only the site can give limits: then
-        nothing can be judged.
-    worst
-        State outside ``warns``. FAIL is for technical faults only.
-    flag
-        Code that WARN and FAIL set, empty for none.
-    counting_se
-        For a difference of percentages: also accepted within that many standard errors of counting; 0 = never.
-    source, tag
-        Where the limits come from (V seen, K general knowledge, A decision of the project).
-    """
-
-    name: str
-    unit: str
-    passes: Limits | None
-    warns: Limits | None
-    worst: Literal["WARN", "FAIL"]
-    flag: str
-    meaning: str
-    source: str
-    tag: str
-    counting_se: float = 0.0
-
-    def state(self, value: float, *, standard_error: float = 0.0) -> State:
-        """State of a value; NOT_EVALUABLE when it is missing, or when there are no limits."""
-        if math.isnan(value) or self.passes is None or self.warns is None:
-            return "NOT_EVALUABLE"
-        within_counting = self.counting_se > 0 and value <= self.counting_se * standard_error
-        if _within(value, self.passes) or within_counting:
-            return "PASS"
-        return "WARN" if _within(value, self.warns) else self.worst
-
-    @property
-    def limits(self) -> str:
-        """The limits as text, for example ``pass 95 to 105, warn 90 to 110``."""
-        if self.passes is None or self.warns is None:
-            return "limits of the site"
-        text = f"pass {_range_text(self.passes)}"
-        return text if self.warns == self.passes else f"{text}, warn {_range_text(self.warns)}"
-
-
-def quality_checks(
-    limits: Mapping[str, Mapping[str, Sequence[float | None]]] | None = None,
-) -> dict[str, Check]:
-    """The checks of the package, with other limits where a study or site has its own.
-
-    Parameters
-    ----------
-    limits
-        Name of the check -> ``{"pass": [low, high], "warn": [low, high]}``; None is open, either may be left out (a
-        check without limits of its own needs ``pass``).
-
-    Raises
-    ------
-    AnalysisError
-        There is no such check, or limits are not ``pass`` and ``warn``.
-
-    Examples
-    --------
-    >>> quality_checks({"gated_lymphocytes": {"pass": [2500, None], "warn": [500, None]}})["gated_lymphocytes"].limits
-    'pass at least 2500, warn at least 500'
-    """
-    checks = {
-        name: Check(
-            name=name,
-            passes=_limits(entry["pass"]),
-            warns=_limits(entry["warn"]),
-            **{key: entry[key] for key in ("unit", "worst", "flag", "meaning", "source", "tag")},
-            counting_se=float(entry.get("counting_se", 0)),
-        )
-        for name, entry in load_yaml("quality_checks.yaml")["checks"].items()
-    }
-    for name, own in (limits or {}).items():
-        if name not in checks:
-            raise AnalysisError(f"no check {name!r}", where="limits", todo=f"one of: {', '.join(checks)}")
-        if unknown := set(own) - {"pass", "warn"}:
-            raise AnalysisError(f"{', '.join(sorted(unknown))} is not a limit", where=f"limits of {name}",
-                                todo="use 'pass' and 'warn'")  # fmt: skip
-        check = checks[name]
-        passes = _limits(own["pass"]) if "pass" in own else check.passes
-        if passes is None:
-            raise AnalysisError("only warning limits are given", where=f"limits of {name}", todo="give 'pass' as well")
-        # warning limits that nobody gave must not be tighter than the new pass limits
-        warns = _limits(own["warn"]) if "warn" in own else _wider(check.warns or passes, passes)
-        checks[name] = replace(check, passes=passes, warns=warns, source="study")
-    return checks
 
 
 def verdict(
@@ -133,7 +33,7 @@ def verdict(
     tubes: pd.DataFrame,
     samples: pd.DataFrame | None = None,
     *,
-    limits: Mapping[str, Mapping[str, Sequence[float | None]]] | None = None,
+    limits: StudyLimits | None = None,
     il2_subjects: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Check every visit of the object; a pure function, see :func:`summarise` for what is written back.
@@ -166,8 +66,6 @@ def verdict(
     AnalysisError
         ``tubes`` lacks a column, or names one population of a sample twice.
     """
-    import pandas as pd
-
     from immunoprofile.pp._visit_checks import Visit, visit_rows
 
     if missing := [name for name in TUBE_COLUMNS if name not in tubes.columns]:
@@ -183,7 +81,7 @@ def verdict(
         for (subject, visit), group in tubes.groupby(["usubjid", "visit"], sort=True, observed=True)
     }
     by_sample = None if samples is None else samples.drop_duplicates("sample_id").set_index("sample_id")
-    rows: list[dict[str, object]] = []
+    rows: list[QualityRow] = []
     for number in range(adata.n_obs):
         row = adata.obs.iloc[number]
         key = (str(row["usubjid"]), str(row["visit"]))
@@ -200,14 +98,11 @@ def verdict(
             unknown_flag: str = "",
             key: tuple[str, str] = key,
         ) -> None:
-            check = checks[name]
-            state = check.state(value, standard_error=standard_error)
-            flag = {"PASS": "", "NOT_EVALUABLE": unknown_flag}.get(state, check.flag)
-            entry = (*key, tube, sample_id, f"{name} {of}".strip(), value, check.unit, check.limits, state, flag)
-            rows.append(dict(zip(QUALITY_COLUMNS, entry, strict=True)))
+            found = checks[name].judge(value, standard_error=standard_error, unknown_flag=unknown_flag)
+            rows.append(found.row(*key, tube, sample_id, of=of))
 
         visit_rows(visit, add)
-    return pd.DataFrame(rows, columns=list(QUALITY_COLUMNS)).astype({"value": "float64"})
+    return quality_table(rows)
 
 
 def summarise(adata: AnnData, quality: pd.DataFrame) -> None:
@@ -235,7 +130,7 @@ def summarise(adata: AnnData, quality: pd.DataFrame) -> None:
     if missing := [name for name in QUALITY_COLUMNS if name not in quality.columns]:
         raise AnalysisError(f"columns are missing: {', '.join(missing)}", where="quality")
     owned = {check.flag for check in quality_checks().values() if check.flag}
-    owned |= {"NO_CBC", "TUBE_MISSING", "RERUN", "TIME_NOT_ASSESSABLE", "COMP_NONE", "COMP_ASK", "OVERRIDE"}
+    owned |= {"NO_CBC", "RERUN", "TIME_NOT_ASSESSABLE", "COMP_ASK", "OVERRIDE"}
     # BEADS_LOW also comes from pp.absolute; both mean the same number, the union is right
     owned.discard("BEADS_LOW")
     states: dict[tuple[str, str], set[str]] = {}
@@ -298,29 +193,6 @@ def _treated(adata: AnnData, il2_subjects: Sequence[str] | None) -> set[str]:
     known = adata.obs["hours_since_last_il2"].notna()
     arms = adata.obs["arm"].astype(str)
     return set(adata.obs.loc[arms.isin(arms[known]), "usubjid"].astype(str))
-
-
-def _limits(pair: Sequence[float | None] | None) -> Limits | None:
-    if pair is None:
-        return None
-    low, high = pair
-    return (-math.inf if low is None else float(low), math.inf if high is None else float(high))
-
-
-def _wider(limits: Limits, other: Limits) -> Limits:
-    return min(limits[0], other[0]), max(limits[1], other[1])
-
-
-def _within(value: float, limits: Limits) -> bool:
-    # ten digits, so that 100 * 95 / 100 does not fall outside 95 by rounding error of floats
-    return limits[0] <= float(np.round(value, 10)) <= limits[1]
-
-
-def _range_text(limits: Limits) -> str:
-    low, high = limits
-    if math.isinf(low):
-        return f"up to {high:g}"
-    return f"at least {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
 
 
 ABSOLUTE_CHECKS = ("lymphocytes_plausible",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from immunoprofile._version import __version__
 from immunoprofile.io.files import replacing, write_text
 from immunoprofile.profiling.outcome import Outcome
 from immunoprofile.quality import PanelQuantiles
+from immunoprofile.resources.checks import Finding
 
 if TYPE_CHECKING:
     from immunoprofile.profiling.outcome import Request
@@ -58,6 +59,7 @@ def write_checkpoint(out: Path, key: str, outcome: Outcome, panel: PanelQuantile
             )
     # Written last: what it stands for is complete.
     content = {name.name: getattr(outcome, name.name) for name in fields(outcome)}
+    content["findings"] = [asdict(finding) for finding in outcome.findings]
     write_text(path_of(out, outcome.sample_id), json.dumps({"key": key, "outcome": content}))
 
 
@@ -73,8 +75,9 @@ def read_checkpoint(out: Path, sample_id: str, key: str) -> Outcome | None:
     if stored.get("key") != key:
         return None
     content = stored["outcome"]
-    for name in ("counts", "medians", "findings"):
+    for name in ("counts", "medians"):
         content[name] = tuple(tuple(row) for row in content[name])
+    content["findings"] = tuple(Finding(**finding) for finding in content["findings"])
     outcome = Outcome(**{**content, "repairs": tuple(content["repairs"])})
     if outcome.gated and read_panel(out, sample_id) is None:
         return None

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from immunoprofile import schema
 from immunoprofile.errors import FcsError
 from immunoprofile.gate.strategy import GateSet
 from immunoprofile.profiling.checkpoint import read_panel
 from immunoprofile.profiling.outcome import Outcome
 from immunoprofile.quality import PanelComparison, PanelQuantiles, compare_panels
+from immunoprofile.resources.checks import Finding, quality_checks, quality_table
 
 if TYPE_CHECKING:
     import anndata
+    import pandas as pd
 
     from immunoprofile.study import Study
 
@@ -35,44 +35,26 @@ def panel_findings(
     tube = str(visits.var.loc["nk", "tube"]) if "nk" in visits.var_names else ""
     markers = set() if not tube else {part for marker in gates[tube].markers for part in marker.split("+")}
     if "CD16" in markers and "CD14" not in markers:
-        for (usubjid, visit, name), outcome in sorted(chosen.items()):
-            if name == tube:
-                place = (usubjid, visit, tube, outcome.sample_id)
-                rows.append(
-                    (
-                        *place,
-                        "nk_without_monocytes",
-                        float("nan"),
-                        "",
-                        "CD14 in the panel",
-                        "NOT_EVALUABLE",
-                        "NK_NO_CD14",
-                    )
-                )
-    return pd.DataFrame(rows, columns=list(schema.QUALITY_COLUMNS)).astype({"value": "float64"})
+        finding = Finding("nk_without_monocytes", "NOT_EVALUABLE", math.nan, "", "CD14 in the panel", flag="NK_NO_CD14")
+        rows = [
+            finding.row(usubjid, visit, tube, outcome.sample_id)
+            for (usubjid, visit, name), outcome in sorted(chosen.items())
+            if name == tube
+        ]
+    return quality_table(rows)
 
 
 def specimen_findings(visits: anndata.AnnData) -> pd.DataFrame:
     """Visits of another specimen type than the subject's baseline: no change from baseline is computed there."""
     obs = visits.obs
     base = obs[obs["baseline_flag"].astype(bool)].set_index("usubjid")["specimen_type"]
-    rows = [
-        (
-            usubjid,
-            visit,
-            "",
-            "",
-            "specimen",
-            float("nan"),
-            "",
-            f"as at baseline ({base[usubjid]})",
-            "WARN",
-            "SPECIMEN_MISMATCH",
+    return quality_table(
+        Finding("specimen", "WARN", math.nan, "", f"as at baseline ({base[usubjid]})", flag="SPECIMEN_MISMATCH").row(
+            usubjid, visit
         )
         for usubjid, visit, specimen in zip(obs["usubjid"], obs["visit"], obs["specimen_type"], strict=True)
         if usubjid in base.index and specimen != base[usubjid]
-    ]
-    return pd.DataFrame(rows, columns=list(schema.QUALITY_COLUMNS)).astype({"value": "float64"})
+    )
 
 
 def channel_swaps(study: Study, visits: anndata.AnnData, chosen: Chosen, out: Path) -> pd.DataFrame:
@@ -85,6 +67,7 @@ def channel_swaps(study: Study, visits: anndata.AnnData, chosen: Chosen, out: Pa
     obs = visits.obs
     based = obs[obs["baseline_flag"].astype(bool)]
     baseline = {str(u): str(v) for u, v in zip(based["usubjid"], based["visit"], strict=True)}
+    check = quality_checks(study.config.check_limits)["channel_order"]
     rows = []
     for usubjid, first in baseline.items():
         for tube in study.config.tubes:
@@ -96,15 +79,12 @@ def channel_swaps(study: Study, visits: anndata.AnnData, chosen: Chosen, out: Pa
                 if visit == first:
                     continue
                 other = read_panel(out, outcome.sample_id)
-                place = (usubjid, visit, tube, outcome.sample_id, "channel_order")
                 compared = _compared(reference, other)
-                if compared is None or not compared.assessable:
-                    rows.append((*place, float("nan"), "channels", "0", "NOT_EVALUABLE", ""))
-                    continue
-                moved = float(sum(len(swap.markers) for swap in compared.swaps))
-                state = ("WARN", "CHANNEL_SWAP") if moved else ("PASS", "")
-                rows.append((*place, moved, "channels", "pass 0", *state))
-    return pd.DataFrame(rows, columns=list(schema.QUALITY_COLUMNS)).astype({"value": "float64"})
+                moved = math.nan
+                if compared is not None and compared.assessable:
+                    moved = float(sum(len(swap.markers) for swap in compared.swaps))
+                rows.append(check.judge(moved).row(usubjid, visit, tube, outcome.sample_id))
+    return quality_table(rows)
 
 
 def _compared(reference: PanelQuantiles | None, other: PanelQuantiles | None) -> PanelComparison | None:

@@ -19,7 +19,8 @@ from immunoprofile.io.files import replacing, sha256_of
 from immunoprofile.io.markers import VIABILITY, same_marker
 from immunoprofile.profiling.checkpoint import key_of, path_of, read_checkpoint, write_checkpoint
 from immunoprofile.profiling.outcome import Limits, Outcome, Request
-from immunoprofile.quality import EventQuality, assess, find, panel_quantiles
+from immunoprofile.quality import EventQuality, assess, panel_quantiles
+from immunoprofile.resources.checks import Finding, quality_checks
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -108,7 +109,6 @@ def _gate(request: Request, sample: Sample, out: Path, *, cells: bool) -> Outcom
         flow_reason=events.rate.reason,
         findings=_findings(gated, events, request.limits),
         repairs=sample.repairs,
-        comp_finding=None if gated.comp_finding is None else asdict(gated.comp_finding),
         engine=asdict(gated.engine),
     )
 
@@ -143,15 +143,14 @@ def _assess(gated: GatedSample, values: ScaledValues, limits: Limits) -> EventQu
     )
 
 
-def _findings(
-    gated: GatedSample, events: EventQuality, limits: Limits
-) -> tuple[tuple[str, float, str, str, str, str], ...]:
-    """Checks of the events; counting beads are exempt from margins and doublets (decisions 3).
+def _findings(gated: GatedSample, events: EventQuality, limits: Limits) -> tuple[Finding, ...]:
+    """Checks of the events and of the compensation.
 
-    The flow rate is left out: it is a check of the visit, see `pp.file_findings`.
+    Counting beads are exempt from margins and doublets: a saturated bead is a bead. The flow rate is left out: it is a
+    check of the visit, see `pp.file_findings`.
     """
     cells = ~gated.mask(gated.strategy.beads) if gated.strategy.beads else None
-    rows = []
+    found = []
     for finding in events.findings:
         if finding.check == "flow_rate":
             continue
@@ -162,9 +161,9 @@ def _findings(
             and finding.value == finding.value
         ):
             share = 100.0 * float(np.mean(events.masks[finding.check][cells]))
-            finding = find(finding.check, share, limits=limits)
-        rows.append((finding.check, finding.value, finding.unit, finding.limits, finding.state, finding.flag))
-    return tuple(rows)
+            finding = quality_checks(limits)[finding.check].judge(share)
+        found.append(finding)
+    return tuple(found if gated.comp_finding is None else [*found, gated.comp_finding])
 
 
 def write_flags(events: EventQuality, path: Path) -> None:

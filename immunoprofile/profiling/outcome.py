@@ -9,6 +9,7 @@ from typing import Any
 
 from immunoprofile.gate.strategy import Strategy
 from immunoprofile.profiling.documents import GateDocuments
+from immunoprofile.resources.checks import Finding
 
 Limits = Mapping[str, Mapping[str, tuple[float | None, float | None]]]
 
@@ -56,11 +57,9 @@ class Outcome:
     flow_reason
         Why the flow rate is not assessable.
     findings
-        Checks of the events: (check, value, unit, limits, state, flag).
+        Checks of the events, and whether they look compensated already where a matrix was applied that nobody declared.
     repairs
         Repairs that reading the file needed.
-    comp_finding
-        Fields of the `compensation.Finding` on data that look compensated already, or None.
     engine
         How the gates were evaluated: fields of `gate.engine.EngineRecord`; None when they were not.
     exception
@@ -78,9 +77,8 @@ class Outcome:
     flow_pct_time: float | None = None
     flow_pct_events: float | None = None
     flow_reason: str = ""
-    findings: tuple[tuple[str, float, str, str, str, str], ...] = ()
+    findings: tuple[Finding, ...] = ()
     repairs: tuple[str, ...] = ()
-    comp_finding: dict[str, Any] | None = None
     engine: dict[str, Any] | None = None
     exception: dict[str, str] | None = None
 

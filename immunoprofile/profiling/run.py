@@ -16,7 +16,6 @@ import pandas as pd
 
 from immunoprofile import pp, schema
 from immunoprofile._version import __version__
-from immunoprofile.compensation import Finding
 from immunoprofile.errors import ResultsError
 from immunoprofile.gate.batch import in_order
 from immunoprofile.gate.strategy import GateSet
@@ -34,6 +33,7 @@ from immunoprofile.profiling.outcome import Outcome, Request
 from immunoprofile.profiling.preflight import prepare
 from immunoprofile.profiling.queries import join_queries
 from immunoprofile.profiling.results import PROVENANCE, VISITS, Profile, seal, write_visits
+from immunoprofile.resources.checks import quality_table
 from immunoprofile.study import Study
 
 if TYPE_CHECKING:
@@ -215,24 +215,21 @@ def _verdict(
     )
     files = pd.DataFrame(
         [
-            (usubjid, visit, tube, outcome.sample_id, outcome.flow_pct_time, outcome.comp_source, _finding(outcome))
+            (usubjid, visit, tube, outcome.sample_id, outcome.flow_pct_time, outcome.comp_source)
             for (usubjid, visit, tube), outcome in sorted(chosen.items())
         ],
-        columns=["usubjid", "visit", "tube", "sample_id", "flow_pct_time", "comp_source", "comp_finding"],
+        columns=["usubjid", "visit", "tube", "sample_id", "flow_pct_time", "comp_source"],
     )
     limits = study.config.check_limits
     dosing, subjects = study.dosing, study.subjects
     il2 = {*dosing.loc[dosing["drug"] == "IL2", "usubjid"], *subjects.loc[subjects["first_il2_dtc"].notna(), "usubjid"]}
     quality = pp.verdict(visits, counts, study.samples, limits=limits, il2_subjects=sorted(il2))
     findings = pp.file_findings(files, tuple(study.config.tubes), study.samples, limits=limits)
-    events = pd.DataFrame(
-        [
-            (usubjid, visit, tube, outcome.sample_id, *finding)
-            for (usubjid, visit, tube), outcome in sorted(chosen.items())
-            for finding in outcome.findings
-        ],
-        columns=list(schema.QUALITY_COLUMNS),
-    ).astype({"value": "float64"})
+    events = quality_table(
+        finding.row(usubjid, visit, tube, outcome.sample_id)
+        for (usubjid, visit, tube), outcome in sorted(chosen.items())
+        for finding in outcome.findings
+    )
     others = [
         events,
         panel_findings(gates, visits, chosen),
@@ -245,10 +242,6 @@ def _verdict(
     pp.summarise(visits, quality)
     visits.uns[schema.UNS_QUALITY] = quality
     return quality
-
-
-def _finding(outcome: Outcome) -> Finding | None:
-    return None if outcome.comp_finding is None else Finding(**outcome.comp_finding)
 
 
 def _provenance(study: Study, gates: GateSet, outcomes: Mapping[str, Outcome], *, cells: bool) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from immunoprofile.quality._checks import Finding, find
 from immunoprofile.quality.assess import EventQuality, assess, good_intervals, in_time_gate
 from immunoprofile.quality.channel_swap import PanelComparison, PanelQuantiles, Swap, compare_panels, panel_quantiles
 from immunoprofile.quality.dead_cells import DeadCells, dead_cells
@@ -10,6 +9,7 @@ from immunoprofile.quality.doublets import SingletGate, doublets_by_ratio, singl
 from immunoprofile.quality.flow_rate import FlowRate, flow_rate
 from immunoprofile.quality.margins import Margins, margins
 from immunoprofile.quality.stability import Stability, signal_stability
+from immunoprofile.resources.checks import Finding
 
 __all__ = [
     "DeadCells",
@@ -26,7 +26,6 @@ __all__ = [
     "compare_panels",
     "dead_cells",
     "doublets_by_ratio",
-    "find",
     "flow_rate",
     "good_intervals",
     "in_time_gate",

@@ -9,12 +9,12 @@ import numpy as np
 
 from immunoprofile.compensation import compensate
 from immunoprofile.io.markers import is_time
-from immunoprofile.quality._checks import Finding, find
 from immunoprofile.quality.dead_cells import DeadCells, dead_cells
 from immunoprofile.quality.doublets import SingletGate, not_gated, singlet_gate
 from immunoprofile.quality.flow_rate import FlowRate, flow_rate, time_of
 from immunoprofile.quality.margins import Margins, margins
 from immunoprofile.quality.stability import Stability, signal_stability
+from immunoprofile.resources.checks import Finding, quality_checks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from immunoprofile.compensation import Spillover
     from immunoprofile.io.fcs import Channel, Sample
+    from immunoprofile.resources.checks import StudyLimits
 
 MASKS = ("stability", "flow_rate", "margins", "doublets", "dead")
 DEAD_SEARCH = (0.35, 0.75)
@@ -101,8 +102,9 @@ class EventQuality:
         """The findings: ``check``, ``value``, ``unit``, ``limits``, ``state``, ``flag``, ``note``."""
         import pandas as pd
 
-        columns = ["check", "value", "unit", "limits", "state", "flag", "note"]
-        return pd.DataFrame([[getattr(row, name) for name in columns] for row in self.findings], columns=columns)
+        columns = ["check", "value", "unit", "limits", "state", "flag", "text"]
+        table = pd.DataFrame([[getattr(row, name) for name in columns] for row in self.findings], columns=columns)
+        return table.rename(columns={"text": "note"})
 
     def flags(self) -> pd.DataFrame:
         """The masks as a table: events x checks, bool."""
@@ -120,7 +122,7 @@ def assess(
     order: Literal["time", "file"] = "time",
     dead_search: tuple[float, float] = DEAD_SEARCH,
     dead_fallback: float | None = None,
-    limits: Mapping[str, Mapping[str, Sequence[float | None]]] | None = None,
+    limits: StudyLimits | None = None,
 ) -> EventQuality:
     """Check the events of one file: signal stability, flow rate, margins, doublets, dead cells.
 
@@ -306,12 +308,13 @@ def _bin_time(stability: Stability, time: NDArray[np.float64] | None) -> NDArray
 def _findings(
     stability: Stability, rate: FlowRate, rails: Margins, singlets: SingletGate, dead: DeadCells | None,
     time: NDArray[np.float64] | None, gate: tuple[tuple[float, float], ...],
-    limits: Mapping[str, Mapping[str, Sequence[float | None]]] | None,
+    limits: StudyLimits | None,
 ) -> tuple[Finding, ...]:  # fmt: skip
     nan = float("nan")
+    checks = quality_checks(limits)
 
     def row(name: str, value: float, *, note: str = "", missing: str = "NOT_ASSESSABLE") -> Finding:
-        return find(name, value, limits=limits, note=note, missing=missing)
+        return checks[name].judge(value, unknown_flag=missing, text=note)
 
     timeless = "TIME_NOT_ASSESSABLE"
     unseen = "TIME_NOT_ASSESSABLE" if time is None else "FEW_BINS" if not stability.starts.size else "NOT_ASSESSABLE"

@@ -89,7 +89,7 @@ def test_time_gate_leaves_the_fault_out_and_no_event_is_deleted():
     np.testing.assert_array_equal(inside, ~(quality.masks["stability"] | quality.masks["flow_rate"]))
     assert sample.n_events == len(quality.masks["stability"]) == 20_000
     finding = next(one for one in quality.findings if one.check == "signal_stability")
-    assert finding.note == "V450-A"
+    assert finding.text == "V450-A"
 
 
 def test_no_time_channel_is_not_assessable():
