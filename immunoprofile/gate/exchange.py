@@ -66,7 +66,7 @@ def load(source: str | Path) -> GateSet:
     Returns
     -------
     GateSet
-        One strategy per tube, sorted by tube. ``findings`` lists what a workspace holds and could not be read.
+        One strategy per tube, sorted by tube. ``problems`` lists what a workspace holds and could not be read.
 
     Raises
     ------
@@ -103,8 +103,8 @@ def load(source: str | Path) -> GateSet:
         return from_json(content.decode("utf-8", errors="replace"), path.name)
     if suffix == ".wsp":
         gates = cached(content, "flowjo", lambda: _read_workspace(content, path.name))
-        for finding in gates.findings:
-            _log.warning("%s: %s", path.name, finding)
+        for problem in gates.problems:
+            _log.warning("%s: %s", path.name, problem)
         return gates
     tube = tube_name(path.stem)
     return GateSet((_load_gatingml(path, content, tube),))

@@ -31,7 +31,7 @@ def to_json(gates: GateSet) -> str:
     content = {
         "format": _FORMAT,
         "strategies": [asdict(strategy) for strategy in gates.strategies],
-        "findings": [asdict(finding) for finding in gates.findings],
+        "findings": [asdict(problem) for problem in gates.problems],
     }
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 

@@ -354,12 +354,12 @@ class GateSet(Mapping[str, Strategy]):
     ----------
     strategies
         One a tube.
-    findings
+    problems
         What the document holds and these gates do not, each named with its reason; empty when all was read.
     """
 
     strategies: tuple[Strategy, ...]
-    findings: tuple[Problem, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
     def __post_init__(self) -> None:
         tubes = [strategy.tube for strategy in self.strategies]
@@ -389,7 +389,7 @@ class GateSet(Mapping[str, Strategy]):
         return replace(self, strategies=changed)
 
     def __repr__(self) -> str:
-        missing = f"\n\nnot read: {len(self.findings)}, see .findings" if self.findings else ""
+        missing = f"\n\nnot read: {len(self.problems)}, see .problems" if self.problems else ""
         return "\n\n".join(repr(strategy) for strategy in self.strategies) + missing
 
     def _repr_html_(self) -> str:

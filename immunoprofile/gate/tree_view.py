@@ -30,8 +30,8 @@ def gate_set_view(gates: GateSet) -> str:
         folded(f"{name}: {counted(len(own), 'gate')}", *_strategy(own), opened=total <= _MOST_OPEN)
         for name, own in gates.items()
     ]
-    if gates.findings:
-        rows = [(finding.where, finding.what) for finding in gates.findings]
+    if gates.problems:
+        rows = [(problem.where, problem.what) for problem in gates.problems]
         trees.append(folded(f"! not read: {len(rows)}", table(("where", "what"), rows), opened=True))
     return block(f"Gates of {counted(len(gates), 'tube')}", *trees)
 

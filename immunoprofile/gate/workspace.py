@@ -50,7 +50,7 @@ def read_workspace(content: bytes, where: str) -> GateSet:
     Returns
     -------
     GateSet
-        ``findings`` names every gate, scale and matrix that could not be read, with what depends on it.
+        ``problems`` names every gate, scale and matrix that could not be read, with what depends on it.
 
     Raises
     ------

@@ -43,7 +43,7 @@ def outcome(content: bytes) -> str:
         result = "refused"
         assert error.problems
     else:
-        result = "in part" if gates.findings else "read"
+        result = "in part" if gates.problems else "read"
         assert len(gates)
     assert time.process_time() - start < SECONDS
     return result

@@ -34,7 +34,7 @@ def file(tmp_path):
 
 def test_gates_names_scales_and_the_spillover_of_the_file(file):
     gates = read(w.sample(1, "a.fcs", CELLS))
-    assert gates.findings == ()
+    assert gates.problems == ()
     strategy = gates["gating"]
     assert strategy.populations == ("lymph_ocytes", "cd3_pos_cd8_pos", "g_4_pos")
     assert [g.label for g in strategy.gates] == ["Lymph/ocytes", "CD3+ CD8+", "4_pos"]
@@ -60,7 +60,7 @@ def test_one_gate_that_cannot_be_read_costs_only_what_depends_on_it():
     fine = w.boolean("Not", "fine", "Lymph/ocytes")
     gates = read(w.sample(1, "a.fcs", CELLS, curly, derived, both, fine))
     assert gates["gating"].populations == ("lymph_ocytes", "cd3_pos_cd8_pos", "g_4_pos", "fine")
-    told = {finding.where: finding.what for finding in gates.findings}
+    told = {problem.where: problem.what for problem in gates.problems}
     assert told == {
         "sample a.fcs, gate curly": "FlowJo's CurlyQuadrant cannot be read",
         "sample a.fcs, gate curly/child": "stands below curly, which is left out",
@@ -73,16 +73,16 @@ def test_scale_that_cannot_be_read_costs_only_its_gates():
     scales = w.SCALES.replace(w.biex("PE-A"), w.biex("PE-A", length=512))
     gates = read(w.sample(1, "a.fcs", CELLS, scales=scales))
     assert gates["gating"].populations == ("lymph_ocytes", "g_4_pos")
-    assert [f.where for f in gates.findings] == ["sample a.fcs, gate Lymph/ocytes/CD3+ CD8+"]
-    assert "the scale of PE-A cannot be read" in gates.findings[0].what
-    assert "512" in gates.findings[0].what
+    assert [f.where for f in gates.problems] == ["sample a.fcs, gate Lymph/ocytes/CD3+ CD8+"]
+    assert "the scale of PE-A cannot be read" in gates.problems[0].what
+    assert "512" in gates.problems[0].what
 
 
 def test_fault_of_one_gate_costs_only_that_gate():
     wrong = w.population("wrong", w.rectangle(w.axis("FSC-A", 5, 2)))
     gates = read(w.sample(1, "a.fcs", wrong, CELLS))
     assert gates["gating"].populations == ("lymph_ocytes", "cd3_pos_cd8_pos", "g_4_pos")
-    assert "minimum of FSC-A is not below its maximum" in gates.findings[0].what
+    assert "minimum of FSC-A is not below its maximum" in gates.problems[0].what
 
 
 def test_samples_of_one_tree_share_a_strategy_and_keep_their_own_gates():
