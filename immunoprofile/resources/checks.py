@@ -138,7 +138,7 @@ class Check:
         """State of a value; NOT_EVALUABLE when it is missing, or when there are no limits."""
         if math.isnan(value) or self.passes is None or self.warns is None:
             return "NOT_EVALUABLE"
-        within_counting = self.counting_se > 0 and value <= self.counting_se * standard_error
+        within_counting = standard_error > 0 and value <= self.counting_se * standard_error
         if _within(value, self.passes) or within_counting:
             return "PASS"
         return "WARN" if _within(value, self.warns) else self.worst
