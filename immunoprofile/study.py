@@ -180,7 +180,7 @@ def _check_references(tables: Mapping[str, pd.DataFrame], config: StudyConfig, p
         assay = config.assays.get(entry["assay_id"])
         for column in ("unit", "specimen"):
             known = pd.notna(entry[column]) and entry[column] in _CMV_TERMS[column]
-            if assay is not None and known and entry[column] != getattr(assay, column):
+            if assay is not None and known and schema.linear_unit(entry[column]) != getattr(assay, column):
                 problems.add(
                     "cmv_dna.csv",
                     f"{column} differs from that of assay {entry['assay_id']}",

@@ -194,3 +194,17 @@ def test_beads_in_a_washed_tube_are_refused(tmp_path):
     samples = samples.replace(".fcs\n", ".fcs,49650\n")
     with pytest.raises(StudyError, match="counting beads in a washed tube"):
         ip.read_study(write_study(tmp_path, samples=samples))
+
+
+def test_other_spellings_of_units_are_stored_in_that_of_the_package(tmp_path):
+    """The same study in UCUM, French and logarithms: nothing of it is another study."""
+    plain = ip.read_study(write_study(tmp_path / "a"))
+    labs = TABLES["labs"].replace("10^9/L", "10*9/L").replace("cells/uL", "{cells}/uL").replace(",%,", ", % ,")
+    cmv = TABLES["cmv_dna"].replace("IU/mL", "UI/ml").replace('"10,000",UI/ml', "4.00,log10 IU/mL")
+    other = ip.read_study(write_study(tmp_path / "b", labs=labs, cmv_dna=cmv))
+    pd.testing.assert_frame_equal(other.labs, plain.labs)
+    assert other.cmv_dna["unit"].tolist() == ["log10 IU/mL", "IU/mL", "IU/mL", "IU/mL"]
+    results = [ip.virology.cmv_results(study)[["kind", "value", "unit"]] for study in (plain, other)]
+    pd.testing.assert_frame_equal(*results)
+    with pytest.raises(StudyError, match="unknown unit of WBC"):
+        ip.read_study(write_study(tmp_path / "c", labs=TABLES["labs"].replace("10^9/L", "10^12/L")))

@@ -6,7 +6,7 @@ import math
 from typing import Final
 
 from immunoprofile.errors import UnitError
-from immunoprofile.schema import LAB_UNITS
+from immunoprofile.schema import LAB_UNITS, lab_unit
 
 SIGNIFICANT_DIGITS: Final = 10
 """Digits that count when a value is compared with a limit: 3 x 0.1 is not above 0.3."""
@@ -47,7 +47,7 @@ def lab_value(value: float, unit: str, test: str) -> float:
     value
         As the laboratory gave it; NaN stays NaN.
     unit
-        Unit of the value, one of ``schema.LAB_UNITS[test]``.
+        Unit of the value, one of ``schema.LAB_UNITS[test]`` in any spelling that `schema.lab_unit` reads.
     test
         Test of the labs table, for example ``CREAT``.
 
@@ -79,7 +79,7 @@ def _units(test: str) -> tuple[str, dict[str, float]]:
 
 def _factor(unit: object, test: str) -> float:
     factors = _units(test)[1]
-    name = plain_unit(unit)
+    name = lab_unit(test, plain_unit(unit))
     if name not in factors:
         what = f"{unit!r} is no unit of {test}" if name else f"{test} has no unit"
         raise UnitError(what, where="labs.csv, column unit", todo=f"one of: {', '.join(factors)}")

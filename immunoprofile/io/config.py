@@ -12,10 +12,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from immunoprofile.errors import Problems, StudyError
 from immunoprofile.io.analysis_plan import MOST_KEY_ENDPOINTS, AnalysisPlan, FunctionalEndpoint, VirologyEndpoint
 from immunoprofile.io.inputs import LARGEST_YAML, Inputs, reason
-from immunoprofile.schema import CMV_SPECIMENS, CMV_UNITS
+from immunoprofile.schema import CMV_SPECIMENS, CMV_UNITS, LINEAR_CMV_UNITS, LOG10, cmv_unit, linear_unit
 
 CONFIG_NAME = "study.yaml"
 _LONGEST_REASON = 500
+_NO_LOGARITHM = 10.0
+"""No viral load has a decimal logarithm of so much or more."""
 
 
 def _plain_date(value: object) -> object:
@@ -82,6 +84,7 @@ class Assay(_Model):
     target: str = ""
     """Gene or region that the PCR amplifies, for example UL54."""
     unit: str
+    """IU/mL or copies/mL. Limits declared in log10 of either are converted when they are read."""
     specimen: str
     lod: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     lloq: float = Field(gt=0, allow_inf_nan=False)
@@ -94,11 +97,29 @@ class Assay(_Model):
     """ISO date from which results are of this assay with these limits; empty is always."""
     source: str = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _on_the_linear_scale(cls, content: object) -> object:
+        """Limits that are declared as logarithms become the numbers that they stand for."""
+        if not isinstance(content, dict) or not isinstance(content.get("unit"), str):
+            return content
+        unit = cmv_unit(content["unit"])
+        if unit not in CMV_UNITS or unit == linear_unit(unit):
+            return {**content, "unit": unit}
+        limits = {name: content[name] for name in ("lod", "lloq", "uloq") if name in content}
+        high = [name for name, limit in limits.items() if isinstance(limit, int | float) and limit >= _NO_LOGARITHM]
+        if high:
+            raise ValueError(f"{', '.join(high)}: no logarithm of a viral load; write unit: {linear_unit(unit)}")
+        linear = {name: 10.0**limit if isinstance(limit, int | float) else limit for name, limit in limits.items()}
+        return {**content, **linear, "unit": linear_unit(unit)}
+
     @model_validator(mode="after")
     def _known_unit(self) -> Assay:
         problems = []
-        if self.unit not in CMV_UNITS:
+        if self.unit not in LINEAR_CMV_UNITS:
             problems.append(f"unit {self.unit!r} is not one of {', '.join(CMV_UNITS)}")
+        if self.uloq is not None and self.uloq < _NO_LOGARITHM:
+            problems.append(f"uloq {self.uloq:g} {self.unit} looks like a logarithm; write unit: {LOG10}{self.unit}")
         if self.specimen not in CMV_SPECIMENS:
             problems.append(f"specimen {self.specimen!r} is not one of {', '.join(CMV_SPECIMENS)}")
         if self.lod is not None and self.lod > self.lloq:

@@ -71,9 +71,20 @@ def read_table(inputs: Inputs, spec: TableSpec, problems: Problems) -> tuple[pd.
     table = pd.DataFrame(index=raw.index)
     for column in spec.columns:
         text = raw[column.name] if column.name in raw.columns else pd.Series(np.nan, index=raw.index, dtype=object)
+        text = _spelled(text, column, raw)
         table[column.name] = _typed(text, column, path.name, problems, bad_cells)
     _apply_rules(table, spec, path.name, {*missing}, problems, bad_cells)
     return table, unknown
+
+
+def _spelled(text: pd.Series[Any], column: Column, raw: pd.DataFrame) -> pd.Series[Any]:
+    """Cells of a column in the spelling of the package, where it has one."""
+    if column.spelling is None:
+        return text
+    rows = raw.astype(object).where(raw.notna(), "").to_dict("records")
+    spelled = [column.spelling({str(k): str(v) for k, v in row.items()}) if row.get(column.name) else None
+               for row in rows]  # fmt: skip
+    return pd.Series(spelled, index=text.index, dtype=object).where(text.notna(), np.nan)
 
 
 def find_table(folder: Path, spec: TableSpec, problems: Problems) -> Path | None:

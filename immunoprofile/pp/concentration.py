@@ -12,7 +12,7 @@ import numpy as np
 
 from immunoprofile.errors import AnalysisError, UnitError
 from immunoprofile.pp.proportions import clopper_pearson, normal_quantile, poisson_interval
-from immunoprofile.schema import LAB_UNITS
+from immunoprofile.schema import LAB_UNITS, lab_unit
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -27,8 +27,6 @@ MINIMUM_BEADS = 500
 
 ENOUGH_BEADS = 1000
 """From this number on there is no flag BEADS_LOW."""
-
-_UNIT_SIGNS = str.maketrans({"µ": "u", "μ": "u", "³": "3", "⁹": "^9", "⁶": "^6"})
 
 
 class Concentration(NamedTuple):
@@ -53,7 +51,8 @@ class Concentration(NamedTuple):
 def cells_per_ul(value: ArrayLike, unit: str) -> Floats:
     """A concentration of a laboratory in cells/uL.
 
-    ``10^9/L``, ``10^3/uL``, ``K/uL``, ``10^6/L``, ``cells/uL``, ``/uL`` and ``/mm3`` convert exactly.
+    ``10^9/L``, ``10^3/uL``, ``K/uL``, ``10^6/L``, ``cells/uL``, ``/uL`` and ``/mm3`` convert exactly, in every
+    spelling that `schema.lab_unit` reads.
 
     Raises
     ------
@@ -61,7 +60,7 @@ def cells_per_ul(value: ArrayLike, unit: str) -> Floats:
         Any other unit.
     """
     factors = LAB_UNITS["WBC"][1]
-    name = unit.strip().translate(_UNIT_SIGNS)
+    name = lab_unit("WBC", unit)
     if name not in factors:
         raise UnitError(
             f"{unit!r} is no unit of a cell concentration",

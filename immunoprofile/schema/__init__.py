@@ -15,5 +15,6 @@ from immunoprofile.schema.models import *
 from immunoprofile.schema.output_tables import *
 from immunoprofile.schema.statistics import *
 from immunoprofile.schema.study_tables import *
+from immunoprofile.schema.units import *
 from immunoprofile.schema.virology import *
 from immunoprofile.schema.visits import *

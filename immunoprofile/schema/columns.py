@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -42,6 +43,8 @@ class Column:
         Legal values; empty means free.
     minimum, maximum
         Inclusive limits of a number.
+    spelling
+        Spells a filled cell as the package does, from the text of all cells of its row (empty where missing).
     """
 
     name: str
@@ -53,6 +56,7 @@ class Column:
     allowed: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
+    spelling: Callable[[Mapping[str, str]], str] | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from immunoprofile.schema.columns import Column, TableSpec
+from immunoprofile.schema.units import CMV_UNITS, cmv_unit, lab_unit
 
 
 def _key(name: str, meaning: str, allowed: tuple[str, ...] = ()) -> Column:
@@ -19,7 +20,6 @@ SPECIMEN_TYPES: Final = ("WB_EDTA", "WB_HEP", "PBMC_FRESH", "PBMC_FROZEN")
 ROLES: Final = ("sample", "fmo", "single_stain", "unstained", "control", "replicate")
 REASONS_NOT_DONE: Final = ("MISSED", "QC_FAIL", "NOT_DONE", "DROPOUT", "DEATH", "RESCUE")
 CMV_KINDS: Final = ("QUANT", "BLQ", "TND", "ALQ", "INVALID")
-CMV_UNITS: Final = ("IU/mL", "copies/mL")
 CMV_SPECIMENS: Final = ("plasma", "whole_blood", "serum", "PBMC")
 LAB_TESTS: Final = (
     "ANC", "WBC", "ALC", "LYMPH_PCT", "HGB", "PLT", "CREAT", "ALT", "AST", "TBIL", "ALP", "BUN", "CRP", "EOS",
@@ -137,7 +137,15 @@ CMV_DNA = TableSpec(
         _VISIT,
         _COLLECTED,
         Column("result_raw", "str", "the result as the laboratory wrote it", required=True, nullable=False),
-        Column("unit", "str", "unit of the result", required=True, nullable=False, allowed=CMV_UNITS),
+        Column(
+            "unit",
+            "str",
+            "unit of the result; of a logarithm log10 IU/mL or log10 copies/mL",
+            required=True,
+            nullable=False,
+            allowed=CMV_UNITS,
+            spelling=lambda row: cmv_unit(row["unit"]),
+        ),
         Column("assay_id", "str", "assay of study.yaml", required=True, nullable=False),
         Column("specimen", "str", "specimen", required=True, nullable=False, allowed=CMV_SPECIMENS),
         Column("lod", "float", "limit of detection on the report of the laboratory; held against the assay", minimum=0),
@@ -156,7 +164,14 @@ LABS = TableSpec(
         _COLLECTED,
         _key("test", "laboratory test", LAB_TESTS),
         Column("value", "float", "result", required=True),
-        Column("unit", "str", "unit of the result", required=True, nullable=False),
+        Column(
+            "unit",
+            "str",
+            "unit of the result",
+            required=True,
+            nullable=False,
+            spelling=lambda row: lab_unit(row["test"], row["unit"]),
+        ),
         Column("lln", "float", "lower limit of normal of that laboratory, same unit"),
         Column("uln", "float", "upper limit of normal of that laboratory, same unit"),
         Column("lab_id", "str", "laboratory"),
@@ -354,21 +369,4 @@ TABLES: Final[dict[str, TableSpec]] = {
         SUBJECTS, VISITS, SAMPLES, CMV_DNA, LABS, DOSING, CONMEDS, ATTESTATIONS, SCREENING, MEDICAL_HISTORY, AES,
         EVENTS, FUNCTIONAL, QUERIES, REVIEWS, OVERRIDES, ELIGIBILITY_OVERRIDES,
     )
-}  # fmt: skip
-
-# Units that a laboratory value may carry, with the factor to the unit of analysis.
-LAB_UNITS: Final[dict[str, tuple[str, dict[str, float]]]] = {
-    **{
-        test: ("10^9/L", {"10^9/L": 1.0, "10^3/uL": 1.0, "K/uL": 1.0, "10^6/L": 1e-3, "cells/uL": 1e-3, "/uL": 1e-3,
-                          "/mm3": 1e-3})
-        for test in ("ANC", "WBC", "ALC", "PLT", "EOS", "CD4")
-    },
-    "LYMPH_PCT": ("%", {"%": 1.0}),
-    "HGB": ("g/L", {"g/L": 1.0, "g/dL": 10.0}),
-    "CREAT": ("umol/L", {"umol/L": 1.0, "mg/dL": 88.42}),
-    "TBIL": ("umol/L", {"umol/L": 1.0, "mg/dL": 17.10}),
-    **{test: ("U/L", {"U/L": 1.0, "IU/L": 1.0}) for test in ("ALT", "AST", "ALP")},
-    "BUN": ("mmol/L", {"mmol/L": 1.0, "mg/dL": 0.357}),
-    "CRP": ("mg/L", {"mg/L": 1.0, "mg/dL": 10.0}),
-    "EGFR": ("mL/min/1.73m2", {"mL/min/1.73m2": 1.0}),
 }  # fmt: skip

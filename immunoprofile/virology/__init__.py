@@ -4,15 +4,8 @@ from immunoprofile.virology.assays import known_assays
 from immunoprofile.virology.clearance_times import time_to_clearance
 from immunoprofile.virology.evaluation import VirologyTables, annotate_visits, evaluate
 from immunoprofile.virology.noise import analytical_noise, reference_change_log10, significant_change_log10
-from immunoprofile.virology.results import (
-    CmvResult,
-    ResultTextError,
-    drop_bounds,
-    drop_text,
-    parse_result,
-    to_copies,
-    to_iu,
-)
+from immunoprofile.virology.result_text import ResultTextError, parse_result
+from immunoprofile.virology.results import CmvResult, drop_bounds, drop_text, to_copies, to_iu
 from immunoprofile.virology.rule_table import rules
 from immunoprofile.virology.rulebook import Rule, RuleBook, rulebook
 from immunoprofile.virology.series import VIROLOGY_FLAGS_COLUMN, cmv_results

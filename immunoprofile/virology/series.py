@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from immunoprofile.errors import ImmunoprofileError, Problems, StudyError
 from immunoprofile.io.dates import days_between, drawn_before, first_dose, text_of
-from immunoprofile.schema import VIROLOGY_COLUMNS
-from immunoprofile.virology.results import Bounds, Censoring, CmvResult, drop_bounds, parse_result
+from immunoprofile.schema import LOG10, VIROLOGY_COLUMNS, cmv_unit, linear_unit
+from immunoprofile.virology.bare_logarithms import bare_logarithms
+from immunoprofile.virology.result_text import parse_result
+from immunoprofile.virology.results import Bounds, Censoring, CmvResult, drop_bounds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +25,9 @@ VIROLOGY_FLAGS_COLUMN: Final = "flags"
 BASELINE_WINDOW_DAYS: Final = 7
 NOTHING: Final = Bounds(math.nan, math.nan, math.nan)
 _INVALID: Final = CmvResult("INVALID", math.nan, math.nan, math.nan)
+_IF_LOGARITHM: Final = "log10 IU/mL or log10 copies/mL in the column unit if it is one, else the number with its unit"
+_LAST_PLACE: Final = 0.01
+"""Logarithms of limits stand on reports with two decimals."""
 
 
 class HasCmv(Protocol):
@@ -69,14 +74,15 @@ def cmv_results(
     Returns
     -------
     DataFrame with ``schema.VIROLOGY_COLUMNS`` and ``flags``, sorted by subject, time, assay and specimen, one row a
-    result. ``virology_day`` is Int64, 0 on the day of the first ganciclovir. A series is one assay and one specimen:
-    where a subject changes either, the row has the flag ASSAY_CHANGED, and no fall is computed across the change.
+    result. ``unit`` is that of ``value``, also where the row declares a logarithm. ``virology_day`` is Int64, 0 on the
+    day of the first ganciclovir. A series is one assay and one specimen: where a subject changes either, the row has
+    the flag ASSAY_CHANGED, and no fall is computed across the change.
 
     Raises
     ------
     StudyError
-        Results cannot be read, name an unknown assay, or another unit, specimen or limit than the assay; were collected
-        after ``as_of``, after death or before the assay was valid; all at once.
+        Results cannot be read, look like bare logarithms, name an unknown assay, or another unit, specimen or limit
+        than the assay; were collected after ``as_of``, after death or before the assay was valid; all at once.
     """
     import pandas as pd
 
@@ -88,6 +94,10 @@ def cmv_results(
     latest = _Latest(as_of, deaths)
     records = zip(table.index, table.to_dict("records"), strict=True)
     parsed = [_read(row, int(number), study.config, latest, censoring, collected) for number, row in records]
+    for place, why in bare_logarithms(table, study.config.assays, parsed).items():
+        parsed[place] = _INVALID
+        collected.add("cmv_dna", why, row=int(table.index[place]), column="result_raw",
+                      value=table["result_raw"].iloc[place], allowed=_IF_LOGARITHM)  # fmt: skip
     if problems is None and len(collected) > before:
         raise StudyError("CMV-DNA results cannot be used", collected.found, where="cmv_dna",
                          todo="correct the rows, or the assays in study.yaml")  # fmt: skip
@@ -132,7 +142,7 @@ def _read(
                      value=row["specimen"], allowed=assay.specimen)  # fmt: skip
     for name in ("lod", "lloq", "uloq"):
         stated, registered = row.get(name), getattr(assay, name)
-        if isinstance(stated, int | float) and not math.isnan(stated) and stated != registered:
+        if isinstance(stated, int | float) and not math.isnan(stated) and not _same_limit(stated, registered, row):
             limit = "no limit" if registered is None else f"{registered:g}"
             problems.add("cmv_dna", f"contradicts the {name} of assay {assay_id} in study.yaml", row=number,
                          column=name, value=stated,
@@ -142,6 +152,20 @@ def _read(
     except ImmunoprofileError as error:
         problems.add("cmv_dna", str(error), row=number, column="result_raw", value=row["result_raw"])
     return result if len(problems) == before else _INVALID
+
+
+def _same_limit(stated: float, registered: float | None, row: Mapping[Any, Any]) -> bool:
+    """Whether a limit on a report is that of the assay; in a row of logarithms it is one, to two decimals."""
+    if registered is None or not cmv_unit(text_of(row["unit"])).startswith(LOG10):
+        return stated == registered
+    return abs(stated - math.log10(registered)) <= _LAST_PLACE
+
+
+def _shown_result(source: pd.Series[Any]) -> str:
+    """The result as the laboratory wrote it; a bare logarithm says that it is one."""
+    raw, unit = text_of(source["result_raw"]), cmv_unit(text_of(source["unit"]))
+    bare = unit.startswith(LOG10) and "log" not in raw.casefold() and any(sign.isdigit() for sign in raw)
+    return f"{raw} {unit}" if bare else raw
 
 
 def _check_date(row: dict[Any, Any], number: int, assay: Assay | None, latest: _Latest, problems: Problems) -> None:
@@ -198,7 +222,8 @@ def _subject_rows(
         assay = config.assays.get(own[0])
         entry: tuple[object, ...] = (
             str(source["usubjid"]), text_of(source.get("visit")), dates[number], days_between(first_gcv, dates[number]),
-            own[0], own[1], text_of(source["unit"]), text_of(source["result_raw"]), result.kind, result.value,
+            own[0], own[1], linear_unit(cmv_unit(text_of(source["unit"]))), _shown_result(source), result.kind,
+            result.value,
             result.log10_value, result.log10_lower, result.log10_upper, *_assay_limits(assay), number == baseline,
             fall.point, fall.lower, fall.upper, " ".join(code for code in codes if code),
         )  # fmt: skip

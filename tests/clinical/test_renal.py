@@ -19,7 +19,7 @@ from immunoprofile.clinical.body import (
 )
 from immunoprofile.clinical.units import lab_value, lab_value_in, significant
 from immunoprofile.errors import AnalysisError, UnitError
-from immunoprofile.schema import LAB_UNITS
+from immunoprofile.schema import LAB_UNITS, lab_unit
 from tests.clinical.trial import SUBJECT, VISIT, lab, study
 
 
@@ -192,3 +192,31 @@ def test_clearance_falls_with_age_and_creatinine_and_rises_with_weight(age, weig
     assert cockcroft_gault(age + 1, weight, creatinine, sex=sex) < here
     assert cockcroft_gault(age, weight, creatinine * 1.01, sex=sex) < here
     assert cockcroft_gault(age, weight * 1.01, creatinine, sex=sex) > here
+
+
+@pytest.mark.parametrize(
+    ("test", "spelled", "unit"),
+    [
+        *(("WBC", text, "10^9/L") for text in ("10*9/L", "G/L", "x10^9/L", "X10E9/L", "10⁹/L", "×10⁹/l", "10**9/L",
+                                               "10^9 / L", "Gpt/L", "/nL")),
+        *(("PLT", text, "10^3/uL") for text in ("10*3/uL", "x10^3/µL", "10³/mm³", "Tsd/µl", "thou/mcL")),
+        ("ANC", "cells/mm3", "/mm3"), ("CD4", "{cells}/uL", "cells/uL"), ("EOS", "K/µL", "K/uL"),
+        ("HGB", "G/L", "g/L"), ("HGB", "g/dl", "g/dL"), ("CREAT", "mg/dl", "mg/dL"), ("CREAT", "µmol/l", "umol/L"),
+        ("ALT", "UI/L", "IU/L"), ("AST", "[IU]/L", "IU/L"), ("ALP", "u/l", "U/L"), ("CRP", "MG/L", "mg/L"),
+        ("EGFR", "mL/min/1.73 m²", "mL/min/1.73m2"), ("EGFR", "mL/min/{1.73_m2}", "mL/min/1.73m2"),
+    ],
+)  # fmt: skip
+def test_spellings_of_units(test, spelled, unit):
+    assert lab_unit(test, spelled) == unit
+    assert lab_value(2.5, spelled, test) == lab_value(2.5, unit, test)
+
+
+@pytest.mark.parametrize(
+    ("test", "spelled"),
+    [("WBC", "g/L"), ("WBC", "10^12/L"), ("WBC", "10^9/dL"), ("HGB", "10^9/L"), ("HGB", "mmol/L"), ("CREAT", "mmol/L"),
+     ("EOS", "%"), ("PLT", "10^3/L"), ("TBIL", "mg/L"), ("ANC", "10^6/uL")],
+)  # fmt: skip
+def test_another_unit_is_not_taken_for_a_spelling(test, spelled):
+    assert lab_unit(test, spelled) == spelled
+    with pytest.raises(UnitError, match="no unit"):
+        lab_value(2.5, spelled, test)
