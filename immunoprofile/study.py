@@ -181,8 +181,8 @@ def _check_references(tables: Mapping[str, pd.DataFrame], config: StudyConfig, p
         for column in ("unit", "specimen"):
             known = pd.notna(entry[column]) and entry[column] in _CMV_TERMS[column]
             if assay is not None and known and schema.linear_unit(entry[column]) != getattr(assay, column):
-                problems.add("cmv_dna.csv", f"{column} differs from that of assay {entry['assay_id']}", row=int(str(row)),
-                             column=column, value=entry[column], allowed=getattr(assay, column))  # fmt: skip
+                problems.add("cmv_dna.csv", f"{column} differs from that of assay {entry['assay_id']}", column=column,
+                             row=int(str(row)), value=entry[column], allowed=getattr(assay, column))  # fmt: skip
     for row, entry in tables["labs"].iterrows():
         units = schema.LAB_UNITS.get(entry["test"], ("", {}))[1]
         if pd.notna(entry["unit"]) and units and entry["unit"] not in units:
