@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from immunoprofile import schema
-from immunoprofile.resources import load_yaml
+from immunoprofile.resources import load_yaml, populations
 
 DOCS = Path(__file__).resolve().parent
 
@@ -127,6 +127,16 @@ def shortened(value: object) -> str:
     return "null" if value is None else f"`{value}`"
 
 
+def known_populations() -> str:
+    """The registry: ids, names, definitions, parents, terms."""
+    rows = []
+    for entry in populations().values():
+        optional = f" ({', '.join(entry.optional)})" if entry.optional else ""
+        term = f"{entry.cl_id} {entry.cl_label} ({entry.cl_match})" if entry.cl_id else ""
+        rows.append((f"`{entry.id}`", entry.display, entry.marker_string + optional, entry.parent or "root", term))
+    return table(("id", "name", "definition", "usual parent", "Cell Ontology"), rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "study-tables": study_tables,
     "laboratory-units": laboratory_units,
@@ -150,6 +160,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "eligibility-parameters": eligibility_parameters,
     "eligibility-columns": columns(schema.ELIGIBILITY_COLUMNS),
     "eligibility-overall-columns": columns(schema.ELIGIBILITY_OVERALL_COLUMNS),
+    "populations": known_populations,
     "attestation-items": named(schema.ATTESTATION_ITEMS, "item"),
 }
 

@@ -310,7 +310,9 @@ def _spelled(marker: str, sign: str) -> str:
     if sign == "gated":
         return f"{marker}(drawn)"
     if len(parts) == 1:
-        return f"{marker}{sign}" if re.fullmatch(r"[\w-]+", marker) else f"({marker}){sign}"
+        # The name of a detector would run into the sign
+        plain = re.fullmatch(r"[\w-]+", marker) and not re.search(r"-[AHW]$", marker)
+        return f"{marker}{sign}" if plain else f"({marker}){sign}"
     if _MEANINGS[sign] < 0:
         return "".join(f"{part}{sign}" for part in parts)
     return f"({' or '.join(f'{part}{sign}' for part in parts)})"

@@ -49,6 +49,8 @@ class Population:
         A step on the way (beads, time, singlets), no cell population.
     optional
         Markers of the definition that a panel may lack without the id meaning something else.
+    synonyms
+        Other names that people give it; a name that is one is proposed for the id, never taken for it.
     explored
         An exploratory analysis of every population takes it; false for steps on the way and for the denominators of
         the others (leukocytes, lymphocytes).
@@ -65,6 +67,7 @@ class Population:
     technical: bool = False
     explored: bool = True
     optional: tuple[str, ...] = ()
+    synonyms: tuple[str, ...] = ()
 
 
 def load_yaml(name: str) -> dict[str, Any]:
@@ -103,13 +106,13 @@ def populations() -> dict[str, Population]:
     'CD3+CD4+CD25hiCD127lo'
     """
     content = load_yaml("populations.yaml")
-    known = {
-        name: Population(name, technical=True, explored=False, **entry) for name, entry in content["technical"].items()
-    }
-    known |= {
-        name: Population(name, **(entry | {"optional": tuple(entry.get("optional", ()))}))
-        for name, entry in content["populations"].items()
-    }
+
+    def entry(name: str, given: dict[str, Any], **more: bool) -> Population:
+        lists = {key: tuple(given.get(key, ())) for key in ("optional", "synonyms")}
+        return Population(name, **(given | lists | more))
+
+    known = {name: entry(name, one, technical=True, explored=False) for name, one in content["technical"].items()}
+    known |= {name: entry(name, one) for name, one in content["populations"].items()}
     return known
 
 

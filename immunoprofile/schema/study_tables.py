@@ -363,10 +363,21 @@ OVERRIDES = TableSpec(
     key=("usubjid", "visit", "tube_id", "check"),
 )
 
+POPULATIONS = TableSpec(
+    "populations",
+    (
+        Column("tube", "str", "tube of study.yaml whose gates are meant; empty: every tube that has the name"),
+        _key("source", "name of the population in the workspace or GatingML document, or the end of its path "
+             "(NK cells/CD69+) where the name stands at several places"),
+        _key("population", "id that reports, statistics and endpoints use for it"),
+    ),
+    key=("tube", "source"),
+)  # fmt: skip
+
 TABLES: Final[dict[str, TableSpec]] = {
     spec.name: spec
     for spec in (
         SUBJECTS, VISITS, SAMPLES, CMV_DNA, LABS, DOSING, CONMEDS, ATTESTATIONS, SCREENING, MEDICAL_HISTORY, AES,
-        EVENTS, FUNCTIONAL, QUERIES, REVIEWS, OVERRIDES, ELIGIBILITY_OVERRIDES,
+        EVENTS, FUNCTIONAL, QUERIES, REVIEWS, OVERRIDES, ELIGIBILITY_OVERRIDES, POPULATIONS,
     )
 }  # fmt: skip

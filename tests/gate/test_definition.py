@@ -95,7 +95,7 @@ def test_two_markers_in_one_channel():
 def test_gates_that_name_channels_take_the_markers_of_the_file():
     gates = strategy(rectangle("t", "root", above("FITC-A")), rectangle("cd8", "t", above("PE-A")))
     markers = {"FITC-A": "CD3", "PE-A": "CD8"}
-    assert definition(gates, "cd8") == "FITC-A+PE-A+"
+    assert definition(gates, "cd8") == "(FITC-A)+(PE-A)+"
     assert definition(gates, "cd8", markers) == "CD3+CD8+"
     assert differences(gates, "cd8")
     assert not differences(gates, "cd8", markers)
