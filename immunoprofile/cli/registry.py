@@ -31,9 +31,9 @@ def list_populations(
         return
     from immunoprofile.gate import load
     from immunoprofile.gate.definition import definition
-    from immunoprofile.gate.mapping import proposals, sources_of
+    from immunoprofile.gate.mapping import Proposal, proposals, sources_of
 
-    proposed = []
+    proposed: list[Proposal] = []
     for tube, strategy in load(gates).items():
         typer.echo(f"{tube}:")
         for population, name in sources_of(strategy).items():
