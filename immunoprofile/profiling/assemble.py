@@ -13,7 +13,7 @@ from immunoprofile.gate.definition import definition, difference_in_words, diffe
 from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.io.dates import days_between
 from immunoprofile.profiling import timeline
-from immunoprofile.profiling.outcome import Outcome
+from immunoprofile.profiling.outcome import Chosen, Outcome
 from immunoprofile.resources import populations as known_populations
 from immunoprofile.resources import reference_ranges
 from immunoprofile.study import UNSCHEDULED, Study
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 LYMPHOCYTES = "lymphocytes"
 LEUKOCYTES = "leukocytes"
-
-Chosen = Mapping[tuple[str, str, str], Outcome]
-"""(subject, visit, tube) -> the attempt that is used."""
 
 
 def reporting_tubes(study: Study, gates: GateSet) -> dict[str, str]:

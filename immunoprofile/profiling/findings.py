@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from immunoprofile.errors import FcsError
 from immunoprofile.gate.strategy import GateSet
 from immunoprofile.profiling.checkpoint import read_panel
-from immunoprofile.profiling.outcome import Outcome
+from immunoprofile.profiling.outcome import Chosen
 from immunoprofile.quality import PanelComparison, PanelQuantiles, compare_panels
 from immunoprofile.resources.checks import Finding, quality_checks, quality_table
 
@@ -20,12 +19,8 @@ if TYPE_CHECKING:
 
     from immunoprofile.study import Study
 
-Chosen = Mapping[tuple[str, str, str], Outcome]
 
-
-def panel_findings(
-    gates: GateSet, visits: anndata.AnnData, chosen: Mapping[tuple[str, str, str], Outcome]
-) -> pd.DataFrame:
+def panel_findings(gates: GateSet, visits: anndata.AnnData, chosen: Chosen) -> pd.DataFrame:
     """What the panel of a tube leaves open: NK cells by CD16 without CD14 may hold CD16+ monocytes.
 
     The check is not evaluable, which is never a pass and no fault of the sample: it judges no tube

@@ -90,3 +90,7 @@ class Outcome:
     def count(self, population: str) -> int | None:
         """Events of a population; None when the tube does not have it."""
         return next((row[4] for row in self.counts if row[0] == population), None)
+
+
+Chosen = Mapping[tuple[str, str, str], Outcome]
+"""(subject, visit, tube) -> the attempt that is used."""

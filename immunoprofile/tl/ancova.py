@@ -3,45 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from immunoprofile.errors import AnalysisError
 from immunoprofile.schema import UNS_COMPARE
-from immunoprofile.tl._effects import (
-    UNKNOWN,
-    complete_covariates,
-    covariate_columns,
-    effect_row,
-    fitted_without_error,
-    joined,
-    left_out,
-    require_columns,
-)
+from immunoprofile.tl._effects import covariate_columns, fitted_without_error, require_columns
 from immunoprofile.tl._enough import require_in_each_arm, require_subjects
-from immunoprofile.tl._frame import (
-    NAN,
-    Endpoint,
-    Measure,
-    Pairs,
-    Scale,
-    analysis_values,
-    arm_order,
-    baseline_name,
-    endpoints,
-    median,
-    methods_note,
-    natural_values,
-    pairs,
-    statistic_table,
-    wanted_visits,
-    zero_note,
-)
+from immunoprofile.tl._frame import NAN, Measure, Scale
+from immunoprofile.tl._two_arms import Contrast, Score, arms_compared, at_visits, refused_score
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from typing import Any
 
     from anndata import AnnData
     from numpy.typing import ArrayLike, NDArray
@@ -206,76 +181,32 @@ def compare(
     AnalysisError
         Populations, visits, arms or covariates do not fit the object.
     """
-    chosen = endpoints(adata, populations, measure, scale)
-    reference_arm, others = arm_order(adata, reference)
-    if not others:
-        raise AnalysisError("there is one arm only", where="obs arm", todo="use tl.change")
+    chosen, arms = arms_compared(adata, populations, measure, scale, reference)
     require_columns(adata, covariates)
-    options = (tuple(covariates), covariance, confidence, include_failed)
-    rows = []
-    for name in wanted_visits(adata, visit):
-        matched = pairs(adata, name)
-        for endpoint in chosen:
-            rows += [compare_pair(adata, endpoint, matched, (name, arm, reference_arm), options) for arm in others]
-    adata.uns[UNS_COMPARE] = statistic_table(rows)
-
-
-def compare_pair(
-    adata: AnnData,
-    endpoint: Endpoint,
-    matched: Pairs,
-    contrast: tuple[str, str, str],
-    options: tuple[tuple[str, ...], Covariance, float, bool],
-) -> dict[str, Any]:
-    """Two arms at one visit; each contrast is fitted by itself, so that a third arm lends no variance."""
-    visit, arm, reference = contrast
-    covariates, covariance, confidence, include_failed = options
-    values = analysis_values(adata, endpoint, include_failed=include_failed)
-    natural = natural_values(adata, endpoint)
-    start, end = values[matched.baseline], values[matched.visit]
-    complete = complete_covariates(adata, matched.baseline, covariates)
-    measured = np.isin(matched.arms, [arm, reference]) & ~np.isnan(start) & ~np.isnan(end)
-    used = measured & complete
-    in_arm, in_reference = used & (matched.arms == arm), used & (matched.arms == reference)
-    rows = np.concatenate([matched.baseline[used], matched.visit[used]])
-    notes = [words for words in (zero_note(adata, endpoint, rows),) if words]
-    if several := methods_note(adata, endpoint, matched.visit[used]):
-        notes.append(several)
-    effect = UNKNOWN
-    try:
-        zero_note(adata, endpoint, rows, refuse=True)
-        fit = ancova(
-            (end - start)[used], start[used], matched.arms[used], reference=reference, covariance=covariance,
-            covariates=covariate_columns(adata, matched.baseline[used], covariates),
-        )  # fmt: skip
-        effect = fit.term(f"arm[{arm}]", confidence=confidence)
-        notes.append(f"residual df {fit.residual_df}")
-    except AnalysisError as refused:
-        notes.append(f"refused: {refused.what}")
-    in_either = np.isin(matched.arms, [arm, reference])
-    return effect_row(
-        endpoint,
-        effect,
-        confidence=confidence,
-        method_id="S3",
-        method="ANCOVA, change ~ baseline + arm" + "".join(f" + {name}" for name in covariates)
-        + (", HC3" if covariance == "HC3" else ""),
-        contrast=f"{arm} - {reference}, {visit} - {baseline_name(adata, matched.baseline[used])}",
-        visit=visit,
-        arm=arm,
-        n=int(in_arm.sum()),
-        n_reference=int(in_reference.sum()),
-        median_baseline=median(natural[matched.baseline[in_arm]]),
-        median_visit=median(natural[matched.visit[in_arm]]),
-        median_baseline_reference=median(natural[matched.baseline[in_reference]]),
-        median_visit_reference=median(natural[matched.visit[in_reference]]),
-        exclusions=joined(
-            *matched.exclusions(arm, reference),
-            left_out(int((in_either & ~measured).sum()), "without a usable value"),
-            left_out(int((measured & ~complete).sum()), "without covariates"),
-        ),
-        note="; ".join(notes),
+    adata.uns[UNS_COMPARE] = at_visits(
+        adata, chosen, arms, partial(score_ancova, covariance=covariance, confidence=confidence), visit=visit,
+        method_id="S3", confidence=confidence, include_failed=include_failed, covariates=covariates,
     )  # fmt: skip
+
+
+def score_ancova(contrast: Contrast, *, covariance: Covariance = "classical", confidence: float = 0.95) -> Score:
+    """Two arms at one visit; each contrast is fitted by itself, so that a third arm lends no variance."""
+    method = "ANCOVA, change ~ baseline + arm" + "".join(f" + {name}" for name in contrast.covariates)
+    method += ", HC3" if covariance == "HC3" else ""
+    notes = (contrast.zero_note(), contrast.methods_note())
+    try:
+        contrast.zero_note(refuse=True)
+        fit = ancova(
+            contrast.end - contrast.start, contrast.start, contrast.labels, reference=contrast.reference,
+            covariance=covariance,
+            covariates=covariate_columns(
+                contrast.adata, contrast.matched.baseline[contrast.used], contrast.covariates
+            ),
+        )  # fmt: skip
+    except AnalysisError as refused:
+        return refused_score(refused, method, *notes)
+    effect = fit.term(f"arm[{contrast.arm}]", confidence=confidence)
+    return Score(effect, method, (*notes, f"residual df {fit.residual_df}"))
 
 
 def _wald(effects: Floats, covariance: Floats, residual_df: int) -> tuple[float, float]:

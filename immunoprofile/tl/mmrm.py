@@ -27,16 +27,14 @@ from immunoprofile.tl._frame import (
     Measure,
     Scale,
     analysis_values,
-    arm_order,
-    endpoints,
-    median,
     methods_note,
     natural_values,
     pairs,
     statistic_table,
     wanted_visits,
 )
-from immunoprofile.tl.ancova import compare_pair
+from immunoprofile.tl._two_arms import Contrast, arms_compared, medians
+from immunoprofile.tl.ancova import score_ancova
 from immunoprofile.tl.covariance import STRUCTURES
 from immunoprofile.tl.reml import FALLBACK, Reml, fit_reml
 
@@ -138,19 +136,13 @@ def mmrm(
     is carried forward. With baseline x visit in the model, a value or its change as outcome give the same arm effects.
     Each arm is compared with the reference in a model of its own. Liang and Zeger 2000, Sankhya B 62:134 (cLDA).
     """
-    chosen = endpoints(adata, populations, measure, scale)
-    reference_arm, others = arm_order(adata, reference)
-    if not others:
-        raise AnalysisError("there is one arm only", where="obs arm", todo="use tl.change")
+    chosen, arms = arms_compared(adata, populations, measure, scale, reference)
     require_columns(adata, covariates)
     if unknown := [name for name in structures if name not in STRUCTURES]:
         raise AnalysisError(f"no covariance structure {', '.join(unknown)}", todo=f"of: {', '.join(STRUCTURES)}")
     names = later_visits(adata) if visits is None else wanted_visits(adata, visits)
     options = _Options(tuple(covariates), baseline_as_outcome, tuple(structures), confidence, include_failed)
-    rows: list[dict[str, Any]] = []
-    for endpoint in chosen:
-        for arm in others:
-            rows += _compare(adata, endpoint, names, (arm, reference_arm), options)
+    rows = [row for endpoint in chosen for pair in arms for row in _compare(adata, endpoint, names, pair, options)]
     adata.uns[UNS_MMRM] = statistic_table(rows)
 
 
@@ -251,7 +243,6 @@ def _compare(
     adata: AnnData, endpoint: Endpoint, names: list[str], arms: tuple[str, str], options: _Options
 ) -> list[dict[str, Any]]:
     values = analysis_values(adata, endpoint, include_failed=options.include_failed)
-    natural = natural_values(adata, endpoint)
     everything = _long(adata, values, names, arms, with_baseline=options.baseline_as_outcome)
     exclusions = _unpaired(adata, names, arms, options)
     try:
@@ -274,22 +265,15 @@ def _compare(
         methods_note(adata, endpoint, long.row),
     )  # fmt: skip
     present = [(number, name) for number, name in enumerate(names, 1) if (long.visit == number).any()]
+    natural, starts = natural_values(adata, endpoint), baseline_rows(adata)
     rows = []
     for number, name in present:
         weights = _weights(fit, [name])
         here = long.visit == number
         rows.append(
             _row(endpoint, fit.contrast(weights, confidence=options.confidence), arms, name, options)
-            | {
-                "n": int((here & long.in_arm).sum()),
-                "n_reference": int((here & ~long.in_arm).sum()),
-                "median_baseline": _median_baseline(adata, natural, long.row[here & long.in_arm]),
-                "median_visit": median(natural[long.row[here & long.in_arm]]),
-                "median_baseline_reference": _median_baseline(adata, natural, long.row[here & ~long.in_arm]),
-                "median_visit_reference": median(natural[long.row[here & ~long.in_arm]]),
-                "exclusions": exclusions,
-                "note": note,
-            }
+            | medians(natural, starts[long.row[here]], long.row[here], long.in_arm[here])
+            | {"exclusions": exclusions, "note": note}
         )
     all_visits = [name for _, name in present]
     mean = fit.contrast(_weights(fit, all_visits), confidence=options.confidence)
@@ -310,11 +294,6 @@ def _weights(fit: Reml, names: list[str]) -> Floats:
     """Mean of the arm effects at these visits."""
     wanted = {f"arm:visit[{name}]" for name in names}
     return np.array([name in wanted for name in fit.names], dtype=np.float64) / len(names)
-
-
-def _median_baseline(adata: AnnData, natural: Floats, rows: NDArray[np.intp]) -> float:
-    own = baseline_rows(adata)[rows]
-    return median(natural[own[own >= 0]])
 
 
 def _row(
@@ -348,12 +327,11 @@ def _instead(
 ) -> list[dict[str, Any]]:
     """Analysis of covariance at each visit where the mixed model is refused."""
     arms, exclusions = known
+    values = analysis_values(adata, endpoint, include_failed=options.include_failed)
     rows = []
     for name in names:
-        row = compare_pair(
-            adata, endpoint, pairs(adata, name), (name, *arms),
-            (options.covariates, "classical", options.confidence, options.include_failed),
-        )  # fmt: skip
+        one = Contrast(adata, endpoint, pairs(adata, name), name, *arms, values, options.covariates)
+        row = one.row(score_ancova(one, confidence=options.confidence), method_id="S3", confidence=options.confidence)
         rows.append(row | {"note": joined(f"MMRM refused: {reason}", "this visit alone", row["note"])})
     refused = _row(endpoint, UNKNOWN, arms, "all", options)
     return [*rows, refused | {"exclusions": exclusions, "note": f"MMRM refused: {reason}"}]

@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from immunoprofile.schema import UNS_CHANGE, UNS_CHANGE_T
-from immunoprofile.tl._effects import UNKNOWN, effect_row, joined, left_out, require_confidence
+from immunoprofile.tl._effects import UNKNOWN, require_confidence
 from immunoprofile.tl._enough import LEAST_RESIDUAL_DF
-from immunoprofile.tl._frame import (
-    Endpoint,
-    Measure,
-    Pairs,
-    Scale,
-    analysis_values,
-    arm_names,
-    baseline_name,
-    endpoints,
-    median,
-    methods_note,
-    natural_values,
-    pairs,
-    statistic_row,
-    statistic_table,
-    wanted_visits,
-    zero_note,
-)
+from immunoprofile.tl._frame import Measure, Scale, arm_names, endpoints
+from immunoprofile.tl._two_arms import Contrast, Score, at_visits
 from immunoprofile.tl.ranks import hodges_lehmann, signed_rank, smallest_signed_rank_p
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import Any
 
     from anndata import AnnData
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
 
 SIGNIFICANCE = 0.05
 
@@ -88,64 +69,23 @@ def change(
     A change inside an arm is no effect of treatment: patients enrolled when sick regress to the mean. Compare arms with
     :func:`compare`. Method S1: Hollander and Wolfe, Nonparametric Statistical Methods.
     """
-    chosen = endpoints(adata, populations, measure, scale)
-    rows = []
-    for name in wanted_visits(adata, visit):
-        matched = pairs(adata, name)
-        for endpoint in chosen:
-            for arm in arm_names(adata):
-                rows.append(_one(adata, endpoint, matched, (name, arm), confidence, include_failed=include_failed))
-    adata.uns[UNS_CHANGE] = statistic_table(rows)
-
-
-def _one(
-    adata: AnnData,
-    endpoint: Endpoint,
-    matched: Pairs,
-    place: tuple[str, str],
-    confidence: float,
-    *,
-    include_failed: bool,
-) -> dict[str, Any]:
-    visit, arm = place
-    values = analysis_values(adata, endpoint, include_failed=include_failed)
-    natural = natural_values(adata, endpoint)
-    differences = values[matched.visit] - values[matched.baseline]
-    used = (matched.arms == arm) & ~np.isnan(differences)
     require_confidence(confidence)
-    result = hodges_lehmann(differences[used], confidence=confidence)
-    test = signed_rank(differences[used])
-    return statistic_row(
-        method_id="S1",
-        method="Wilcoxon signed rank, exact; Hodges-Lehmann",
-        population=endpoint.population,
-        measure=endpoint.measure,
-        contrast=f"{visit} - {baseline_name(adata, matched.baseline[used])}",
-        visit=visit,
-        arm=arm,
-        scale=endpoint.scale,
-        n=int(used.sum()),
-        estimate=result.estimate,
-        lower=result.lower,
-        upper=result.upper,
-        p_value=test.p_value,
-        effect_kind=endpoint.effect_kind,
-        effect=endpoint.back(result.estimate),
-        effect_lower=endpoint.back(result.lower),
-        effect_upper=endpoint.back(result.upper),
-        median_baseline=median(natural[matched.baseline[used]]),
-        median_visit=median(natural[matched.visit[used]]),
-        conf_level=result.conf_level,
-        adjusted="none",
-        exclusions=joined(
-            *matched.exclusions(arm), left_out(int(((matched.arms == arm) & ~used).sum()), "without a usable value")
-        ),
-        note=joined(
-            _note(int(used.sum()), result.n, result.n_zero),
-            methods_note(adata, endpoint, matched.visit[used]),
-            zero_note(adata, endpoint, np.concatenate([matched.baseline[used], matched.visit[used]])),
-        ),
-    )
+    adata.uns[UNS_CHANGE] = at_visits(
+        adata, endpoints(adata, populations, measure, scale), [(arm, "") for arm in arm_names(adata)],
+        partial(score_signed_rank, confidence=confidence), visit=visit, method_id="S1", confidence=confidence,
+        include_failed=include_failed,
+    )  # fmt: skip
+
+
+def score_signed_rank(contrast: Contrast, *, confidence: float = 0.95) -> Score:
+    """Pseudo-median and exact test of the changes inside an arm."""
+    differences = contrast.end - contrast.start
+    found, test = hodges_lehmann(differences, confidence=confidence), signed_rank(differences)
+    return Score(
+        (found.estimate, found.lower, found.upper, test.p_value), "Wilcoxon signed rank, exact; Hodges-Lehmann",
+        (_note(len(differences), found.n, found.n_zero), contrast.methods_note(), contrast.zero_note()),
+        found.conf_level,
+    )  # fmt: skip
 
 
 def change_t(
@@ -180,59 +120,27 @@ def change_t(
     AnalysisError
         Populations, visits or baselines do not fit the object.
     """
-    rows = []
-    for name in wanted_visits(adata, visit):
-        matched = pairs(adata, name)
-        for endpoint in endpoints(adata, populations, measure, "log2"):
-            values = analysis_values(adata, endpoint, include_failed=include_failed)
-            for arm in arm_names(adata):
-                rows.append(_one_t(adata, endpoint, matched, (name, arm), values, confidence))
-    adata.uns[UNS_CHANGE_T] = statistic_table(rows)
+    adata.uns[UNS_CHANGE_T] = at_visits(
+        adata, endpoints(adata, populations, measure, "log2"), [(arm, "") for arm in arm_names(adata)],
+        partial(score_t, confidence=confidence), visit=visit, method_id="S2", confidence=confidence,
+        include_failed=include_failed,
+    )  # fmt: skip
 
 
-def _one_t(
-    adata: AnnData,
-    endpoint: Endpoint,
-    matched: Pairs,
-    place: tuple[str, str],
-    values: Floats,
-    confidence: float,
-) -> dict[str, Any]:
+def score_t(contrast: Contrast, *, confidence: float = 0.95) -> Score:
+    """Mean change inside an arm with the paired t test."""
     from scipy.stats import ttest_rel
 
-    visit, arm = place
-    start, end = values[matched.baseline], values[matched.visit]
-    in_arm = matched.arms == arm
-    used = in_arm & ~np.isnan(start) & ~np.isnan(end)
-    n, effect, notes = int(used.sum()), UNKNOWN, []
-    if n - 1 < LEAST_RESIDUAL_DF:
-        notes.append(f"refused: {n} subjects leave {n - 1} degrees of freedom, fewer than {LEAST_RESIDUAL_DF}")
-    elif np.ptp((end - start)[used]) <= 1e-12:
-        notes.append("refused: the changes do not vary")
+    changes, effect, words = contrast.end - contrast.start, UNKNOWN, ""
+    if (n := len(changes)) - 1 < LEAST_RESIDUAL_DF:
+        words = f"refused: {n} subjects leave {n - 1} degrees of freedom, fewer than {LEAST_RESIDUAL_DF}"
+    elif np.ptp(changes) <= 1e-12:
+        words = "refused: the changes do not vary"
     else:
-        test = ttest_rel(end[used], start[used])
+        test = ttest_rel(contrast.end, contrast.start)
         interval = test.confidence_interval(confidence_level=confidence)
-        effect = (float(np.mean((end - start)[used])), float(interval.low), float(interval.high), float(test.pvalue))
-    natural = natural_values(adata, endpoint)
-    return effect_row(
-        endpoint,
-        effect,
-        confidence=confidence,
-        method_id="S2",
-        method="paired t test on log2",
-        contrast=f"{visit} - {baseline_name(adata, matched.baseline[used])}",
-        visit=visit,
-        arm=arm,
-        n=n,
-        median_baseline=median(natural[matched.baseline[used]]),
-        median_visit=median(natural[matched.visit[used]]),
-        exclusions=joined(*matched.exclusions(arm), left_out(int((in_arm & ~used).sum()), "without a usable value")),
-        note=joined(
-            *notes,
-            methods_note(adata, endpoint, matched.visit[used]),
-            zero_note(adata, endpoint, np.concatenate([matched.baseline[used], matched.visit[used]])),
-        ),
-    )
+        effect = (float(np.mean(changes)), float(interval.low), float(interval.high), float(test.pvalue))
+    return Score(effect, "paired t test on log2", (words, contrast.methods_note(), contrast.zero_note()))
 
 
 def _note(subjects: int, n: int, n_zero: int) -> str:

@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from immunoprofile.errors import AnalysisError
 from immunoprofile.schema import UNS_COMPARE_RANKS
-from immunoprofile.tl._effects import UNKNOWN, effect_row, joined, left_out
+from immunoprofile.tl._effects import UNKNOWN
 from immunoprofile.tl._enough import LEAST_IN_AN_ARM, require_subjects
-from immunoprofile.tl._frame import (
-    NAN,
-    Endpoint,
-    Measure,
-    Pairs,
-    Scale,
-    analysis_values,
-    arm_order,
-    baseline_name,
-    endpoints,
-    median,
-    methods_note,
-    natural_values,
-    pairs,
-    statistic_table,
-    wanted_visits,
-    zero_note,
-)
+from immunoprofile.tl._frame import NAN, Measure, Scale
+from immunoprofile.tl._two_arms import Contrast, Score, arms_compared, at_visits
 from immunoprofile.tl.ranks import rank_sum
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import Any
 
     from anndata import AnnData
     from numpy.typing import ArrayLike, NDArray
@@ -137,70 +121,31 @@ def compare_ranks(
     -----
     Hollander and Wolfe, Nonparametric Statistical Methods; :func:`rank_ancova`.
     """
-    chosen = endpoints(adata, populations, measure, scale)
-    reference_arm, others = arm_order(adata, reference)
-    if not others:
-        raise AnalysisError("there is one arm only", where="obs arm", todo="use tl.change")
-    rows = []
-    for name in wanted_visits(adata, visit):
-        matched = pairs(adata, name)
-        for endpoint in chosen:
-            values = analysis_values(adata, endpoint, include_failed=include_failed)
-            rows += [_row(adata, endpoint, matched, (name, arm, reference_arm), values, confidence) for arm in others]
-    adata.uns[UNS_COMPARE_RANKS] = statistic_table(rows)
+    chosen, arms = arms_compared(adata, populations, measure, scale, reference)
+    adata.uns[UNS_COMPARE_RANKS] = at_visits(
+        adata, chosen, arms, partial(score_ranks, confidence=confidence), visit=visit, method_id="S4",
+        confidence=confidence, include_failed=include_failed,
+    )  # fmt: skip
 
 
-def _row(
-    adata: AnnData,
-    endpoint: Endpoint,
-    matched: Pairs,
-    place: tuple[str, str, str],
-    values: Floats,
-    confidence: float,
-) -> dict[str, Any]:
-    visit, arm, reference = place
-    start, end = values[matched.baseline], values[matched.visit]
-    natural = natural_values(adata, endpoint)
-    either = np.isin(matched.arms, [arm, reference])
-    used = either & ~np.isnan(start) & ~np.isnan(end)
-    in_arm, in_reference = used & (matched.arms == arm), used & (matched.arms == reference)
-    n, n_reference = int(in_arm.sum()), int(in_reference.sum())
-    effect, conf_level, notes = UNKNOWN, NAN, []
+def score_ranks(contrast: Contrast, *, confidence: float = 0.95) -> Score:
+    """Rank sum, and rank ANCOVA where an arm is small."""
     method = "Wilcoxon rank sum; Hodges-Lehmann"
+    changes, in_arm = contrast.end - contrast.start, contrast.labels == contrast.arm
+    remarks = (contrast.methods_note(), contrast.zero_note())
+    n, n_reference = int(in_arm.sum()), int((~in_arm).sum())
     if min(n, n_reference) < LEAST_IN_AN_ARM:
-        notes.append(f"refused: {n} and {n_reference} subjects, {LEAST_IN_AN_ARM} are needed in each arm")
-    else:
-        found = rank_sum((end - start)[in_arm], (end - start)[in_reference], confidence=confidence)
-        effect, conf_level = (found.shift, found.lower, found.upper, found.p_value), found.conf_level
-        if min(n, n_reference) < SMALL_ARM:
-            try:
-                quade = rank_ancova(end[used], start[used], matched.arms[used])
-                effect = (*effect[:3], quade.p_value)
-                method = "rank ANCOVA (Quade); Hodges-Lehmann"
-                notes.append(f"rank sum p {found.p_value:.4g}; F({quade.df_arms}, {quade.df_residual}) "
-                             f"{quade.statistic:.4g}")  # fmt: skip
-            except AnalysisError as refused:
-                notes.append(f"rank sum, because rank ANCOVA is refused: {refused.what}")
-    rows = np.concatenate([matched.baseline[used], matched.visit[used]])
-    notes += [methods_note(adata, endpoint, matched.visit[used]), zero_note(adata, endpoint, rows)]
-    return effect_row(
-        endpoint,
-        effect,
-        confidence=confidence,
-        method_id="S4",
-        method=method,
-        contrast=f"{arm} - {reference}, {visit} - {baseline_name(adata, matched.baseline[used])}",
-        visit=visit,
-        arm=arm,
-        n=n,
-        n_reference=n_reference,
-        median_baseline=median(natural[matched.baseline[in_arm]]),
-        median_visit=median(natural[matched.visit[in_arm]]),
-        median_baseline_reference=median(natural[matched.baseline[in_reference]]),
-        median_visit_reference=median(natural[matched.visit[in_reference]]),
-        conf_level=conf_level,
-        exclusions=joined(
-            *matched.exclusions(arm, reference), left_out(int((either & ~used).sum()), "without a usable value")
-        ),
-        note=joined(*notes),
-    )
+        words = f"refused: {n} and {n_reference} subjects, {LEAST_IN_AN_ARM} are needed in each arm"
+        return Score(UNKNOWN, method, (words, *remarks), NAN)
+    found = rank_sum(changes[in_arm], changes[~in_arm], confidence=confidence)
+    effect, words = (found.shift, found.lower, found.upper, found.p_value), ""
+    if min(n, n_reference) < SMALL_ARM:
+        try:
+            quade = rank_ancova(contrast.end, contrast.start, contrast.labels)
+            effect = (*effect[:3], quade.p_value)
+            method = "rank ANCOVA (Quade); Hodges-Lehmann"
+            words = (f"rank sum p {found.p_value:.4g}; F({quade.df_arms}, {quade.df_residual}) "
+                     f"{quade.statistic:.4g}")  # fmt: skip
+        except AnalysisError as refused:
+            words = f"rank sum, because rank ANCOVA is refused: {refused.what}"
+    return Score(effect, method, (words, *remarks), found.conf_level)

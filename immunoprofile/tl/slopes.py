@@ -16,12 +16,11 @@ from immunoprofile.tl._frame import (
     Measure,
     Scale,
     analysis_values,
-    arm_order,
-    endpoints,
     methods_note,
     statistic_table,
     wanted_visits,
 )
+from immunoprofile.tl._two_arms import arms_compared
 from immunoprofile.tl.linear_mixed import WHERE, LinearMixed, fit_linear_mixed
 
 if TYPE_CHECKING:
@@ -97,10 +96,7 @@ def compare_slopes(
     Laird and Ware 1982, Biometrics 38:963; REML. Degrees of freedom are the subjects less the fixed
     effects, which is conservative.
     """
-    chosen = endpoints(adata, populations, measure, scale)
-    reference_arm, others = arm_order(adata, reference)
-    if not others:
-        raise AnalysisError("there is one arm only", where="obs arm", todo="use tl.change")
+    chosen, arms = arms_compared(adata, populations, measure, scale, reference)
     if random not in ("slope", "intercept"):
         raise AnalysisError(f"random {random!r} is not known", todo="one of: slope, intercept")
     if "study_day" not in adata.obs:
@@ -109,8 +105,8 @@ def compare_slopes(
     rows = []
     for endpoint in chosen:
         values = analysis_values(adata, endpoint, include_failed=include_failed)
-        for arm in others:
-            rows.append(_row(adata, endpoint, values, (names, arm, reference_arm), _Options(random, confidence)))
+        for pair in arms:
+            rows.append(_row(adata, endpoint, values, (names, *pair), _Options(random, confidence)))
     adata.uns[UNS_COMPARE_SLOPES] = statistic_table(rows)
 
 

@@ -17,12 +17,11 @@ from immunoprofile.tl._frame import (
     Measure,
     Scale,
     analysis_values,
-    arm_order,
-    endpoints,
     pairs,
     statistic_table,
     wanted_visits,
 )
+from immunoprofile.tl._two_arms import arms_compared
 from immunoprofile.tl.ancova import ancova
 from immunoprofile.tl.mmrm import later_visits
 from immunoprofile.tl.reml import Reml, fit_reml
@@ -169,10 +168,7 @@ def tipping_point(
     parameters from their approximate posterior (normal effects, inverse Wishart covariance). Carpenter, Roger and
     Kenward 2013, J Biopharm Stat 23:1352.
     """
-    chosen = endpoints(adata, populations, measure, scale)
-    reference_arm, others = arm_order(adata, reference)
-    if not others:
-        raise AnalysisError("there is one arm only", where="obs arm", todo="use tl.change")
+    chosen, arms = arms_compared(adata, populations, measure, scale, reference)
     if imputations < 2:
         raise AnalysisError(f"{imputations} imputations, at least 2 are needed", where="imputations")
     (name,) = wanted_visits(adata, visit)
@@ -184,8 +180,8 @@ def tipping_point(
     rows: list[dict[str, Any]] = []
     for endpoint in chosen:
         values = analysis_values(adata, endpoint, include_failed=include_failed)
-        for arm in others:
-            rows += _rows(adata, endpoint, values, (name, arm, reference_arm), options)
+        for pair in arms:
+            rows += _rows(adata, endpoint, values, (name, *pair), options)
     adata.uns[UNS_TIPPING_POINT] = statistic_table(rows)
 
 

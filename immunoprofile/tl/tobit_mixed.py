@@ -15,7 +15,7 @@ import numpy as np
 
 from immunoprofile.errors import AnalysisError
 from immunoprofile.tl._effects import fitted_without_error
-from immunoprofile.tl.censoring import RowLikelihood, bounded_rows, exact_rows
+from immunoprofile.virology.censored_normal import RowLikelihood, bounded_rows, exact_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from immunoprofile.errors import AnalysisError
+from immunoprofile.virology.censored_normal import RowLikelihood, bounded_rows, exact_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import ArrayLike, NDArray
 
     Floats = NDArray[np.float64]
@@ -127,7 +126,7 @@ def censored_regression(design: ArrayLike, lower: ArrayLike, upper: ArrayLike) -
         missing = np.full((k + 1, k + 1), np.nan)
         return TobitFit(start, missing, 0.0, math.inf, n, int(exact.sum()), on_a_line=True)
     theta = _maximise(start, max(spread, 0.1 * scale), x, low, high)
-    covariance = np.asarray(np.linalg.inv(_information(theta, x, low, high)), dtype=np.float64)
+    covariance = np.asarray(np.linalg.inv(_information(theta, x, low, high)))
     log_likelihood = -_objective(theta, x, low, high)[0]
     return TobitFit(theta[:k], covariance, math.exp(float(theta[k])), log_likelihood, n, int(exact.sum()))
 
@@ -148,32 +147,22 @@ def _checked(design: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> tuple[Flo
     return x, low, high
 
 
+def _likelihood(theta: Floats, x: Floats, low: Floats, high: Floats) -> RowLikelihood:
+    """Of every row, at coefficients and log sigma."""
+    middle, sigma = x @ theta[:-1], math.exp(float(theta[-1]))
+    exact = low == high
+    known = exact_rows(low[exact], middle[exact], sigma)
+    bounded = bounded_rows(low[~exact], high[~exact], middle[~exact], sigma)
+    parts = [np.empty(len(x)) for _ in RowLikelihood._fields]
+    for part, one, other in zip(parts, known, bounded, strict=True):
+        part[exact], part[~exact] = one, other
+    return RowLikelihood(*parts)
+
+
 def _objective(theta: Floats, x: Floats, low: Floats, high: Floats) -> tuple[float, Floats]:
     """Minus log-likelihood and its gradient in the coefficients and log sigma."""
-    from scipy.special import log_ndtr
-
-    beta, log_sigma = theta[:-1], float(theta[-1])
-    sigma = math.exp(log_sigma)
-    middle = x @ beta
-    a, b = (low - middle) / sigma, (high - middle) / sigma
-    exact = low == high
-    value = np.empty(len(x))
-    d_middle, d_log_sigma = np.zeros(len(x)), np.zeros(len(x))
-    z = a[exact]
-    value[exact] = -0.5 * z**2 - log_sigma - 0.5 * math.log(2 * math.pi)
-    d_middle[exact], d_log_sigma[exact] = z / sigma, z**2 - 1
-    c = ~exact
-    upper, lower = log_ndtr(b[c]), log_ndtr(a[c])
-    # The probability between the bounds, from the tail that keeps its digits.
-    flip = a[c] > 0
-    upper, lower = np.where(flip, log_ndtr(-a[c]), upper), np.where(flip, log_ndtr(-b[c]), lower)
-    value[c] = upper + np.log1p(-np.exp(lower - upper))
-    density_a, density_b = (np.exp(-0.5 * s[c] ** 2 - 0.5 * math.log(2 * math.pi) - value[c]) for s in (a, b))
-    d_middle[c] = (density_a - density_b) / sigma
-    part_a = np.where(np.isfinite(a[c]), a[c], 0.0) * density_a
-    part_b = np.where(np.isfinite(b[c]), b[c], 0.0) * density_b
-    d_log_sigma[c] = part_a - part_b
-    return -float(value.sum()), -np.append(x.T @ d_middle, d_log_sigma.sum())
+    rows = _likelihood(theta, x, low, high)
+    return -float(rows.value.sum()), -np.append(x.T @ rows.slope, rows.by_sigma.sum())
 
 
 def _maximise(start: Floats, sigma: float, x: Floats, low: Floats, high: Floats) -> Floats:
@@ -200,12 +189,8 @@ def _maximise(start: Floats, sigma: float, x: Floats, low: Floats, high: Floats)
 
 
 def _information(theta: Floats, x: Floats, low: Floats, high: Floats) -> Floats:
-    """Observed information: central differences of the exact gradient, made symmetric."""
-    size = np.append(np.sqrt(np.mean(x**2, axis=0)), 1.0)
-    step = 1e-5 / size
-    columns: Sequence[Floats] = [
-        (_objective(theta + move, x, low, high)[1] - _objective(theta - move, x, low, high)[1]) / (2 * move.max())
-        for move in np.diag(step)
-    ]
-    matrix = np.column_stack(columns)
-    return np.asarray((matrix + matrix.T) / 2, dtype=np.float64)
+    """Observed information of the coefficients and log sigma."""
+    rows = _likelihood(theta, x, low, high)
+    side = -(x.T @ rows.mixed)
+    inner = -(x.T * rows.curvature) @ x
+    return np.block([[inner, side[:, None]], [side[None, :], -rows.by_sigma_twice.sum()]])

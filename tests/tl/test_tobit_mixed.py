@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from immunoprofile.errors import AnalysisError
-from immunoprofile.tl.censoring import bounded_rows, exact_rows
 from immunoprofile.tl.tobit_mixed import NODES, TobitMixed, _Problem, fit_tobit_mixed
+from immunoprofile.virology.censored_normal import bounded_rows, exact_rows
 
 
 def uti(outside_data: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
