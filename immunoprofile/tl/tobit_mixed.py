@@ -2,7 +2,7 @@
 
 Own code: no Python library fits it by maximum likelihood. The integral over the random effects uses Gauss-Hermite nodes
 placed at the mode of each subject (adaptive): nodes at fixed places give a wrong likelihood as soon as a subject has
-several results. All subjects are computed at once and the gradient is exact (Fisher's identity).
+several results. Likelihood, gradient and second derivatives are exact and compiled (virology/censored_normal.py).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from immunoprofile.errors import AnalysisError
 from immunoprofile.tl._effects import fitted_without_error
-from immunoprofile.virology.censored_normal import RowLikelihood, bounded_rows, exact_rows
+from immunoprofile.virology.censored_normal import mixed_likelihood
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,134 +97,53 @@ class TobitMixed:
 
 
 class _Evaluation(NamedTuple):
-    """Minus the log-likelihood and its first and second derivatives in all parameters."""
+    """Minus the log-likelihood, its first and second derivatives, and the expected slope of each row in its mean."""
 
     value: float
     gradient: Floats
     hessian: Floats
+    slopes: Floats
 
 
 class _Problem:
     """Rows sorted by subject, fixed effects scaled to be orthogonal, and the modes found last."""
 
     def __init__(self, subject: NDArray[np.intp], rows: tuple[Floats, Floats], design: Floats, random: Floats) -> None:
-        order = np.argsort(subject, kind="stable")
-        self.who = subject[order]
-        lower, upper = (bound[order] for bound in rows)
-        self.random = random[order]
+        self.order = np.argsort(subject, kind="stable")
+        self.who = subject[self.order]
+        self.lower, self.upper = (np.ascontiguousarray(bound[self.order]) for bound in rows)
+        self.random = np.ascontiguousarray(random[self.order])
         self.effects = self.random.shape[1]
-        self.exact = lower == upper
-        self.outcome, self.lower, self.upper = lower[self.exact], lower[~self.exact], upper[~self.exact]
+        self.exact = self.lower == self.upper
         n = len(self.who)
-        basis, triangle = np.linalg.qr(design[order])
+        basis, triangle = np.linalg.qr(design[self.order])
         # columns of about unit size: the optimiser then sees similar curvature in every direction
         self.design, self.triangle = basis * math.sqrt(n), triangle / math.sqrt(n)
-        self.starts = np.flatnonzero(np.diff(self.who, prepend=-1))
-        self.subjects, self.n, self.terms = len(self.starts), n, design.shape[1]
+        first = np.flatnonzero(np.diff(self.who, prepend=-1))
+        self.starts = np.append(first, n)
+        self.subjects, self.n, self.terms = len(first), n, design.shape[1]
         self.lowest = np.tril_indices(self.effects)
         self.modes = np.zeros((self.subjects, self.effects))
         self.nodes, self.log_weights = _grid(self.effects)
-
-    def likelihood(self, mean: Floats, sigma: float) -> RowLikelihood:
-        """Of every row, for means of shape (rows,) or (rows, nodes)."""
-        parts = [np.empty_like(mean) for _ in RowLikelihood._fields]
-        extra = (slice(None),) + (None,) * (mean.ndim - 1)
-        known = exact_rows(self.outcome[extra], mean[self.exact], sigma)
-        bounded = bounded_rows(self.lower[extra], self.upper[extra], mean[~self.exact], sigma)
-        for part, one, other in zip(parts, known, bounded, strict=True):
-            part[self.exact], part[~self.exact] = one, other
-        return RowLikelihood(*parts)
-
-    def add_up(self, values: Floats) -> Floats:
-        """Sums over the rows of each subject."""
-        return np.add.reduceat(values, self.starts, axis=0)
-
-    def find_modes(self, fixed: Floats, loadings: Floats, sigma: float) -> Floats:
-        """Most likely random effects of each subject (kept as ``modes``) and the curvature there, by Newton's method.
-
-        The log-likelihood is concave in them, so that there is one mode only.
-        """
-        same = np.eye(self.effects)
-        if not self.effects:
-            return np.zeros((self.subjects, 0, 0))
-        products = loadings[:, :, None] * loadings[:, None, :]
-        for _ in range(NEWTON_STEPS):
-            rows = self.likelihood(fixed + (loadings * self.modes[self.who]).sum(axis=1), sigma)
-            curvature = same - self.add_up(products * rows.curvature[:, None, None])
-            uphill = self.add_up(loadings * rows.slope[:, None]) - self.modes
-            step = np.linalg.solve(curvature, uphill[:, :, None])[:, :, 0]
-            self.modes = self.modes + np.clip(step, -3.0, 3.0)
-            if not np.abs(step).max() > 1e-7:
-                break
-        return curvature
 
     def evaluate(self, parameters: Floats) -> _Evaluation:
         """Minus the log-likelihood, its gradient and its observed information at these parameters."""
         beta, sigma = parameters[: self.terms], math.exp(min(float(parameters[-1]), 50.0))
         factor = np.zeros((self.effects, self.effects))
         factor[self.lowest] = parameters[self.terms : -1]
-        fixed = self.design @ beta
-        loadings = self.random @ factor
-        curvature = self.find_modes(fixed, loadings, sigma)
-        spread = np.linalg.inv(np.swapaxes(np.linalg.cholesky(curvature), 1, 2))
-        places = self.modes[:, None, :] + np.einsum("skl,ql->sqk", spread, self.nodes)
-        mean = fixed[:, None] + np.einsum("nk,nqk->nq", loadings, places[self.who])
-        rows = self.likelihood(mean, sigma)
-        logs = self.add_up(rows.value) - 0.5 * (places**2).sum(axis=2) + self.log_weights
-        highest = logs.max(axis=1)
-        weights = np.exp(logs - highest[:, None])
-        total = weights.sum(axis=1)
-        by_subject = np.log(total) + highest + np.log(np.abs(np.diagonal(spread, axis1=1, axis2=2))).sum(axis=1)
-        gradient, hessian = self._derivatives(rows, places, weights / total[:, None])
-        return _Evaluation(-float(by_subject.sum()), -gradient, -hessian)
-
-    def _derivatives(self, rows: RowLikelihood, places: Floats, share: Floats) -> tuple[Floats, Floats]:
-        """Derivatives of the log-likelihood from those of the complete data.
-
-        The gradient is the expected score given the data; the second derivatives are the expected second derivatives
-        plus the covariance of the score (Louis 1982, J R Stat Soc B 44:226).
-        """
-        subjects, nodes = share.shape
-        size = self.terms + len(self.lowest[0]) + 1
-        score = np.empty((subjects, nodes, size))
-        for term, column in enumerate(self.design.T):
-            score[:, :, term] = self.add_up(rows.slope * column[:, None])
-        by_effect = self.add_up(rows.slope[:, :, None] * self.random[:, None, :])
-        for index, (k, m) in enumerate(zip(*self.lowest, strict=True), self.terms):
-            score[:, :, index] = by_effect[:, :, k] * places[:, :, m]
-        score[:, :, -1] = self.add_up(rows.by_sigma)
-        expected = np.einsum("sq,sqp->sp", share, score)
-        flat = (score * np.sqrt(share)[:, :, None]).reshape(-1, size)
-        hessian = flat.T @ flat - expected.T @ expected
-
-        # the second derivatives of the mean part need moments of the random effects only, row by row
-        weight, place = share[self.who], places[self.who]
-        curved, mixed = weight * rows.curvature, weight * rows.mixed
-        first = np.einsum("nq,nqk->nk", curved, place)
-        second = np.einsum("nqk,nqm->nkm", curved[:, :, None] * place, place)
-        across = np.einsum("nq,nqk->nk", mixed, place)
-        beta, pairs = slice(self.terms), list(enumerate(zip(*self.lowest, strict=True), self.terms))
-        hessian[beta, beta] += self.design.T @ (self.design * curved.sum(axis=1)[:, None])
-        hessian[beta, -1] += self.design.T @ mixed.sum(axis=1)
-        for i, (k, m) in pairs:
-            hessian[beta, i] += self.design.T @ (self.random[:, k] * first[:, m])
-            hessian[i, -1] += self.random[:, k] @ across[:, m]
-            for j, (other, n) in pairs:
-                hessian[i, j] += (self.random[:, k] * self.random[:, other]) @ second[:, m, n]
-            hessian[i, beta] = hessian[beta, i]
-        hessian[-1, :-1] = hessian[:-1, -1]
-        hessian[-1, -1] += (weight * rows.by_sigma_twice).sum()
-        return expected.sum(axis=0), hessian
+        value, gradient, hessian, slopes = mixed_likelihood(
+            self.starts, self.lower, self.upper, self.design, self.random, self.design @ beta, factor, sigma,
+            self.modes, self.nodes, self.log_weights,
+        )  # fmt: skip
+        return _Evaluation(-value, -gradient, -hessian, slopes)
 
     def start(self) -> Floats:
         """Least squares with bounded rows at their bound, the residual variation split between and within subjects."""
-        guess = np.empty(self.n)
-        guess[self.exact] = self.outcome
-        guess[~self.exact] = np.where(np.isfinite(self.upper), self.upper, self.lower)
+        guess = np.where(np.isfinite(self.upper), self.upper, self.lower)
         beta = self.design.T @ guess / self.n
         left = guess - self.design @ beta
-        sizes = self.add_up(np.ones(self.n))
-        means = self.add_up(left) / sizes
+        sizes = np.diff(self.starts)
+        means = np.add.reduceat(left, self.starts[:-1]) / sizes
         within = float(((left - means[self.who]) ** 2).sum()) / max(self.n - self.subjects, 1)
         within = max(within, 0.05 * float(left @ left) / self.n)
         between = max(float(np.mean(means**2)) - within / float(sizes.mean()), 0.1 * within)
@@ -286,7 +205,7 @@ def fit_tobit_mixed(
     _check(low, high, x, tuple(names))
     problem = _Problem(who, (low, high), x, z)
     parameters, value, hessian = _maximise(problem)
-    spread = float(np.std(problem.outcome))
+    spread = float(np.std(problem.upper[problem.exact]))
     sigma = math.exp(float(parameters[-1]))
     if sigma < SMALLEST_SIGMA * spread:
         raise AnalysisError("the quantified rows are fitted without error", where="Tobit mixed model")

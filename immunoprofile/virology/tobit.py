@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from immunoprofile.errors import AnalysisError
-from immunoprofile.virology.censored_normal import RowLikelihood, bounded_rows, exact_rows
+from immunoprofile.virology.censored_normal import RowLikelihood, censored_rows
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -149,14 +149,7 @@ def _checked(design: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> tuple[Flo
 
 def _likelihood(theta: Floats, x: Floats, low: Floats, high: Floats) -> RowLikelihood:
     """Of every row, at coefficients and log sigma."""
-    middle, sigma = x @ theta[:-1], math.exp(float(theta[-1]))
-    exact = low == high
-    known = exact_rows(low[exact], middle[exact], sigma)
-    bounded = bounded_rows(low[~exact], high[~exact], middle[~exact], sigma)
-    parts = [np.empty(len(x)) for _ in RowLikelihood._fields]
-    for part, one, other in zip(parts, known, bounded, strict=True):
-        part[exact], part[~exact] = one, other
-    return RowLikelihood(*parts)
+    return censored_rows(low, high, x @ theta[:-1], math.exp(float(theta[-1])))
 
 
 def _objective(theta: Floats, x: Floats, low: Floats, high: Floats) -> tuple[float, Floats]:

@@ -13,7 +13,7 @@ from scipy.stats import norm
 
 from immunoprofile.errors import AnalysisError
 from immunoprofile.tl.tobit_mixed import NODES, TobitMixed, _Problem, fit_tobit_mixed
-from immunoprofile.virology.censored_normal import bounded_rows, exact_rows
+from immunoprofile.virology.censored_normal import censored_rows
 
 
 def uti(outside_data: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -227,12 +227,12 @@ def test_probabilities_in_the_tails(mean: float, sigma: float, width: float, kin
     """Finite in any tail, concave in the mean, and the derivatives agree with differences."""
     low = np.array([-np.inf if kind == "left" else 0.0])
     high = np.array([np.inf if kind == "right" else width])
-    row = bounded_rows(low, high, np.array([mean]), sigma)
+    row = censored_rows(low, high, np.array([mean]), sigma)
     assert all(np.isfinite(part).all() for part in row)
     assert row.value[0] <= 1e-12
     assert row.curvature[0] <= 1e-6 / sigma**2
     step = 1e-4 * sigma
-    up, down = (bounded_rows(low, high, np.array([mean + sign * step]), sigma) for sign in (1, -1))
+    up, down = (censored_rows(low, high, np.array([mean + sign * step]), sigma) for sign in (1, -1))
     size = max(1.0, abs(row.slope[0]))
     assert row.slope[0] == pytest.approx((up.value[0] - down.value[0]) / (2 * step), rel=1e-3, abs=1e-4 * size)
     if abs(mean) < 6:
@@ -242,7 +242,7 @@ def test_probabilities_in_the_tails(mean: float, sigma: float, width: float, kin
 
 def test_exact_rows_are_normal_densities() -> None:
     outcome, mean = np.array([0.3, -2.0]), np.array([1.0, 4.0])
-    np.testing.assert_allclose(exact_rows(outcome, mean, 0.7).value, norm.logpdf(outcome, mean, 0.7))
+    np.testing.assert_allclose(censored_rows(outcome, outcome, mean, 0.7).value, norm.logpdf(outcome, mean, 0.7))
 
 
 def test_one_subject_slope_of_the_golden_series() -> None:
