@@ -9,7 +9,7 @@ Compiled, in one file: what is compiled is kept on disk under the date of this f
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numba
 import numpy as np
@@ -27,7 +27,7 @@ _AT_MODE = 1e-7
 _SMALLEST_SHARE = 1e-15
 """A node with a smaller share of the likelihood of a subject adds nothing that a number holds."""
 
-_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+_jit: Any = numba.njit(nogil=True, cache=True, error_model="numpy")
 
 
 class RowLikelihood(NamedTuple):
