@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from immunoprofile.quality._density import densities
+from immunoprofile.density import densities
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from immunoprofile.quality._density import POINTS, densities
+from immunoprofile.density import ADJUST, mindensity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-ADJUST = 2.0
-LEAST_HEIGHT = 1e-3
-"""Extrema below this share of the highest point are noise of the transform."""
 FEWEST_EVENTS = 500
 
 
@@ -96,7 +93,7 @@ def dead_cells(
     elif used.size < FEWEST_EVENTS:
         reason = f"fewer than {FEWEST_EVENTS} events"
     else:
-        cut = valley(used, search)
+        cut = mindensity(used, search)
         reason = "" if cut is not None else f"no valley between {search[0]:g} and {search[1]:g}"
     method: Literal["valley", "fallback", "none"] = "valley"
     if cut is None:
@@ -111,25 +108,3 @@ def dead_cells(
         fallback=fallback,
         bad_events=np.asarray(values > cut, dtype=np.bool_),
     )
-
-
-def valley(values: NDArray[np.float64], search: tuple[float, float]) -> float | None:
-    """Place of the deepest valley of the density inside ``search``, or None."""
-    first, step, heights = densities(np.sort(values)[None], adjust=ADJUST)
-    height = heights[0]
-    # Below this share of the maximum there is only noise of the transform; levelled, an empty stretch is one valley.
-    level = np.maximum(height, LEAST_HEIGHT * height.max())
-    turns = np.concatenate([[0], np.flatnonzero(np.diff(level)) + 1])
-    ends = np.concatenate([turns[1:], [POINTS]]) - 1
-    run = level[turns]
-    is_peak = (run[1:-1] > run[:-2]) & (run[1:-1] > run[2:])
-    is_valley = (run[1:-1] < run[:-2]) & (run[1:-1] < run[2:])
-    middle = first[0] + step[0] * (turns + ends)[1:-1] / 2
-    if np.count_nonzero(is_peak) < 2:
-        return None
-    peaks = np.flatnonzero(is_peak)
-    two = np.sort(peaks[np.argsort(-run[1:-1][peaks], kind="stable")[:2]])
-    valleys = np.flatnonzero(is_valley & (middle >= search[0]) & (middle <= search[1]))
-    between = valleys[(valleys > two[0]) & (valleys < two[1])]
-    candidates = between if between.size else valleys
-    return float(middle[candidates[np.argmin(run[1:-1][candidates])]]) if candidates.size else None

@@ -138,8 +138,8 @@ class Check:
         """State of a value; NOT_EVALUABLE when it is missing, or when there are no limits."""
         if math.isnan(value) or self.passes is None or self.warns is None:
             return "NOT_EVALUABLE"
-        within_counting = standard_error > 0 and value <= self.counting_se * standard_error
-        if _within(value, self.passes) or within_counting:
+        counting = self.counting_se * standard_error
+        if _within(value, self.passes) or (counting > 0 and value <= counting):
             return "PASS"
         return "WARN" if _within(value, self.warns) else self.worst
 

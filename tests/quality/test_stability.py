@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import gaussian_kde
 
 from immunoprofile.io.fcs import read_fcs
 from immunoprofile.quality import assess, signal_stability
-from immunoprofile.quality._density import bandwidths, densities
 from immunoprofile.quality._follow import peaks_of_bins, steadied
 from immunoprofile.quality._spline import knot_count, smooth
 from immunoprofile.quality._tree import largest_leaf
@@ -143,22 +141,6 @@ def test_bin_size_of_the_specification(events, size):
 
 
 # --- the parts ----------------------------------------------------------------------------------
-
-
-def test_density_is_that_of_a_gaussian_kernel():
-    rows = np.sort(np.random.default_rng(0).normal(size=(3, 400)), axis=1)
-    first, step, height = densities(rows)
-    for row, low, gap, found in zip(rows, first, step, height, strict=True):
-        width = bandwidths(row[None])[0]
-        exact = gaussian_kde(row, bw_method=width / row.std(ddof=1))(low + gap * np.arange(512))
-        np.testing.assert_allclose(found, exact, atol=2e-3 * exact.max())
-        assert found.sum() * gap == pytest.approx(1, abs=5e-3)
-
-
-def test_bandwidth_by_hand():
-    # sd 1.5811, IQR 2 -> 2 / 1.34 = 1.4925; 0.9 * 1.4925 * 5^-0.2
-    assert bandwidths(np.array([[1.0, 2, 3, 4, 5]]))[0] == pytest.approx(0.9 * 2 / 1.34 * 5**-0.2)
-    assert bandwidths(np.full((1, 9), 7.0))[0] == pytest.approx(0.9 * 7 * 9**-0.2)
 
 
 def test_spline_keeps_straight_lines_and_flattens_noise():
