@@ -106,6 +106,11 @@ def test_missing_table_and_missing_config(tmp_path):
     [
         ("reference_arm: B", "reference_arm: C", "reference_arm 'C' is not an arm (A, B)"),
         ("day: 1, baseline: true", "day: 1", "exactly one visit must have baseline: true"),
+        (
+            "arms:\n",
+            "arms:\n" + "".join(f"  - {{code: X{n}, label: x}}\n" for n in range(7)),
+            "arms: 9; figures can tell 8",
+        ),
         ("primary_visit: D14", "primary_visit: D15", "primary_visit 'D15' is not a visit (BL, D14)"),
         ("protocol: washed", "protocol: washed, counts: true", "a washed tube loses cells and beads"),
         ("title: A small study", "titel: A small study", "titel"),

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from immunoprofile.errors import Problems, StudyError
 from immunoprofile.io.analysis_plan import MOST_KEY_ENDPOINTS, AnalysisPlan, FunctionalEndpoint, VirologyEndpoint
 from immunoprofile.io.inputs import LARGEST_YAML, Inputs, reason
-from immunoprofile.schema import CMV_SPECIMENS, CMV_UNITS, LINEAR_CMV_UNITS, LOG10, cmv_unit, linear_unit
+from immunoprofile.schema import CMV_SPECIMENS, CMV_UNITS, LINEAR_CMV_UNITS, LOG10, MOST_ARMS, cmv_unit, linear_unit
 
 CONFIG_NAME = "study.yaml"
 _LONGEST_REASON = 500
@@ -214,6 +214,8 @@ class StudyConfig(_Model):
             problems.append("visits: a visitnum stands twice")
         if sum(visit.baseline for visit in self.visits) != 1:
             problems.append("visits: exactly one visit must have baseline: true")
+        if len(self.arms) > MOST_ARMS:
+            problems.append(f"arms: {len(self.arms)}; figures can tell {MOST_ARMS} apart, pool some of them")
         if self.primary_visit not in names:
             problems.append(f"primary_visit {self.primary_visit!r} is not a visit ({', '.join(names)})")
         if sum(tube.counts for tube in self.tubes.values()) > 1:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.io.records import cells
 from immunoprofile.pl import panels, style
-from immunoprofile.pl.series import CmvSeries, cmv_of_table, cmv_of_visits, study_arms
-from immunoprofile.pl.trajectories import anchors_of
+from immunoprofile.pl.series import CmvSeries, anchors_of, cmv_of_table, cmv_of_visits, study_arms
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,13 +17,13 @@ from immunoprofile.pl.series import (
     CmvSeries,
     Measure,
     Series,
+    anchors_of,
     cmv_of_table,
     cmv_of_visits,
     population_series,
     treatment_bars,
     undated_treatment,
 )
-from immunoprofile.pl.trajectories import anchors_of
 
 if TYPE_CHECKING:
     from datetime import date

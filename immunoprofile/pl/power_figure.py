@@ -99,9 +99,7 @@ def _figure(lines: Sequence[PowerLine], target: float, left_out: int) -> Figure:
         axes.axhline(100 * target, color=style.GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
         axes.annotate(f"{100 * target:g} %", (1.0, 100 * target), xycoords=("axes fraction", "data"), xytext=(3, 0),
                       textcoords="offset points", va="center", fontsize=7, color=style.GREY)  # fmt: skip
-        marks = style.arm_marks([line.label for line in lines])
-        for line in lines:
-            mark = marks[line.label]
+        for line, mark in zip(lines, style.distinct_marks(len(lines), "scenarios"), strict=True):
             low, high = (
                 [100 * abs(one - other) for one, other in zip(line.power, limits, strict=True)]
                 for limits in (line.lower, line.upper)

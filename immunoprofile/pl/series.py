@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from immunoprofile import schema
 from immunoprofile.errors import NotAvailableError
-from immunoprofile.io.dates import days_since
+from immunoprofile.io.dates import days_since, iso_day
 from immunoprofile.io.records import cells, records
 
 if TYPE_CHECKING:
@@ -282,3 +282,14 @@ def _treatments(
             amount = "" if math.isnan(dose) else f" {dose:g} {record['unit']} {record['freq']}"
             label = f"{_DRUG_LABELS.get(drug, drug)}{amount}".rstrip()
             yield label, kind, record["start_dtc"], record["end_dtc"]
+
+
+def anchors_of(visits: AnnData) -> dict[str, date]:
+    """Day 0 of each subject, from the draws whose date and study day are both known."""
+    found: dict[str, date] = {}
+    for row in records(visits.obs, "obs"):
+        owner, dtc, day = row["usubjid"], row["collected_dtc"], row["study_day"]
+        drawn, since = iso_day(dtc), axis_day(day)
+        if owner not in found and drawn is not None and not math.isnan(since):
+            found[owner] = drawn - timedelta(days=since)
+    return found

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from immunoprofile.errors import NotAvailableError
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -23,6 +25,8 @@ YELLOW: Final = "#F0E442"
 BLUE: Final = "#0072B2"
 VERMILLION: Final = "#D55E00"
 PURPLE: Final = "#CC79A7"
+BROWN: Final = "#7A4B1E"
+"""In place of their yellow, which is too pale for a line on white; as far from the others with every vision."""
 GREY: Final = "#6B6B6B"
 PALE: Final = "#D9D9D9"
 INK: Final = "#1A1A1A"
@@ -57,11 +61,17 @@ _OTHERS: Final = (
 )
 NEUTRAL: Final = Mark(INK, "o")
 """Mark of subjects that are not told apart by arm."""
+# Colour, symbol and line all differ: print in grey and every colour vision tell the arms apart. Triangles up and down
+# are left out: they mean censored results.
 _ARM_MARKS: Final = (
     Mark(BLUE, "s", "--"),
     Mark(VERMILLION, "o", "-"),
-    Mark(GREEN, "^", "-."),
-    Mark(PURPLE, "D", ":"),
+    Mark(GREEN, "D", "-."),
+    Mark(PURPLE, "P", ":"),
+    Mark(ORANGE, "X", (0, (8.0, 2.0))),
+    Mark(SKY, "<", (0, (4.0, 1.2, 1.0, 1.2, 1.0, 1.2))),
+    Mark(BLACK, ">", (0, (1.0, 3.0))),
+    Mark(BROWN, "h", (0, (9.0, 2.0, 4.0, 2.0))),
 )
 STATE_MARKS: Final[dict[str, tuple[str, str]]] = {
     "PASS": ("#CFE8DD", "✓"),
@@ -159,11 +169,22 @@ def amount(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def p_words(value: float) -> str:
-    """A p-value in words: ``p = 0.012``, ``p < 0.001``, empty when missing."""
+def p_number(value: float) -> str:
+    """A p-value, alike in figures and tables: three decimals, ``< 0.001``, empty when missing.
+
+    A value just below 0.05 gets a fourth decimal: rounded to 0.050 it would read as the other side of the line.
+    """
     if math.isnan(value):
         return ""
-    return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
+    if value < 0.001:
+        return "< 0.001"
+    return f"{value:.3f}" if not 0.0495 <= value < 0.05 else f"{min(value, 0.0499):.4f}"
+
+
+def p_words(value: float) -> str:
+    """A p-value in words: ``p = 0.012``, ``p < 0.001``, empty when missing."""
+    number = p_number(value)
+    return number and (f"p {number}" if number.startswith("<") else f"p = {number}")
 
 
 def population_mark(population: str, position: int = 0) -> Mark:
@@ -176,9 +197,28 @@ def arm_marks(arms: Sequence[str]) -> dict[str, Mark]:
 
     Every figure takes the look of an arm from here and gives the arms in the order of
     :func:`immunoprofile.pl.series.arm_order`, so that an arm looks the same wherever it is drawn.
+
+    Raises
+    ------
+    NotAvailableError
+        More arms than looks: two of them would look the same.
     """
     named = [arm for arm in arms if arm]
-    return {"": NEUTRAL} | {arm: _ARM_MARKS[position % len(_ARM_MARKS)] for position, arm in enumerate(named)}
+    return {"": NEUTRAL} | dict(zip(named, distinct_marks(len(named), "arms"), strict=True))
+
+
+def distinct_marks(number: int, what: str) -> tuple[Mark, ...]:
+    """So many marks of which no two share colour, symbol or line; ``what`` they stand for is named in the refusal.
+
+    Raises
+    ------
+    NotAvailableError
+        More than there are.
+    """
+    if number > len(_ARM_MARKS):
+        raise NotAvailableError(f"{number} {what}: a figure can tell {len(_ARM_MARKS)} apart", where="figure",
+                                todo=f"draw fewer {what} at a time, or pool them")  # fmt: skip
+    return _ARM_MARKS[:number]
 
 
 def subject_mark(position: int) -> Mark:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from immunoprofile.errors import NotAvailableError
-from immunoprofile.io.dates import iso_day
-from immunoprofile.io.records import cells, records
+from immunoprofile.io.records import cells
 from immunoprofile.pl import panels, style
+from immunoprofile.pl.patient_timeline import Timeline, timeline_figure
 from immunoprofile.pl.series import (
     Bar,
     CmvSeries,
     Measure,
     PanelMeasure,
     Series,
-    axis_day,
+    anchors_of,
     cmv_of_table,
     cmv_of_visits,
     population_series,
@@ -98,21 +97,8 @@ def trajectory(
         last = max([day for one in series for row in one for day in row.days] + [0.0])
         medicines = conmeds if conmeds is not None else pd.DataFrame(columns=["usubjid", "drug"])
         bars = treatment_bars(dosing, medicines, subject, anchors_of(visits).get(subject), until=last)
-    from immunoprofile.pl.patient_timeline import Timeline, timeline_figure
-
     rows = tuple(row for one in series for row in one)
     return timeline_figure(Timeline(subject, rows, tuple(cmv), (), tuple(bars), measure=measure))
-
-
-def anchors_of(visits: AnnData) -> dict[str, date]:
-    """Day 0 of each subject, from the draws whose date and study day are both known."""
-    found: dict[str, date] = {}
-    for row in records(visits.obs, "obs"):
-        owner, dtc, day = row["usubjid"], row["collected_dtc"], row["study_day"]
-        drawn, since = iso_day(dtc), axis_day(day)
-        if owner not in found and drawn is not None and not math.isnan(since):
-            found[owner] = drawn - timedelta(days=since)
-    return found
 
 
 def arm_figure(

@@ -15,8 +15,7 @@ from immunoprofile import schema
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.io.dates import iso_day
 from immunoprofile.io.records import BLANK, cells, records
-from immunoprofile.pl.series import axis_day
-from immunoprofile.pl.trajectories import anchors_of
+from immunoprofile.pl.series import anchors_of, axis_day
 from immunoprofile.pp.verdict import tube_states
 
 if TYPE_CHECKING:

@@ -6,6 +6,8 @@ import math
 import re
 from typing import Final
 
+from immunoprofile.pl.style import p_number
+
 RESEARCH_USE: Final = "Research use only. Not for diagnosis or treatment decisions."
 MICRO: Final = "cells/µL"
 UNKNOWN: Final = "not recorded"
@@ -55,8 +57,8 @@ def points(value: float) -> str:
 
 
 def p_value(value: float) -> str:
-    """P-value with three decimals, never zero."""
-    return "" if math.isnan(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
+    """P-value with three decimals, never zero, as the figures write it."""
+    return p_number(value)
 
 
 def plain(value: float) -> str:

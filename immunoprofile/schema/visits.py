@@ -6,6 +6,9 @@ from typing import Final
 
 # X is the percentage of the parent (0-100), float64, NaN where not measured.
 
+MOST_ARMS: Final = 8
+"""Arms of a study: so many can be told apart in a figure by colour, symbol and line."""
+
 COUNTS: Final = "counts"
 PARENT_COUNTS: Final = "parent_counts"
 PCT_LYMPHOCYTES: Final = "pct_lymphocytes"

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from immunoprofile.pl import style
 from immunoprofile.report import noise, wording
 
 
@@ -45,4 +46,8 @@ def test_numbers_are_written_as_specified() -> None:
     assert wording.count(1234.4) == "1,234"
     assert wording.log10(2.13672) == "2.14"
     assert wording.p_value(0.0001) == "< 0.001"
+    for value, words in ((0.427, "0.427"), (0.05, "0.050"), (0.04996, "0.0499"), (0.0496, "0.0496"), (0.0494, "0.049")):
+        assert wording.p_value(value) == words
+        assert style.p_words(value) == f"p = {words}"
+    assert (style.p_words(0.00099), style.p_words(math.nan), wording.p_value(math.nan)) == ("p < 0.001", "", "")
     # A censored fall is a bound, never a point (specification 3.3: at least 0.86).
