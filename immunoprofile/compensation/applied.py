@@ -75,6 +75,7 @@ def pair_traces(sample: Sample, spillover: Spillover) -> list[PairTrace]:
     below = np.ones(sample.n_events, dtype=bool)
     for column in columns:
         channel = sample.channels[column]
+        below &= np.isfinite(sample.events[:, column])
         if channel.pnr > 0:
             below &= sample.events[:, column] < (channel.pnr - 1) / channel.gain
     rows = np.flatnonzero(below)

@@ -13,6 +13,7 @@ from immunoprofile.gate.flowjo_counts import reconcile
 from immunoprofile.gate.raster import GateRaster, Outline, rasterise
 from immunoprofile.gate.scales import Scale
 from immunoprofile.gate.strategy import Dimension, Ellipsoid, Gate, GateSet, Matrix, Operand, Ratio, Strategy
+from immunoprofile.gate.write_fcs import write_fcs
 
 __all__ = [
     "Dimension",
@@ -39,4 +40,5 @@ __all__ = [
     "shipped_folder",
     "strategy_for",
     "to_flowkit",
+    "write_fcs",
 ]

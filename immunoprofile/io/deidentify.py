@@ -16,6 +16,7 @@ from immunoprofile.errors import FcsError, ImmunoprofileError
 from immunoprofile.io import keywords as kw
 from immunoprofile.io.fcs_outline import Outline, read_outline
 from immunoprofile.io.fcs_text import HEADER_BYTES, Keyword
+from immunoprofile.io.fcs_write import NO_CHECKSUM, head_of
 from immunoprofile.io.files import replacing, sha256_of
 
 if TYPE_CHECKING:
@@ -24,10 +25,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
-_LARGEST_HEADER_OFFSET = 99_999_999
-_DELIMITERS = (b"|", b"/", b"\\", b"!", b"~", b"^", b"\x0c", b"\x1e")
 _SHORTEST_ECHO = 5
-_NO_CHECKSUM = b"0" * 8
 """FCS 3.1, 3.7: eight zeros where no checksum was computed."""
 
 
@@ -160,7 +158,7 @@ def deidentify_file(
             for chunk in _chunks(path, first=first, length=length):
                 digest.update(chunk)
                 target.write(chunk)
-            target.write(_NO_CHECKSUM)
+            target.write(NO_CHECKSUM)
         verified = _verify(path, outline, temporary, digest.hexdigest())
     report = replace(report, path=final, sha256=sha256, verified=verified)
     for name in report.echoes:
@@ -306,36 +304,12 @@ def _head(outline: Outline, kept: list[Keyword], *, total: int, length: int) -> 
     """Header and text of the copy, with the offsets that fit them."""
     pairs = [
         (f"${keyword.bare}" if keyword.bare in ("PAR", "TOT", "MODE", "DATATYPE", "BYTEORD") else keyword.name,
-         keyword.value if keyword.value.strip() else b" ")
+         keyword.value)
         for keyword in kept
     ]  # fmt: skip
     if not any(name == "$TOT" for name, _ in pairs):
         pairs.append(("$TOT", str(total).encode("ascii")))
-    fixed = b"".join(name.encode("utf-8") + value for name, value in pairs)
-    delimiter = next(
-        (mark for mark in (outline.content.delimiter, *_DELIMITERS) if mark not in fixed and mark.strip()), None
-    )
-    double = delimiter is None
-    delimiter = delimiter or outline.content.delimiter
-
-    def entry(name: str, value: bytes) -> bytes:
-        parts = (name.encode("utf-8"), value)
-        if double:
-            parts = (parts[0].replace(delimiter, delimiter * 2), parts[1].replace(delimiter, delimiter * 2))
-        return delimiter.join((*parts, b""))
-
-    begin, end = 0, 0
-    while True:
-        offsets = dict.fromkeys(kw.OFFSETS, 0) | {"BEGINDATA": begin, "ENDDATA": end}
-        text = delimiter + b"".join(entry(f"${name}", str(n).encode("ascii")) for name, n in offsets.items())
-        text += b"".join(entry(name, value) for name, value in pairs)
-        found = HEADER_BYTES + len(text)
-        if (begin, end) == (found, found + length - 1):
-            break
-        begin, end = found, found + length - 1
-    in_header = (begin, end) if end <= _LARGEST_HEADER_OFFSET else (0, 0)
-    fields = (HEADER_BYTES, HEADER_BYTES + len(text) - 1, *in_header, 0, 0)
-    return outline.version + b"    " + b"".join(b"%8d" % field for field in fields) + text
+    return head_of(outline.version, pairs, length=length, delimiter=outline.content.delimiter)
 
 
 def _chunks(path: Path, *, first: int, length: int) -> Iterator[bytes]:
@@ -355,7 +329,7 @@ def _hash(path: Path, head: bytes, *, first: int, length: int) -> str:
     digest = hashlib.sha256(head)
     for chunk in _chunks(path, first=first, length=length):
         digest.update(chunk)
-    digest.update(_NO_CHECKSUM)
+    digest.update(NO_CHECKSUM)
     return digest.hexdigest()
 
 
