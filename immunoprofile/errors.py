@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+_ROWS_SHOWN = 3
 
 
 class ImmunoprofileError(Exception):
@@ -67,6 +69,10 @@ class Problems:
         """Note one problem; ``row`` counts from 1 below the header of the file."""
         self.found.append(Problem(where, what, allowed, row, column, "" if value is None else str(value)))
 
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Give places another name (``labs.csv`` -> ``study.xlsx, sheet labs``)."""
+        self.found = [replace(problem, where=names.get(problem.where, problem.where)) for problem in self.found]
+
     def __bool__(self) -> bool:
         return bool(self.found)
 
@@ -74,17 +80,52 @@ class Problems:
         return len(self.found)
 
 
+def grouped(problems: Sequence[Problem]) -> list[str]:
+    """Problems in words, one line for all rows of a column with the same problem: how many, an example, the remedy."""
+    groups: dict[tuple[str, str, str, str, str], list[Problem]] = {}
+    for problem in problems:
+        alone = "" if problem.row is not None else str(problem)
+        groups.setdefault((problem.where, problem.column, problem.what, problem.allowed, alone), []).append(problem)
+    return [_of_rows(group) for group in groups.values()]
+
+
+def _of_rows(group: Sequence[Problem]) -> str:
+    first = group[0]
+    if len(group) == 1:
+        return str(first)
+    rows = ", ".join(str(problem.row) for problem in group[:_ROWS_SHOWN])
+    rows += " ..." if len(group) > _ROWS_SHOWN else ""
+    text = f"{first.where}, {len(group)} rows ({rows})" + (f", column {first.column}" if first.column else "")
+    text += f": {first.what}"
+    values = list(dict.fromkeys(problem.value for problem in group if problem.value))
+    if values:
+        more = f" and {len(values) - _ROWS_SHOWN} other values" if len(values) > _ROWS_SHOWN else ""
+        text += f" (found {', '.join(repr(value) for value in values[:_ROWS_SHOWN])}{more})"
+    return text + (f"; allowed: {first.allowed}" if first.allowed else "")
+
+
 class ProblemListError(ImmunoprofileError):
-    """Several problems of one input, listed together (attribute ``problems``)."""
+    """Several problems of one input, listed together.
+
+    Attributes
+    ----------
+    problems
+        Every one of them. The text of the error groups those of one column; `listed` names each.
+    """
 
     def __init__(self, what: str, problems: Sequence[Problem], *, where: str = "", todo: str = "") -> None:
         self.problems = tuple(problems)
         super().__init__(what, where=where, todo=todo)
 
     def _text(self) -> str:
-        lines = [super()._text()]
-        lines += [f"  {number}. {problem}" for number, problem in enumerate(self.problems, 1)]
-        return "\n".join(lines)
+        return self._numbered(grouped(self.problems))
+
+    def listed(self) -> str:
+        """The text of the error with every problem on a line of its own."""
+        return self._numbered([str(problem) for problem in self.problems])
+
+    def _numbered(self, texts: Sequence[str]) -> str:
+        return "\n".join([super()._text(), *(f"  {number}. {text}" for number, text in enumerate(texts, 1))])
 
 
 class StudyError(ProblemListError):

@@ -7,7 +7,6 @@ sample of a visit that did not take place) is listed in `Study.exceptions` and l
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,19 +15,15 @@ from typing import Any
 import pandas as pd
 
 from immunoprofile import schema
-from immunoprofile.errors import ImmunoprofileError, Problems, StudyError
+from immunoprofile.errors import Problems, StudyError
 from immunoprofile.io.config import StudyConfig, read_config, write_config
 from immunoprofile.io.exceptions import Exceptions
 from immunoprofile.io.files import inside
 from immunoprofile.io.inputs import Inputs
 from immunoprofile.io.record_dates import check_data_cut, note_far_dates
+from immunoprofile.io.references import UNSCHEDULED, WITH_VISIT, check_references, check_registered_files
+from immunoprofile.io.table_files import find_tables
 from immunoprofile.io.tables import read_table, write_study_table
-
-UNSCHEDULED = "UNS."
-"""Prefix of visits that stand for unscheduled results: UNS.01, UNS.02 ... (decisions 27)."""
-
-_CMV_TERMS = {"unit": schema.CMV_UNITS, "specimen": schema.CMV_SPECIMENS}
-_WITH_VISIT = ("samples", "cmv_dna", "labs", "functional")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +69,8 @@ class Study:
     def write(self, folder: Path) -> None:
         """Write the validated tables and ``study.yaml`` as a folder that `read_study` reads again; no FCS files."""
         folder.mkdir(parents=True, exist_ok=True)
-        write_config(self.config, folder)
+        # The tables are written in the documented form, whatever form they were read in.
+        write_config(self.config.model_copy(update={"tables": {}}), folder)
         for name, spec in schema.TABLES.items():
             if len(self.tables[name]) or spec.required:
                 write_study_table(folder, spec, self.tables[name])
@@ -124,150 +120,33 @@ def read_study(folder: str | Path, *, require_files: bool = True) -> Study:
     config = read_config(folder, inputs=inputs)
     problems = Problems()
     notes = Exceptions()
+    files = find_tables(inputs, config.tables, problems, notes)
     tables = {}
     for name, spec in schema.TABLES.items():
-        tables[name], unknown = read_table(inputs, spec, problems)
+        tables[name], unknown = read_table(files.get(name), spec, config.tables.get(name), problems, notes)
         for column in unknown:
             near = difflib.get_close_matches(column, spec.column_names, n=1)
             hint = f"did you mean {near[0]}?" if near else ""
             notes.add(
                 "warning", "UNKNOWN_COLUMN", f"column {column} is not known and was not used", table=name, action=hint
             )
-    _check_references(tables, config, problems)
+    check_references(tables, config, problems)
     check_data_cut(tables, config.data_cut, problems)
     if require_files:
-        _check_files(folder, tables["samples"], problems)
+        check_registered_files(folder, tables["samples"], problems)
+    problems.rename({f"{name}.csv": file.where for name, file in files.items()})
     if problems:
         count = len(problems)
         raise StudyError(
             f"the study has {count} problem{'s' if count > 1 else ''}",
             problems.found,
             where=str(folder),
-            todo="correct the files; docs/study-folder.md explains each table",
+            todo="correct the files; docs/study-folder.md explains each table, check --all lists every row",
         )
     tables = _match(tables, config, notes)
-    note_far_dates(tables, _WITH_VISIT, notes)
+    note_far_dates(tables, WITH_VISIT, notes)
     _note_gaps(tables, config, notes)
     return Study(folder, config, tables, notes.table(), inputs.hashes)
-
-
-def _check_references(tables: Mapping[str, pd.DataFrame], config: StudyConfig, problems: Problems) -> None:
-    """Codes that must stand in study.yaml or in another table."""
-
-    def must_be(table: str, column: str, allowed: tuple[str, ...]) -> None:
-        for row, value in tables[table][column].dropna().items():
-            if value not in allowed:
-                problems.add(
-                    f"{table}.csv",
-                    f"unknown {column}",
-                    row=int(str(row)),
-                    column=column,
-                    value=value,
-                    allowed=", ".join(allowed),
-                )
-
-    arms = tuple(arm.code for arm in config.arms)
-    must_be("subjects", "arm", arms)
-    must_be("subjects", "actual_arm", arms)
-    must_be("samples", "tube_id", tuple(config.tubes))
-    must_be("cmv_dna", "assay_id", tuple(config.assays))
-    for table in ("visits", *_WITH_VISIT):
-        for row, value in tables[table]["visit"].dropna().items():
-            if value not in config.visit_names and not value.startswith(UNSCHEDULED):
-                problems.add(f"{table}.csv", "unknown visit", row=int(str(row)), column="visit", value=value,
-                             allowed=", ".join(config.visit_names))  # fmt: skip
-    for row, entry in tables["cmv_dna"].iterrows():
-        assay = config.assays.get(entry["assay_id"])
-        for column in ("unit", "specimen"):
-            known = pd.notna(entry[column]) and entry[column] in _CMV_TERMS[column]
-            if assay is not None and known and schema.linear_unit(entry[column]) != getattr(assay, column):
-                problems.add("cmv_dna.csv", f"{column} differs from that of assay {entry['assay_id']}", column=column,
-                             row=int(str(row)), value=entry[column], allowed=getattr(assay, column))  # fmt: skip
-    for row, entry in tables["labs"].iterrows():
-        units = schema.LAB_UNITS.get(entry["test"], ("", {}))[1]
-        if pd.notna(entry["unit"]) and units and entry["unit"] not in units:
-            problems.add("labs.csv", f"unknown unit of {entry['test']}", row=int(str(row)), column="unit",
-                         value=entry["unit"], allowed=", ".join(units))  # fmt: skip
-    _check_samples(tables["samples"], config, problems)
-
-
-def _check_samples(samples: pd.DataFrame, config: StudyConfig, problems: Problems) -> None:
-    known = set(samples["sample_id"].dropna())
-    for row, value in samples["sample_id"].dropna().items():
-        if not re.match(schema.SAMPLE_ID, value):
-            problems.add(
-                "samples.csv",
-                "not a valid sample id",
-                row=int(str(row)),
-                column="sample_id",
-                value=value,
-                allowed="letters, digits, . _ and -, beginning with a letter or digit, at most 100",
-            )
-    for row, value in samples["supersedes"].dropna().items():
-        if value not in known:
-            problems.add(
-                "samples.csv",
-                "supersedes a sample that is not in the table",
-                row=int(str(row)),
-                column="supersedes",
-                value=value,
-            )
-    for row, entry in samples.iterrows():
-        tube = config.tubes.get(entry["tube_id"])
-        if tube is None:
-            continue
-        protocol = entry["staining_protocol"] if pd.notna(entry["staining_protocol"]) else tube.staining_protocol
-        if protocol in ("washed", "permeabilised") and pd.notna(entry["beads_per_tube"]):
-            problems.add(
-                "samples.csv",
-                f"counting beads in a {protocol} tube: cells and beads are lost in washing, so no "
-                "concentration can come from it",
-                row=int(str(row)),
-                column="beads_per_tube",
-                value=entry["beads_per_tube"],
-                allowed="empty",
-            )
-        if str(entry["specimen_type"]).startswith("PBMC") and pd.notna(entry["beads_per_tube"]):
-            problems.add(
-                "samples.csv",
-                "counting beads in PBMC give no whole-blood concentration",
-                row=int(str(row)),
-                column="beads_per_tube",
-                value=entry["beads_per_tube"],
-                allowed="empty",
-            )
-        if entry["role"] == "sample" and pd.isna(entry["usubjid"]):
-            problems.add("samples.csv", "a sample without a subject", row=int(str(row)), column="usubjid")
-
-
-def _check_files(folder: Path, samples: pd.DataFrame, problems: Problems) -> None:
-    paths: dict[str, int] = {}
-    for row, value in samples["fcs_path"].dropna().items():
-        try:
-            path = inside(folder, value)
-        except ImmunoprofileError as error:
-            problems.add(
-                "samples.csv", error.what, row=int(str(row)), column="fcs_path", value=value, allowed=error.todo
-            )
-            continue
-        if not path.is_file():
-            problems.add(
-                "samples.csv",
-                "FCS file is missing",
-                row=int(str(row)),
-                column="fcs_path",
-                value=value,
-                allowed="a file below the study folder",
-            )
-        first = paths.setdefault(value, int(str(row)))
-        if first != row:
-            problems.add(
-                "samples.csv",
-                f"the file is already that of row {first}",
-                row=int(str(row)),
-                column="fcs_path",
-                value=value,
-            )
 
 
 def _match(tables: dict[str, pd.DataFrame], config: StudyConfig, notes: Exceptions) -> dict[str, pd.DataFrame]:
@@ -295,7 +174,7 @@ def _match(tables: dict[str, pd.DataFrame], config: StudyConfig, notes: Exceptio
     days = {(str(v.usubjid), str(v.start_dtc)[:10]): str(v.visit) for v in dated.itertuples()}
     unscheduled = _unscheduled_names(matched, days)
     held = set(zip(occurred["usubjid"], occurred["visit"], strict=True))
-    for name in _WITH_VISIT:
+    for name in WITH_VISIT:
         matched[name] = _match_visits(name, matched[name], days, unscheduled, held, notes)
     return matched
 
@@ -305,7 +184,7 @@ def _unscheduled_names(
 ) -> dict[tuple[str, str], str]:
     """(subject, calendar day) -> UNS.nn for results that name no visit, numbered by day within the subject."""
     found: set[tuple[str, str]] = set()
-    for name in _WITH_VISIT:
+    for name in WITH_VISIT:
         table = tables[name]
         loose = table[table["visit"].isna() & table["usubjid"].notna() & table["collected_dtc"].notna()]
         found |= {(str(entry.usubjid), str(entry.collected_dtc)[:10]) for entry in loose.itertuples()}

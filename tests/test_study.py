@@ -72,7 +72,7 @@ def test_all_problems_of_all_tables_at_once(tmp_path):
     ("table", "old", "new", "told"),
     [
         ("samples", "sample_id,", "sampleid,", "column sample_id: a column is missing (found 'sampleid')"),
-        ("subjects", "usubjid,arm,sex", "usubjid;arm;sex", "a column is missing"),
+        ("subjects", "usubjid,arm,sex", "usubjid;arm;sex", "two separators in one file"),
         ("samples", "fcs/S-1_BL.fcs", "../outside.fcs", "leaves the folder"),
         ("samples", "fcs/S-1_BL.fcs", "/etc/passwd", "leaves the folder"),
         ("labs", "WBC,3.2", "WBC,low", "allowed: a number"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -81,12 +82,49 @@ def leave_out(rows: Sequence[Mapping[str, Any]]) -> None:
         raise typer.Exit(EXIT_LEFT_OUT)
 
 
-def tell_exceptions(exceptions: Any, *, warnings_are: str = "in exceptions.csv") -> None:
-    """Print what was left out, row by row, and how many warnings there are and where they stand."""
+AllOption = Annotated[bool, typer.Option("--all", help="List each row instead of one line for all of a kind.")]
+_PLACES_SHOWN = 3
+
+
+def grouped_exceptions(rows: Any, *, every: bool = False) -> list[tuple[str, Mapping[str, Any]]]:
+    """Rows of exceptions with the places that they are about, one for all that differ in numbers only.
+
+    Parameters
+    ----------
+    rows
+        Rows of exceptions.csv.
+    every
+        Each row for itself.
+
+    Returns
+    -------
+    list of (str, dict)
+        Places in words, and the first row of the kind.
+    """
+    groups: dict[Any, list[Mapping[str, Any]]] = {}
+    for number, row in enumerate(rows.to_dict("records")):
+        kind = (row["code"], row["table"], re.sub(r"\d+", "#", row["message"]), number if every else 0)
+        groups.setdefault(kind, []).append(row)
+    return [(_places(group), group[0]) for group in groups.values()]
+
+
+def _places(group: Sequence[Mapping[str, Any]]) -> str:
+    def place(row: Mapping[str, Any]) -> str:
+        words = [str(part) for part in (row["file"] or row["sample_id"], row["usubjid"], row["visit"]) if part]
+        return " ".join([*words, *([f"row {row['row']}"] if row["row"] else [])])
+
+    places = list(dict.fromkeys(text for row in group if (text := place(row))))
+    shown = ", ".join(places[:_PLACES_SHOWN])
+    more = len(places) - _PLACES_SHOWN
+    counted = f"{len(group)} times" if len(group) > 1 else ""
+    return ", ".join(part for part in (counted, shown + (f" and {more} more" if more > 0 else "")) if part)
+
+
+def tell_exceptions(exceptions: Any, *, warnings_are: str = "in exceptions.csv", every: bool = False) -> None:
+    """Print what was left out, one line for all rows of a kind, and how many warnings there are and where."""
     errors = exceptions[exceptions["severity"] == "error"]
     warnings = int((exceptions["severity"] == "warning").sum())
-    for row in errors.itertuples():
-        where = " ".join(part for part in (row.file or row.sample_id, row.usubjid, row.visit) if part)
-        typer.echo(f"left out: {where}: {row.message}", err=True)
+    for where, row in grouped_exceptions(errors, every=every):
+        typer.echo(f"left out: {where}: {row['message']}", err=True)
     if warnings:
         typer.echo(f"{warnings} {'warning' if warnings == 1 else 'warnings'} {warnings_are}")

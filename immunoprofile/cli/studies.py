@@ -13,6 +13,7 @@ from immunoprofile.cli.results import analyse
 from immunoprofile.cli.shell import (
     EXIT_ERROR,
     EXIT_LEFT_OUT,
+    AllOption,
     CellsOption,
     EffectOption,
     EventsOption,
@@ -25,9 +26,10 @@ from immunoprofile.cli.shell import (
     Stages,
     SubjectsOption,
     app,
+    grouped_exceptions,
     tell_exceptions,
 )
-from immunoprofile.errors import ImmunoprofileError
+from immunoprofile.errors import ImmunoprofileError, ProblemListError
 
 
 @app.command()
@@ -73,9 +75,13 @@ def simulate(
 def check(
     folder: Annotated[Path, typer.Argument(help="Study folder, or results folder.")],
     gates: GatesOption = None,
+    every: AllOption = False,  # noqa: FBT002
     quiet: QuietOption = False,  # noqa: FBT002
 ) -> None:
-    """Check a study folder (tables, files, panels), or that a results folder is as it was written."""
+    """Check a study folder (tables, files, panels), or that a results folder is as it was written.
+
+    Problems of one kind are one line with an example; --all lists each.
+    """
     from immunoprofile.profiling.results import PROVENANCE, verify
 
     if (folder / PROVENANCE).is_file():
@@ -95,11 +101,17 @@ def check(
     from immunoprofile.study import read_study
     from immunoprofile.tl.plan_check import check_plan
 
-    study = read_study(folder)
-    source = gates_of(folder, gates)
-    strategies = gate.load(source)
-    prepared = prepare(study, strategies)
-    check_plan(study, strategies)
+    try:
+        study = read_study(folder)
+        source = gates_of(folder, gates)
+        strategies = gate.load(source)
+        prepared = prepare(study, strategies)
+        check_plan(study, strategies)
+    except ProblemListError as error:
+        if not every:
+            raise
+        typer.echo(f"error: {error.listed()}", err=True)
+        raise typer.Exit(EXIT_ERROR) from error
     typer.echo(repr(study))
     typer.echo(f"gates: {source}")
     exceptions = pd.concat(
@@ -112,10 +124,11 @@ def check(
         ],
         ignore_index=True,
     )
-    tell_exceptions(exceptions, warnings_are="below")
-    for row in exceptions[exceptions["severity"] == "warning"].to_dict("records"):
-        where = " ".join(str(row[name]) for name in ("table", "file", "usubjid", "visit") if row[name])
-        where += f", row {row['row']}" if row["row"] else ""
+    for message in exceptions.loc[exceptions["code"] == "TABLE_READ_AS", "message"]:
+        typer.echo(message)
+    tell_exceptions(exceptions, warnings_are="below", every=every)
+    for places, row in grouped_exceptions(exceptions[exceptions["severity"] == "warning"], every=every):
+        where = " ".join(part for part in (row["table"], places) if part)
         todo = f" -> {row['action']}" if row["action"] else ""
         typer.echo(f"warning: {where}: {row['message']}{todo}")
     if (exceptions["severity"] == "error").any():

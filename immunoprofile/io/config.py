@@ -12,7 +12,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from immunoprofile.errors import Problems, StudyError
 from immunoprofile.io.analysis_plan import MOST_KEY_ENDPOINTS, AnalysisPlan, FunctionalEndpoint, VirologyEndpoint
 from immunoprofile.io.inputs import LARGEST_YAML, Inputs, reason
-from immunoprofile.schema import CMV_SPECIMENS, CMV_UNITS, LINEAR_CMV_UNITS, LOG10, MOST_ARMS, cmv_unit, linear_unit
+from immunoprofile.schema import (
+    CMV_SPECIMENS,
+    CMV_UNITS,
+    LINEAR_CMV_UNITS,
+    LOG10,
+    MOST_ARMS,
+    TABLES,
+    cmv_unit,
+    linear_unit,
+)
 
 CONFIG_NAME = "study.yaml"
 _LONGEST_REASON = 500
@@ -151,6 +160,27 @@ class QualityLimits(_Model):
     warns: tuple[float | None, float | None] | None = Field(default=None, alias="warn")
 
 
+class TableForm(_Model):
+    """How one table file is written, where the file itself leaves it open."""
+
+    sheet: str = ""
+    """Sheet of a workbook; empty: the one called like the table, else the first."""
+    separator: Literal["comma", "semicolon", "tab", "bar"] | None = None
+    decimal: Literal["point", "comma"] | None = None
+    dates: Literal["iso", "day-month-year", "month-day-year", "excel-1900", "excel-1904"] | None = None
+    encoding: str = ""
+    """Name of the encoding of a text file, for example cp1250; empty: UTF-8, else Windows-1252."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        try:
+            "".encode(value or "utf-8")
+        except (LookupError, ValueError):
+            raise ValueError(f"{value!r} is not an encoding, for example utf-8, cp1252, cp1250 or latin-1") from None
+        return value
+
+
 class EligibilitySettings(_Model):
     """What this study decides about its criteria; names and values are checked where the criteria are known."""
 
@@ -189,6 +219,8 @@ class StudyConfig(_Model):
     eligibility: EligibilitySettings = Field(default_factory=EligibilitySettings)
     reference_ranges: str = ""
     """Name of a table of the package's resources, or empty for none."""
+    tables: dict[str, TableForm] = Field(default_factory=dict)
+    """Table -> how its file is written."""
     quality_limits: dict[str, QualityLimits] = Field(default_factory=dict)
     """Check -> limits of this study, in place of those of the package (resources/quality_checks.yaml)."""
 
@@ -228,6 +260,9 @@ class StudyConfig(_Model):
         if sum(endpoint.primary for endpoint in self.virology_endpoints) > 1:
             problems.append("virology_endpoints: only one may be primary")
         problems += self._unknown_visits(names)
+        problems += [
+            f"tables.{name}: is not a table ({', '.join(TABLES)})" for name in self.tables if name not in TABLES
+        ]
         for tube_id, tube in self.tubes.items():
             if tube.counts and tube.staining_protocol in ("washed", "permeabilised"):
                 problems.append(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import io
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,62 +17,76 @@ import pandas as pd
 
 from immunoprofile import schema
 from immunoprofile.errors import Problems
-from immunoprofile.io.inputs import Inputs, reason
+from immunoprofile.io.config import TableForm
+from immunoprofile.io.date_forms import settle_dates
+from immunoprofile.io.delimited import read_delimited
+from immunoprofile.io.number_marks import PLAIN_NUMBER, settle_numbers
+from immunoprofile.io.table_cells import LONGEST_SHOWN, Cells, frame, named_columns
 from immunoprofile.schema import Column, TableSpec
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
 
-SUFFIXES = (".csv", ".parquet")
+    from immunoprofile.io.exceptions import Exceptions
+    from immunoprofile.io.table_files import TableFile
+
 _LARGEST_WHOLE = 2**53
 """Larger whole numbers are not exact once they went through a spreadsheet."""
-_LONGEST_CELL = 32_767
-"""What a cell of a spreadsheet can hold."""
-_LONGEST_REASON = 300
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _TRUE = {"y", "yes", "true", "1"}
 _FALSE = {"n", "no", "false", "0"}
 _MISSING_TEXT = {"", "na", "n/a", "nan", "null", "none"}
 
 
-def read_table(inputs: Inputs, spec: TableSpec, problems: Problems) -> tuple[pd.DataFrame, list[str]]:
+def read_table(
+    file: TableFile | None, spec: TableSpec, form: TableForm | None, problems: Problems, notes: Exceptions
+) -> tuple[pd.DataFrame, list[str]]:
     """Read and check one table.
 
     Parameters
     ----------
-    inputs
-        Study folder; the file is ``<table>.csv`` or ``<table>.parquet``. Its hash is that of the bytes parsed here.
+    file
+        From `table_files.find_tables`; None when the study does not have the table.
     spec
         What the table must look like.
+    form
+        What ``study.yaml`` says of the file: separator, decimal mark, form of dates, encoding.
     problems
         Takes every problem of the file.
+    notes
+        Takes a note ``TABLE_READ_AS`` when the file has another form than the documented one.
 
     Returns
     -------
     pandas.DataFrame
-        All columns of the specification in its order, typed; absent optional columns are all missing. The index
-        counts rows from 1, as problems do.
+        All columns of the specification in its order, typed; absent optional columns are all missing. The index is
+        the row below the header, as problems name it; rows without any content are not there.
     list of str
         Columns of the file that the specification does not know.
     """
-    path = find_table(inputs.folder, spec, problems)
-    if path is None:
+    form = form or TableForm()
+    cells = None if file is None else _read_cells(file, spec, form, problems)
+    if file is None or cells is None:
         return _empty(spec), []
-    raw = _read_text(inputs, path, problems)
-    if raw is None:
-        return _empty(spec), []
-    missing = [column.name for column in spec.columns if column.required and column.name not in raw.columns]
+    where = file.where
+    missing = [column.name for column in spec.columns if column.required and column.name not in cells.table.columns]
     for name in missing:
-        near = difflib.get_close_matches(name, list(raw.columns), n=1)
-        problems.add(path.name, "a column is missing", column=name, value=near[0] if near else "")
-    unknown = [name for name in raw.columns if name not in spec.column_names]
-    bad_cells: set[tuple[int, str]] = set()
+        near = difflib.get_close_matches(name, list(cells.table.columns), n=1)
+        problems.add(where, "a column is missing", column=name, value=near[0] if near else "")
+    unknown = [name for name in cells.table.columns if name not in spec.column_names]
+    _blank_missing_words(cells.table, spec)
+    bad_numbers = settle_numbers(cells, spec, form.decimal, where, problems)
+    bad_dates = settle_dates(cells, spec, form.dates, where, problems)
+    if cells.remarks:
+        notes.add("note", "TABLE_READ_AS", f"{where} was read with {'; '.join(cells.remarks)}", table=spec.name,
+                  file=file.path.name)  # fmt: skip
+    bad_cells = bad_numbers | bad_dates
+    raw = cells.table
     table = pd.DataFrame(index=raw.index)
     for column in spec.columns:
         text = raw[column.name] if column.name in raw.columns else pd.Series(np.nan, index=raw.index, dtype=object)
         text = _spelled(text, column, raw)
-        table[column.name] = _typed(text, column, path.name, problems, bad_cells)
-    _apply_rules(table, spec, path.name, {*missing}, problems, bad_cells)
+        table[column.name] = _typed(text, column, where, problems, bad_cells)
+    _apply_rules(table, spec, where, {*missing}, problems, bad_cells)
     return table, unknown
 
 
@@ -87,79 +100,35 @@ def _spelled(text: pd.Series[Any], column: Column, raw: pd.DataFrame) -> pd.Seri
     return pd.Series(spelled, index=text.index, dtype=object).where(text.notna(), np.nan)
 
 
-def find_table(folder: Path, spec: TableSpec, problems: Problems) -> Path | None:
-    """File of a table; None when there is none."""
-    found = [folder / f"{spec.name}{suffix}" for suffix in SUFFIXES if os.path.lexists(folder / f"{spec.name}{suffix}")]
-    if len(found) > 1:
-        problems.add(
-            spec.name, "stands in two files", value=", ".join(path.name for path in found), allowed="one of them"
-        )
-        return None
-    if not found:
-        if spec.required:
-            problems.add(f"{spec.name}.csv", "file is missing")
-        return None
-    return found[0]
+def _read_cells(file: TableFile, spec: TableSpec, form: TableForm, problems: Problems) -> Cells | None:
+    """All cells as text, NaN where empty."""
+    if file.workbook is not None:
+        return file.workbook.read(file.sheet, spec, file.where, problems)
+    if file.path.suffix == ".parquet":
+        return _read_parquet(file, problems)
+    return read_delimited(file.content, file.where, spec.column_names, form, problems)
 
 
-def _read_text(inputs: Inputs, path: Path, problems: Problems) -> pd.DataFrame | None:
-    """All cells as text, NaN where empty, rows counted from 1."""
+def _read_parquet(file: TableFile, problems: Problems) -> Cells | None:
+    where = file.where
     try:
-        content = inputs.read(path.name)
-    except OSError as error:
-        problems.add(path.name, f"cannot be read: {reason(error)}")
-        return None
-    try:
-        if path.suffix == ".parquet":
-            stored = pd.read_parquet(io.BytesIO(content))
-            raw = pd.DataFrame({name: stored[name].map(_as_text, na_action="ignore") for name in stored}, dtype=object)
-        else:
-            if b"\x00" in content:
-                # The parser of pandas ends a cell at such a byte and says nothing.
-                problems.add(path.name, "is no plain text (it holds NUL bytes)", allowed="save it as CSV UTF-8")
-                return None
-            raw = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, encoding="utf-8-sig",
-                              skip_blank_lines=False)  # fmt: skip
-    except UnicodeDecodeError as error:
-        problems.add(
-            path.name, f"is not UTF-8 text ({error.reason} at byte {error.start})", allowed="save it as CSV UTF-8"
-        )
-        return None
+        stored = pd.read_parquet(io.BytesIO(file.content))
+        texts = [stored[name].map(_as_text, na_action="ignore") for name in stored]
+        rows = [["" if pd.isna(cell) else str(cell) for cell in row] for row in zip(*texts, strict=True)]
     except (ValueError, OSError, TypeError, OverflowError, NotImplementedError) as error:
-        problems.add(path.name, f"cannot be read as a table: {str(error)[:_LONGEST_REASON]}")
+        problems.add(where, f"cannot be read as a table: {str(error)[:LONGEST_SHOWN]}")
         return None
-    raw.columns = [str(name).strip() for name in raw.columns]
-    if len(raw.columns) == 1 and any(mark in raw.columns[0] for mark in ";\t"):
-        problems.add(
-            path.name, "columns are not separated by commas", value=raw.columns[0], allowed="comma-separated values"
-        )
-        return None
-    twice = sorted({name for name in raw.columns if list(raw.columns).count(name) > 1})
-    for name in twice:
-        problems.add(path.name, "a column stands twice", column=name)
-    if twice:
-        return None
-    raw.index = pd.RangeIndex(1, len(raw) + 1)
-    raw = raw.map(lambda value: value.strip() if isinstance(value, str) else value)
-    _refuse_unfit(raw, path.name, problems)
-    return raw.mask(raw.map(lambda value: isinstance(value, str) and value.casefold() in _MISSING_TEXT))
+    before = len(problems)
+    names = named_columns([str(name) for name in stored.columns], (), where, problems)
+    return frame(names, list(enumerate(rows, 1)), where, problems) if len(problems) == before else None
 
 
-def _refuse_unfit(raw: pd.DataFrame, where: str, problems: Problems) -> None:
-    """Take out cells that no laboratory writes and that later files (HDF5, HTML) cannot hold."""
-    for name in raw.columns:
-        for row, value in raw[name].items():
-            if not isinstance(value, str):
-                continue
-            if len(value) > _LONGEST_CELL:
-                problems.add(where, f"a cell of {len(value):,} characters", row=int(str(row)), column=name,
-                             allowed=f"at most {_LONGEST_CELL:,}")  # fmt: skip
-            elif _CONTROL.search(value):
-                problems.add(where, "a cell holds control characters", row=int(str(row)), column=name,
-                             value=value[:_LONGEST_REASON])  # fmt: skip
-            else:
-                continue
-            raw.loc[row, name] = np.nan
+def _blank_missing_words(table: pd.DataFrame, spec: TableSpec) -> None:
+    """Cells that say NA are empty, unless the word is a value of the column (``none`` for comp_source)."""
+    allowed = {column.name: set(column.allowed) for column in spec.columns}
+    for name in table.columns:
+        words = table[name].map(lambda value: isinstance(value, str) and value.casefold() in _MISSING_TEXT)
+        table[name] = table[name].mask(words & ~table[name].isin(allowed.get(name, set())))
 
 
 def _as_text(value: Any) -> str:
@@ -177,6 +146,8 @@ def _typed(
 
     def convert(row: int, value: str) -> Any:
         try:
+            if column.kind in ("float", "int") and not PLAIN_NUMBER.fullmatch(value):
+                raise ValueError
             if column.kind == "float":
                 number = float(value)
                 if not np.isfinite(number):
@@ -201,7 +172,7 @@ def _typed(
 
     if column.kind in ("str", "date"):
         return text.astype(object).where(text.notna(), np.nan)
-    values = [None if pd.isna(value) else convert(row, str(value)) for row, value in enumerate(text, 1)]
+    values = [None if pd.isna(value) else convert(int(str(row)), str(value)) for row, value in text.items()]
     dtype = {"float": "float64", "int": "Int64", "bool": "boolean"}[column.kind]
     return pd.Series(values, index=text.index, dtype=dtype)
 
@@ -237,8 +208,6 @@ def pandera_schema(spec: TableSpec) -> pa.DataFrameSchema:
 
 
 def _is_iso_date(value: object) -> bool:
-    import re
-
     text = str(value)
     if not re.match(schema.ISO_DATE, text):
         return False
@@ -274,7 +243,8 @@ def _apply_rules(
                              allowed=str(case["check"]))  # fmt: skip
     if spec.key and not missing & set(spec.key):
         seen: dict[tuple[str, ...], int] = {}
-        for row, values in enumerate(table[list(spec.key)].to_numpy(dtype=object), 1):
+        keys = table[list(spec.key)].to_numpy(dtype=object)
+        for row, values in zip(table.index.tolist(), keys, strict=True):
             key = tuple("" if pd.isna(value) else str(value) for value in values)
             first = seen.setdefault(key, row)
             if first != row and any(key):

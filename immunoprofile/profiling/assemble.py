@@ -12,11 +12,12 @@ from immunoprofile import schema
 from immunoprofile.gate.definition import definition, difference_in_words, differences
 from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.io.dates import days_between
+from immunoprofile.io.references import UNSCHEDULED
 from immunoprofile.profiling import timeline
 from immunoprofile.profiling.outcome import Chosen, Outcome
 from immunoprofile.resources import populations as known_populations
 from immunoprofile.resources import reference_ranges
-from immunoprofile.study import UNSCHEDULED, Study
+from immunoprofile.study import Study
 
 if TYPE_CHECKING:
     import anndata

@@ -45,6 +45,8 @@ class Column:
         Inclusive limits of a number.
     spelling
         Spells a filled cell as the package does, from the text of all cells of its row (empty where missing).
+    holds_number
+        Text in which a number stands (the result as a laboratory wrote it), so that decimal marks matter.
     """
 
     name: str
@@ -57,6 +59,7 @@ class Column:
     minimum: float | None = None
     maximum: float | None = None
     spelling: Callable[[Mapping[str, str]], str] | None = None
+    holds_number: bool = False
 
 
 @dataclass(frozen=True)

@@ -136,16 +136,10 @@ CMV_DNA = TableSpec(
         _USUBJID,
         _VISIT,
         _COLLECTED,
-        Column("result_raw", "str", "the result as the laboratory wrote it", required=True, nullable=False),
-        Column(
-            "unit",
-            "str",
-            "unit of the result; of a logarithm log10 IU/mL or log10 copies/mL",
-            required=True,
-            nullable=False,
-            allowed=CMV_UNITS,
-            spelling=lambda row: cmv_unit(row["unit"]),
-        ),
+        Column("result_raw", "str", "the result as the laboratory wrote it", required=True, nullable=False,
+               holds_number=True),
+        Column("unit", "str", "unit of the result; of a logarithm log10 IU/mL or log10 copies/mL", required=True,
+               nullable=False, allowed=CMV_UNITS, spelling=lambda row: cmv_unit(row["unit"])),
         Column("assay_id", "str", "assay of study.yaml", required=True, nullable=False),
         Column("specimen", "str", "specimen", required=True, nullable=False, allowed=CMV_SPECIMENS),
         Column("lod", "float", "limit of detection on the report of the laboratory; held against the assay", minimum=0),
@@ -154,7 +148,7 @@ CMV_DNA = TableSpec(
         Column("genotype", "str", "resistance mutations found, for example UL97 A594V"),
     ),
     key=("usubjid", "collected_dtc", "assay_id", "specimen"),
-)
+)  # fmt: skip
 
 LABS = TableSpec(
     "labs",
