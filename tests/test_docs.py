@@ -45,7 +45,16 @@ def test_every_column_of_a_study_table_is_explained() -> None:
 
 
 @pytest.mark.parametrize(
-    "model", [config.StudyConfig, config.Arm, config.ScheduledVisit, config.Tube, config.Endpoint, config.Assay]
+    "model",
+    [
+        config.StudyConfig,
+        config.Arm,
+        config.ScheduledVisit,
+        config.Tube,
+        config.Endpoint,
+        config.Assay,
+        config.TableForm,
+    ],
 )
 def test_every_field_of_study_yaml_is_explained(model: type[BaseModel]) -> None:
     page = (ROOT / "docs" / "study-folder.md").read_text(encoding="utf-8").split("## Units of laboratory")[0]

@@ -110,14 +110,14 @@ def grouped_exceptions(rows: Any, *, every: bool = False) -> list[tuple[str, Map
 
 def _places(group: Sequence[Mapping[str, Any]]) -> str:
     def place(row: Mapping[str, Any]) -> str:
-        words = [str(part) for part in (row["file"] or row["sample_id"], row["usubjid"], row["visit"]) if part]
-        return " ".join([*words, *([f"row {row['row']}"] if row["row"] else [])])
+        words = " ".join(str(part) for part in (row["file"] or row["sample_id"], row["usubjid"], row["visit"]) if part)
+        return ", ".join(part for part in (words, f"row {row['row']}" if row["row"] else "") if part)
 
     places = list(dict.fromkeys(text for row in group if (text := place(row))))
-    shown = ", ".join(places[:_PLACES_SHOWN])
+    shown = "; ".join(places[:_PLACES_SHOWN])
     more = len(places) - _PLACES_SHOWN
-    counted = f"{len(group)} times" if len(group) > 1 else ""
-    return ", ".join(part for part in (counted, shown + (f" and {more} more" if more > 0 else "")) if part)
+    shown += f" and {more} more" if more > 0 else ""
+    return f"({len(group)} times) {shown}" if len(group) > 1 else shown
 
 
 def tell_exceptions(exceptions: Any, *, warnings_are: str = "in exceptions.csv", every: bool = False) -> None:

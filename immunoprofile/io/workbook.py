@@ -40,7 +40,7 @@ _READING_FAILS = (
 _ZEROS = re.compile("0+")
 _SHOWS_THE_NUMBER = re.compile(r"(general|@|[#,0]*0?(\.[0#]+)?(e[+]0+)?)(;.*)?", re.IGNORECASE)
 _FIRST_SERIAL, _LAST_SERIAL = 10_000, 99_999
-_FIRST_YEAR = 1900
+_FIRST_YEAR = 1901
 _MOST_ROWS_ABOVE = 20
 
 
