@@ -12,7 +12,9 @@ from immunoprofile import compensation, schema
 from immunoprofile.errors import ImmunoprofileError, ProblemListError, Problems
 from immunoprofile.gate.binding import bind
 from immunoprofile.gate.engine import evaluate_file
-from immunoprofile.gate.evaluate import GatedSample, count_table, gate_sample, strategy_for
+from immunoprofile.gate.evaluate import GatedSample, count_table, gate_sample
+from immunoprofile.gate.flowjo_units import in_units_of, needs_events
+from immunoprofile.gate.matching import Matcher, match
 from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.io.fcs import Sample, read_fcs, read_fcs_head
 from immunoprofile.io.files import sha256_of
@@ -29,7 +31,7 @@ def membership(sample: Sample, gates: GateSet | Strategy, *, comp_source: str | 
     sample
         The file.
     gates
-        A strategy, or a set of which the one that fits the panel is taken.
+        A strategy, or a set of which the one is taken that fits the file, see `matching.match`.
     comp_source
         ``keyword``, ``none``, ``compensated``; None takes the file's matrix when it has one.
 
@@ -45,7 +47,7 @@ def membership(sample: Sample, gates: GateSet | Strategy, *, comp_source: str | 
     """
     import pandas as pd
 
-    gated = gate_sample(sample, strategy_for(sample, gates), comp_source=comp_source)
+    gated = gate_sample(sample, match(sample, gates), comp_source=comp_source)
     return pd.DataFrame(dict(gated.masks))
 
 
@@ -58,12 +60,10 @@ def worth_compiling(paths: Iterable[Path]) -> bool:
     return sum(path.stat().st_size for path in paths if path.is_file()) >= SMALL_BATCH_BYTES
 
 
-def gate_file(
-    path: Path, gates: GateSet | Strategy, *, comp_source: str | None = None, compiled: bool = True
-) -> GatedSample:
-    """Read and gate one file; the template is found by the panel."""
+def gate_file(path: Path, gates: Matcher, *, comp_source: str | None = None, compiled: bool = True) -> GatedSample:
+    """Read and gate one file; its gates are found as `matching.match` says."""
     sample = read_fcs(path)
-    return gate_sample(sample, strategy_for(sample, gates), comp_source=comp_source, compiled=compiled)
+    return gate_sample(sample, gates.match(sample, path), comp_source=comp_source, compiled=compiled)
 
 
 Item = TypeVar("Item")
@@ -111,26 +111,26 @@ Panels = dict[Labels, tuple[Strategy, Strategy]]
 """The strategy of each panel, as it is and bound to its channels."""
 
 
-def strategy_of_panel(sample: Sample, gates: GateSet | Strategy, panels: Panels) -> tuple[Strategy, Strategy]:
-    """The strategy that fits a file, and the same bound to its channels; kept in ``panels`` by the labels of the file.
+def _bound(sample: Sample, path: Path, gates: Matcher, panels: Panels) -> tuple[Strategy, Strategy] | None:
+    """The gates of a file, as they are and bound to its channels; None where it takes the events to tell them.
 
-    Raises
-    ------
-    GateError
-        As `strategy_for` and `bind`.
+    Kept in ``panels`` by the labels of the file, unless the gates depend on more than the panel.
     """
     if sample.labels in panels:
         return panels[sample.labels]
-    strategy = strategy_for(sample, gates)
-    found = strategy, bind(strategy, sample)
-    if not strategy.custom:  # else the gates depend on the sample too
-        panels[sample.labels] = found
-    return found
+    found = gates.match(sample, path)
+    if needs_events(sample, found.strategy):
+        return None
+    strategy, _ = in_units_of(sample, found.strategy)
+    bound = strategy, bind(strategy, sample)
+    if not gates.knows_samples:
+        panels[sample.labels] = bound
+    return bound
 
 
 def count_file(
     path: Path,
-    gates: GateSet | Strategy,
+    gates: Matcher,
     *,
     comp_source: str | None = None,
     panels: Panels | None = None,
@@ -140,8 +140,10 @@ def count_file(
 
     Parameters
     ----------
-    path, gates, comp_source
+    path, comp_source
         As in `batch`.
+    gates
+        Finds the gates of the file.
     panels
         Keeps the strategy of each panel, as it is and bound, for the next file with the same channels.
     compiled
@@ -153,8 +155,11 @@ def count_file(
         `schema.COUNT_COLUMNS`, one row a population.
     """
     head = read_fcs_head(path) if comp_source is not None and compiled else None
+    found = None
     if head is not None and head.complete:
-        strategy, bound = strategy_of_panel(head.empty, gates, {} if panels is None else panels)
+        found = _bound(head.empty, path, gates, {} if panels is None else panels)
+    if head is not None and found is not None:
+        strategy, bound = found
         chosen = compensation.decide(head.empty, comp_source)
         counts = count_table(strategy, evaluate_file(path, head, bound, chosen.spillover))
         sha256 = sha256_of(path)
@@ -182,7 +187,7 @@ def batch(
     files
         FCS files, of one or several tubes.
     gates
-        A strategy, or a set of which the one that fits the panel of each file is taken.
+        A strategy, or a set of which the one is taken that fits each file, see `matching.match`.
     jobs
         Number of threads.
     comp_source
@@ -212,11 +217,12 @@ def batch(
 
     paths = [Path(file) for file in files]
     panels: Panels = {}
+    matcher = Matcher(gates, paths)
     compiled = worth_compiling(paths)
 
     def one(path: Path) -> pd.DataFrame | ImmunoprofileError:
         try:
-            return count_file(path, gates, comp_source=comp_source, panels=panels, compiled=compiled)
+            return count_file(path, matcher, comp_source=comp_source, panels=panels, compiled=compiled)
         except ImmunoprofileError as error:
             return _without_frames(error)
 

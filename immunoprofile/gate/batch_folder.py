@@ -17,6 +17,7 @@ from immunoprofile._version import __version__
 from immunoprofile.errors import ImmunoprofileError, ResultsError
 from immunoprofile.gate.batch import Panels, count_file, gate_file, gating_exception, in_order, worth_compiling
 from immunoprofile.gate.cells import cells_of
+from immunoprofile.gate.matching import Matcher
 from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.io.files import remove_leftovers, replacing, sha256_of, write_json
 
@@ -96,7 +97,7 @@ def batch_to_folder(
     (out / PARTIAL).mkdir(parents=True, exist_ok=True)
     for folder in (out, out / PARTIAL, out / "cells"):
         remove_leftovers(folder)
-    worker = _Worker(gates, out, comp_source, cells=cells, compiled=worth_compiling(paths))
+    worker = _Worker(Matcher(gates, paths), out, comp_source, cells=cells, compiled=worth_compiling(paths))
     outcomes = in_order(worker.process, dict.fromkeys(paths), jobs=jobs)
     total = len(set(paths))
     resumed = sum(tqdm(outcomes, total=total, desc="gating", unit="file", disable=hidden(wanted=progress)))
@@ -113,17 +114,14 @@ def batch_to_folder(
 class _Worker:
     """Gates one file after another and keeps a record of each."""
 
-    def __init__(
-        self, gates: GateSet | Strategy, out: Path, comp_source: str | None, *, cells: bool, compiled: bool
-    ) -> None:
+    def __init__(self, gates: Matcher, out: Path, comp_source: str | None, *, cells: bool, compiled: bool) -> None:
         self._gates = gates
         self._compiled = compiled
         self._out = out
         self._comp_source = comp_source
         self._cells = cells
         self._panels: Panels = {}
-        strategies = (gates,) if isinstance(gates, Strategy) else tuple(gates.values())
-        self._options = [__version__, [strategy.sha256 for strategy in strategies], comp_source, cells]
+        self._options = [__version__, gates.sha256, comp_source, cells]
 
     def process(self, path: Path) -> bool:
         """Gate a file unless a record of the same content, gates and options is there; returns whether there was."""
@@ -137,7 +135,7 @@ class _Worker:
         except ImmunoprofileError as error:
             digest, exception = _digest(path), gating_exception(error, file=path.as_posix())
         # Written last: what it stands for is complete.
-        write_json(kept, {"key": self._key(digest), "sha256": digest, "rows": rows, "exception": exception})
+        write_json(kept, {"key": self._key(path, digest), "sha256": digest, "rows": rows, "exception": exception})
         return False
 
     def records(self, paths: Iterable[Path]) -> Iterator[dict[str, Any]]:
@@ -180,15 +178,16 @@ class _Worker:
             record = json.loads(kept.read_text(encoding="utf-8"))
         except ValueError:
             return False
-        if record.get("key") != self._key(_digest(path)):
+        if record.get("key") != self._key(path, _digest(path)):
             return False
         if not self._cells or record["exception"] is not None:
             return True
         placed = self._out / "cells" / f"{record['sha256']}.h5ad"
         return self._cells_path(path).is_file() or placed.is_file()
 
-    def _key(self, digest: str) -> str:
-        return hashlib.sha256(json.dumps([digest, *self._options]).encode()).hexdigest()
+    def _key(self, path: Path, digest: str) -> str:
+        refused = str(self._gates.refused.get(path, ""))
+        return hashlib.sha256(json.dumps([digest, refused, *self._options]).encode()).hexdigest()
 
     def _record_path(self, path: Path) -> Path:
         return self._out / PARTIAL / f"{_name(path)}.json"

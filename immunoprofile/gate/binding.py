@@ -74,13 +74,6 @@ def rename(strategy: Strategy, channels: Mapping[str, str]) -> Strategy:
     )
 
 
-def sample_id(strategy: Strategy, sample: Sample) -> str:
-    """Id of the sample by which the strategy knows its own gates; empty when it has none."""
-    stem = sample.name[:-4] if sample.name.casefold().endswith(".fcs") else sample.name
-    names = (sample.name, stem, f"{stem}.fcs", sample.keywords.get("fil", ""))
-    return next((name for name in names if name and name in strategy.custom_samples), "")
-
-
 def _check_matrices(strategy: Strategy, sample: Sample, problems: Problems) -> None:
     used = {d.matrix for gate in strategy.gates for d in gate.dimensions if d.matrix}
     names = [channel.pnn for channel in sample.channels]
@@ -93,9 +86,9 @@ def _check_matrices(strategy: Strategy, sample: Sample, problems: Problems) -> N
 
 
 def bind(strategy: Strategy, sample: Sample) -> Strategy:
-    """The strategy with the channels of a file in place of its markers, and the gates that the file has of its own.
+    """The strategy with the channels of a file in place of its markers.
 
-    A sample is known by its name, with or without ``.fcs``, or by the ``$FIL`` of the file.
+    Gates of single samples are not looked at: `matching.match` puts in those of the file.
 
     Raises
     ------
@@ -103,7 +96,6 @@ def bind(strategy: Strategy, sample: Sample) -> Strategy:
         Markers that the file lacks or has twice, all at once.
     """
     problems = Problems()
-    strategy = strategy.for_sample(sample_id(strategy, sample))
     channels = find_channels(strategy, sample, problems)
     _check_matrices(strategy, sample, problems)
     if problems:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from immunoprofile import compensation, schema
-from immunoprofile.errors import GateError, Problems
-from immunoprofile.gate.binding import bind, find_channels, sample_id
+from immunoprofile.gate.binding import bind
+from immunoprofile.gate.flowjo_units import in_units_of
+from immunoprofile.gate.matching import Match, match
 from immunoprofile.gate.strategy import ROOT, GateSet, Strategy
 from immunoprofile.io.fcs import Sample, fluorescence_positions
 
@@ -20,7 +22,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from immunoprofile.compensation import Finding, Spillover
+    from immunoprofile.errors import Problem
     from immunoprofile.gate.engine import EngineRecord, Evaluation
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +49,10 @@ class GatedSample:
         Memberships and counts of the populations, and how they were found.
     comp_finding
         Whether the events look compensated already, where a matrix was applied that nobody declared.
+    match
+        How the gates of the file were found.
+    findings
+        What a person should know before trusting the counts: what of the gates could not be honoured for this file.
     """
 
     sample: Sample
@@ -52,6 +62,8 @@ class GatedSample:
     comp_source: str
     evaluation: Evaluation
     comp_finding: Finding | None = None
+    match: Match | None = None
+    findings: tuple[Problem, ...] = ()
 
     @property
     def masks(self) -> Mapping[str, NDArray[np.bool_]]:
@@ -126,7 +138,7 @@ def count_table(strategy: Strategy, evaluation: Evaluation) -> pd.DataFrame:
 
 
 def gate_sample(
-    sample: Sample, strategy: Strategy, *, comp_source: str | None = None, compiled: bool = True
+    sample: Sample, strategy: Strategy | Match, *, comp_source: str | None = None, compiled: bool = True
 ) -> GatedSample:
     """Evaluate a strategy on one file.
 
@@ -135,7 +147,7 @@ def gate_sample(
     sample
         The file.
     strategy
-        Template of its tube.
+        Template of its tube, or what `matching.match` found for the file.
     comp_source
         What the study declares: ``keyword``, ``none``, ``compensated``; None takes the file's matrix when it has one.
     compiled
@@ -144,51 +156,39 @@ def gate_sample(
     Raises
     ------
     GateError
-        The file lacks markers that the template needs.
+        The file lacks markers that the template needs; which sample of the gates it is cannot be told; the gates are
+        in units that cannot be had for this file.
     CompensationError
         The declared matrix cannot be applied.
     """
     from immunoprofile.gate.engine import evaluate
 
-    strategy = strategy.for_sample(sample_id(strategy, sample))
-    bound = bind(strategy, sample)
+    found = strategy if isinstance(strategy, Match) else match(sample, strategy)
+    own, findings = in_units_of(sample, found.strategy)
+    for finding in (*found.findings, *findings):
+        _log.warning("%s: %s", sample.name, finding)
+    bound = bind(own, sample)
     chosen = compensation.decide(sample, comp_source)
     evaluation = evaluate(bound, sample, chosen.spillover, compiled=compiled)
-    return GatedSample(sample, strategy, bound, chosen.spillover, chosen.source, evaluation, chosen.finding)
+    return GatedSample(
+        sample,
+        own,
+        bound,
+        chosen.spillover,
+        chosen.source,
+        evaluation,
+        chosen.finding,
+        match=found,
+        findings=(*found.findings, *findings),
+    )
 
 
 def strategy_for(sample: Sample, gates: GateSet | Strategy) -> Strategy:
-    """The strategy whose panel the file has.
-
-    Of several that fit, the one that uses most markers is taken, since a small panel fits into a large one.
+    """The strategy with the gates of a file: those of its sample, else of its panel; see `matching.match`.
 
     Raises
     ------
     GateError
-        None fits (what each lacks is listed), or two fit equally well.
+        As for `matching.match`.
     """
-    if isinstance(gates, Strategy):
-        return gates
-    problems = Problems()
-    fitting: list[Strategy] = []
-    for strategy in gates.values():
-        own = Problems()
-        find_channels(strategy, sample, own)
-        if own:
-            problems.found.extend(own.found)
-        else:
-            fitting.append(strategy)
-    if not fitting:
-        raise GateError("no template fits the panel of the file", problems.found, where=sample.name)
-    most = max(len(strategy.markers) for strategy in fitting)
-    best = [strategy for strategy in fitting if len(strategy.markers) == most]
-    # Strategies of a workspace may share a panel; the one that knows the sample by name is its own.
-    best = [strategy for strategy in best if sample_id(strategy, sample)] or best
-    if len(best) > 1:
-        problems = Problems()
-        for strategy in best:
-            problems.add(sample.name, f"fits the template of tube {strategy.tube}")
-        raise GateError(
-            "several templates fit the file equally well", problems.found, todo="pass the strategy of one tube"
-        )
-    return best[0]
+    return match(sample, gates).strategy

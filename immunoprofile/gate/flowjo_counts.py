@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from immunoprofile.errors import GateError, ImmunoprofileError, Problems
 from immunoprofile.gate.evaluate import GatedSample, gate_sample
-from immunoprofile.gate.workspace import Workspace, open_workspace
+from immunoprofile.gate.matching import Match, Matcher
+from immunoprofile.gate.workspace import open_workspace
 from immunoprofile.gate.workspace_samples import Node, WorkspaceSample
-from immunoprofile.io.fcs import read_fcs
+from immunoprofile.io.fcs import read_fcs, read_fcs_head
 from immunoprofile.schema.reconciliation import (
     RECONCILE_COLUMNS,
     RECONCILED,
@@ -26,6 +27,8 @@ from immunoprofile.schema.reconciliation import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from immunoprofile.gate.strategy import GateSet
+
 TOLERANCE_PCT = 1.0
 """FlowJo looks up polygons and ellipses in bins of a plot, so that events at their edges may differ."""
 
@@ -40,8 +43,8 @@ def reconcile(workspace: str | Path, fcs: str | Path | Iterable[str | Path]) -> 
     workspace
         The workspace (``.wsp``).
     fcs
-        A folder, looked through with its subfolders, or the FCS files themselves. A file belongs to the sample that has
-        its name, or that was made from a file of this name.
+        A folder, looked through with its subfolders, or the FCS files themselves. Which file is which sample is found
+        as for a run over the same files (`matching.match`).
 
     Returns
     -------
@@ -64,8 +67,8 @@ def reconcile(workspace: str | Path, fcs: str | Path | Iterable[str | Path]) -> 
         problems.add(str(path), "file is missing")
         raise GateError("the workspace cannot be read", problems.found)
     opened = open_workspace(path.read_bytes(), path.name)
-    files = _files(fcs)
-    rows = [row for sample in opened.samples for row in _rows(opened, sample, files)]
+    files = _Files(opened.gates, _listed(fcs))
+    rows = [row for sample in opened.samples for row in _rows(sample, files)]
     table = pd.DataFrame(rows, columns=list(RECONCILE_COLUMNS))
     return table.astype({"n_flowjo": "Int64", "n": "Int64", "difference": "Int64", "difference_pct": "float64"})
 
@@ -75,28 +78,49 @@ def needs_a_look(table: pd.DataFrame) -> bool:
     return bool((~table["verdict"].isin(RECONCILED)).any())
 
 
-def _files(fcs: str | Path | Iterable[str | Path]) -> dict[str, list[Path]]:
-    """Files by name, in a defined order."""
-    if isinstance(fcs, str | Path):
-        folder = Path(fcs)
-        listed = sorted(p for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else [folder]
-        listed = [p for p in listed if p.suffix.casefold() in (".fcs", ".lmd")]
-    else:
-        listed = [Path(one) for one in fcs]
-    found: dict[str, list[Path]] = {}
-    for path in listed:
-        found.setdefault(path.name.casefold(), []).append(path)
-    return found
+def _listed(fcs: str | Path | Iterable[str | Path]) -> list[Path]:
+    """The files in a defined order."""
+    if not isinstance(fcs, str | Path):
+        return [Path(one) for one in fcs]
+    folder = Path(fcs)
+    found = sorted(p for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else [folder]
+    return [p for p in found if p.suffix.casefold() in (".fcs", ".lmd")]
 
 
-def _rows(workspace: Workspace, sample: WorkspaceSample, files: Mapping[str, list[Path]]) -> list[dict[str, object]]:
-    path, reason = _file_of(sample, files)
+class _Files:
+    """Which file is which sample, as a run over the same files would have it, and why the others are not."""
+
+    def __init__(self, gates: GateSet, paths: Iterable[Path]) -> None:
+        self._found: dict[str, list[tuple[Path, Match]]] = {}
+        self._refused: list[tuple[Path, str]] = []
+        paths = list(paths)
+        matcher = Matcher(gates, paths)
+        for path in paths:
+            try:
+                match = matcher.match(read_fcs_head(path).empty, path)
+            except ImmunoprofileError as error:
+                self._refused.append((path, " ".join(str(error).split())))
+                continue
+            if match.sample is not None:
+                self._found.setdefault(match.sample.sample_id, []).append((path, match))
+
+    def of(self, sample: WorkspaceSample) -> tuple[Path | None, Match | None, str]:
+        """File of a sample (of copies the first), its gates, and why there is none."""
+        if found := self._found.get(sample.key):
+            return *found[0], ""
+        names = {name.casefold() for name in (sample.name, f"{sample.name}.fcs", sample.known.file) if name}
+        reasons = [reason for path, reason in self._refused if path.name.casefold() in names]
+        told = f" or {sample.known.file}" if sample.known.file else ""
+        return None, None, "; ".join(reasons) or f"no file is called {sample.name}{told}, or is it by its keywords"
+
+
+def _rows(sample: WorkspaceSample, files: _Files) -> list[dict[str, object]]:
+    path, match, reason = files.of(sample)
     gated: GatedSample | None = None
     verdict = VERDICT_NO_FILE if path is None else VERDICT_UNREADABLE
-    if path is not None and sample.tube:
-        strategy = workspace.gates[sample.tube].for_sample(sample.name)
+    if path is not None and match is not None:
         try:
-            gated = gate_sample(read_fcs(path), strategy)
+            gated = gate_sample(read_fcs(path), match)
         except ImmunoprofileError as error:
             reason = " ".join(str(error).split())
     by_name = {node.name: node for node in sample.nodes}
@@ -104,7 +128,7 @@ def _rows(workspace: Workspace, sample: WorkspaceSample, files: Mapping[str, lis
     for node in sample.nodes:
         row: dict[str, object] = dict.fromkeys(RECONCILE_COLUMNS)
         row |= {
-            "sample": sample.name,
+            "sample": sample.key,
             "file": "" if path is None else path.as_posix(),
             "population": node.path[-1],
             "gate_path": node.name,
@@ -120,16 +144,6 @@ def _rows(workspace: Workspace, sample: WorkspaceSample, files: Mapping[str, lis
             row |= _compared(node, int(gated.masks[population].sum()), binned=_binned(node, by_name))
         rows.append(row)
     return rows
-
-
-def _file_of(sample: WorkspaceSample, files: Mapping[str, list[Path]]) -> tuple[Path | None, str]:
-    for name in (sample.name, f"{sample.name}.fcs", sample.file):
-        found = files.get(name.casefold(), [])
-        if len(found) == 1:
-            return found[0], ""
-        if found:
-            return None, f"several files are called {name}: {', '.join(path.as_posix() for path in found)}"
-    return None, f"no file is called {sample.name}" + (f" or {sample.file}" if sample.file else "")
 
 
 def _binned(node: Node, by_name: Mapping[str, Node]) -> bool:

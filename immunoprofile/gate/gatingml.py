@@ -7,14 +7,16 @@ that other readers pass over.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 from xml.etree import ElementTree as Xml
 
 from immunoprofile.errors import GateError, Problems
 from immunoprofile.gate.gates import parents_first
+from immunoprofile.gate.known import KnownSample
 from immunoprofile.gate.names import FCS_SPILLOVER, UNCOMPENSATED, population_id
 from immunoprofile.gate.scales import FLOWJO_KINDS
 from immunoprofile.gate.strategy import BOOLEAN_KINDS, ROOT, Dimension, Gate, Operand, Strategy
@@ -187,6 +189,7 @@ class _Writer:
         strategy = self.strategy
         info = _add(self.root, TYPES, "custom_info", TYPES)
         header = {key: getattr(strategy, key) for key in _HEADER if getattr(strategy, key)}
+        header |= {"limits": "flowjo"} if strategy.flowjo_units else {}
         own = _add(info, OWN, "strategy", "", **header)
         for gate in strategy.gates:
             words = {key: getattr(gate, key) for key in _PLAIN if getattr(gate, key) not in ("", "fixed")}
@@ -206,6 +209,8 @@ class _Writer:
                     _add(own, OWN, kind, "", id=made, name=name)
         for sample, file in samples.items():
             _add(own, OWN, "sample", "", id=sample, file=file)
+        for known in strategy.samples:
+            _add(own, OWN, "known", "", id=known.sample_id).text = json.dumps(asdict(known), sort_keys=True)
 
 
 def _add(parent: Xml.Element, space: str, tag: str, attribute_space: str, **attributes: Any) -> Xml.Element:
@@ -303,7 +308,18 @@ def restore(strategy: Strategy, words: Xml.Element) -> Strategy:
         version=words.get("version", ""),
         panel=words.get("panel", ""),
         instrument=words.get("instrument", ""),
+        flowjo_units=words.get("limits") == "flowjo",
+        samples=tuple(_known(element) for element in words if local(element.tag) == "known"),
     )
+
+
+def _known(element: Xml.Element) -> KnownSample:
+    try:
+        return KnownSample.from_content(json.loads(element.text or ""))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        problems = Problems()
+        problems.add(f"sample {element.get('id')}", "what is known of it cannot be read")
+        raise GateError("GatingML could not be read", problems.found) from error
 
 
 def meaning(strategy: Strategy) -> dict[str, Any]:
@@ -318,6 +334,7 @@ def meaning(strategy: Strategy) -> dict[str, Any]:
     return {
         "scales": {name: scale for name, scale in strategy.scales if name in scales},
         "matrices": {name: matrix for name, matrix in strategy.matrices if name in matrices},
+        "samples": (strategy.samples, strategy.flowjo_units),
         "gates": {g.population: said(g) for g in strategy.gates},
         "custom": {(s, g.population): said(g) for s, g in strategy.custom if said(g) != said(strategy[g.population])},
     }

@@ -97,6 +97,14 @@ class Scale:
             out = (flat + p["A"]) / (p["T"] + p["A"])
         return np.asarray(out, dtype=np.float64).reshape(np.shape(values))
 
+    def times(self, factor: float) -> Scale:
+        """The scale on which a value times a factor has the place that the value has on this one.
+
+        All scales depend on values only through their ratio to the top (``flowjo_log``: to the offset).
+        """
+        stretched = ("T", "max_value", "offset") if self.kind != "linear" else ("T", "A")
+        return Scale(self.kind, tuple((n, v * factor if n in stretched else v) for n, v in self.parameters))
+
     @property
     def top(self) -> float:
         """Where the top of the linear scale comes to lie."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from immunoprofile._version import __version__
 from immunoprofile.errors import GateError, Problem, Problems
+from immunoprofile.gate.known import KnownSample
 from immunoprofile.gate.scales import Scale
 from immunoprofile.gate.strategy import Dimension, Ellipsoid, Gate, GateSet, Matrix, Operand, Ratio, Strategy
 from immunoprofile.io.files import write_text
@@ -22,7 +23,10 @@ _log = logging.getLogger(__name__)
 CACHE_VARIABLE = "IMMUNOPROFILE_CACHE"
 """Folder of the cache; ``off`` goes without one."""
 
-_FORMAT = 1
+_FORMAT = 2
+"""2 keeps the samples of a document; gates that were written as 1 are read as well."""
+
+_READ = (1, _FORMAT)
 _LARGEST = 256 * 1024 * 1024
 
 
@@ -32,6 +36,7 @@ def to_json(gates: GateSet) -> str:
         "format": _FORMAT,
         "strategies": [asdict(strategy) for strategy in gates.strategies],
         "findings": [asdict(problem) for problem in gates.problems],
+        "ungated": [asdict(sample) for sample in gates.ungated],
     }
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
@@ -47,11 +52,12 @@ def from_json(text: str, where: str) -> GateSet:
     problems = Problems()
     try:
         content = json.loads(text)
-        if content.get("format") != _FORMAT:
+        if content.get("format") not in _READ:
             problems.add(where, "is not in a form that is known", value=content.get("format"), allowed=str(_FORMAT))
         else:
             strategies = tuple(_strategy(one) for one in content["strategies"])
-            return GateSet(strategies, tuple(Problem(**one) for one in content["findings"]))
+            ungated = tuple(KnownSample.from_content(one) for one in content.get("ungated", ()))
+            return GateSet(strategies, tuple(Problem(**one) for one in content["findings"]), ungated)
     except GateError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
@@ -67,6 +73,8 @@ def _strategy(content: Mapping[str, Any]) -> Strategy:
         channels=tuple((str(marker), str(channel)) for marker, channel in content["channels"]),
         matrices=tuple((str(name), _matrix(one)) for name, one in content["matrices"]),
         custom=tuple((str(sample), _gate(one)) for sample, one in content["custom"]),
+        samples=tuple(KnownSample.from_content(one) for one in content.get("samples", ())),
+        flowjo_units=content.get("flowjo_units") is True,
         units="data" if content.get("units") == "data" else "scale",
         **plain,
     )

@@ -26,6 +26,7 @@ from immunoprofile.gate.gates import (
     Ratio,
     describe,
 )
+from immunoprofile.gate.known import KnownSample
 from immunoprofile.gate.scales import Scale
 from immunoprofile.schema import SAMPLE_ID
 
@@ -68,6 +69,10 @@ class Strategy:
         (sample id, gate) pairs: gates that replace the one of the same population for one sample.
     units
         How a template states the limits: ``scale`` or ``data``. The gates here are on their scales either way.
+    samples
+        Samples of the document that the gates came with, by which `matching.match` finds the gates of a file.
+    flowjo_units
+        Whether limits are in the values that FlowJo showed, which `flowjo_units.in_units_of` brings to those of a file.
     """
 
     tube: str
@@ -81,6 +86,8 @@ class Strategy:
     matrices: tuple[tuple[str, Matrix], ...] = ()
     custom: tuple[tuple[str, Gate], ...] = ()
     units: Units = "scale"
+    samples: tuple[KnownSample, ...] = ()
+    flowjo_units: bool = False
 
     def __post_init__(self) -> None:
         problems = Problems()
@@ -224,10 +231,15 @@ class Strategy:
 
     def for_sample(self, sample_id: str) -> Strategy:
         """The strategy of one sample: its own gates put in, and no others kept."""
-        if not self.custom:
+        if not self.custom and not self.samples:
             return self
         own = {gate.population: gate for sample, gate in self.custom if sample == sample_id}
-        return replace(self, gates=tuple(own.get(gate.population, gate) for gate in self.gates), custom=())
+        return replace(
+            self,
+            gates=tuple(own.get(gate.population, gate) for gate in self.gates),
+            custom=(),
+            samples=tuple(known for known in self.samples if known.sample_id == sample_id),
+        )
 
     def __getitem__(self, population: str) -> Gate:
         for gate in self.gates:
@@ -310,7 +322,7 @@ class Strategy:
             for dimension in gate["dimensions"]:
                 _drop_unused(dimension, ratio=None, matrix="")
         content["custom"] = sorted(content["custom"], key=lambda pair: (pair[0], pair[1]["population"]))
-        _drop_unused(content, matrices=(), custom=[])
+        _drop_unused(content, matrices=(), custom=[], samples=(), flowjo_units=False)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def tree(self) -> str:
@@ -356,10 +368,13 @@ class GateSet(Mapping[str, Strategy]):
         One a tube.
     problems
         What the document holds and these gates do not, each named with its reason; empty when all was read.
+    ungated
+        Samples of the document without gates that can be read: their files are not gated by the gates of others.
     """
 
     strategies: tuple[Strategy, ...]
     problems: tuple[Problem, ...] = ()
+    ungated: tuple[KnownSample, ...] = ()
 
     def __post_init__(self) -> None:
         tubes = [strategy.tube for strategy in self.strategies]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from xml.etree import ElementTree as Xml
 
 from immunoprofile.errors import GateError, ImmunoprofileError, Problem, Problems
+from immunoprofile.gate.known import KnownSample
 from immunoprofile.gate.names import population_id, tube_name
 from immunoprofile.gate.scales import Scale
 from immunoprofile.gate.strategy import Gate, GateSet, Matrix, Strategy
@@ -79,24 +80,15 @@ def open_workspace(content: bytes, where: str) -> Workspace:
     converter = _Converter()
     for sample in samples:
         converter.convert(sample, findings)
-    names = [sample.name for sample in samples]
-    usable = []
-    for position, sample in enumerate(samples):
-        if sample.strategy is None:
-            continue
-        first = names.index(sample.name)
-        if first < position:
-            findings.add(f"sample {sample.name}", "stands twice in the workspace; only the gates of the first are kept",
-                         allowed="one name a sample")  # fmt: skip
-            continue
-        usable.append(sample)
+    usable = [sample for sample in samples if sample.strategy is not None]
     if not usable:
         for problem in findings.found or [Problem(where, "has no sample with gates")]:
             problems.found.append(problem)
         raise GateError("the workspace has no gates that can be read", problems.found, where=where)
     stem = re.sub(r"\.wsp\Z", "", where, flags=re.IGNORECASE)
     strategies = tuple(_common(group, _groups(root), stem, findings) for group in _alike(usable))
-    return Workspace(_named_apart(strategies, usable, findings), tuple(samples))
+    ungated = tuple(sample.known for sample in samples if sample.strategy is None)
+    return Workspace(_named_apart(strategies, usable, findings, ungated), tuple(samples))
 
 
 class _Converter:
@@ -104,12 +96,16 @@ class _Converter:
 
     def __init__(self) -> None:
         self.tried: dict[bytes, Strategy | str] = {}
+        self.ids: dict[tuple[str, ...], str] = {}
 
     def convert(self, sample: WorkspaceSample, findings: Problems) -> None:
         parts = Parts(sample)
-        where = f"sample {sample.name}"
-        if not sample.nodes:
-            return
+        if sample.nodes:
+            self._convert(sample, parts, findings)
+        sample.known = parts.known(sample)
+
+    def _convert(self, sample: WorkspaceSample, parts: Parts, findings: Problems) -> None:
+        where = f"sample {sample.key}"
         self._leave_out_unknown(sample, parts)
         strategy = self._whole(sample, parts)
         if strategy is None:
@@ -120,11 +116,11 @@ class _Converter:
                 findings.add(f"{where}, gate {node.name}", node.missing)
         if strategy is None:
             if any(not node.missing for node in sample.nodes):
-                findings.add(
-                    where, "its gates could not be read together", value=self._fault(parts.document(sample.nodes))
-                )
+                reason = self._fault(parts.document(sample.nodes))
+                sample.fault = f"its gates could not be read together: {reason}"
+                findings.add(where, "its gates could not be read together", value=reason)
             return
-        sample.strategy = _with_names(strategy, sample, parts)
+        sample.strategy = self._with_names(strategy, sample, parts)
 
     def _whole(self, sample: WorkspaceSample, parts: Parts) -> Strategy | None:
         _leave_out_dependents(sample.nodes)
@@ -157,6 +153,9 @@ class _Converter:
             unknown = [c for c in parts.channels_of(node) if parts.recorded and c not in parts.recorded]
             if unknown and not node.missing:
                 node.missing = f"{', '.join(unknown)} is not recorded in the file (a derived parameter?)"
+            unplaced = [c for c in parts.channels_of(node) if parts.scale_of(c) is None]
+            if node.shape == "ellipse" and unplaced and not node.missing:
+                node.missing = f"an ellipse is kept in bins of a plot, and the scale of {unplaced[0]} states no limits"
 
     def _leave_out_faulty(self, sample: WorkspaceSample, parts: Parts) -> None:
         """Try scales, matrix and gates one by one."""
@@ -179,6 +178,40 @@ class _Converter:
                 if fault := self._fault(parts.document([alone])):
                     node.missing = fault
 
+    def _with_names(self, strategy: Strategy, sample: WorkspaceSample, parts: Parts) -> Strategy:
+        """Names of the workspace in place of keys, and the file's own matrix by its meaning."""
+        ids: dict[str, str] = {}
+        nodes = {node.key: node for node in sample.nodes if not node.missing}
+        for node in nodes.values():
+            # One path has one id in all samples, so that tables of samples with different trees can be joined by it.
+            if node.path not in self.ids:
+                self.ids[node.path] = population_id(node.path[-1], {"root", *self.ids.values()})
+            ids[node.key] = self.ids[node.path]
+            sample.populations[node.path] = ids[node.key]
+        own = {name for name, matrix in strategy.matrices if parts.own_matrix(matrix)}
+
+        def named(gate: Gate) -> Gate:
+            name = nodes[gate.population].path[-1]
+            return replace(
+                gate,
+                population=ids[gate.population],
+                parent=ids.get(gate.parent, gate.parent),
+                label=name if name != ids[gate.population] else "",
+                operands=tuple(replace(o, population=ids[o.population]) for o in gate.operands),
+                dimensions=tuple(
+                    replace(
+                        d, marker=parts.unslashed.get(d.marker, d.marker), matrix="" if d.matrix in own else d.matrix
+                    )
+                    for d in gate.dimensions
+                ),
+            )
+
+        return replace(
+            strategy,
+            gates=tuple(named(gate) for gate in strategy.gates),
+            matrices=tuple((name, matrix) for name, matrix in strategy.matrices if name not in own),
+        )
+
 
 def _leave_out_dependents(nodes: list[Node]) -> None:
     """Mark what stands below, or refers to, a gate that is left out."""
@@ -199,36 +232,6 @@ def _leave_out_dependents(nodes: list[Node]) -> None:
             elif above is not None and above.name in node.depends:
                 node.missing = f"refers to its parent {above.name}"
             changed = changed or bool(node.missing)
-
-
-def _with_names(strategy: Strategy, sample: WorkspaceSample, parts: Parts) -> Strategy:
-    """Names of the workspace in place of keys, and the file's own matrix by its meaning."""
-    ids: dict[str, str] = {}
-    nodes = {node.key: node for node in sample.nodes if not node.missing}
-    for node in nodes.values():
-        ids[node.key] = population_id(node.path[-1], {"root", *ids.values()})
-        sample.populations[node.path] = ids[node.key]
-    own = {name for name, matrix in strategy.matrices if parts.own_matrix(matrix)}
-
-    def named(gate: Gate) -> Gate:
-        name = nodes[gate.population].path[-1]
-        return replace(
-            gate,
-            population=ids[gate.population],
-            parent=ids.get(gate.parent, gate.parent),
-            label=name if name != ids[gate.population] else "",
-            operands=tuple(replace(o, population=ids[o.population]) for o in gate.operands),
-            dimensions=tuple(
-                replace(d, marker=parts.unslashed.get(d.marker, d.marker), matrix="" if d.matrix in own else d.matrix)
-                for d in gate.dimensions
-            ),
-        )
-
-    return replace(
-        strategy,
-        gates=tuple(named(gate) for gate in strategy.gates),
-        matrices=tuple((name, matrix) for name, matrix in strategy.matrices if name not in own),
-    )
 
 
 def _alike(samples: list[WorkspaceSample]) -> list[list[WorkspaceSample]]:
@@ -271,7 +274,7 @@ def _common(samples: list[WorkspaceSample], groups: Mapping[str, set[str]], stem
     gates = [{gate.population: gate for gate in renamed(strategy)} for strategy in strategies]
     most = {p: Counter(own[p] for own in gates).most_common(1)[0][0] for p in gates[0]}
     custom = [
-        (sample.name, gate)
+        (sample.key, gate)
         for sample, own in zip(samples, gates, strict=True)
         for gate in own.values()
         if gate != most[gate.population]
@@ -288,6 +291,8 @@ def _common(samples: list[WorkspaceSample], groups: Mapping[str, set[str]], stem
             channels=tuple((c, c) for c in dict.fromkeys(c for d in used for c in d.channels)),
             matrices=tuple((made, value) for (_, value), made in matrices.items() if made in used_matrices),
             custom=tuple(custom),
+            samples=tuple(sample.known for sample in samples),
+            flowjo_units=True,
         )
     except ImmunoprofileError as error:
         findings.add(f"samples {', '.join(sample.name for sample in samples)}", str(error))
@@ -310,7 +315,12 @@ def _groups(root: Xml.Element) -> dict[str, set[str]]:
     return found
 
 
-def _named_apart(strategies: tuple[Strategy, ...], samples: list[WorkspaceSample], findings: Problems) -> GateSet:
+def _named_apart(
+    strategies: tuple[Strategy, ...],
+    samples: list[WorkspaceSample],
+    findings: Problems,
+    ungated: tuple[KnownSample, ...],
+) -> GateSet:
     tubes: list[str] = []
     renamed = []
     for group, strategy in zip(_alike(samples), strategies, strict=True):
@@ -321,4 +331,4 @@ def _named_apart(strategies: tuple[Strategy, ...], samples: list[WorkspaceSample
         renamed.append(replace(strategy, tube=tube))
         for sample in group:
             sample.tube = tube
-    return GateSet(tuple(sorted(renamed, key=lambda strategy: strategy.tube)), tuple(findings.found))
+    return GateSet(tuple(sorted(renamed, key=lambda one: one.tube)), tuple(findings.found), ungated)

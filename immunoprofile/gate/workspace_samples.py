@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
-from urllib.parse import unquote
 from xml.etree import ElementTree as Xml
 
 import numpy as np
 
 from immunoprofile.compensation import KEYWORDS
 from immunoprofile.errors import Problems
+from immunoprofile.gate.known import KEPT_KEYWORDS, KnownSample, ShownAxis
 from immunoprofile.gate.strategy import Matrix, Strategy
 from immunoprofile.io.guarded_xml import attribute, local
 
@@ -67,23 +67,36 @@ class WorkspaceSample:
     Attributes
     ----------
     name
-        Name in the workspace; gates of single samples are kept under it.
-    file
-        Name of the FCS file that it was made from.
+        Name in the workspace.
+    sample_id
+        Its number in the workspace.
+    key
+        Under which its gates are kept: the name, with a number where others have the same.
+    uri
+        Address of the FCS file that it was made from.
     nodes
         Its populations.
     tube
         Tube of the strategy that holds its gates; empty when none could be read.
+    populations
+        Path of names -> id of the population.
+    known
+        What tells its file.
+    fault
+        Why gates that can be read one by one cannot be read together; empty when they can.
     """
 
     name: str
     sample_id: str
-    file: str
+    key: str
+    uri: str
     nodes: list[Node]
     element: Xml.Element
     tube: str = ""
     strategy: Strategy | None = None
     populations: dict[tuple[str, ...], str] = field(default_factory=dict)
+    known: KnownSample = field(default_factory=lambda: KnownSample("", ""))
+    fault: str = ""
 
 
 def read_samples(root: Xml.Element, where: str, problems: Problems) -> Iterator[WorkspaceSample]:
@@ -92,6 +105,7 @@ def read_samples(root: Xml.Element, where: str, problems: Problems) -> Iterator[
     if len(found) > MAX_SAMPLES:
         problems.add(where, f"has more than {MAX_SAMPLES} samples")
         return
+    taken: set[str] = set()
     for number, element in enumerate(found, 1):
         node = next((part for part in element if local(part.tag) == "SampleNode"), None)
         name = node.get("name") if node is not None else None
@@ -104,8 +118,11 @@ def read_samples(root: Xml.Element, where: str, problems: Problems) -> Iterator[
         if len(nodes) > MAX_GATES:
             problems.add(f"sample {name}", f"has more than {MAX_GATES} gates")
             continue
-        file = PurePosixPath(unquote(uri).replace("\\", "/")).name
-        yield WorkspaceSample(name, node.get("sampleID") or "", file, nodes, element)
+        key, copy = name, 2
+        while key in taken:
+            key, copy = f"{name} ({copy})", copy + 1
+        taken.add(key)
+        yield WorkspaceSample(name, node.get("sampleID") or "", key, uri, nodes, element)
 
 
 def _walk(element: Xml.Element, parent: Node | None, found: list[Node]) -> None:
@@ -135,7 +152,9 @@ class Parts:
     def __init__(self, sample: WorkspaceSample) -> None:
         kept = {tag: [part for part in sample.element if local(part.tag) == tag] for tag in _PARTS}
         self.matrices = kept["spilloverMatrix"]
-        self.scales = [scale for holder in kept["Transformations"] for scale in holder]
+        self.shown = [scale for holder in kept["Transformations"] for scale in holder]
+        # A linear scale without limits says nothing but "linear", which is what a gate without a scale is.
+        self.scales = [scale for scale in self.shown if not _is_bare(scale)]
         keywords = [word for holder in kept["Keywords"] for word in holder]
         self.keywords = {(w.get("name") or "").upper().lstrip("$"): w.get("value") or "" for w in keywords}
         names = [value.strip() for name, value in self.keywords.items() if re.fullmatch(r"P\d+N", name)]
@@ -156,6 +175,37 @@ class Parts:
         """Whether a gate sees compensated values."""
         return any(self.channel(name) != name for name in axes_of(node))
 
+    def scale_of(self, channel: str) -> Xml.Element | None:
+        """The scale that a gate on a channel gets."""
+        return next((scale for scale in self.scales if _channel_of(scale) == channel), None)
+
+    def known(self, sample: WorkspaceSample) -> KnownSample:
+        """What tells the file of the sample, and the units of its axes."""
+        words = {name.lower(): value for name, value in self.keywords.items()}
+        channels = dict.fromkeys(c for node in sample.nodes for c in self.channels_of(node))
+        left_out = [(node.name, node.missing) for node in sample.nodes if node.missing]
+        left_out += [("", sample.fault)] if sample.fault else []
+        return KnownSample(
+            sample_id=sample.key,
+            name=sample.name,
+            uri=sample.uri,
+            keywords=tuple((name, words[name]) for name in KEPT_KEYWORDS if words.get(name)),
+            axes=tuple(self._axis(self.unslashed.get(channel, channel)) for channel in channels),
+            left_out=tuple(left_out),
+        )
+
+    def _axis(self, channel: str) -> ShownAxis:
+        named = (channel, channel.replace("/", "_"))
+        scale = next((one for one in self.shown if _channel_of(one) in named), None)
+        number = next(
+            (k[1:-1] for k, v in self.keywords.items() if re.fullmatch(r"P\d+N", k) and v.strip() == channel), ""
+        )
+        pnr = finite(self.keywords.get(f"P{number}R"))
+        if scale is None:
+            return ShownAxis(channel, pnr=pnr)
+        top = finite(attribute(scale, "maxRange")) or finite(attribute(scale, "T"))
+        return ShownAxis(channel, finite(attribute(scale, "gain")), top, pnr)
+
     def drop_matrix(self) -> None:
         """Go on without the matrix."""
         self.matrices = []
@@ -163,7 +213,7 @@ class Parts:
     def drop_scale(self, scale: Xml.Element) -> str:
         """Go on without one scale; its channel."""
         self.scales = [one for one in self.scales if one is not scale]
-        return next((attribute(p, "name") or "" for p in scale if local(p.tag) == "parameter"), "")
+        return _channel_of(scale)
 
     def document(self, nodes: list[Node], *, scale: Xml.Element | None = None, matrix: bool = True) -> bytes:
         """A workspace of this sample with some of its gates, each under its key."""
@@ -215,6 +265,25 @@ class Parts:
             return False
         order = [names.index(name.replace("/", "_")) for name in matrix.detectors]
         return bool(np.allclose(values[np.ix_(order, order)], matrix.array, rtol=MATRIX_RELATIVE, atol=MATRIX_ABSOLUTE))
+
+
+def _is_bare(scale: Xml.Element) -> bool:
+    """Whether a linear scale states no limits."""
+    limits = (attribute(scale, "minRange"), attribute(scale, "maxRange"))
+    return local(scale.tag) == "linear" and any(finite(limit) is None for limit in limits)
+
+
+def _channel_of(scale: Xml.Element) -> str:
+    return next((attribute(part, "name") or "" for part in scale if local(part.tag) == "parameter"), "")
+
+
+def finite(text: str | None) -> float | None:
+    """A number of a document; None where there is none."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
 
 
 def axes_of(node: Node) -> list[str]:
