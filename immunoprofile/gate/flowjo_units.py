@@ -41,7 +41,7 @@ class Unit:
     factor
         Our value of one unit of the document; None where it cannot be told.
     reason
-        Why it cannot be told.
+        Why it cannot be told, or is not certain.
     """
 
     factor: float | None
@@ -91,6 +91,7 @@ def in_units_of(sample: Sample, strategy: Strategy) -> tuple[Strategy, tuple[Pro
                         where=sample.name, todo="export the file without $PnG, or gate it with a template")  # fmt: skip
     unknown = {marker: unit.reason for marker, unit in units.items() if unit.factor is None}
     kept, findings = _without(strategy, unknown)
+    findings += tuple(Problem(sample.name, unit.reason) for unit in units.values() if unit.factor and unit.reason)
     if not kept.gates:
         raise GateError("all gates need the time in FlowJo's units, which cannot be told", findings,
                         where=sample.name, todo="draw the time gate anew in FlowJo with the file open")  # fmt: skip
@@ -115,8 +116,10 @@ def _time_unit(sample: Sample, name: str, known: KnownSample | None) -> Unit:
     values = values[np.isfinite(values)]
     last = float(values.max()) / step if values.size else 0.0
     axis = known.axis(name) if known is not None else None
+    if known is None and step != 1:
+        return Unit(1.0, "the file is no sample of the workspace: Time gates are taken in seconds of its $TIMESTEP")
     if axis is None:
-        return Unit(None, "the file is no sample of the workspace, so that FlowJo's time of it is not known")
+        return Unit(None, "the file is no sample of the workspace and has no $TIMESTEP")
     if axis.gain is not None and axis.gain > 0 and axis.gain != 1:
         # Beside a file that was thinned or cut, a gain that is nearly the step is seconds of a tick all the same.
         if _near(axis.top, last * axis.gain) or (step != 1 and _near(axis.gain, step)):

@@ -66,9 +66,9 @@ def biex(channel: str, width: float = -100, length: int = 256) -> str:
     )
 
 
-def linear(channel: str) -> str:
+def linear(channel: str, top: float = 262144, gain: float = 1) -> str:
     return (
-        '<transforms:linear transforms:minRange="0" transforms:maxRange="262144" gain="1">'
+        f'<transforms:linear transforms:minRange="0" transforms:maxRange="{top!r}" gain="{gain!r}">'
         f'<data-type:parameter data-type:name="{channel}"/></transforms:linear>'
     )
 
@@ -98,13 +98,23 @@ def spill_text(values: tuple[tuple[float, ...], ...] = SPILL) -> str:
 
 
 def sample(
-    number: int, name: str, *populations: str, scales: str = SCALES, comp: str | None = None, count: int = 100
+    number: int,
+    name: str,
+    *populations: str,
+    scales: str = SCALES,
+    comp: str | None = None,
+    count: int = 100,
+    uri: str | None = None,
+    keywords: dict[str, object] | None = None,
 ) -> str:
     words = [(f"$P{i}N", c) for i, c in enumerate(CHANNELS, 1)] + [("$SPILLOVER", spill_text())]
-    keywords = "".join(f"<Keyword name={quoteattr(k)} value={quoteattr(v)}/>" for k, v in words)
+    words += [(f"$P{i}R", "262144") for i in range(1, len(CHANNELS) + 1)]
+    words += [(key, str(value)) for key, value in (keywords or {}).items()]
+    address = f"file:/C:/data/{name}" if uri is None else uri
+    listed = "".join(f"<Keyword name={quoteattr(k)} value={quoteattr(v)}/>" for k, v in words)
     return (
-        f'<Sample><DataSet uri="file:/C:/data/{name}" sampleID="{number}"/>{matrix() if comp is None else comp}'
-        f"<Transformations>{scales}</Transformations><Keywords>{keywords}</Keywords>"
+        f'<Sample><DataSet uri={quoteattr(address)} sampleID="{number}"/>{matrix() if comp is None else comp}'
+        f"<Transformations>{scales}</Transformations><Keywords>{listed}</Keywords>"
         f'<SampleNode name={quoteattr(name)} owningGroup="" count="{count}" sampleID="{number}">'
         f"<Subpopulations>{''.join(populations)}</Subpopulations></SampleNode></Sample>"
     )
