@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,10 @@ from immunoprofile.resources import load_yaml
 
 Direction = Literal["low", "high"]
 
-_RULE: Final = re.compile(r"^(<|>|>=) (\d+(?:\.\d+)?)(?: (uln|lln|baseline))?$")
+_RULE: Final = re.compile(r"^(<|<=|>|>=) (\d+(?:\.\d+)?)(?: (uln|lln|baseline))?$")
+
+
+_COMPARE: Final = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 
 @dataclass(frozen=True)
@@ -32,32 +36,44 @@ class Rule:
         if math.isnan(limit):
             return None
         left, right = significant(value), significant(limit)
-        if self.operator == "<":
-            return left < right
-        return left >= right if self.operator == ">=" else left > right
+        return bool(_COMPARE[self.operator](left, right))
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """A grade: any of its rules is enough. Without rules it is not entered in the table of this version."""
+    """A grade: any of its rules is enough, or every rule must hold (``every``)."""
 
     grade: int
     rules: tuple[Rule, ...]
     text: str
+    every: bool = False
 
     def holds(self, value: float, references: Mapping[str, float]) -> bool | None:
-        """Whether the value meets the criterion; None when that cannot be decided."""
+        """Whether the value meets the criterion; None when that cannot be decided.
+
+        A rule whose reference is missing leaves it open only where the others do not settle it already.
+        """
         answers = [rule.holds(value, references) for rule in self.rules]
-        if True in answers:
-            return True
-        return None if None in answers or not answers else False
+        settled = not self.every
+        if settled in answers:
+            return settled
+        return None if None in answers or not answers else not settled
+
+    def without_baseline(self) -> Criterion:
+        """What of it can be asked when there is no baseline: rules that need none, where any of them is enough."""
+        if self.every:
+            return self
+        kept = tuple(rule for rule in self.rules if rule.reference != "baseline")
+        return Criterion(self.grade, kept, self.text)
 
 
 @dataclass(frozen=True)
 class Term:
     """A term of CTCAE that a laboratory test can give.
 
-    ``when_high`` holds the criteria for a baseline above its upper limit, where they differ; else it is empty.
+    ``when_high`` and ``when_low`` hold the criteria for a baseline above its upper or below its lower limit, where they
+    differ; else they are empty. ``no_grade``: rules of values for which this version has no grade, although they are
+    worse than those that have one.
     """
 
     term: str
@@ -66,12 +82,14 @@ class Term:
     direction: Direction
     criteria: tuple[Criterion, ...]
     when_high: tuple[Criterion, ...] = ()
+    when_low: tuple[Criterion, ...] = ()
+    no_grade: tuple[Rule, ...] = ()
 
     @property
     def needs_baseline(self) -> bool:
         """Whether a missing baseline makes the grade provisional."""
-        named = {rule.reference for one in self.criteria for rule in one.rules}
-        return bool(self.when_high) or "baseline" in named
+        named = {rule.reference for one in self.criteria if not one.every for rule in one.rules}
+        return bool(self.when_high or self.when_low) or "baseline" in named
 
     @property
     def uses_uln(self) -> bool:
@@ -135,18 +153,38 @@ def ctcae_name(version: str) -> str:
     return str(_versions()[version]["name"])
 
 
+def ctcae_version(name: str) -> str:
+    """The version of a full name: of ``CTCAE v5.0`` it is ``5``.
+
+    Raises
+    ------
+    NotAvailableError
+        No version is called so.
+    """
+    for version, entry in _versions().items():
+        if entry["name"] == name:
+            return version
+    raise NotAvailableError(f"no criteria of {name!r}", where="CTCAE", todo=f"one of: {', '.join(_versions())}")
+
+
 def _term(entry: Mapping[str, Any]) -> Term:
     usual = entry["grades"] if "grades" in entry else entry["baseline_normal"]
     return Term(
         entry["term"], entry["test"], entry["unit"], entry["direction"], _criteria(usual),
-        _criteria(entry.get("baseline_high", {})),
+        _criteria(entry.get("baseline_high", {})), _criteria(entry.get("baseline_low", {})),
+        tuple(_rule(text) for text in entry.get("no_grade", ())),
     )  # fmt: skip
 
 
 def _criteria(grades: Mapping[int, Mapping[str, Any]]) -> tuple[Criterion, ...]:
     """Criteria, the highest grade first."""
     return tuple(
-        Criterion(grade, tuple(_rule(text) for text in entry.get("any", ())), entry.get("text", ""))
+        Criterion(
+            grade,
+            tuple(_rule(text) for text in entry.get("any", entry.get("all", ()))),
+            entry["text"],
+            every="all" in entry,
+        )
         for grade, entry in sorted(grades.items(), reverse=True)
     )
 
@@ -176,6 +214,19 @@ def terms_of(test: str, *, version: str = "5") -> tuple[Term, ...]:
     return own
 
 
+@cache
+def terms_without_criteria(version: str) -> tuple[Term, ...]:
+    """Terms of other versions whose test and direction a version does not hold: they are named and not graded."""
+    held = {(term.test, term.direction) for term in ctcae_terms(version)}
+    others = [term for other in ctcae_versions() if other != version for term in ctcae_terms(other)]
+    return tuple({(one.test, one.direction): one for one in others if (one.test, one.direction) not in held}.values())
+
+
+def no_criteria(term: Term, version: str) -> str:
+    """The sentence that names a term without criteria in a version."""
+    return f"{ctcae_name(version)} has no criteria for {term.term} ({term.test}): not graded, and by no other version"
+
+
 def grade_value(
     value: float,
     test: str,
@@ -185,6 +236,7 @@ def grade_value(
     uln: float = math.nan,
     baseline: float = math.nan,
     baseline_uln: float = math.nan,
+    baseline_lln: float = math.nan,
     version: str = "5",
 ) -> Grade:
     """CTCAE grade of a laboratory value.
@@ -199,8 +251,8 @@ def grade_value(
         ``low`` or ``high``: lymphocytes have a term for either.
     lln, uln
         Limits of normal that came with the result; NaN when missing, never those of another laboratory.
-    baseline, baseline_uln
-        Baseline of the subject and the upper limit that came with it.
+    baseline, baseline_uln, baseline_lln
+        Baseline of the subject and the limits that came with it.
     version
         ``5`` or ``6``.
 
@@ -220,7 +272,8 @@ def grade_value(
     """
     for term in terms_of(test, version=version):
         if term.direction == direction:
-            references = {"lln": lln, "uln": uln, "baseline": baseline, "baseline_uln": baseline_uln}
+            references = {"lln": lln, "uln": uln, "baseline": baseline, "baseline_uln": baseline_uln,
+                          "baseline_lln": baseline_lln}  # fmt: skip
             return grade_term(value, term, references, name=ctcae_name(version))
     raise NotAvailableError(
         f"{ctcae_name(version)} as entered here has no criteria for {test} {direction}", where="CTCAE",
@@ -231,40 +284,53 @@ def grade_value(
 def grade_term(value: float, term: Term, references: Mapping[str, float], *, name: str) -> Grade:
     """Grade of a value under one term; ``references`` as in `grade_value`, ``name`` is that of the version.
 
-    Without a baseline, or without the limit that says whether it was high, the value is graded as if the baseline had
-    been normal, and the grade is provisional. So is a creatinine that is high for its baseline and has no upper limit:
-    its grade is at least the one given.
+    Without a baseline, or without the limit that says whether it was high (or low), the value is graded as if the
+    baseline had been normal, and the grade is provisional. So is a creatinine that is high for its baseline and has no
+    upper limit: its grade is at least the one given.
     """
     known = {key: (limit if limit > 0 else math.nan) for key, limit in references.items()}
-    baseline, limit = known["baseline"], known["baseline_uln"]
-    missing = math.isnan(baseline) or (bool(term.when_high) and math.isnan(limit))
-    provisional = missing and term.needs_baseline
-    why_provisional = "no baseline with its upper limit: graded as if it had been normal" if provisional else ""
+    unknown = _baseline_unknown(term, known)
+    why_provisional = f"no baseline with its {unknown} limit: graded as if it had been normal" if unknown else ""
     if math.isnan(value):
-        return Grade(None, provisional, "", "no value")
-    criteria = term.criteria
-    if term.when_high and not missing and significant(baseline) > significant(limit):
-        criteria = term.when_high
+        return Grade(None, bool(unknown), "", "no value")
+    if any(rule.holds(value, known) for rule in term.no_grade):
+        return Grade(None, provisional=False, criterion_text="", reason=f"{name} has no grade for so low a value")
     undecided = ""
-    for criterion in criteria:
-        if provisional:
-            # Without a baseline only the rules that need none are asked.
-            kept = tuple(rule for rule in criterion.rules if rule.reference != "baseline")
-            criterion = Criterion(criterion.grade, kept, criterion.text)
-        met = criterion.holds(value, known)
+    for criterion in _criteria_for(term, known):
+        asked = criterion.without_baseline() if unknown else criterion
+        met = asked.holds(value, known)
         if met is None:
-            undecided = undecided or _undecided(criterion, known, name)
+            undecided = undecided or _undecided(asked, known)
         elif met:
             reasons = "; ".join(why for why in (why_provisional, undecided) if why)
-            return Grade(criterion.grade, provisional or bool(undecided), criterion.text, reasons)
+            return Grade(asked.grade, bool(unknown or undecided), asked.text, reasons)
     if undecided:
-        return Grade(None, provisional, "", undecided)
-    return Grade(0, provisional, "", why_provisional)
+        return Grade(None, bool(unknown), "", undecided)
+    return Grade(0, bool(unknown), "", why_provisional)
 
 
-def _undecided(criterion: Criterion, known: Mapping[str, float], name: str) -> str:
-    if not criterion.rules:
-        return f"the limits of grade {criterion.grade} are not entered for {name}"
+def _baseline_unknown(term: Term, known: Mapping[str, float]) -> str:
+    """The limit (with its baseline) that is missing to choose the criteria of a term; empty when nothing is."""
+    if not term.needs_baseline:
+        return ""
+    certainly_not_low = known["baseline"] >= known["baseline_uln"]
+    if term.when_low and math.isnan(known["baseline_lln"] + known["baseline"]) and not certainly_not_low:
+        return "lower"
+    missing = math.isnan(known["baseline"]) or (term.when_high and math.isnan(known["baseline_uln"]))
+    return "upper" if missing else ""
+
+
+def _criteria_for(term: Term, known: Mapping[str, float]) -> tuple[Criterion, ...]:
+    """The criteria that hold for the baseline; those of a normal one where nothing else is known."""
+    baseline = significant(known["baseline"])
+    if term.when_high and baseline > significant(known["baseline_uln"]):
+        return term.when_high
+    if term.when_low and baseline < significant(known["baseline_lln"]):
+        return term.when_low
+    return term.criteria
+
+
+def _undecided(criterion: Criterion, known: Mapping[str, float]) -> str:
     names = {"uln": "upper limit of normal", "lln": "lower limit of normal", "baseline": "baseline"}
     asked = {rule.reference for rule in criterion.rules if rule.reference}
     missing = {names[reference] for reference in asked if math.isnan(known[reference])}

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from immunoprofile.clinical.ctcae import Grade, Term, ctcae_name, ctcae_terms, grade_term
+from immunoprofile.clinical.ctcae import (
+    Grade,
+    Term,
+    ctcae_name,
+    ctcae_terms,
+    grade_term,
+    no_criteria,
+    terms_without_criteria,
+)
 from immunoprofile.clinical.tables import HasClinical, day_of, number_of, rows_of, truth_of
 from immunoprofile.clinical.units import analysis_unit, lab_value, significant
 from immunoprofile.errors import UnitError
@@ -24,7 +32,7 @@ BASELINE_WITHIN_D: Final = 28
 
 CLEARANCE_TEST: Final = "CRCL"
 _CLEARANCE_UNIT: Final = "mL/min"
-_MISSING: Final = {"lln": math.nan, "uln": math.nan, "baseline": math.nan, "baseline_uln": math.nan}
+_MISSING: Final = dict.fromkeys(("lln", "uln", "baseline", "baseline_uln", "baseline_lln"), math.nan)
 
 
 @dataclass(frozen=True)
@@ -77,8 +85,9 @@ def graded_results(
     Returns
     -------
     DataFrame
-        ``schema.GRADE_COLUMNS``, sorted by subject, time, test, laboratory and term. Tests without a term in this
-        version (see `clinical.ctcae_terms`) have no rows.
+        ``schema.GRADE_COLUMNS``, sorted by subject, time, test, laboratory and term. A result has no row for a term
+        that only another version holds: ``notes`` names it (NO_CRITERIA), so that rows and names together are as many
+        as the rows of the version that has most terms.
 
     Notes
     -----
@@ -87,14 +96,14 @@ def graded_results(
     """
     import pandas as pd
 
-    terms: dict[str, list[Term]] = {}
-    for term in ctcae_terms(version):
-        terms.setdefault(term.test, []).append(term)
+    terms, others = _by_test(ctcae_terms(version)), _by_test(terms_without_criteria(version))
     doses = {text_of(row["usubjid"]): first_dose(row) for _, row in rows_of(study.subjects)}
     results = sorted(
-        (one for one in (*lab_results(study), *_clearance_results(clearance)) if one.test in terms),
+        (one for one in (*lab_results(study), *_clearance_results(clearance)) if one.test in {*terms, *others}),
         key=lambda one: one.order,
     )
+    if notes is not None:
+        _name_ungraded(results, others, version, notes)
     baselines: dict[tuple[str, str], LabResult] = {}
     for one in results:
         days = days_between(doses.get(one.usubjid, ""), one.dtc)
@@ -104,7 +113,7 @@ def graded_results(
     name, rows = ctcae_name(version), []
     for one in results:
         baseline = baselines.get((one.usubjid, one.test))
-        for term in terms[one.test]:
+        for term in terms.get(one.test, ()):
             rows.append(_grade_row(one, baseline, term, doses.get(one.usubjid, ""), name))
             # A clearance has no lower limit of normal: that it is not graded above 60 is no defect of the tables.
             if notes is not None and rows[-1]["grade"] is None and one.test != CLEARANCE_TEST:
@@ -125,6 +134,29 @@ def graded_results(
         | dict.fromkeys(["on_treatment", "treatment_emergent"], "boolean")
         | {"grade_provisional": "bool"}
     )
+
+
+def _by_test(terms: Sequence[Term]) -> dict[str, list[Term]]:
+    found: dict[str, list[Term]] = {}
+    for term in terms:
+        found.setdefault(term.test, []).append(term)
+    return found
+
+
+def _name_ungraded(
+    results: Sequence[LabResult], others: Mapping[str, Sequence[Term]], version: str, notes: Exceptions
+) -> None:
+    """Name every result of a term that only other versions hold, and say once a term how many there are."""
+    counts: dict[str, int] = {}
+    for one in results:
+        for term in others.get(one.test, ()):
+            notes.add("note", "NO_CRITERIA", no_criteria(term, version), table="labs", row=one.row,
+                      usubjid=one.usubjid, visit=one.visit)  # fmt: skip
+            counts[f"{term.term} ({term.test})"] = counts.get(f"{term.term} ({term.test})", 0) + 1
+    action = "grade them by hand, or set ctcae in study.yaml to the version of the protocol"
+    for words, count in counts.items():
+        message = f"{words}: {count} results stand without a grade in {ctcae_name(version)}"
+        notes.add("warning", "TERM_NOT_GRADED", message, table="labs", action=action)
 
 
 def lab_results(study: HasClinical) -> Iterator[LabResult]:
@@ -155,7 +187,7 @@ def _clearance_results(clearance: pd.DataFrame) -> Iterator[LabResult]:
 def _grade_of(one: LabResult, baseline: LabResult | None, term: Term, name: str) -> Grade:
     references = _MISSING | {"lln": one.lln, "uln": one.uln}
     if baseline is not None:
-        references |= {"baseline": baseline.value, "baseline_uln": baseline.uln}
+        references |= {"baseline": baseline.value, "baseline_uln": baseline.uln, "baseline_lln": baseline.lln}
     grade = grade_term(one.value, term, references, name=name)
     if one.reason:
         return Grade(None, grade.provisional, "", one.reason)

@@ -84,7 +84,7 @@ class SafetyTables:
 def safety(
     study: HasClinical,
     *,
-    ctcae: str = "5",
+    ctcae: str | None = None,
     weight: WeightKind = "actual",
     baseline_within_d: int = BASELINE_WITHIN_D,
 ) -> SafetyTables:
@@ -95,7 +95,8 @@ def safety(
     study
         A `Study`.
     ctcae
-        Version of CTCAE: ``5`` (default) or ``6`` (only the terms that resources/ctcae.yaml holds for it).
+        Version of CTCAE, ``5`` or ``6``; default that of ``study.yaml``. A term that the version does not hold is named
+        in ``exceptions`` (NO_CRITERIA for every result, TERM_NOT_GRADED once a term) and graded by no other version.
     weight
         Body weight in the clearance where the body mass index is 30 or more (`clinical.creatinine_clearance`).
     baseline_within_d
@@ -121,7 +122,8 @@ def safety(
 
     notes = Exceptions("safety")
     clearance = creatinine_clearance(study, weight=weight)
-    grades = graded_results(study, clearance, version=ctcae, baseline_within_d=baseline_within_d, notes=notes)
+    version = study.config.ctcae if ctcae is None else ctcae
+    grades = graded_results(study, clearance, version=version, baseline_within_d=baseline_within_d, notes=notes)
     worst = worst_grades(grades, study)
     courses = dose_courses(study, notes=notes)
     visits, records = visit_days(study), steroid_records(study)

@@ -34,6 +34,12 @@ def _plain_date(value: object) -> object:
     return value.isoformat() if type(value) is date else value
 
 
+def _version_text(value: object) -> object:
+    # YAML reads an unquoted 6 or 6.0 as a number.
+    text = f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else value
+    return text.removeprefix("v").removesuffix(".0") if isinstance(text, str) else text
+
+
 DateText = Annotated[str, BeforeValidator(_plain_date)]
 """ISO date as text, quoted in YAML or not."""
 
@@ -215,6 +221,8 @@ class StudyConfig(_Model):
     """Population -> tube, for populations that several tubes see; the others are reported by the tube that has them."""
     attempt_rule: Literal["last", "first", "last_passing"] = "last_passing"
     assays: dict[str, Assay] = Field(default_factory=dict)
+    ctcae: Annotated[Literal["5", "6"], BeforeValidator(_version_text)] = "5"
+    """Version of CTCAE by which laboratory values are graded, as the protocol says; printed with every grade."""
     eligibility_profile: Literal["seed", "registry"] = "seed"
     eligibility: EligibilitySettings = Field(default_factory=EligibilitySettings)
     reference_ranges: str = ""

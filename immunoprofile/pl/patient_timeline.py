@@ -61,6 +61,8 @@ class LabSeries:
     values: tuple[float, ...]
     grades: tuple[int | None, ...]
     limits: tuple[tuple[int, float], ...]
+    version: str = ""
+    """Name of the version of CTCAE, as it stands with every grade."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def timeline(
     dosing: pd.DataFrame | None = None,
     conmeds: pd.DataFrame | None = None,
     tests: Sequence[str] = LAB_TESTS,
-    ctcae: str = "5",
+    ctcae: str | None = None,
 ) -> Figure:
     """Treatment, CMV-DNA, cells and safety laboratory of one subject above each other, days since day 0.
 
@@ -115,7 +117,7 @@ def timeline(
     tests
         Laboratory tests to show, in that order.
     ctcae
-        Version of CTCAE that ``grades`` was made with; its limits are light lines.
+        Version of CTCAE whose limits are light lines; default that of ``grades``.
 
     Returns
     -------
@@ -157,7 +159,7 @@ def timeline(
 
 
 def lab_series(
-    grades: pd.DataFrame | None, subject: str, anchor: date | None, *, tests: Sequence[str], ctcae: str = "5"
+    grades: pd.DataFrame | None, subject: str, anchor: date | None, *, tests: Sequence[str], ctcae: str | None = None
 ) -> tuple[list[LabSeries], int]:
     """Laboratory results of a subject by test, and how many have no value or day."""
     if grades is None:
@@ -167,9 +169,11 @@ def lab_series(
 
 
 def lab_courses(
-    graded: Sequence[Mapping[Any, Any]], anchor: date | None, *, tests: Sequence[str], ctcae: str = "5"
+    graded: Sequence[Mapping[Any, Any]], anchor: date | None, *, tests: Sequence[str], ctcae: str | None = None
 ) -> tuple[list[LabSeries], int]:
     """The same from the rows of one subject (``schema.GRADE_COLUMNS``)."""
+    from immunoprofile.clinical.ctcae import ctcae_version
+
     found, lost = [], 0
     for test in tests:
         rows = [row for row in graded if row["test"] == test]
@@ -188,12 +192,12 @@ def lab_courses(
             continue
         points.sort(key=lambda point: point[:2])
         references = {name: _only([row[name] for row in rows]) for name in ("lln", "uln", "baseline")}
-        limits = grade_limits(test, term, references, ctcae=ctcae)
+        limits = grade_limits(test, term, references, ctcae=ctcae or ctcae_version(rows[0]["version"]))
         unit = next((row["unit"] for row in rows if row["unit"]), "")
         found.append(
             LabSeries(
                 test, unit, tuple(point[0] for point in points), tuple(point[1] for point in points),
-                tuple(point[2] for point in points), limits,
+                tuple(point[2] for point in points), limits, str(rows[0]["version"]),
             )
         )  # fmt: skip
     return found, lost
@@ -224,7 +228,7 @@ def _begins(criterion: Criterion, references: dict[str, float], *, low: bool) ->
     ends = [rule.factor * references[rule.reference] if rule.reference else rule.factor for rule in criterion.rules]
     if not ends or any(math.isnan(end) for end in ends):
         return math.nan
-    return max(ends) if low else min(ends)
+    return max(ends) if low != criterion.every else min(ends)
 
 
 def timeline_figure(view: Timeline, *, height: float | None = None, legend: bool = True) -> Figure:
@@ -290,7 +294,10 @@ def legend_words(view: Timeline) -> tuple[str, ...]:
     """Sentences on the symbols that the figure holds, and on what has no place in it."""
     found = [f"CMV-DNA: {panels.CMV_LEGEND}."]
     if view.labs:
-        found.append("Laboratory: number = CTCAE grade from 1, ? = not decided; light lines: where a grade begins.")
+        version = ", ".join(dict.fromkeys(one.version for one in view.labs if one.version)) or "CTCAE"
+        found.append(
+            f"Laboratory: number = {version} grade from 1, ? = not decided; light lines: where a grade begins."
+        )
     if view.undrawn:
         found.append(f"Not drawn: {'; '.join(view.undrawn)}.")
     return tuple(found)

@@ -11,7 +11,7 @@ from immunoprofile.report import wording
 from immunoprofile.report.cohort_view import SMALLEST_GROUP, CohortView, spread, subgroup
 from immunoprofile.report.content import Block, Bullets, Cell, Column, Table, Text, columns, not_available, row
 from immunoprofile.report.statistics_tables import measure_words
-from immunoprofile.report.visit_safety import grade_text
+from immunoprofile.report.visit_safety import grade_text, not_in_version
 from immunoprofile.virology import drop_text
 
 _KINETICS: Final = (
@@ -113,9 +113,10 @@ def worst_grades(view: CohortView) -> tuple[Block, ...]:
                 *(Cell(subgroup(counts[arm])) for arm in arms),
             ))  # fmt: skip
     versions = ", ".join(dict.fromkeys(one["version"] for one in table))
+    missing = not_in_version(view.source.config.ctcae, set(view.source.profile.study.labs["test"]))
     caption = (
-        f"{versions}; number of subjects. A cell of 1 or 2 subjects is printed as such, without the exact number. not "
-        "graded: unknown, never grade 0. No hypothesis is tested."
+        f"{versions}; number of subjects.{missing} A cell of 1 or 2 subjects is printed as such, without the exact "
+        "number. not graded: unknown, never grade 0. No hypothesis is tested."
     )
     groups = tuple(Column(group, numeric=True) for group in view.groups)
     head = (Column("Term"), Column("Baseline grade", numeric=True), Column("Worst grade", numeric=True), *groups)

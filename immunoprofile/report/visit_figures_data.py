@@ -109,14 +109,10 @@ def undrawn(source: Source, subject: str) -> tuple[str, ...]:
 
 def lab_course(source: Source, subject: str, *, cutoff: float) -> tuple[LabSeries, ...]:
     """Safety laboratory of a subject up to a day with its CTCAE grades; empty when the run has none."""
-    from immunoprofile.clinical.ctcae import ctcae_name, ctcae_versions
-
     anchor = source.anchors.get(subject)
     graded = (source.results_of("safety") or {}).get(subject, [])
     rows = [row for row in graded if days_since(anchor, row["collected_dtc"]) <= cutoff]
-    versions = {ctcae_name(version): version for version in ctcae_versions()}
-    said = next((row["version"] for row in rows), "")
-    return tuple(lab_courses(rows, anchor, tests=COURSE_TESTS, ctcae=versions.get(said, "5"))[0])
+    return tuple(lab_courses(rows, anchor, tests=COURSE_TESTS)[0])
 
 
 def schedule(source: Source, *, cutoff: float) -> tuple[tuple[str, float], ...]:

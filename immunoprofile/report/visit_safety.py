@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any, Final
 
 from immunoprofile import schema
@@ -50,18 +51,28 @@ def grades(view: VisitView) -> tuple[Block, ...]:
     if not graded:
         return (Text("CTCAE grades: not done, no laboratory value near this visit."),)
     version = ", ".join(dict.fromkeys(one["version"] for one in graded))
+    labs = shown_labs(view.source, view.subject, view.visit)
+    missing = not_in_version(view.source.config.ctcae, {str(lab["test"]) for _, lab in labs})
     shown = [one for one in graded if one["grade"] != 0 or one["baseline_grade"] > 0]
     others = len(graded) - len(shown)
     rest = f"{others} other term{'s' if others != 1 else ''} {'are' if others != 1 else 'is'} grade 0."
     if not shown:
-        return (Text(f"CTCAE grades ({version}): all {len(graded)} graded terms are grade 0."),)
+        return (Text(f"CTCAE grades ({version}): all {len(graded)} graded terms are grade 0.{missing}"),)
     rows = tuple(_grade_row(one) for one in shown)
     caption = (
         f"{version}. Baseline: grade of the last value before the first dose. New: higher than at baseline and "
-        f"after the first dose. Laboratory values only; clinical criteria are not graded. {rest}"
+        f"after the first dose. Laboratory values only; clinical criteria are not graded. {rest}{missing}"
     )
     heads = ("Term", "#Baseline grade", "#Grade now", "#Value", "Visit", "Criterion of the grade", "Remark")
     return (Table(columns(*heads), rows, "CTCAE grades", caption),)
+
+
+def not_in_version(version: str, tests: Collection[str]) -> str:
+    """Sentence that names the terms of results which the version of CTCAE does not hold; empty when there are none."""
+    from immunoprofile.clinical.ctcae import ctcae_name, terms_without_criteria
+
+    terms = [f"{term.term} ({term.test})" for term in terms_without_criteria(version) if term.test in tests]
+    return f" Without criteria in {ctcae_name(version)}, not graded: {', '.join(terms)}." if terms else ""
 
 
 def _grade_row(one: dict[str, Any]) -> tuple[Cell, ...]:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from immunoprofile.clinical import ctcae_terms, ctcae_versions, grade_value
+from immunoprofile.clinical.ctcae import ctcae_name, ctcae_version, terms_without_criteria
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.schema import LAB_UNITS
 
@@ -121,29 +122,6 @@ def test_ten_significant_digits_count():
     assert grade_value(1.5 * (1 - 1e-9), "ANC", direction="low", lln=1.8).grade == 2
 
 
-def test_version_6_where_it_is_known():
-    anc = [(1.5, 0), (1.49, 1), (1.0, 1), (0.99, 2), (0.5, 2), (0.49, 3), (0.1, 3), (0.09, 4)]
-    for value, grade in anc:
-        assert grade_value(value, "ANC", direction="low", version="6").grade == grade
-    platelets = [(49.9, 3), (10, 3), (9.9, 4)]
-    for value, grade in platelets:
-        assert grade_value(value, "PLT", direction="low", lln=125, version="6").grade == grade
-    unknown = grade_value(50, "PLT", direction="low", lln=125, version="6")
-    assert unknown.grade is None
-    assert "CTCAE v6.0" in unknown.reason and "grade 2" in unknown.reason
-    high = [(0.99, 0), (1.0, 1), (1.5, 1), (1.501, 2), (2, 2), (2.001, 3), (4, 3), (4.001, 4)]
-    for factor, grade in high:
-        found = grade_value(factor * 100, "ALT", direction="high", uln=40, baseline=100, baseline_uln=40, version="6")
-        assert found.grade == grade, factor
-    assert grade_value(50, "ALT", direction="high", uln=40, baseline=30, baseline_uln=40, version="6").grade is None
-    with pytest.raises(NotAvailableError, match=r"CTCAE v6.0 as entered here has no criteria for CREAT.*ANC, PLT, ALT"):
-        grade_value(100, "CREAT", direction="high", version="6")
-    with pytest.raises(NotAvailableError, match="one of: 5, 6"):
-        ctcae_terms("7")
-    with pytest.raises(NotAvailableError, match="HGB high"):
-        grade_value(100, "HGB", direction="high")
-
-
 def test_criteria_are_in_the_units_of_analysis():
     for version in ctcae_versions():
         for term in ctcae_terms(version):
@@ -189,3 +167,122 @@ def test_a_blank_never_improves_a_grade(term, value, limits, blank):
         same = limits | {"baseline_uln": limits["uln"]}
         strict = grade_value(value, test, direction=direction, **(same | {"baseline": math.nan}))
         assert strict.grade >= grade_value(value, test, direction=direction, **same).grade
+
+
+# CTCAE v6.0, as tabulated from the machine-readable criteria of pharmaverse/admiral (ncictcaev6.json).
+LOW_6 = {
+    "ANC": (None, [(1.5, 0), (1.49, 1), (1.0, 1), (0.99, 2), (0.5, 2), (0.49, 3), (0.1, 3), (0.09, 4)]),
+    "WBC": (3.5, [(3.5, 0), (3.49, 1), (3.0, 1), (2.99, 2), (2.0, 2), (1.99, 3), (1.0, 3), (0.99, 4)]),
+    "CD4": (0.55, [(0.55, 0), (0.54, 1), (0.5, 1), (0.499, 2), (0.2, 2), (0.199, 3), (0.05, 3), (0.049, 4)]),
+    "PLT": (125, [(125, 0), (124, 1), (75, 1), (74.9, 2), (50, 2), (49.9, 3), (10, 3), (9.9, 4)]),
+    "HGB": (115, [(115, 0), (114, 1), (100, 1), (99.9, 2), (80, 2), (79.9, 3), (20, 3)]),
+    "CRCL": (None, [(90, 0), (49.01, 0), (49, 2), (25.01, 2), (25, 3), (10, 3)]),
+}
+HIGH_6 = {
+    **dict.fromkeys(("ALT", "AST"), (
+        ENZYME_NORMAL, [(0.999, 0), (1, 1), (1.5, 1), (1.501, 2), (2, 2), (2.001, 3), (4, 3), (4.001, 4)])),
+    "TBIL": (HIGH["TBIL"][0], [(0.999, 0), (1, 1), (1.5, 1), (1.501, 2), (2.5, 2), (2.501, 3), (10, 3), (10.001, 4)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("test", LOW_6)
+def test_boundaries_of_low_values_in_version_6(test):
+    lln, cases = LOW_6[test]
+    for value, grade in cases:
+        limits = {} if lln is None else {"lln": lln}
+        assert grade_value(value, test, direction="low", version="6", **limits).grade == grade, (test, value)
+        without = grade_value(value, test, direction="low", version="6")
+        assert without.grade == (grade if grade >= 2 or lln is None else None), (test, value)
+
+
+@pytest.mark.parametrize("test", HIGH_6)
+def test_boundaries_of_high_values_in_version_6(test):
+    uln, limits = 40.0, {"uln": 40.0, "baseline_uln": 40.0, "version": "6"}
+    normal, high = HIGH_6[test]
+    for factor, grade in normal:
+        assert grade_value(factor * uln, test, direction="high", baseline=30, **limits).grade == grade, factor
+    for factor, grade in high:
+        assert grade_value(factor * 44, test, direction="high", baseline=44, **limits).grade == grade, factor
+
+
+@pytest.mark.parametrize(
+    ("baseline", "cases"),
+    [  # normal from 45 to 84; the baseline counts below 45 only
+        (60, [(84, 0), (84.1, 1), (126, 1), (126.1, 2), (252, 2), (252.1, 3), (504, 3), (504.1, 4)]),
+        (100, [(84, 0), (90, 1), (126.1, 2), (252.1, 3)]),
+        (45, [(70, 0), (84.1, 1)]),
+        (40, [(60, 0), (60.1, 2), (85, 2), (120, 2), (120.1, 3), (504.1, 4)]),
+    ],
+)
+def test_creatinine_in_version_6(baseline, cases):
+    limits = {"uln": 84, "baseline": baseline, "baseline_uln": 84, "baseline_lln": 45, "version": "6"}
+    for value, grade in cases:
+        found = grade_value(value, "CREAT", direction="high", **limits)
+        assert (found.grade, found.provisional) == (grade, False), value
+    unknown = grade_value(70, "CREAT", direction="high", uln=84, baseline=40, baseline_uln=84, version="6")
+    assert (unknown.grade, unknown.provisional) == (0, True)
+    assert "no baseline with its lower limit" in unknown.reason
+
+
+@pytest.mark.parametrize(("test", "version"), [("ALP", "6"), ("EOS", "5")])
+def test_above_the_limit_and_above_the_baseline(test, version):
+    """A missing one of the two leaves the grade open only where the other does not say no already."""
+
+    def graded(value, **limits):
+        found = grade_value(value, test, direction="high", version=version, **limits)
+        return found.grade, found.provisional
+
+    assert graded(1.2, uln=0.5, baseline=1.0) == (1, False)
+    assert graded(1.0, uln=0.5, baseline=1.0) == graded(0.4, uln=0.5, baseline=0.1) == (0, False)
+    assert graded(1.2, uln=0.5) == graded(1.2, baseline=1.0) == graded(1.2) == (None, False)
+    assert graded(0.4, uln=0.5) == graded(0.9, baseline=1.0) == (0, False)
+
+
+def test_hand_examples_of_version_6():
+    both = [
+        ("PLT", "low", 20, {"lln": 125}, 4, 3), ("ANC", "low", 0.45, {"lln": 1.8}, 4, 3),
+        ("ALT", "high", 150, {"uln": 40, "baseline": 90, "baseline_uln": 40}, 1, 2),
+        ("CREAT", "high", 95, {"uln": 84, "baseline": 60, "baseline_uln": 84, "baseline_lln": 45}, 2, 1),
+        ("CREAT", "high", 70, {"uln": 84, "baseline": 40, "baseline_uln": 84, "baseline_lln": 45}, 2, 2),
+        ("CRCL", "low", 20, {}, 3, 3),
+    ]  # fmt: skip
+    for test, direction, value, limits, five, six in both:
+        grades = [grade_value(value, test, direction=direction, version=v, **limits).grade for v in ("5", "6")]
+        assert grades == [five, six], test
+    below = grade_value(9.99, "CRCL", direction="low", version="6")
+    assert below.grade is None
+    assert "no grade for so low a value" in below.reason
+
+
+def test_terms_that_a_version_does_not_hold():
+    missing = {(term.test, term.direction) for term in terms_without_criteria("6")}
+    assert missing == {("ALC", "low"), ("EOS", "high"), ("EGFR", "low")}
+    assert terms_without_criteria("5") == ()
+    with pytest.raises(NotAvailableError, match=r"CTCAE v6.0 as entered here has no criteria for ALC low"):
+        grade_value(0.4, "ALC", direction="low", version="6")
+    with pytest.raises(NotAvailableError, match=r"has no criteria for EGFR.*other versions: 5, 6"):
+        grade_value(40, "EGFR", direction="low", version="6")
+    with pytest.raises(NotAvailableError, match="one of: 5, 6"):
+        ctcae_terms("7")
+    with pytest.raises(NotAvailableError, match="HGB high"):
+        grade_value(100, "HGB", direction="high")
+    assert [ctcae_version(ctcae_name(version)) for version in ctcae_versions()] == ["5", "6"]
+
+
+GRADED = [(term, version) for version in ctcae_versions() for term in ctcae_terms(version)]
+
+
+@given(st.sampled_from(GRADED), st.floats(0, 800), st.data())
+def test_a_missing_input_never_makes_another_grade(case, value, data):
+    """Blanking: without an input the grade is the same, missing, or marked as provisional."""
+    term, version = case
+    names = ("lln", "uln", "baseline", "baseline_uln", "baseline_lln")
+    limits = {name: data.draw(LIMITS) for name in names}
+    limits["uln"], limits["baseline_uln"] = (
+        limits["uln"] + limits["lln"],
+        limits["baseline_uln"] + limits["baseline_lln"],
+    )
+    whole = grade_value(value, term.test, direction=term.direction, version=version, **limits)
+    less = {name: limits[name] for name in names if data.draw(st.booleans())}
+    found = grade_value(value, term.test, direction=term.direction, version=version, **less)
+    assert found.grade in (None, whole.grade) or found.provisional

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from immunoprofile import read_study, schema
 from immunoprofile.clinical import safety, visit_columns
 from immunoprofile.errors import NotAvailableError, StudyError
 from tests.clinical.trial import SUBJECT, VISIT, conmed, dose, lab, study
-from tests.small_study import write_study
+from tests.small_study import STUDY_YAML, write_study
 
 D14 = {"visit": "D14", "collected_dtc": "2024-03-14T08:00"}
 LATER = VISIT | {"visit": "D14", "start_dtc": "2024-03-14"}
@@ -98,14 +100,60 @@ def test_event_rates():
     assert "EVENT_UNDATED" in set(tables.exceptions["code"])
 
 
-def test_version_6_is_refused_by_name_where_it_is_not_entered():
-    labs = [lab("PLT", 100, lln=125), lab("ANC", 1.2, lln=1.8), lab("HGB", 90, lln=115)]
-    grades = safety(study(labs=labs), ctcae="6").grades.set_index("test")
-    assert grades.loc["ANC", "grade"] == 1
-    assert "not entered for CTCAE v6.0" in grades.loc["PLT", "reason"]
-    assert "HGB" not in grades.index
+def test_a_term_without_criteria_is_named():
+    labs = [lab("ALC", 0.4, lln=1.1), lab("ALC", 5.0, lln=1.1, **D14), lab("HGB", 90, lln=115), lab("EGFR", 40, lln=90)]
+    tables = safety(study(labs=labs, visits=[VISIT, LATER]), ctcae="6")
+    assert set(tables.grades["version"]) == {"CTCAE v6.0"}
+    increased = tables.grades[tables.grades["test"] == "ALC"]
+    assert increased["term"].tolist() == ["Lymphocyte count increased"] * 2
+    assert increased["grade"].tolist() == [0, 2]
+    named = tables.exceptions[tables.exceptions["code"] == "NO_CRITERIA"]
+    assert named["row"].tolist() == ["1", "4", "2"]
+    assert named["message"].iloc[0].startswith("CTCAE v6.0 has no criteria for Lymphocyte count decreased (ALC)")
+    once = tables.exceptions[tables.exceptions["code"] == "TERM_NOT_GRADED"]["message"].tolist()
+    assert once == ["Lymphocyte count decreased (ALC): 2 results stand without a grade in CTCAE v6.0",
+                    "Chronic kidney disease (EGFR): 1 results stand without a grade in CTCAE v6.0"]  # fmt: skip
     with pytest.raises(NotAvailableError, match="one of: 5, 6"):
         safety(study(), ctcae="4.03")
+
+
+RESULTS = st.lists(
+    st.tuples(st.sampled_from(schema.LAB_TESTS), st.floats(0.1, 300), st.booleans(), st.sampled_from([None, D14])),
+    max_size=12,
+)
+
+
+@settings(max_examples=25)
+@given(RESULTS, st.randoms(use_true_random=False))
+def test_rows_graded_and_rows_named_are_those_that_version_5_judges(results, random):
+    labs = [
+        lab(test, value, lln=50.0 if limits else None, uln=90.0 if limits else None, lab_id=f"L{k}", **(visit or {}))
+        for k, (test, value, limits, visit) in enumerate(results)
+    ]
+    made = study(labs=labs, visits=[VISIT, LATER])
+    five, six = (safety(made, ctcae=version) for version in ("5", "6"))
+    named = six.exceptions[six.exceptions["code"] == "NO_CRITERIA"]
+    assert len(six.grades) + len(named) == len(five.grades)
+    assert not len(five.exceptions[five.exceptions["code"] == "NO_CRITERIA"])
+    random.shuffle(labs)
+    again = safety(study(labs=labs, visits=[VISIT, LATER]), ctcae="6")
+    pd.testing.assert_frame_equal(again.grades, six.grades)
+
+
+@pytest.mark.parametrize("text", ['"6"', "6", "6.0", "v6.0"])
+def test_the_version_is_a_key_of_the_study(tmp_path, text):
+    labs = (
+        "usubjid,visit,collected_dtc,test,value,unit,lln,uln,lab_id\nS-1,BL,2024-03-01T07:50,ANC,0.45,G/L,1.8,6.3,L1\n"
+    )
+    own = read_study(write_study(tmp_path / "six", labs=labs, config=f"{STUDY_YAML}ctcae: {text}\n"))
+    assert own.config.ctcae == "6"
+    own.write(tmp_path / "copy")
+    assert read_study(tmp_path / "copy", require_files=False).config == own.config
+    assert safety(own).grades[["grade", "version"]].to_numpy().tolist() == [[3, "CTCAE v6.0"]]
+    other = read_study(write_study(tmp_path / "five", labs=labs))
+    assert safety(other).grades[["grade", "version"]].to_numpy().tolist() == [[4, "CTCAE v5.0"]]
+    with pytest.raises(StudyError, match="ctcae"):
+        read_study(write_study(tmp_path / "seven", config=f"{STUDY_YAML}ctcae: 7\n"))
 
 
 BAD = {
