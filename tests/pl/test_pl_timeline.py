@@ -25,7 +25,8 @@ DAY0 = date(2025, 3, 3)
 
 def result(**known: Any) -> dict[str, Any]:
     usual = {
-        "version": "CTCAE v5.0", "usubjid": S1, "test": "ANC", "term": "Neutrophil count decreased", "unit": "10^9/L", "lln": 2.0, "uln": 7.0,
+        "version": "CTCAE v5.0",
+        "usubjid": S1, "test": "ANC", "term": "Neutrophil count decreased", "unit": "10^9/L", "lln": 2.0, "uln": 7.0,
         "baseline": 2.4, "collected_dtc": "2025-03-10", "value": 1.2, "grade": 2,
     }  # fmt: skip
     return {name: None for name in schema.GRADE_COLUMNS} | usual | known
