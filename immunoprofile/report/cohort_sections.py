@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from typing import Final
 
-from immunoprofile.report import cohort_clinical, cohort_eligibility, cohort_statistics
-from immunoprofile.report.content import Section, drawn, review_place
+from immunoprofile.report import (
+    cohort_clinical,
+    cohort_eligibility,
+    cohort_figures,
+    cohort_statistics,
+    cohort_tables,
+    provenance,
+)
+from immunoprofile.report.content import Section, review_place
 
 COHORT_SECTIONS: Final = (
-    Section("disposition", "Disposition", (drawn("disposition"),)),
+    Section("disposition", "Disposition", (cohort_tables.disposition,)),
     Section("eligibility", "Eligibility", (cohort_eligibility.matrix,), empty="Not available: no subject was judged."),
-    Section("baseline", "Baseline", (drawn("baseline"),)),
-    Section("completeness", "Completeness and quality", (drawn("completeness"), cohort_statistics.confounding)),
-    Section("immune-change", "Immune change", (drawn("trajectories"), cohort_statistics.between_arms)),
+    Section("baseline", "Baseline", (cohort_tables.baseline,)),
+    Section("completeness", "Completeness and quality", (cohort_tables.completeness, cohort_statistics.confounding)),
+    Section("immune-change", "Immune change", (cohort_figures.trajectories, cohort_statistics.between_arms)),
     Section(
         "virology",
         "CMV-DNA",
         (
-            drawn("cmv"), cohort_statistics.clearance, cohort_statistics.responders, cohort_clinical.kinetics,
+            cohort_figures.cmv, cohort_statistics.clearance, cohort_statistics.responders, cohort_clinical.kinetics,
             cohort_clinical.rule_definitions,
         ),
     ),
@@ -29,12 +36,12 @@ COHORT_SECTIONS: Final = (
         "safety", "Safety", (cohort_clinical.worst_grades, cohort_clinical.adverse_events, cohort_clinical.exposure)
     ),
     Section("sensitivity", "Sensitivity", (cohort_statistics.sensitivity,), empty="No sensitivity analysis was run."),
-    Section("exceptions", "Exceptions", (drawn("all_exceptions"),)),
+    Section("exceptions", "Exceptions", (cohort_tables.exceptions,)),
     Section("within-arms", "Change within each arm", (cohort_statistics.within_arms,)),
     Section("limits", "Limits", (cohort_clinical.limits,)),
     Section("review", "Review", (review_place,)),
-    Section("gating", "Gating strategy", (drawn("gating"),)),
+    Section("gating", "Gating strategy", (cohort_figures.gating,)),
     Section("methods", "Methods", (cohort_statistics.methods_text,)),
-    Section("provenance", "Provenance", (drawn("cohort_provenance"),)),
+    Section("provenance", "Provenance", (provenance.of_cohort,)),
 )  # fmt: skip
 """Estimates and intervals of comparisons first; changes within arms, which mislead most, after everything else."""

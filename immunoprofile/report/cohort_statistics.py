@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile import schema
 from immunoprofile.io.records import records
+from immunoprofile.report import cohort_figures
 from immunoprofile.report.cohort_view import CohortView
-from immunoprofile.report.content import Block, Bullets, Cell, Image, Table, Text, columns, not_available, row
+from immunoprofile.report.content import Block, Bullets, Cell, Table, Text, columns, not_available, row
 from immunoprofile.report.effect_tables import contrast_words, effect_table, remark_parts
 from immunoprofile.report.key_table import technical
 from immunoprofile.report.statistics_tables import methods
@@ -95,8 +96,7 @@ def between_arms(view: CohortView) -> tuple[Block, ...]:
     )
     if view.blinded:
         return (Text(BLINDED),)
-    picture = (Image("forest"),)
-    return (estimand, *picture, *_tables(view, BETWEEN))
+    return (estimand, *cohort_figures.forest(view), *_tables(view, BETWEEN))
 
 
 def within_arms(view: CohortView) -> tuple[Block, ...]:
@@ -117,21 +117,19 @@ def within_arms(view: CohortView) -> tuple[Block, ...]:
                 f"two-sided p = {reach:g}), whatever the data."
             )
         )
-    return (*blocks, *(() if view.blinded else (Image("paired"),)), *_tables(view, WITHIN))
+    return (*blocks, *cohort_figures.paired(view), *_tables(view, WITHIN))
 
 
 def associations(view: CohortView) -> tuple[Block, ...]:
     """Populations and CMV-DNA: the censored model first."""
     why = "" if view.blinded else ": ganciclovir lowers both viral load and activation"
     guard = f"Association, not causation{why}. Time must be in the model, since shared trends alone correlate."
-    picture: tuple[Block, ...] = () if view.blinded else (Image("association"),)
-    return (Text(guard, small=True), *picture, *_tables(view, ASSOCIATION))
+    return (Text(guard, small=True), *cohort_figures.association(view), *_tables(view, ASSOCIATION))
 
 
 def clearance(view: CohortView) -> tuple[Block, ...]:
     """Time to clearance."""
-    picture: tuple[Block, ...] = () if view.blinded else (Image("clearance"),)
-    return (*picture, *_tables(view, CLEARANCE))
+    return (*cohort_figures.clearance(view), *_tables(view, CLEARANCE))
 
 
 def responders(view: CohortView) -> tuple[Block, ...]:

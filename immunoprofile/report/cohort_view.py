@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile import schema
 from immunoprofile.io.records import records
+from immunoprofile.pl.series import CmvSeries, cmv_of_table
 from immunoprofile.report.source import Source
 from immunoprofile.report.statistics_tables import Effect, effects
 
@@ -41,6 +42,35 @@ class CohortView:
             arm.code: [name for name in self.source.subjects if own[name] == arm.code]
             for arm in self.source.config.arms
         }
+
+    @cached_property
+    def arms(self) -> tuple[str, ...]:
+        """Codes of the arms; none in blinded mode."""
+        return () if self.blinded else tuple(arm.code for arm in self.source.config.arms)
+
+    @cached_property
+    def labels(self) -> tuple[tuple[str, str], ...]:
+        """Arm and its name."""
+        return tuple((arm, self.source.config.arm_labels.get(arm, arm)) for arm in self.arms)
+
+    @cached_property
+    def arm_of(self) -> dict[str, str]:
+        """Subject -> arm; an empty name in blinded mode."""
+        return {name: arm for arm, names in self.members.items() for name in names}
+
+    @cached_property
+    def cmv(self) -> tuple[CmvSeries, ...]:
+        """CMV-DNA of every subject with a result."""
+        table = self.source.profile.virology
+        return tuple(one for one in cmv_of_table(table, self.source.anchors, self.arm_of) if one.days)
+
+    @cached_property
+    def clearance_rule(self) -> str:
+        """Rule of the curves of time to clearance; empty when blinded or not computed."""
+        times, curves = self.statistics(schema.UNS_CLEARANCE), self.statistics(schema.UNS_CLEARANCE_CURVES)
+        if times is None or curves is None or not len(times) or not len(curves):
+            return ""
+        return str(curves["rule_id"].iloc[0])
 
     @cached_property
     def groups(self) -> tuple[str, ...]:

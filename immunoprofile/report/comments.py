@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from immunoprofile.report import wording
-from immunoprofile.report.key_table import Row
-from immunoprofile.report.source import Source
-from immunoprofile.report.visit_results import CmvRow
+
+if TYPE_CHECKING:
+    from immunoprofile.report.view import VisitView
 
 CMV_CHANGE: Final = 0.5
 """Change of CMV-DNA in log10 that is called significant (specification 3.2)."""
@@ -23,12 +22,10 @@ class Comment:
     sentence: str
 
 
-def build_comments(
-    source: Source, subject: str, visit: str, rows: tuple[Row, ...], flags: list[str], virology: tuple[CmvRow, ...]
-) -> tuple[Comment, ...]:
+def build_comments(view: VisitView) -> tuple[Comment, ...]:
     """Comments of a visit, in a fixed order."""
     found = []
-    for row in rows:
+    for row in view.rows:
         code = row.population.upper().replace("_", "-")
         verdict = row.main.verdict
         measure = row.main.measure
@@ -38,7 +35,7 @@ def build_comments(
                 f"{row.display} ({measure}) {word} {wording.fold(verdict.fold)} from baseline, outside "
                 f"{wording.fold(verdict.down)} to {wording.fold(verdict.up)} expected from noise."
             )
-            if row.population == "treg" and not any("FoxP3" in line.measure for line in row.lines):
+            if row.population == "treg" and not any(line.confirmed for line in row.lines):
                 sentence += " FoxP3 was not stained: a CD25 shift cannot be excluded."
             if row.population == "nk_bright":
                 sentence += " CD56 density also changes with activation, and CD16 is shed."
@@ -53,26 +50,26 @@ def build_comments(
             )
     for state in ("suppressed", "missing"):
         reasons: dict[str, list[str]] = {}
-        for row in rows:
+        for row in view.rows:
             cell = row.lines[0].now
             if cell.state == state:
                 reasons.setdefault(cell.words, []).append(row.display)
         for reason, names in reasons.items():
             rule = "C-TUBE-FAIL" if state == "suppressed" else "C-NOT-DONE"
             found.append(Comment(rule, f"{', '.join(names)}: {reason}."))
-    if (subject, visit) in source.rows:
-        if "LOW_EVENTS" in flags:
+    if view.row is not None:
+        if "LOW_EVENTS" in view.flags:
             found.append(
                 Comment("C-LOW-EVENTS", "Fewer than 100 events in a gate (†): read the interval, not the value.")
             )
-        if "RECENT_IL2" in flags:
+        if "RECENT_IL2" in view.flags:
             found.append(
                 Comment(
                     "C-RECENT-IL2",
                     "Drawn less than 18 h after IL-2, or at an unknown time: lymphocytes leave the blood for hours.",
                 )
             )
-    current = next((row for row in reversed(virology) if row.of_this_visit), None)
+    current = next((row for row in reversed(view.virology) if row.of_this_visit), None)
     if current is not None and current.kind in ("BLQ", "TND"):
         found.append(
             Comment(
@@ -80,17 +77,10 @@ def build_comments(
                 f"CMV-DNA {current.kind_text}; the change from baseline is a bound, not a value.",
             )
         )
-    elif current is not None and current.fall and current.kind == "QUANT":
-        fall = _number(current.fall)
+    elif current is not None and current.kind == "QUANT":
+        fall = current.drop
         if fall >= CMV_CHANGE:
             found.append(Comment("C-CMV-DOWN", f"CMV-DNA fell by {fall:.2f} log10 from baseline."))
         elif fall <= -CMV_CHANGE:
             found.append(Comment("C-CMV-UP", f"CMV-DNA rose by {-fall:.2f} log10 from baseline."))
     return tuple(found)
-
-
-def _number(words: str) -> float:
-    try:
-        return float(words)
-    except ValueError:
-        return math.nan  # a bound such as "≥ 0.86" is no point

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 
@@ -20,11 +21,27 @@ class Cell:
         The same as a number in that unit, for the machine-readable twin; NaN where there is none.
     mark
         Class of the style sheet for a cell that is shown as a chip; the words say the same.
+    look
+        Class of the style sheet for the whole cell.
+    note
+        A second, smaller line.
+    hint
+        What a pointer that rests on the cell is told; nothing that is said nowhere else.
+    rows, columns
+        Over how many rows and columns of the table the cell goes; those below and beside it are None.
     """
 
     words: str
     number: float = math.nan
     mark: str = ""
+    look: str = ""
+    note: str = ""
+    hint: str = ""
+    rows: int = 1
+    columns: int = 1
+
+
+Row = tuple["Cell | None", ...]
 
 
 @dataclass(frozen=True)
@@ -33,27 +50,37 @@ class Column:
 
     head: str
     numeric: bool = False
+    look: str = ""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table; the first cell of each row is its head."""
+    """A table; the first ``heads`` cells of each row are its heads, and a line stands above the rows of ``breaks``."""
 
     columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[Row, ...]
     title: str = ""
     caption: str = ""
     style: str = ""
     """Class of the style sheet, where a table needs one of its own."""
+    heads: int = 1
+    breaks: tuple[int, ...] = ()
     kind: Literal["table"] = "table"
+
+    @property
+    def groups(self) -> tuple[tuple[Row, ...], ...]:
+        """Rows between the lines."""
+        ends = [0, *self.breaks, len(self.rows)]
+        return tuple(self.rows[start:end] for start, end in pairwise(ends) if start < end)
 
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph."""
+    """A paragraph, or a heading below that of the section."""
 
     words: str
     small: bool = False
+    heading: bool = False
     kind: Literal["text"] = "text"
 
 
@@ -63,24 +90,30 @@ class Bullets:
 
     items: tuple[str, ...]
     title: str = ""
+    style: str = ""
+    coded: bool = False
+    """The first word of each item is a code."""
     kind: Literal["bullets"] = "bullets"
 
 
 @dataclass(frozen=True)
 class Image:
-    """A figure by its name; a figure that could not be drawn for want of data is left out."""
+    """A figure: its name on the page, and what it is drawn from (:func:`immunoprofile.report.drawing.draw`)."""
 
     name: str
+    data: Any
     caption: str = ""
+    title: str = ""
+    style: str = ""
     kind: Literal["image"] = "image"
 
 
 @dataclass(frozen=True)
-class Macro:
-    """A block with a layout of its own: a macro of ``parts.html.j2`` that reads the model."""
+class Beside:
+    """Blocks that stand beside each other where there is room."""
 
-    name: str
-    kind: Literal["macro"] = "macro"
+    sides: tuple[tuple[Block, ...], ...]
+    kind: Literal["beside"] = "beside"
 
 
 @dataclass(frozen=True)
@@ -90,7 +123,7 @@ class Review:
     kind: Literal["review"] = "review"
 
 
-Block = Review | Table | Text | Bullets | Image | Macro
+Block = Review | Table | Text | Bullets | Image | Beside
 
 
 @dataclass(frozen=True)
@@ -126,15 +159,6 @@ def assemble(sections: tuple[Section, ...], view: Any) -> tuple[Part, ...]:
         if blocks:
             parts.append(Part(section.id, section.title, blocks))
     return tuple(parts)
-
-
-def drawn(name: str) -> Callable[[Any], tuple[Block, ...]]:
-    """Reportlet of a block with a layout of its own."""
-
-    def reportlet(_: Any) -> tuple[Block, ...]:
-        return (Macro(name),)
-
-    return reportlet
 
 
 def review_place(_: Any) -> tuple[Block, ...]:

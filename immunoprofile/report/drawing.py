@@ -1,25 +1,28 @@
-"""Figures of the reports: a model in, pictures with a text for those who cannot see them out."""
+"""Figures of the reports: what they are drawn from in, pictures with a text for those who cannot see them out."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from functools import singledispatch
+from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.pl.composition import QUADRANTS, RATIO_NAMES, differentiation_figure, ratios_figure
 from immunoprofile.pl.heat_map import completeness_figure
-from immunoprofile.pl.patient_timeline import DAY_ZERO, Timeline, timeline_alt, timeline_figure
+from immunoprofile.pl.patient_timeline import Timeline, timeline_alt, timeline_figure
 from immunoprofile.pl.style import alt_text as figure_alt
 from immunoprofile.pl.style import to_data_uri
 from immunoprofile.pl.thumbnails import gating_figure
 from immunoprofile.pl.trajectories import arm_figure
-from immunoprofile.report import wording
+from immunoprofile.report import cohort_figures, visit_figures, wording
+from immunoprofile.report.content import Beside, Block, Image, Table
+from immunoprofile.report.visit_model import VisitModel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from immunoprofile.report.cohort_model import CohortModel
-    from immunoprofile.report.visit_model import VisitModel
 
 _COURSE_HEIGHT: Final = 4.5
 _LINE_HEIGHT: Final = 0.16
@@ -40,115 +43,137 @@ class Picture:
     alt: str
 
 
+def pictures(model: VisitModel | CohortModel) -> dict[str, Picture]:
+    """Every figure of a report by its name."""
+    height = _course_height(model) if isinstance(model, VisitModel) else math.nan
+    return {
+        one.name: _course(one.data, height) if isinstance(one.data, Timeline) else draw(one.data)
+        for part in model.parts
+        for one in _images(part.blocks)
+    }
+
+
+def _images(blocks: tuple[Block, ...]) -> Iterator[Image]:
+    for block in blocks:
+        if isinstance(block, Image):
+            yield block
+        elif isinstance(block, Beside):
+            for side in block.sides:
+                yield from _images(side)
+
+
+@singledispatch
+def draw(data: Any) -> Picture:
+    """Picture of what an :class:`~immunoprofile.report.content.Image` holds, chosen by its type."""
+    raise TypeError(f"no drawing for {type(data).__name__}")
+
+
 def _picture(figure: Figure, alt: str) -> Picture:
     return Picture(to_data_uri(figure), alt)
 
 
-def visit_pictures(model: VisitModel) -> dict[str, Picture]:
-    """Figures of a visit report; one without data is left out."""
-    found: dict[str, Picture] = {}
-    if model.series or model.cmv or model.lab_course:
-        view = _timeline(model)
-        figure = timeline_figure(view, height=_course_height(model), legend=False)
-        found["timeline"] = _picture(figure, timeline_alt(view))
-    if model.panels_now:
-        labels = (model.baseline_visit, model.visit)
-        figure = gating_figure(
-            model.panels_now, model.panels_before or None, displays=dict(model.displays), labels=labels
-        )
-        found["gating"] = _picture(figure, _gating_alt(model))
-    if model.ratios:
-        figure = ratios_figure(model.ratio_visits, model.ratio_days, dict(model.ratios))
-        last = "; ".join(
-            f"{RATIO_NAMES.get(name, name)} {wording.plain(values[-1]) or 'not done'}" for name, values in model.ratios
-        )
-        found["ratios"] = _picture(figure, f"Ratios over time; at this visit: {last}.")
-    if model.quadrants:
-        stack = dict(model.quadrants)
-        names = _quadrant_visits(model, len(stack.pop("visits")))
-        figure = differentiation_figure(names, stack)
-        last = ", ".join(
-            f"{QUADRANTS[name][0]} {wording.percent(values[-1]) or 'not done'}" for name, values in stack.items()
-        )
-        found["differentiation"] = _picture(figure, f"CD8 differentiation at this visit, % of CD8: {last}.")
-    return found
+# --- a visit ----------------------------------------------------------------------------------
 
 
-def _quadrant_visits(model: VisitModel, count: int) -> list[str]:
-    names = list(dict.fromkeys([model.baseline_visit, model.previous_visit, model.visit]))
-    return [name for name in names if name != "none"][-count:]
-
-
-def _timeline(model: VisitModel) -> Timeline:
-    return Timeline(
-        model.subject, model.series, model.cmv, model.lab_course, model.bars, model.undrawn, model.series_measure,
-        model.schedule, "day 0" if model.blinded else DAY_ZERO,
-    )  # fmt: skip
+def _course(data: Timeline, height: float) -> Picture:
+    return _picture(timeline_figure(data, height=height, legend=False), timeline_alt(data))
 
 
 def _course_height(model: VisitModel) -> float:
     """Inches that are left for the course on page one, where the queries and the review block must stand as well."""
     lines = sum(math.ceil(len(words) / _LINE) for words in model.findings)
     lines += math.ceil(len(model.summary.sentence) / _BOLD_LINE)
-    lines += sum(math.ceil(len(query.question) / _QUERY_LINE) for query in model.queries)
-    lines += len(model.reviews)
+    asked = next(part for part in model.parts if part.id == "queries").blocks
+    words = [row[1].words for table in asked if isinstance(table, Table) for row in table.rows if row[1] is not None]
+    lines += sum(math.ceil(len(question) / _QUERY_LINE) for question in words) + len(model.reviews)
     return max(_COURSE_HEIGHT - _LINE_HEIGHT * lines, _LEAST_HEIGHT)
 
 
-def _gating_alt(model: VisitModel) -> str:
+@draw.register
+def _(data: visit_figures.GatingPanels) -> Picture:
+    figure = gating_figure(data.now, data.before or None, displays=dict(data.displays), labels=data.labels)
     parts = [
         f"{name} {wording.percent(value)}"
-        for panel in model.panels_now
+        for panel in data.now
         if panel is not None
         for name, value in panel.percentages.items()
         if not math.isnan(value)
     ]
-    return f"Gating plots at {model.baseline_visit} and {model.visit} on identical axes. {', '.join(parts)} of parent."
+    plots = f"Gating plots at {data.labels[0]} and {data.labels[1]} on identical axes."
+    return _picture(figure, f"{plots} {', '.join(parts)} of parent.")
 
 
-def cohort_pictures(model: CohortModel) -> dict[str, Picture]:
-    """Figures of the cohort page; the gating strategy of a tube is ``gating_<tube>``."""
-    from immunoprofile.pl.cmv_curves import cmv_figure
+@draw.register
+def _(data: visit_figures.RatioCourse) -> Picture:
+    figure = ratios_figure(data.visits, data.days, dict(data.values))
+    last = "; ".join(
+        f"{RATIO_NAMES.get(name, name)} {wording.plain(values[-1]) or 'not done'}" for name, values in data.values
+    )
+    return _picture(figure, f"Ratios over time; at this visit: {last}.")
+
+
+@draw.register
+def _(data: visit_figures.Differentiation) -> Picture:
+    last = ", ".join(f"{QUADRANTS[name][0]} {wording.percent(values[-1]) or 'not done'}" for name, values in data.stack)
+    figure = differentiation_figure(list(data.visits), dict(data.stack))
+    return _picture(figure, f"CD8 differentiation at this visit, % of CD8: {last}.")
+
+
+# --- the cohort -------------------------------------------------------------------------------
+
+
+@draw.register
+def _(data: cohort_figures.StateGrid) -> Picture:
+    figure = completeness_figure(data.subjects, data.visits, data.tubes, dict(data.states))
+    return _picture(figure, "Heat map of quality by subject, visit and tube; the table below gives the counts.")
+
+
+@draw.register
+def _(data: cohort_figures.ArmCourses) -> Picture:
+    labels = dict(data.labels)
+    if not data.panels:
+        from immunoprofile.pl.cmv_curves import cmv_figure
+
+        figure = cmv_figure(data.cmv, arms=data.arms, labels=labels)
+        return _picture(figure, "CMV-DNA of every subject over time with the LLOQ; censored results are open.")
+    groups, measures = [group for _, group in data.panels], [kind for kind, _ in data.panels]
+    figure = arm_figure(groups, data.cmv, measure=measures, arms=data.arms, labels=labels)
+    return _picture(figure, "Course of the endpoints and of CMV-DNA, subjects thin and medians of the arms thick.")
+
+
+@draw.register
+def _(data: cohort_figures.Clearance) -> Picture:
+    from immunoprofile.pl.clearance_curves import clearance_alt, clearance_figure
+
+    figure = clearance_figure(data.curves, rule=data.rule, order=data.arms)
+    return _picture(figure, clearance_alt(data.curves, data.rule))
+
+
+@draw.register
+def _(data: cohort_figures.Association) -> Picture:
+    from immunoprofile.pl.association_panels import association_alt, association_figure
+
+    return _picture(association_figure(data.panels), association_alt(data.panels))
+
+
+@draw.register
+def _(data: cohort_figures.Paired) -> Picture:
+    from immunoprofile.pl.paired_panels import paired_alt, paired_figure
+
+    return _picture(paired_figure(data.panels, arms=data.arms), paired_alt(data.panels))
+
+
+@draw.register
+def _(data: cohort_figures.Strategy) -> Picture:
+    from immunoprofile.pl.gating_hierarchy import strategy_figure
+
+    figure = strategy_figure(data.example, displays=dict(data.displays))
+    return _picture(figure, figure_alt(figure))
+
+
+@draw.register
+def _(data: cohort_figures.Forest) -> Picture:
     from immunoprofile.pl.forest_plot import forest
 
-    found: dict[str, Picture] = {}
-    labels = dict(model.arm_labels)
-    if model.states_visits and model.tubes:
-        figure = completeness_figure(model.subjects, model.states_visits, model.tubes, dict(model.states))
-        found["completeness"] = _picture(
-            figure, "Heat map of quality by subject, visit and tube; the table below gives the counts."
-        )
-    if model.trajectories:
-        figure = arm_figure(
-            [group for _, group in model.trajectories], model.cmv, measure=[kind for kind, _ in model.trajectories],
-            arms=model.arms, labels=labels,
-        )  # fmt: skip
-        found["trajectories"] = _picture(
-            figure, "Course of the endpoints and of CMV-DNA, subjects thin and medians of the arms thick."
-        )
-    if any(one.days for one in model.cmv):
-        figure = cmv_figure(model.cmv, arms=model.arms, labels=labels)
-        found["cmv"] = _picture(figure, "CMV-DNA of every subject over time with the LLOQ; censored results are open.")
-    if model.clearance:
-        from immunoprofile.pl.clearance_curves import clearance_alt, clearance_figure
-
-        figure = clearance_figure(model.clearance, rule=model.clearance_rule, order=model.arms)
-        found["clearance"] = _picture(figure, clearance_alt(model.clearance, model.clearance_rule))
-    if model.association:
-        from immunoprofile.pl.association_panels import association_alt, association_figure
-
-        found["association"] = _picture(association_figure(model.association), association_alt(model.association))
-    if model.paired:
-        from immunoprofile.pl.paired_panels import paired_alt, paired_figure
-
-        found["paired"] = _picture(paired_figure(model.paired, arms=model.arms), paired_alt(model.paired))
-    if model.strategies:
-        from immunoprofile.pl.gating_hierarchy import strategy_figure
-
-        for example in model.strategies:
-            figure = strategy_figure(example, displays=dict(model.displays))
-            found[f"gating_{example.tube}"] = _picture(figure, figure_alt(figure))
-    if model.compare_table is not None and len(model.compare_table):
-        figure = forest(model.compare_table, displays=dict(model.displays))
-        found["forest"] = _picture(figure, figure_alt(figure))
-    return found
+    figure = forest(data.table, displays=dict(data.displays))
+    return _picture(figure, figure_alt(figure))

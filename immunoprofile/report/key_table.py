@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from immunoprofile import schema
 from immunoprofile.report import noise, wording
@@ -13,6 +13,9 @@ from immunoprofile.report.noise import Verdict
 from immunoprofile.report.reference import NONE_APPLIES, reference
 from immunoprofile.report.source import Measure, Source, Value
 from immunoprofile.resources import populations
+
+if TYPE_CHECKING:
+    from immunoprofile.report.view import VisitView
 
 KEY_POPULATIONS: Final = ("treg", "nk", "nk_bright", "cd8", "cd8_act", "cd4")
 CONFIRMED: Final = "treg_foxp3"
@@ -30,12 +33,16 @@ class Cell:
 
     words: str
     state: str = "ok"
+    number: float = math.nan
 
 
 @dataclass(frozen=True)
 class Line:
     """One measure of a population."""
 
+    scale: Measure
+    confirmed: bool
+    """Of the cells that a second, stricter definition confirms."""
     measure: str
     """What is measured with its unit."""
     baseline: Cell
@@ -88,24 +95,20 @@ def shown_populations(source: Source) -> tuple[list[str], list[str]]:
     return present, [name for name in KEY_POPULATIONS if not source.has(name)]
 
 
-def build_rows(source: Source, subject: str, visit: str) -> tuple[Row, ...]:
+def build_rows(view: VisitView) -> tuple[Row, ...]:
     """Key table of a visit."""
-    now, then, before = (
-        source.rows.get((subject, visit)),
-        source.baselines.get(subject),
-        source.previous_row(subject, visit),
-    )
+    source, places = view.source, (view.row, view.baseline_row, view.previous_row)
     rows = []
     for population in shown_populations(source)[0]:
         confirmed = population == "treg" and source.has(CONFIRMED)
         lines = []
         measures: tuple[Measure, ...] = ("pct_parent", "abs")
         for measure in measures:
-            values = [source.value(row, population, measure) for row in (now, then, before)]
-            line = _line(source, population, measure, values, (now, then, before))
+            values = [source.value(row, population, measure) for row in places]
+            line = _line(source, population, measure, values, places)
             if confirmed:
-                support = [_confirmed(source, row, measure) for row in (now, then, before)]
-                second = _line(source, population, measure, support, (now, then, before), confirmed=True)
+                support = [_confirmed(source, row, measure) for row in places]
+                second = _line(source, population, measure, support, places, confirmed=True)
                 verdict = noise.with_confirmation(line.verdict, second.verdict, what="FoxP3-confirmed Treg")
                 lines += [replace(line, verdict=verdict), second]
             else:
@@ -163,7 +166,9 @@ def _line(
         endpoint.population == population and endpoint.measure == measure for endpoint in source.config.endpoints
     )
     return Line(
-        f"FoxP3+: {name}" if confirmed else name,
+        measure,
+        confirmed,
+        name,
         _cell(then, measure),
         _cell(before, measure),
         _cell(now, measure),
@@ -188,7 +193,7 @@ def _written(value: float, measure: Measure) -> str:
 
 
 def _cell(value: Value, measure: Measure) -> Cell:
-    return Cell(_written(value.number, measure)) if value.state == "ok" else Cell(value.reason, value.state)
+    return Cell(_written(value.number, measure) if value.state == "ok" else value.reason, value.state, value.number)
 
 
 def _interval(value: Value, measure: Measure) -> str:

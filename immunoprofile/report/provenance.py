@@ -4,48 +4,31 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.report import noise, wording
+from immunoprofile.report.content import Block, Bullets, Cell, Row, Table, Text, columns, row
 from immunoprofile.report.reviews import NO_LEDGER
 from immunoprofile.report.source import Source
 
-TEMPLATE_VERSION: Final = "1"
+if TYPE_CHECKING:
+    from immunoprofile.report.cohort_view import CohortView
+    from immunoprofile.report.view import VisitView
+
+TEMPLATE_VERSION: Final = "2"
 _TEMPLATES: Final = (
-    "base.html.j2", "cohort.html.j2", "cohort_parts.html.j2", "macros.html.j2", "report.css", "review.html.j2",
-    "visit.html.j2", "visit_parts.html.j2",
+    "base.html.j2", "cohort.html.j2", "macros.html.j2", "report.css", "review.html.j2", "visit.html.j2",
 )  # fmt: skip
+_REVIEWS: Final = frozenset({"reviews.csv", "reviews.parquet"})
+"""Inputs that may change without changing what was reviewed."""
 
 _COMPENSATION: Final = {
     "keyword": "spillover matrix of the FCS file",
     "none": "none: no compensation was applied",
     "compensated": "none here: compensated before (declared, or told by the cytometer)",
 }
-
-
-@dataclass(frozen=True)
-class TubeRow:
-    """One acquisition: file, gates, compensation."""
-
-    visit: str
-    tube: str
-    sample_id: str
-    file: str
-    sha256: str
-    panel: str
-    gates: str
-    compensation: str
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Tubes and facts of a report."""
-
-    tubes: tuple[TubeRow, ...]
-    facts: tuple[tuple[str, str], ...]
 
 
 @cache
@@ -59,29 +42,57 @@ def template_hash() -> str:
     return digest.hexdigest()
 
 
-def of_visit(source: Source, subject: str, visit: str) -> Provenance:
+def of_visit(view: VisitView) -> tuple[Block, ...]:
     """Provenance of a visit: its tubes and those of the baseline it is compared with."""
-    base = source.obs(source.baselines.get(subject), "visit")
-    visits = [visit] if base in ("", visit) else [visit, base]
+    source, base = view.source, view.baseline_visit
     rows = [
-        tube_row(source, name, tube, sample_id)
-        for name in visits
-        for tube, sample_id in source.samples.get((subject, name), {}).items()
+        _tube(source, name, tube, sample_id)
+        for name in dict.fromkeys((view.visit, base))
+        for tube, sample_id in source.samples.get((view.subject, name), {}).items()
     ]
-    return Provenance(tuple(rows), facts(source))
+    heads = columns("Visit", "Tube", "Sample, file", "sha256 of the FCS file", "Panel, gates", "Compensation")
+    tubes = Table(heads, tuple(rows), style="files") if rows else Text("No FCS file was used.")
+    return (tubes, _facts(source))
 
 
-def tube_row(source: Source, visit: str, tube: str, sample_id: str) -> TubeRow:
-    """One line of the provenance table."""
+def of_cohort(view: CohortView) -> tuple[Block, ...]:
+    """Provenance of the cohort: what was used, the gates of every tube, and a hash of every input."""
+    source = view.source
     provenance = source.profile.provenance
-    row = source.sample_rows[sample_id]
-    path = row["fcs_path"]
+    gates = sorted(_mapping(provenance.get("gates")).items())
+    versions = tuple(row(str(tube), _plain(one.get("version")), Cell(_plain(one.get("sha256")), look="mono"))
+                     for tube, one in gates)  # fmt: skip
+    inputs = {
+        path: str(sha) for path, sha in sorted(_mapping(provenance.get("inputs")).items()) if path not in _REVIEWS
+    }
+    listed = tuple(f"{sha[:16]} {'(hidden)' if source.blinded else path}" for path, sha in inputs.items())
+    said = "First 16 digits of each sha256; whole in provenance.json."
+    return (
+        _facts(source),
+        *((Table(columns("Gates of tube", "Version", "sha256"), versions),) if versions else ()),
+        Text(f"Inputs: {len(inputs)} files", heading=True),
+        Text(said, small=True),
+        Bullets(listed, style="hashes", coded=True),
+    )
+
+
+def _facts(source: Source) -> Table:
+    rows = tuple(row(label, Cell(words, look="mono")) for label, words in facts(source))
+    return Table(columns("Item", "What was used"), rows, style="facts")
+
+
+def _tube(source: Source, visit: str, tube: str, sample_id: str) -> Row:
+    provenance, own = source.profile.provenance, source.sample_rows[sample_id]
+    path = own["fcs_path"]
     gates = _mapping(_mapping(provenance.get("gates")).get(tube))
-    sha = _mapping(provenance.get("inputs")).get(path) or row["sha256"]
-    gate_text = f"version {gates.get('version') or '?'}, sha256 {(gates.get('sha256') or '')[:16] or wording.UNKNOWN}"
-    return TubeRow(
-        visit, tube, sample_id, "(hidden)" if source.blinded else path, sha or wording.UNKNOWN,
-        gates.get("panel") or row["panel_id"], gate_text, compensation(source, sample_id),
+    sha = _plain(_mapping(provenance.get("inputs")).get(path)) or own["sha256"]
+    version = f"version {_plain(gates.get('version')) or '?'}"
+    return row(
+        visit, tube, Cell(sample_id, note="(hidden)" if source.blinded else path),
+        Cell(sha or wording.UNKNOWN, look="mono"),
+        Cell(_plain(gates.get("panel")) or own["panel_id"],
+             note=f"{version}, sha256 {_plain(gates.get('sha256'))[:16] or wording.UNKNOWN}"),
+        compensation(source, sample_id),
     )  # fmt: skip
 
 

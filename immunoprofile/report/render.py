@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from immunoprofile.report.cohort_model import CohortModel
-    from immunoprofile.report.drawing import Picture
     from immunoprofile.report.visit_model import VisitModel
 
 _ID_PLACE: Final = "0" * 11 + "report-id" + "0" * 12
@@ -116,20 +115,19 @@ def environment(kind: str = "cohort") -> Environment:
         finalize=finalize,
     )  # fmt: skip
     made.globals["review_place"] = _REVIEW_PLACE
-    made.filters |= {
-        "percent": wording.percent, "count": wording.count, "log10": wording.log10, "p_value": wording.p_value
-    }  # fmt: skip
     return made
 
 
-def _render(template: str, kind: str, title: str, m: VisitModel | CohortModel, figures: dict[str, Picture]) -> Report:
+def _render(template: str, kind: str, title: str, m: VisitModel | CohortModel) -> Report:
     from markupsafe import Markup
+
+    from immunoprofile.report.drawing import pictures
 
     css = files("immunoprofile.report").joinpath("templates", "report.css").read_text(encoding="utf-8")
     page = environment(kind).get_template(template).render(
         # The only text that is trusted: the style sheet of the package.
         css=Markup(css), title=title, research_use=wording.RESEARCH_USE, report_id=_ID_PLACE,
-        template_version=TEMPLATE_VERSION, m=m, figures=figures,
+        template_version=TEMPLATE_VERSION, m=m, figures=pictures(m),
     )  # fmt: skip
     # The id of a report is the hash of its content, so that a changed report cannot keep its id. Reviews refer to it
     # and are therefore no part of it.
@@ -145,15 +143,9 @@ def _render(template: str, kind: str, title: str, m: VisitModel | CohortModel, f
 
 def render_visit(model: VisitModel) -> Report:
     """Page of a visit."""
-    from immunoprofile.report.drawing import visit_pictures
-
-    return _render(
-        "visit.html.j2", "visit", f"Immune report {model.subject} {model.visit}", model, visit_pictures(model)
-    )
+    return _render("visit.html.j2", "visit", f"Immune report {model.subject} {model.visit}", model)
 
 
 def render_cohort(model: CohortModel) -> Report:
     """Page of the cohort."""
-    from immunoprofile.report.drawing import cohort_pictures
-
-    return _render("cohort.html.j2", "cohort", f"Cohort report {model.study_id}", model, cohort_pictures(model))
+    return _render("cohort.html.j2", "cohort", f"Cohort report {model.study_id}", model)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from immunoprofile.io.config import StudyConfig
+    from immunoprofile.profiling import Profile
 
 Measure = Literal["abs", "pct_parent"]
 State = Literal["ok", "missing", "suppressed"]
@@ -53,7 +54,7 @@ class Value:
 class Source:
     """Read access to a profile for the report models; it changes nothing."""
 
-    profile: Any
+    profile: Profile
     blinded: bool = False
     config: StudyConfig = field(init=False)
     visits: AnnData = field(init=False)
@@ -130,6 +131,15 @@ class Source:
         """(subject, visit) -> row of the visits object."""
         return {(one["usubjid"], one["visit"]): row for row, one in enumerate(self._obs)}
 
+    def rows_of(self, subject: str) -> list[int]:
+        """Rows of a subject."""
+        return [row for (owner, _), row in self.rows.items() if owner == subject]
+
+    def virology_of(self, subject: str) -> pd.DataFrame:
+        """CMV-DNA results of a subject."""
+        table: pd.DataFrame = self.profile.virology
+        return table[table["usubjid"].astype(str) == subject]
+
     @cached_property
     def baselines(self) -> dict[str, int]:
         """Subject -> baseline row."""
@@ -154,7 +164,7 @@ class Source:
     def previous_row(self, subject: str, visit: str) -> int | None:
         """Last measured row of the subject before a visit."""
         day = self.visit_day(subject, visit)
-        own = [(self.visit_day(subject, name), row) for (one, name), row in self.rows.items() if one == subject]
+        own = [(self.visit_day(subject, self.obs(row, "visit")), row) for row in self.rows_of(subject)]
         return max((pair for pair in own if pair[0] < day), default=(0.0, None))[1]
 
     def visit_day(self, subject: str, visit: str) -> float:

@@ -16,7 +16,7 @@ from immunoprofile.gate.raster import GateRaster
 if TYPE_CHECKING:
     import pandas as pd
 
-TWIN_VERSION: Final = "1"
+TWIN_VERSION: Final = "2"
 """Version of the layout of the JSON files."""
 
 _ID_LENGTH: Final = 16

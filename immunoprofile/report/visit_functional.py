@@ -10,10 +10,11 @@ from immunoprofile.io.records import cells, records
 from immunoprofile.report import noise, wording
 from immunoprofile.report.content import Block, Cell, Table, Text, columns, row
 from immunoprofile.report.noise import Verdict
-from immunoprofile.report.view import VisitView
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from immunoprofile.report.view import VisitView
 
 
 def readouts(view: VisitView) -> tuple[Block, ...]:
@@ -35,7 +36,7 @@ def readouts(view: VisitView) -> tuple[Block, ...]:
 
 
 def _readout(view: VisitView, one: dict[Any, Any], values: pd.DataFrame) -> tuple[Cell, ...]:
-    places = (view.source.baselines.get(view.subject), view.source.previous_row(view.subject, view.visit), view.row)
+    places = (view.baseline_row, view.previous_row, view.row)
     column = cells(values[one["id"]], "number")
     then, before, now = (math.nan if place is None else column[place] for place in places)
     verdict = Verdict("BASELINE") if places[0] == places[2] else noise.judge(now, then)

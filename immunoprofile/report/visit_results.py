@@ -1,16 +1,19 @@
-"""Tables of a visit report besides the key table: checks, CMV-DNA, laboratory values, exceptions."""
+"""Rows of a visit report besides the key table: CMV-DNA, laboratory values, exceptions."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile import schema
 from immunoprofile.io.dates import days_since
 from immunoprofile.report import wording
 from immunoprofile.report.source import Source
 from immunoprofile.virology import drop_text
+
+if TYPE_CHECKING:
+    from immunoprofile.report.view import VisitView
 
 LAB_WINDOW_DAYS: Final = 3.0
 """A laboratory value is shown at a visit when it was drawn at most this many days from it."""
@@ -30,41 +33,6 @@ LAB_NAMES: Final[dict[str, str]] = {
 
 
 @dataclass(frozen=True)
-class CheckCell:
-    """Outcome of a check in one tube, or for the whole visit; ``figures`` is ``value`` without its unit."""
-
-    state: str
-    value: str
-    flag: str
-    figures: str = ""
-
-    @property
-    def state_text(self) -> str:
-        """State for people."""
-        return self.state.replace("_", " ").lower() if self.state == "NOT_EVALUABLE" else self.state
-
-
-@dataclass(frozen=True)
-class CheckRow:
-    """A quality check with its outcome at each place; None where it was not made.
-
-    Values carry their unit; ``limits`` end with it. ``remark`` holds the flags that were raised, with their places
-    when these differ.
-    """
-
-    check: str
-    limits: str
-    cells: tuple[CheckCell | None, ...]
-    unit: str = ""
-    remark: str = ""
-
-    @property
-    def passed(self) -> bool:
-        """Whether it passed wherever it was made."""
-        return all(cell is None or cell.state == "PASS" for cell in self.cells)
-
-
-@dataclass(frozen=True)
 class CmvRow:
     """A CMV-DNA result as the laboratory wrote it."""
 
@@ -75,6 +43,8 @@ class CmvRow:
     kind: str
     kind_text: str
     log10: str
+    drop: float
+    """Fall from baseline in log10, NaN where it is censored or unknown."""
     fall: str
     """Fall from baseline in log10 with its sign, a rise is negative; ``≥`` and ``≤`` are bounds."""
     change: str
@@ -113,57 +83,18 @@ def day_text(day: float) -> str:
     return "" if math.isnan(day) else f"{day:g} d"
 
 
-def check_rows(source: Source, subject: str, visit: str) -> tuple[tuple[str, ...], tuple[CheckRow, ...]]:
-    """Places (tubes, then the whole visit) and the checks of a visit, those with a FAIL or WARN first."""
-    own = source.checks.get((subject, visit), [])
-    order = [*source.config.tubes, "visit"]
-    places = tuple(place for place in order if any((row["tube"] or "visit") == place for row in own))
-    found: dict[tuple[str, str, str], dict[str, CheckCell]] = {}
-    for row in own:
-        unit, limits = row["unit"], row["limits"]
-        with_unit = f"{limits} {unit}" if limits and unit and not limits.endswith(unit) else limits
-        key = (row["check"].replace("_", " "), with_unit, unit)
-        value = wording.measured(row["value"], unit)
-        place = row["tube"] or "visit"
-        cell = CheckCell(row["state"], value, row["flag"], value.removesuffix(unit).rstrip())
-        # Of two acquisitions of one tube the worse outcome is shown; both stand in quality.csv.
-        former = found.setdefault(key, {}).get(place)
-        if former is None or _SEVERITY[cell.state] < _SEVERITY[former.state]:
-            found[key][place] = cell
-    rows = [
-        CheckRow(name, limits, tuple(cells.get(place) for place in places), unit, _flagged(cells))
-        for (name, limits, unit), cells in found.items()
-    ]
-    rows.sort(key=lambda row: min(_SEVERITY[cell.state] for cell in row.cells if cell is not None))
-    return places, tuple(rows)
-
-
-def _flagged(cells: dict[str, CheckCell]) -> str:
-    """Flags of a check; with the places of each when they are not those of all its outcomes that did not pass."""
-    codes: dict[str, list[str]] = {}
-    for place, cell in cells.items():
-        if cell.flag:
-            codes.setdefault(cell.flag, []).append(place)
-    raised = {place for place, cell in cells.items() if cell.state != "PASS"}
-    if len(codes) == 1 and set(next(iter(codes.values()))) == raised:
-        return next(iter(codes))
-    return "; ".join(f"{code} ({', '.join(where)})" for code, where in codes.items())
-
-
-_SEVERITY: Final = {"FAIL": 0, "WARN": 1, "NOT_EVALUABLE": 2, "PASS": 3}
-
-
-def cmv_rows(source: Source, subject: str, visit: str, *, until: float) -> tuple[CmvRow, ...]:
-    """CMV-DNA results of a subject up to a day, oldest first."""
+def cmv_rows(view: VisitView) -> tuple[CmvRow, ...]:
+    """CMV-DNA results of a subject until the visit, oldest first."""
+    source, subject = view.source, view.subject
     anchor = source.anchors.get(subject)
     found: list[tuple[float, CmvRow]] = []
     for row in source.records["virology"]:
         if row["usubjid"] != subject:
             continue
         day = days_since(anchor, row["collected_dtc"])
-        here = row["visit"] == visit
+        here = row["visit"] == view.visit
         # A result without a day belongs to no time, but it was reported at its visit.
-        if not here and not day <= until:
+        if not here and not day <= view.until:
             continue
         kind = row["kind"]
         lloq = row["lloq"]
@@ -173,7 +104,7 @@ def cmv_rows(source: Source, subject: str, visit: str, *, until: float) -> tuple
             height = f"< {wording.log10(math.log10(lloq))}"
         elif kind == "ALQ" and row["uloq"] > 0:
             height = f"> {wording.log10(math.log10(row['uloq']))}"
-        fall, change = "", ""
+        bounds, fall, change = [math.nan], "", ""
         if not row["is_baseline"]:
             bounds = [row[name] for name in ("log10_drop", "log10_drop_lower", "log10_drop_upper")]
             fall, change = drop_text(*bounds), wording.fall_or_rise(*bounds)
@@ -182,7 +113,7 @@ def cmv_rows(source: Source, subject: str, visit: str, *, until: float) -> tuple
                 day,
                 CmvRow(
                     row["visit"], day_text(day), row["result_raw"], row["unit"], kind,
-                    KIND_TEXT.get(kind, kind), height or "none", fall, change, here,
+                    KIND_TEXT.get(kind, kind), height or "none", bounds[0], fall, change, here,
                 ),
             )
         )  # fmt: skip
@@ -206,20 +137,19 @@ def assay_note(source: Source, subject: str) -> str:
     return "; ".join(dict.fromkeys(seen)) or "no assay: no CMV-DNA result"
 
 
-def shown_labs(source: Source, subject: str, visit: str) -> list[tuple[float, dict[str, Any]]]:
+def shown_labs(view: VisitView) -> list[tuple[float, dict[str, Any]]]:
     """(day, value) of each test nearest to the visit, then the unscheduled ones since the previous visit."""
-    anchor = source.anchors.get(subject)
-    here = source.visit_day(subject, visit)
-    before = source.previous_row(subject, visit)
-    since = -math.inf if before is None else source.visit_day(subject, source.obs(before, "visit"))
+    source, here = view.source, view.until
+    anchor = source.anchors.get(view.subject)
+    since = source.visit_day(view.subject, view.previous_visit) if view.previous_visit else -math.inf
     nearest: dict[str, tuple[float, dict[str, Any]]] = {}
     loose: list[tuple[float, dict[str, Any]]] = []
-    for row in source.labs_of(subject):
+    for row in source.labs_of(view.subject):
         day = days_since(anchor, row["collected_dtc"])
         if row["visit"].startswith("UNS") and since < day <= here:
             loose.append((day, row))
         # Later values were not known at the visit: only those of the visit itself may be drawn after it.
-        elif row["visit"] == visit or -LAB_WINDOW_DAYS <= day - here <= 0:
+        elif row["visit"] == view.visit or -LAB_WINDOW_DAYS <= day - here <= 0:
             test = row["test"]
             if test not in nearest or abs(day - here) < abs(nearest[test][0] - here):
                 nearest[test] = (day, row)
@@ -228,12 +158,8 @@ def shown_labs(source: Source, subject: str, visit: str) -> list[tuple[float, di
     return listed + sorted(loose, key=lambda pair: pair[0])
 
 
-def lab_rows(source: Source, subject: str, visit: str) -> tuple[LabRow, ...]:
-    """Laboratory values near the visit (nearest of each test), and unscheduled ones since the previous visit."""
-    return tuple(_lab(row, day) for day, row in shown_labs(source, subject, visit))
-
-
-def _lab(row: dict[str, Any], day: float) -> LabRow:
+def lab_row(day: float, row: dict[str, Any]) -> LabRow:
+    """A laboratory value for print."""
     value, low, high = (row["value"], row["lln"], row["uln"])
     unit, test = row["unit"], row["test"]
     limits = " to ".join(wording.plain(limit) if not math.isnan(limit) else "?" for limit in (low, high))
@@ -246,29 +172,23 @@ def _lab(row: dict[str, Any], day: float) -> LabRow:
     )  # fmt: skip
 
 
-def exception_rows(source: Source, subject: str = "", visit: str = "") -> tuple[ExceptionRow, ...]:
-    """Exceptions that touch a visit (or all, without a subject); messages are hidden when blinded.
+def exception_rows(source: Source, view: VisitView | None = None) -> tuple[ExceptionRow, ...]:
+    """Exceptions that touch a visit (or all, without one); messages are hidden when blinded.
 
     A message may hold a file name, a date, a drug or an arm, so that a blinded page keeps only the code.
     """
-    samples = {
-        name for name, row in source.sample_rows.items()
-        if (row["usubjid"], row["visit"]) == (subject, visit)
-    }  # fmt: skip
-    found = []
-    for row in source.records["exceptions"]:
-        touches = (
-            not subject or (row["usubjid"] == subject and row["visit"] in (visit, "")) or row["sample_id"] in samples
-        )
-        if not touches:
-            continue
-        place = " ".join(part for part in (row["sample_id"], row["file"]) if part)
-        message = row["message"] + (f" [{place}]" if place else "")
-        found.append(
-            ExceptionRow(
-                row["usubjid"], row["visit"], row["stage"], row["severity"], row["code"],
-                "(hidden in blinded mode)" if source.blinded else message,
-                "" if source.blinded else row["action"],
-            )
-        )  # fmt: skip
-    return tuple(found)
+    return tuple(_exception(source, row) for row in source.records["exceptions"] if view is None or _touches(view, row))
+
+
+def _touches(view: VisitView, row: dict[str, Any]) -> bool:
+    here = row["usubjid"] == view.subject and row["visit"] in (view.visit, "")
+    return here or row["sample_id"] in view.sample_ids
+
+
+def _exception(source: Source, row: dict[str, Any]) -> ExceptionRow:
+    place = " ".join(part for part in (row["sample_id"], row["file"]) if part)
+    message = row["message"] + (f" [{place}]" if place else "")
+    return ExceptionRow(
+        row["usubjid"], row["visit"], row["stage"], row["severity"], row["code"],
+        "(hidden in blinded mode)" if source.blinded else message, "" if source.blinded else row["action"],
+    )  # fmt: skip

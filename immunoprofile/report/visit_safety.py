@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile import schema
 from immunoprofile.report import wording
-from immunoprofile.report.content import Block, Cell, Macro, Table, Text, columns, not_available, row
-from immunoprofile.report.view import VisitView
-from immunoprofile.report.visit_results import shown_labs
+from immunoprofile.report.content import Block, Cell, Table, Text, columns, not_available, row
+
+if TYPE_CHECKING:
+    from immunoprofile.report.view import VisitView
 
 _CLEARANCE_TEST: Final = "CRCL"
 ADEQUACY_TEXT: Final[dict[str, str]] = {
@@ -23,7 +24,17 @@ ADEQUACY_TEXT: Final[dict[str, str]] = {
 
 def laboratory(view: VisitView) -> tuple[Block, ...]:
     """Values with the limits of their laboratory."""
-    return (Macro("labs"),)
+    if not view.labs:
+        return (Text("Laboratory values", heading=True), Text("Not done: no laboratory value near this visit."))
+    rows = tuple(
+        row(one.test, one.value, one.mark, one.limits, one.visit, one.day, one.laboratory) for one in view.labs
+    )
+    heads = ("Test", "#Value", "Below or above", "#Limits of the laboratory", "Visit", "#Day since day 0", "Laboratory")
+    caption = (
+        "Nearest value of each test (of the visit, or drawn at most 3 d before), and unscheduled ones since the "
+        "previous visit. L and H refer to the limits of that laboratory."
+    )
+    return (Table(columns(*heads), rows, "Laboratory values", caption, "labs"),)
 
 
 def _graded(view: VisitView) -> list[dict[str, Any]] | None:
@@ -31,10 +42,7 @@ def _graded(view: VisitView) -> list[dict[str, Any]] | None:
     table = view.table("safety")
     if table is None:
         return None
-    shown = {
-        (lab["collected_dtc"], lab["lab_id"], lab["test"])
-        for _, lab in shown_labs(view.source, view.subject, view.visit)
-    }
+    shown = {(lab["collected_dtc"], lab["lab_id"], lab["test"]) for _, lab in view.shown_labs}
     found = []
     for graded in table:
         test = "CREAT" if graded["test"] == _CLEARANCE_TEST else graded["test"]
@@ -51,8 +59,7 @@ def grades(view: VisitView) -> tuple[Block, ...]:
     if not graded:
         return (Text("CTCAE grades: not done, no laboratory value near this visit."),)
     version = ", ".join(dict.fromkeys(one["version"] for one in graded))
-    labs = shown_labs(view.source, view.subject, view.visit)
-    missing = not_in_version(view.source.config.ctcae, {str(lab["test"]) for _, lab in labs})
+    missing = not_in_version(view.source.config.ctcae, {str(lab["test"]) for _, lab in view.shown_labs})
     shown = [one for one in graded if one["grade"] != 0 or one["baseline_grade"] > 0]
     others = len(graded) - len(shown)
     rest = f"{others} other term{'s' if others != 1 else ''} {'are' if others != 1 else 'is'} grade 0."
@@ -114,11 +121,7 @@ def _clearance(view: VisitView) -> list[tuple[Cell, ...]]:
     table = view.table("clearance")
     if table is None:
         return [row(label, "not available", "no clearance.csv in the results")]
-    drawn = {
-        (lab["collected_dtc"], lab["lab_id"])
-        for _, lab in shown_labs(view.source, view.subject, view.visit)
-        if lab["test"] == "CREAT"
-    }
+    drawn = {(lab["collected_dtc"], lab["lab_id"]) for _, lab in view.shown_labs if lab["test"] == "CREAT"}
     own = [one for one in table if (one["collected_dtc"], one["lab_id"]) in drawn]
     if not own:
         return [row(label, "not done", "no creatinine near this visit")]
@@ -199,7 +202,7 @@ def _haematology_limit(view: VisitView) -> list[tuple[Cell, ...]]:
         return [row(label, "not available", "no safety_flags.csv in the results")]
     if found:
         return [row(label, Cell("GCV_HAEM_LIMIT", mark="GRADE_HIGH"), "; ".join(found))]
-    counted = {lab["test"] for _, lab in shown_labs(view.source, view.subject, view.visit)}
+    counted = {lab["test"] for _, lab in view.shown_labs}
     missing = [name for name in ("ANC", "PLT", "HGB") if name not in counted]
     return [row(label, "no" if not missing else "not known", f"not measured: {', '.join(missing)}" if missing else "")]
 

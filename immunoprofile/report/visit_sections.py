@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from typing import Final
 
-from immunoprofile.report import visit_functional, visit_safety, visit_virology
-from immunoprofile.report.content import Section, drawn, review_place
+from immunoprofile.report import (
+    provenance,
+    visit_figures,
+    visit_functional,
+    visit_key,
+    visit_quality,
+    visit_safety,
+    visit_summary,
+    visit_virology,
+)
+from immunoprofile.report.content import Section, review_place
 
 VISIT_SECTIONS: Final = (
-    Section("key-populations", "Key populations", (drawn("page_one"),)),
-    Section("course", "Course", (drawn("course"),)),
-    Section("queries", "Open queries", (drawn("queries"),)),
+    Section("key-populations", "Key populations", (visit_key.page_one,)),
+    Section("course", "Course", (visit_figures.course,)),
+    Section("queries", "Open queries", (visit_summary.queries,)),
     Section("review", "Review", (review_place,)),
-    Section("full-table", "Key populations in full", (drawn("key_table"),)),
-    Section("gating", "Gating", (drawn("gating"),)),
-    Section("quality", "Quality", (drawn("quality"),)),
+    Section("full-table", "Key populations in full", (visit_key.full_table,)),
+    Section("gating", "Gating", (visit_figures.gating,)),
+    Section("quality", "Quality", (visit_quality.flags_and_comments, visit_quality.exceptions, visit_quality.checks)),
     Section(
         "virology",
         "Virology",
@@ -31,8 +40,8 @@ VISIT_SECTIONS: Final = (
         (visit_functional.readouts,),
         empty="Not available: the study has no functional assay.",
     ),
-    Section("ratios", "Ratios", (drawn("ratios"),)),
-    Section("differentiation", "CD8 differentiation", (drawn("differentiation"),)),
-    Section("provenance", "Provenance", (drawn("visit_provenance"),)),
+    Section("ratios", "Ratios", (visit_figures.ratios,)),
+    Section("differentiation", "CD8 differentiation", (visit_figures.differentiation,)),
+    Section("provenance", "Provenance", (provenance.of_visit,)),
 )
 """Page one: key populations to review. Then all measures, gating and quality. Then the boxes, and the appendix."""

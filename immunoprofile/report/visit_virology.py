@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.io.records import cells, records
 from immunoprofile.report import wording
-from immunoprofile.report.content import Block, Cell, Macro, Table, Text, columns, not_available, row
-from immunoprofile.report.view import VisitView
+from immunoprofile.report.content import Block, Cell, Table, Text, columns, not_available, row
+from immunoprofile.report.visit_results import assay_note
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from immunoprofile.report.view import VisitView
 
 STATUS_TEXT: Final[dict[str, str]] = {
     "REFRACTORY": "refractory",
@@ -63,7 +65,19 @@ def status(view: VisitView) -> tuple[Block, ...]:
 
 def results(view: VisitView) -> tuple[Block, ...]:
     """Table of the results, as they were reported."""
-    return (Macro("virology"),)
+    if not view.virology:
+        return (Text("CMV-DNA: not done up to this visit."),)
+    rows = tuple(
+        row(
+            f"{one.visit} (this visit)" if one.of_this_visit else one.visit, one.day, one.result,
+            Cell(one.unit, look="unit"), f"{one.kind}: {one.kind_text}", Cell(one.log10), Cell(one.change, -one.drop),
+        )
+        for one in view.virology
+    )  # fmt: skip
+    heads = ("Visit", "#Day since day\N{NO-BREAK SPACE}0", "#Result as reported", "Unit", "Kind", "#log10",
+             "#From baseline, log10")  # fmt: skip
+    caption = f"{assay_note(view.source, view.subject)}. ≥ and ≤ are bounds from censored results."
+    return (Table(columns(*heads), rows, "", caption, "results"),)
 
 
 def rules(view: VisitView) -> tuple[Block, ...]:

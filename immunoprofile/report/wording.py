@@ -94,6 +94,11 @@ def fall_or_rise(point: float, lower: float, upper: float) -> str:
     return f"{'rise' if rises else 'fall'} {words}" if words else ""
 
 
+def short_limits(words: str) -> str:
+    """Limits with signs in place of words, for a narrow column."""
+    return words.replace(" at least ", " ≥ ").replace(" at most ", " ≤ ")
+
+
 def signed(value: float) -> str:
     """Integer with its sign."""
     return "" if math.isnan(value) else f"{value:+,.0f}"

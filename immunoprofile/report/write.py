@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.report.cohort_model import build_cohort
@@ -14,10 +14,11 @@ from immunoprofile.report.source import Source
 from immunoprofile.report.visit_model import VisitModel, build_visit
 
 if TYPE_CHECKING:
+    from immunoprofile.profiling import Profile
     from immunoprofile.report.cohort_model import CohortModel
 
 
-def visit(profile: Any, subject: str, visit: str, *, blinded: bool = False) -> Report:
+def visit(profile: Profile, subject: str, visit: str, *, blinded: bool = False) -> Report:
     """Immune report of one visit, from what was known at that visit.
 
     Parameters
@@ -46,7 +47,7 @@ def visit(profile: Any, subject: str, visit: str, *, blinded: bool = False) -> R
     return render_visit(build_visit(Source(profile, blinded), subject, visit))
 
 
-def cohort(profile: Any, *, blinded: bool = False) -> Report:
+def cohort(profile: Profile, *, blinded: bool = False) -> Report:
     """Cohort report of a study.
 
     Parameters
@@ -61,7 +62,7 @@ def cohort(profile: Any, *, blinded: bool = False) -> Report:
 
 
 def write_all(
-    profile: Any,
+    profile: Profile,
     out: str | Path,
     *,
     subject: str | None = None,

@@ -12,6 +12,7 @@ import pytest
 from immunoprofile.report.content import Block, Part, Table
 from immunoprofile.report.source import Source
 from immunoprofile.report.view import VisitView
+from immunoprofile.report.visit_figures import lab_course, undrawn
 from immunoprofile.report.visit_model import build_visit
 from immunoprofile.report.visit_virology import caveat
 
@@ -57,12 +58,12 @@ def test_grades_and_doses_are_those_of_the_tables(judged: Any) -> None:
 def test_course_holds_the_laboratory_until_the_visit(judged: Any) -> None:
     source = Source(judged)
     creatinine = {
-        visit: next(one for one in build_visit(source, S1, visit).lab_course if one.test == "CREAT")
+        visit: next(one for one in lab_course(VisitView(source, S1, visit)) if one.test == "CREAT")
         for visit in ("D7", "D14")
     }
     assert max(creatinine["D7"].days) <= 7 < max(creatinine["D14"].days) <= 14
     assert creatinine["D14"].grades == (0, 0, 0)
-    assert build_visit(Source(judged, blinded=True), S1, "D14").undrawn == ()
+    assert undrawn(VisitView(Source(judged, blinded=True), S1, "D14")) == ()
 
 
 def test_no_record_of_a_steroid_is_not_zero(judged: Any) -> None:

@@ -10,11 +10,21 @@ import pytest
 
 from immunoprofile import report
 from immunoprofile.io.analysis_plan import FunctionalEndpoint
-from immunoprofile.report.content import Table
-from immunoprofile.report.drawing import cohort_pictures
+from immunoprofile.report import cohort_tables
+from immunoprofile.report.cohort_figures import endpoint_courses, strategy_examples
+from immunoprofile.report.cohort_view import CohortView
+from immunoprofile.report.content import Block, Table
+from immunoprofile.report.drawing import pictures
 from immunoprofile.report.source import Source
 from immunoprofile.report.statistics_tables import effects
 from immunoprofile.report.write import build_cohort
+
+
+def by_group(blocks: tuple[Block, ...]) -> dict[str, tuple[str, ...]]:
+    """First word of each row of the table among the blocks -> the others."""
+    (table,) = [block for block in blocks if isinstance(block, Table)]
+    words = [[cell.words for cell in row if cell is not None] for row in table.rows]
+    return {label: tuple(cells) for label, *cells in words}
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +57,14 @@ def test_small_arms_are_warned_about(page: str) -> None:
 
 
 def test_small_groups_are_not_shown(profile: Any) -> None:
-    rows = dict(build_cohort(Source(profile)).baseline)
+    rows = by_group(cohort_tables.baseline(CohortView(Source(profile))))
     for cell in rows["Women"]:
         shown = re.match(r"(\d+) of (\d+)", cell)
         assert shown is None or min(int(shown[1]), int(shown[2]) - int(shown[1])) not in (1, 2)
 
 
 def test_disposition_counts_by_hand(profile: Any) -> None:
-    rows = dict(build_cohort(Source(profile)).disposition)
+    rows = by_group(cohort_tables.disposition(CohortView(Source(profile))))
     assert rows["In the study"] == ("5 of 5 subjects", "5 of 5 subjects")
     assert rows["Received IL-2"] == ("0 of 5 subjects", "5 of 5 subjects")
     assert rows["Flow visits measured"] == ("25 of 25 visits", "24 of 25 visits")
@@ -67,7 +77,7 @@ def test_every_exception_is_listed(profile: Any, page: str) -> None:
 
 
 def test_baseline_has_units_and_no_p(profile: Any) -> None:
-    for label, cells in build_cohort(Source(profile)).baseline:
+    for label, cells in by_group(cohort_tables.baseline(CohortView(Source(profile)))).items():
         assert all(re.search(r"(y|%|cells/µL|log10|subjects|not shown)", cell) for cell in cells), label
 
 
@@ -128,10 +138,10 @@ def with_readout(profile: Any) -> Any:
 
 @pytest.mark.parametrize("blinded", [False, True])
 def test_a_declared_readout_has_a_panel_beside_the_populations(with_readout: Any, blinded: bool) -> None:
-    model = build_cohort(Source(with_readout, blinded))
-    assert [(kind, group[0].display) for kind, group in model.trajectories][-1] == ("functional", "NK degranulation")
-    assert len(model.trajectories) == 4
-    group = model.trajectories[-1][1]
+    found = endpoint_courses(CohortView(Source(with_readout, blinded)))
+    assert [(kind, group[0].display) for kind, group in found][-1] == ("functional", "NK degranulation")
+    assert len(found) == 4
+    group = found[-1][1]
     assert {one.unit for one in group} == {"% of NK"}
     assert {one.arm for one in group} == ({""} if blinded else {"GCV", "IL2_GCV"})
     values = with_readout.visits.obsm["functional"]["nk_cd107a"]
@@ -140,26 +150,25 @@ def test_a_declared_readout_has_a_panel_beside_the_populations(with_readout: Any
         assert [None if math.isnan(value) else value for value in one.values] == [
             None if math.isnan(value) else value for value in expected
         ]
-    assert cohort_pictures(model)["trajectories"].source
+    assert pictures(build_cohort(Source(with_readout, blinded)))["trajectories"].source
 
 
 def test_the_forest_holds_the_declared_readout_too(with_readout: Any) -> None:
-    alt = cohort_pictures(build_cohort(Source(with_readout)))["forest"].alt
+    alt = pictures(build_cohort(Source(with_readout)))["forest"].alt
     assert "NK degranulation, D14" in alt
     assert "Treg" in alt or "Regulatory T cells" in alt
 
 
 @pytest.mark.parametrize("blinded", [False, True])
 def test_gating_strategy_of_every_tube_says_whose_file_it_is(profile: Any, blinded: bool) -> None:
-    model = build_cohort(Source(profile, blinded))
-    pictures = cohort_pictures(model)
+    drawn = pictures(build_cohort(Source(profile, blinded)))
     first = profile.study.subjects["usubjid"].iloc[0]
     for tube in ("count", "treg", "effector"):
-        alt = pictures[f"gating_{tube}"].alt
+        alt = drawn[f"gating_{tube}"].alt
         assert alt.startswith(f"Example: tube {tube}, baseline (BL) of {'one subject' if blinded else first}. ")
         assert (first in alt) is not blinded
-    assert "CD4+ T cells (n = 2,640), CD25 by CD127: Regulatory T cells" in pictures["gating_treg"].alt
-    treg = next(one for one in model.strategies if one.tube == "treg")
+    assert "CD4+ T cells (n = 2,640), CD25 by CD127: Regulatory T cells" in drawn["gating_treg"].alt
+    treg = next(one for one in strategy_examples(CohortView(Source(profile, blinded))) if one.tube == "treg")
     counts = profile.counts[profile.counts["sample_id"].str.contains("-BL-treg")]
     own = counts[counts["population"] == "treg"].iloc[0]
     assert treg.nodes[0].percentages["treg"] == own["pct_parent"]
@@ -171,8 +180,8 @@ def test_a_failed_file_is_no_example(profile: Any) -> None:
     subjects = profile.study.subjects["usubjid"].tolist()
     place = (other.quality["usubjid"] == subjects[0]) & (other.quality["visit"] == "BL")
     other.quality.loc[place & (other.quality["tube"] == "treg"), "state"] = "FAIL"
-    words = {one.tube: one.words for one in build_cohort(Source(other)).strategies}
+    words = {one.tube: one.words for one in strategy_examples(CohortView(Source(other)))}
     assert words["treg"].endswith(f"{subjects[1]}.")
     assert words["count"].endswith(f"{subjects[0]}.")
     other.rasters = lambda sample_id: ()
-    assert build_cohort(Source(other)).strategies == ()
+    assert strategy_examples(CohortView(Source(other))) == ()

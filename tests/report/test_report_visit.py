@@ -14,9 +14,13 @@ import pytest
 
 from immunoprofile import report
 from immunoprofile.errors import NotAvailableError
+from immunoprofile.report.cohort_figures import endpoint_courses
+from immunoprofile.report.cohort_view import CohortView
 from immunoprofile.report.render import Report, environment
 from immunoprofile.report.source import Source
-from immunoprofile.report.visit_model import build_visit
+from immunoprofile.report.view import VisitView
+from immunoprofile.report.visit_figures import bars, gating_panels, series
+from immunoprofile.report.visit_safety import flag_meaning
 from immunoprofile.report.wording import RESEARCH_USE, fall_or_rise, printed
 
 S1 = "IL2CMV-01-001"
@@ -43,6 +47,14 @@ class Page(HTMLParser):
 
 def without_figures(page: str) -> str:
     return re.sub(r"data:image/svg\+xml;base64,[A-Za-z0-9+/=]+", "", page)
+
+
+def twin_table(made: Report, section: str, place: int) -> list[dict[str, Any]]:
+    """A table of the machine-readable twin: rows as head of column -> cell."""
+    part = next(one for one in made.data["content"]["parts"] if one["id"] == section)
+    found = [block for block in part["blocks"] if block["kind"] == "table"][place]
+    heads = [column["head"] for column in found["columns"]]
+    return [dict(zip(heads, row, strict=True)) for row in found["rows"]]
 
 
 @pytest.fixture(scope="module")
@@ -89,17 +101,17 @@ def test_same_bytes_twice(profile: Any, d14: Report) -> None:
 
 def test_flags_are_those_of_the_data(profile: Any) -> None:
     for (subject, visit), row in Source(profile).rows.items():
-        model = build_visit(Source(profile), subject, visit)
+        model = VisitView(Source(profile), subject, visit)
         expected = set(profile.visits.obs["flags"].iloc[row].split())
         quality = profile.quality
         own = quality[(quality["usubjid"] == subject) & (quality["visit"] == visit)]
         expected |= set(own["flag"]) - {""}
-        assert {code for code, _ in model.flags} == expected
-        assert all(words for _, words in model.flags)
+        assert set(model.flags) == expected
+        assert all(flag_meaning(code) for code in model.flags)
 
 
 def test_numbers_are_those_of_the_object(profile: Any) -> None:
-    model = build_visit(Source(profile), S1, "D14")
+    model = VisitView(Source(profile), S1, "D14")
     visits = profile.visits
     row, base = f"{S1}_D14", f"{S1}_BL"
     treg = next(one for one in model.rows if one.population == "treg")
@@ -120,9 +132,9 @@ def test_numbers_are_those_of_the_object(profile: Any) -> None:
 
 def test_every_number_of_the_key_table_has_a_unit(profile: Any) -> None:
     for subject in Source(profile).subjects:
-        for line in (line for row in build_visit(Source(profile), subject, "D14").rows for line in row.lines):
-            assert line.measure.removeprefix("FoxP3+: ").startswith(("% of ", "cells/µL"))
-            if line.measure.startswith("%") and line.now.state == "ok":
+        for line in (line for row in VisitView(Source(profile), subject, "D14").rows for line in row.lines):
+            assert line.measure.startswith("cells/µL" if line.scale == "abs" else "% of ")
+            if line.scale == "pct_parent" and line.now.state == "ok":
                 assert line.now.words.endswith("%")
                 assert line.interval.endswith("%")
                 assert line.interval_kind == "counting only"
@@ -131,7 +143,7 @@ def test_every_number_of_the_key_table_has_a_unit(profile: Any) -> None:
 
 
 def test_failed_tube_hides_its_numbers_and_says_why(profile: Any) -> None:
-    model = build_visit(Source(profile), "IL2CMV-01-002", "D14")
+    model = VisitView(Source(profile), "IL2CMV-01-002", "D14")
     treg = next(row for row in model.rows if row.population == "treg")
     assert all(line.now.state == "suppressed" for line in treg.lines)
     assert "FAIL" in treg.lines[0].now.words
@@ -140,11 +152,13 @@ def test_failed_tube_hides_its_numbers_and_says_why(profile: Any) -> None:
     assert model.summary.level == "limited"
     assert next(row for row in model.rows if row.population == "nk").lines[0].now.state == "ok"
     assert any(query.record == "S002-D14-treg" for query in model.queries)
-    assert any(panel is not None and panel.remark == "FAIL" and not panel.percentages for panel in model.panels_now)
+    panels = gating_panels(model)
+    assert panels is not None
+    assert any(panel is not None and panel.remark == "FAIL" and not panel.percentages for panel in panels.now)
 
 
 def test_disagreement_with_foxp3_is_not_assessable(profile: Any) -> None:
-    model = build_visit(Source(profile), "IL2CMV-01-007", "D14")
+    model = VisitView(Source(profile), "IL2CMV-01-007", "D14")
     treg = next(row for row in model.rows if row.population == "treg")
     assert treg.lines[0].verdict.level == "NOT_ASSESSABLE"
     assert "FoxP3" in treg.lines[0].verdict.reason
@@ -153,17 +167,17 @@ def test_disagreement_with_foxp3_is_not_assessable(profile: Any) -> None:
 
 def test_missing_things_are_said_not_blank(profile: Any) -> None:
     source = Source(profile)
-    missed = build_visit(source, "IL2CMV-01-003", "D28")
+    missed = VisitView(source, "IL2CMV-01-003", "D28")
     assert missed.summary.sentence == "Unusable: visit not done (reason: MISSED); no values."
     assert any(row.code == "VISIT_NOT_DONE" for row in missed.exceptions)
-    truncated = build_visit(source, "IL2CMV-01-004", "D7")
+    truncated = VisitView(source, "IL2CMV-01-004", "D7")
     assert truncated.summary.level == "limited"
     assert any(row.code == "FCS_TRUNCATED" for row in truncated.exceptions)
-    uncounted = build_visit(source, "IL2CMV-01-006", "D14")
+    uncounted = VisitView(source, "IL2CMV-01-006", "D14")
     line = uncounted.rows[0].lines[2]
     assert (line.measure, line.now.words) == ("cells/µL", "not done: no bead count and no blood count")
-    assert uncounted.series_measure == "pct_parent"
-    none = build_visit(source, "IL2CMV-01-008", "W8")
+    assert series(uncounted)[1] == "pct_parent"
+    none = VisitView(source, "IL2CMV-01-008", "W8")
     bright = next(row for row in none.rows if row.population == "nk_bright").lines[0]
     assert bright.now.words == "0.0 %"
     assert bright.interval.startswith("0.0 to ")
@@ -171,27 +185,27 @@ def test_missing_things_are_said_not_blank(profile: Any) -> None:
 
 
 def test_nothing_later_than_the_visit_is_shown(profile: Any) -> None:
-    model = build_visit(Source(profile), S1, "D7")
+    model = VisitView(Source(profile), S1, "D7")
     assert [row.visit for row in model.virology] == ["BL", "D7"]
-    assert max(day for one in model.series for day in one.days) == 7
-    assert max(bar.end for bar in model.bars) <= 7
+    assert max(day for one in series(model)[0] for day in one.days) == 7
+    assert max(bar.end for bar in bars(model)) <= 7
     assert all(row.visit in ("D7",) for row in model.labs)
 
 
 def test_unscheduled_results_stand_on_the_visit_they_touch(profile: Any) -> None:
-    model = build_visit(Source(profile), "IL2CMV-01-003", "D14")
+    model = VisitView(Source(profile), "IL2CMV-01-003", "D14")
     assert any(row.visit == "UNS.01" and row.value == "66 10^9/L" and row.mark == "L" for row in model.labs)
 
 
 def test_censored_results_stay_bounds(profile: Any) -> None:
-    rows = build_visit(Source(profile), S1, "W8").virology
+    rows = VisitView(Source(profile), S1, "W8").virology
     censored = [row for row in rows if row.kind in ("BLQ", "TND")]
     assert censored
     assert all(row.log10 == "< 2.14" and row.fall.startswith("≥") for row in censored)
 
 
 def test_checks_that_did_not_pass_stand_first_and_lose_nothing(profile: Any) -> None:
-    model = build_visit(Source(profile), "IL2CMV-01-002", "D14")
+    model = VisitView(Source(profile), "IL2CMV-01-002", "D14")
     passed = [row.passed for row in model.checks]
     assert passed == sorted(passed)
     assert not all(passed)
@@ -223,10 +237,10 @@ def test_flags_of_a_check_name_their_places_when_they_differ(profile: Any) -> No
     rows["value"] = 2.0
     rows["flag"] = ["LOW_EVENTS", "LOW_EVENTS", ""]
     other.quality = rows
-    (check,) = build_visit(Source(other), S1, "D14").checks
+    (check,) = VisitView(Source(other), S1, "D14").checks
     assert (check.remark, check.limits, check.unit) == ("LOW_EVENTS", "pass at most 1 %", "%")
     rows["flag"] = ["LOW_EVENTS", "", ""]
-    (check,) = build_visit(Source(other), S1, "D14").checks
+    (check,) = VisitView(Source(other), S1, "D14").checks
     assert check.remark == "LOW_EVENTS (count)"
     assert [cell.figures for cell in check.cells if cell] == ["2.0", "2.0", "2.0"]
 
@@ -263,15 +277,15 @@ def test_a_rise_of_the_virus_is_said_everywhere_and_signed_in_the_twin(profile: 
     assert "rise from baseline 1.44 log10" in said
     assert "CMV-DNA rose by 1.44 log10 from baseline." in said
     assert "-1.44" not in said
-    row = next(one for one in made.data["content"]["virology"] if one["of_this_visit"])
-    assert (row["fall"], row["change"]) == ("-1.44", "rise 1.44")
+    (row,) = [one for one in twin_table(made, "virology", 0) if one["Visit"]["words"].endswith("(this visit)")]
+    assert (row["From baseline, log10"]["number"], row["From baseline, log10"]["words"]) == (1.44, "rise 1.44")
 
 
 def test_units_are_printed_as_signs_and_stay_plain_in_the_twin(profile: Any) -> None:
     made = report.visit(profile, "IL2CMV-01-003", "D14")
     assert "66\N{NO-BREAK SPACE}10⁹/L" in made.html
     assert "10^9/L" not in made.html
-    assert any(row["value"] == "66 10^9/L" for row in made.data["content"]["labs"])
+    assert any(row["Value"]["words"] == "66 10^9/L" for row in twin_table(made, "safety", -1))
     assert printed("14 dogs of 900 mg, 3 d, < 2.14") == (
         "14 dogs of 900\N{NO-BREAK SPACE}mg, 3\N{NO-BREAK SPACE}d, <\N{NO-BREAK SPACE}2.14"
     )
@@ -294,8 +308,8 @@ def test_page_one_is_one_page(profile: Any, subject: str, visit: str) -> None:
 
 
 def test_closed_queries_are_not_printed(profile: Any) -> None:
-    assert build_visit(Source(profile), "IL2CMV-01-002", "BL").queries == ()
-    assert [query.record for query in build_visit(Source(profile), S1, "D14").queries] == [f"{S1} D14"]
+    assert VisitView(Source(profile), "IL2CMV-01-002", "BL").queries == ()
+    assert [query.record for query in VisitView(Source(profile), S1, "D14").queries] == [f"{S1} D14"]
 
 
 @pytest.mark.parametrize("kind", ["visit", "cohort"])
@@ -315,12 +329,12 @@ def test_blinded_mode_leaks_nothing(profile: Any, kind: str) -> None:
 
 
 def test_blinded_figures_have_no_bars_and_no_arms(profile: Any) -> None:
-    assert build_visit(Source(profile, blinded=True), S1, "D14").bars == ()
-    model = report.write.build_cohort(Source(profile, blinded=True))
-    assert model.arms == ()
-    assert {one.arm for _, group in model.trajectories for one in group} == {""}
-    assert {one.arm for one in model.cmv} == {""}
-    assert model.compare == model.change == ()
+    assert bars(VisitView(Source(profile, blinded=True), S1, "D14")) == ()
+    view = CohortView(Source(profile, blinded=True))
+    assert view.arms == ()
+    assert {one.arm for _, group in endpoint_courses(view) for one in group} == {""}
+    assert {one.arm for one in view.cmv} == {""}
+    assert view.effects("compare") == view.effects("change") == ()
 
 
 def test_hostile_text_is_only_text(fake: Any) -> None:

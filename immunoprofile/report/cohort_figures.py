@@ -1,14 +1,16 @@
-"""What the figures of comparisons on the cohort page are drawn from."""
+"""Figures of the cohort page: what they are drawn from."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile import schema
 from immunoprofile.io.records import cells, records
-from immunoprofile.pl.series import PanelMeasure, Series, axis_day
+from immunoprofile.pl.series import CmvSeries, PanelMeasure, Series, axis_day
 from immunoprofile.report.cohort_view import CohortView
+from immunoprofile.report.content import Block, Image, Text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,10 +25,119 @@ _MOST_POPULATIONS: Final = 5
 _MOST_READOUTS: Final = 2
 
 
-def trajectories(view: CohortView) -> tuple[tuple[PanelMeasure, tuple[Series, ...]], ...]:
+@dataclass(frozen=True)
+class StateGrid:
+    """State of every tube: (subject, visit, tube) and its state."""
+
+    subjects: tuple[str, ...]
+    visits: tuple[str, ...]
+    tubes: tuple[str, ...]
+    states: tuple[tuple[tuple[str, str, str], str], ...]
+
+
+@dataclass(frozen=True)
+class ArmCourses:
+    """Endpoints, each in its measure, and CMV-DNA by arm over time."""
+
+    panels: tuple[tuple[PanelMeasure, tuple[Series, ...]], ...]
+    cmv: tuple[CmvSeries, ...]
+    arms: tuple[str, ...]
+    labels: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Clearance:
+    """Curves of time to clearance by one rule."""
+
+    rule: str
+    curves: tuple[ClearanceArm, ...]
+    arms: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Association:
+    """Panels of the repeated-measures correlation."""
+
+    panels: tuple[AssociationPanel, ...]
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Baseline against the primary visit."""
+
+    panels: tuple[PairedPanel, ...]
+    arms: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """Gating strategy of one tube on one file."""
+
+    example: StrategyExample
+    displays: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Forest:
+    """Comparisons of the declared endpoints."""
+
+    table: pd.DataFrame
+    displays: tuple[tuple[str, str], ...]
+
+
+def trajectories(view: CohortView) -> tuple[Block, ...]:
+    """Course of the endpoints by arm."""
+    panels = endpoint_courses(view)
+    caption = "n under each panel: subjects with a value. Values of failed tubes are left out."
+    return (Image("trajectories", ArmCourses(panels, view.cmv, view.arms, view.labels), caption),) if panels else ()
+
+
+def cmv(view: CohortView) -> tuple[Block, ...]:
+    """CMV-DNA of every subject."""
+    if not view.cmv:
+        return (Text("No CMV-DNA result."),)
+    return (Image("cmv", ArmCourses((), view.cmv, view.arms, view.labels)),)
+
+
+def clearance(view: CohortView) -> tuple[Block, ...]:
+    """Time to clearance by arm."""
+    found = clearance_curves(view)
+    return (Image("clearance", Clearance(view.clearance_rule, found, view.arms)),) if found else ()
+
+
+def association(view: CohortView) -> tuple[Block, ...]:
+    """Populations against CMV-DNA inside subjects."""
+    found = association_panels(view)
+    return (Image("association", Association(found)),) if found else ()
+
+
+def paired(view: CohortView) -> tuple[Block, ...]:
+    """Baseline against the primary visit, subject by subject."""
+    found = paired_panels(view)
+    return (Image("paired", Paired(found, view.arms)),) if found else ()
+
+
+def forest(view: CohortView) -> tuple[Block, ...]:
+    """Comparisons of the declared endpoints."""
+    table = declared_comparisons(view)
+    if table is None or not len(table):
+        return ()
+    return (Image("forest", Forest(table, tuple(view.displays.items()))),)
+
+
+def gating(view: CohortView) -> tuple[Block, ...]:
+    """Gating strategy of every tube."""
+    displays = tuple(view.displays.items())
+    found = tuple(Image(f"gating_{one.tube}", Strategy(one, displays), title=f"Tube {one.tube}", style="wide")
+                  for one in strategy_examples(view))  # fmt: skip
+    return found or (
+        Text("Not available: the results folder holds no gating pictures of a baseline file that passed."),
+    )
+
+
+def endpoint_courses(view: CohortView) -> tuple[tuple[PanelMeasure, tuple[Series, ...]], ...]:
     """Declared endpoints over time, each in its measure: at most five populations, then at most two readouts."""
     source = view.source
-    arm_of = {name: arm for arm, names in view.members.items() for name in names}
     places: dict[str, list[tuple[float, int]]] = {}
     for subject in source.subjects:
         rows = [source.rows[subject, visit] for visit in source.flow_visits if (subject, visit) in source.rows]
@@ -36,7 +147,7 @@ def trajectories(view: CohortView) -> tuple[tuple[PanelMeasure, tuple[Series, ..
     def group(name: str, display: str, values: dict[int, float], unit: str = "") -> tuple[Series, ...]:
         return tuple(
             Series(
-                name, display, subject, arm_of[subject], tuple(source.obs(row, "visit") for _, row in own),
+                name, display, subject, view.arm_of[subject], tuple(source.obs(row, "visit") for _, row in own),
                 tuple(day for day, _ in own), tuple(values[row] for _, row in own), unit=unit,
             )
             for subject, own in places.items()
@@ -62,7 +173,7 @@ def trajectories(view: CohortView) -> tuple[tuple[PanelMeasure, tuple[Series, ..
     return tuple(found)
 
 
-def strategies(view: CohortView) -> tuple[StrategyExample, ...]:
+def strategy_examples(view: CohortView) -> tuple[StrategyExample, ...]:
     """Gating strategy of every tube, on the baseline of the first subject whose file of that tube did not fail."""
     from immunoprofile.pl.gating_hierarchy import StrategyExample, place_tree
 
@@ -101,23 +212,23 @@ def declared_comparisons(view: CohortView) -> pd.DataFrame | None:
     return pd.concat(found, ignore_index=True)
 
 
-def clearance(view: CohortView) -> tuple[str, tuple[ClearanceArm, ...]]:
-    """Rule and curves of time to clearance by arm; nothing when blinded or not computed."""
+def clearance_curves(view: CohortView) -> tuple[ClearanceArm, ...]:
+    """Curves of time to clearance by arm; nothing when blinded or not computed."""
     times, curves = view.statistics(schema.UNS_CLEARANCE), view.statistics(schema.UNS_CLEARANCE_CURVES)
-    if times is None or curves is None or not len(times) or not len(curves):
-        return "", ()
+    if not view.clearance_rule or times is None or curves is None:
+        return ()
     from immunoprofile.pl.clearance_curves import clearance_arms
 
-    rule = str(curves["rule_id"].iloc[0])
-    arms = {row["usubjid"]: row["arm"] for row in view.source.records["subjects"]}
+    rule, config = view.clearance_rule, view.source.config
     own = times.loc[times["rule_id"].astype(str) == rule]
     if "arm" not in own:
-        own = own.assign(arm=[arms.get(str(name), "") for name in own["usubjid"]])
-    return rule, tuple(clearance_arms(own, curves, rule=rule, labels=view.source.config.arm_labels,
-                                order=tuple(arm.code for arm in view.source.config.arms)))  # fmt: skip
+        own = own.assign(arm=[view.arm_of.get(str(name), "") for name in own["usubjid"]])
+    return tuple(
+        clearance_arms(own, curves, rule=rule, labels=config.arm_labels, order=tuple(arm.code for arm in config.arms))
+    )
 
 
-def association(view: CohortView) -> tuple[AssociationPanel, ...]:
+def association_panels(view: CohortView) -> tuple[AssociationPanel, ...]:
     """Panels of the repeated-measures correlation, as many as the table has rows of it (at most six)."""
     table = view.statistics(schema.UNS_ASSOCIATE)
     if table is None:
@@ -133,7 +244,7 @@ def _is_correlation(view: CohortView, row: dict[Any, Any]) -> bool:
     return row["method_id"] == "S8" and known and row["status"] == schema.ESTIMATED
 
 
-def paired(view: CohortView) -> tuple[PairedPanel, ...]:
+def paired_panels(view: CohortView) -> tuple[PairedPanel, ...]:
     """Baseline against the primary visit of the declared endpoints (at most four)."""
     table = view.statistics(schema.UNS_CHANGE)
     source = view.source

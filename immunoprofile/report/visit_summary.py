@@ -1,0 +1,168 @@
+"""Page one of a visit in words: the sentence, what changed, whose visit it is, what is still asked."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from immunoprofile import schema
+from immunoprofile.report import wording
+from immunoprofile.report.content import Block, Table, Text, columns, row
+
+if TYPE_CHECKING:
+    from immunoprofile.report.view import VisitView
+
+_LIMITING: Final = ("RECENT_IL2", "STEROID_PULSE", "SPECIMEN_MISMATCH", "STAIN_LATE", "TUBES_DISAGREE", "TUBE_MISSING")
+_COUNTED_BY: Final = {
+    "bead": "counting beads", "dual_lymph": "blood count (lymphocytes)", "dual_wbc": "blood count (WBC)",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The one sentence, and what it rests on."""
+
+    level: str
+    """usable, limited or unusable"""
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Query:
+    """An open query."""
+
+    record: str
+    question: str
+    owner: str
+
+
+def summarise(view: VisitView) -> Summary:
+    """Usable, limited or unusable, in one sentence.
+
+    Unusable: no key population has a percentage. Limited: one of them, or its cells/uL, cannot be reported, or a
+    flag limits the comparison with other visits. Warnings alone leave a visit usable; they are counted.
+    """
+    rows = view.rows
+    if view.row is None:
+        return Summary("unusable", f"Unusable: {why_not_done(view)}")
+    lost = [row.display for row in rows if row.lines[0].now.state != "ok"]
+    reasons = list(dict.fromkeys(row.lines[0].now.words for row in rows if row.lines[0].now.state != "ok"))
+    if rows and len(lost) == len(rows):
+        return Summary("unusable", f"Unusable: no key population can be reported ({'; '.join(reasons)}).")
+    parts = []
+    if lost:
+        parts.append(f"{_list(lost)} cannot be reported, {'; '.join(reasons)}")
+    counts = [
+        line.now.words
+        for row in rows
+        if row.lines[0].now.state == "ok"
+        for line in row.lines
+        if line.scale == "abs" and not line.confirmed and line.now.state != "ok"
+    ]
+    if counts:
+        parts.append(f"{wording.MICRO} missing for {len(counts)} of {len(rows)} ({'; '.join(dict.fromkeys(counts))})")
+    parts += [
+        schema.FLAGS[code]
+        for code in view.flags
+        if code in _LIMITING and not (code == "TUBE_MISSING" and (lost or counts))
+    ]
+    warnings = sum(check["state"] == "WARN" for check in view.judged)
+    tail = f" {warnings} quality warning{'s' if warnings > 1 else ''}, see Quality." if warnings else ""
+    if parts:
+        return Summary("limited", f"Limited: {'; '.join(parts)}.{tail}")
+    return Summary("usable", f"Usable: all {len(rows)} key populations can be reported.{tail}")
+
+
+def why_not_done(view: VisitView) -> str:
+    """Why a visit has no flow cytometry."""
+    if view.record and view.record["occurred"] is not True:
+        # A reason such as rescue treatment would tell a blinded reader more than the visit.
+        reason = "hidden" if view.source.blinded else view.record["reason_not_done"] or wording.UNKNOWN
+        return f"visit not done (reason: {reason}); no values."
+    planned = view.visit in view.source.flow_visits
+    return "no flow cytometry was measured at this visit." if planned else "no flow cytometry is planned at this visit."
+
+
+def _list(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+
+
+def findings(view: VisitView) -> tuple[str, ...]:
+    """The change of every key population in one line each, the clear ones first."""
+    order = {"MORE_THAN_NOISE": 0, "NOT_ASSESSABLE": 1, "WITHIN_NOISE": 2, "BASELINE": 3}
+    groups: dict[str, list[str]] = {}
+    rows = view.rows
+    for one in sorted(rows, key=lambda one: order[one.main.verdict.level]):
+        verdict = one.main.verdict
+        change = "" if math.isnan(verdict.fold) else f" {wording.fold(verdict.fold)}"
+        arrow = f" {verdict.symbol}" if verdict.level == "MORE_THAN_NOISE" else ""
+        unit = wording.MICRO if one.main.scale == "abs" else "%"
+        # What the first sentence says already is not said again.
+        reason = f"; {verdict.reason}" if verdict.reason and one.main.now.state == "ok" else ""
+        groups.setdefault(verdict.text, []).append(f"{one.display}{arrow}{change} ({unit}{reason})")
+    if all(line.now.state != "ok" for row in rows for line in row.lines):
+        groups = {}
+    found = [
+        f"{name[0].upper()}{name[1:]} since baseline: {', '.join(items)}."
+        for name, items in groups.items()
+        if name != "baseline"
+    ]
+    if not found and any(row.main.verdict.level == "BASELINE" for row in rows):
+        found = ["Baseline visit: the values that later visits are compared with."]
+    current = [row for row in view.virology if row.of_this_visit]
+    if current:
+        last = current[-1]
+        way, _, size = last.change.partition(" ")
+        change = f", {way} from baseline {size} log10" if size else ""
+        # "not detected" has no unit
+        unit = f" {last.unit}" if any(letter.isdigit() for letter in last.result) else ""
+        found.append(f"CMV-DNA: {last.result}{unit} ({last.kind_text}){change}.")
+    else:
+        found.append("CMV-DNA: not done at this visit.")
+    return tuple(found)
+
+
+def header(view: VisitView) -> tuple[tuple[str, str], ...]:
+    """Label and words of what the page is about."""
+    source, subject = view.source, view.subject
+    day = view.obs("study_day")
+    planned = f"planned {source.planned_days.get(view.visit, math.nan):g} d after day 0"
+    entries: list[tuple[str, str]] = [("Study", source.config.study_id), ("Subject", subject)]
+    if not source.blinded:
+        arm = source.subject(subject)["arm"]
+        entries.append(("Arm", source.config.arm_labels.get(arm, arm)))
+    entries += [("Visit", view.visit), ("Study day", planned if math.isnan(day) else f"{day:g}")]
+    entries.append(("Specimen", view.obs("specimen_type")))
+    if not source.blinded:
+        entries.append(("Collected", view.obs("collected_dtc").replace("T", " ")))
+        acquired = {source.sample_rows[name]["acquired_dtc"].replace("T", " ") for name in view.tubes.values()}
+        times = sorted(acquired - {""})
+        entries.append(("Acquired", times[0] if len(times) == 1 else " to ".join(times[:1] + times[-1:])))
+        for name, label in (("hours_since_last_il2", "Since last IL-2"), ("hours_since_last_steroid", "Since steroid")):
+            hours = view.obs(name)
+            entries.append((label, "unknown or none" if math.isnan(hours) else f"{hours:.0f} h"))
+    entries.append((f"{wording.MICRO} from", _COUNTED_BY.get(view.obs("abs_method"), "not available")))
+    blank = "not done" if view.row is None else wording.UNKNOWN
+    return tuple((label, words or blank) for label, words in entries)
+
+
+def open_queries(view: VisitView) -> tuple[Query, ...]:
+    """Open queries on the subject, the visit or one of its samples; free text is hidden when blinded."""
+    subject, visit, hidden = view.subject, view.visit, view.source.blinded
+    asked = {subject, f"{subject} {visit}", f"{subject}_{visit}"} | view.sample_ids
+    return tuple(
+        Query(
+            one["record"],
+            "(text hidden in blinded mode)" if hidden else one["question"],
+            "" if hidden else one["owner"],
+        )
+        for one in view.source.records["queries"]
+        if one["record"] in asked and not one["closed"]
+    )
+
+
+def queries(view: VisitView) -> tuple[Block, ...]:
+    """Table of the open queries."""
+    rows = tuple(row(one.record, one.question, one.owner) for one in view.queries)
+    return (Table(columns("Record", "Question", "Owner"), rows),) if rows else (Text("None."),)
