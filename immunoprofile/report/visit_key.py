@@ -73,9 +73,11 @@ def _line(view: VisitView, one: Row, line: Line) -> TableRow:
     first = line is one.lines[0]
     name = Cell(one.display, note=one.definition, rows=len(one.lines)) if first else None
     now: TableRow = (
-        Cell(line.now.words, line.now.number, look="now"), Cell(line.interval, hint=line.interval_kind), Cell(line.from_baseline),
+        Cell(line.now.words, line.now.number, look="now"),
+        Cell(line.interval, hint=line.interval_kind),
+        Cell(line.from_baseline),
         Cell(line.from_previous),
-    )  # fmt: skip
+    )
     if line.now.state != "ok":
         now = (Cell(line.now.words, look=_LOOKS[line.now.state], columns=4), None, None, None)
     measure = f"FoxP3+: {line.measure}" if line.confirmed else line.measure
