@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from immunoprofile import schema
 from immunoprofile.report import wording
 from immunoprofile.report.content import Beside, Block, Bullets, Cell, Column, Table, Text, columns, row
 from immunoprofile.report.visit_results import ExceptionRow
-from immunoprofile.report.visit_safety import flag_meaning
 
 if TYPE_CHECKING:
     from immunoprofile.report.view import VisitView
@@ -154,3 +154,8 @@ def _outcome(cell: CheckCell | None) -> Cell:
     if cell.state == "PASS":
         return Cell(f"✓ {cell.figures}")
     return Cell(f"{cell.state_text} {cell.figures}".rstrip(), mark=f"state {cell.state}")
+
+
+def flag_meaning(code: str) -> str:
+    """Text of a flag."""
+    return schema.FLAGS.get(code, "not in the vocabulary")

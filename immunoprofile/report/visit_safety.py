@@ -6,7 +6,6 @@ import math
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, Final
 
-from immunoprofile import schema
 from immunoprofile.report import wording
 from immunoprofile.report.content import Block, Cell, Table, Text, columns, not_available, row
 
@@ -222,8 +221,3 @@ def _named(view: VisitView, details: list[str]) -> str:
     if not colon or ";" in populations:
         return words
     return f"{head}: {', '.join(view.source.display(name) for name in populations.split(', '))}"
-
-
-def flag_meaning(code: str) -> str:
-    """Text of a flag."""
-    return schema.FLAGS.get(code, "not in the vocabulary")

@@ -20,7 +20,7 @@ from immunoprofile.report.render import Report, environment
 from immunoprofile.report.source import Source
 from immunoprofile.report.view import VisitView
 from immunoprofile.report.visit_figures import bars, gating_panels, series
-from immunoprofile.report.visit_safety import flag_meaning
+from immunoprofile.report.visit_quality import flag_meaning
 from immunoprofile.report.wording import RESEARCH_USE, fall_or_rise, printed
 
 S1 = "IL2CMV-01-001"
