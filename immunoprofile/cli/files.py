@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,6 +19,17 @@ from immunoprofile.cli.shell import (
 )
 from immunoprofile.errors import ImmunoprofileError
 
+if TYPE_CHECKING:
+    from immunoprofile.compensation import Spillover
+
+CompOption = Annotated[
+    str | None,
+    typer.Option("--comp", help="keyword, none, compensated, or the file of a matrix; default: that of each file."),
+]
+DatasetOption = Annotated[
+    int | None, typer.Option("--dataset", min=1, help="Data set of files that hold several (.lmd); or name FILE[2].")
+]
+
 
 @app.command(name="gate")
 def gate_files(
@@ -27,21 +38,34 @@ def gate_files(
     gates: GatesOption = None,
     jobs: JobsOption = 1,
     cells: CellsOption = False,  # noqa: FBT002
+    comp: CompOption = None,
+    dataset: DatasetOption = None,
     quiet: QuietOption = False,  # noqa: FBT002
 ) -> None:
     """Gate files without a study; the template of each file is found by its panel.
 
-    When it is stopped, the same command goes on where it stopped and ends with the same bytes.
+    What was left out or needs a look stands in exceptions.csv, and the exit code is then 3. When the command is
+    stopped, the same one goes on where it stopped and ends with the same bytes.
     """
     from immunoprofile import gate
     from immunoprofile.gate.batch_folder import batch_to_folder
 
     strategies = gate.load(gates or gate.shipped_folder())
-    done = batch_to_folder(files, strategies, out, jobs=jobs, cells=cells, progress=not quiet)
+    declared = _declared(comp)
+    done = batch_to_folder(
+        files, strategies, out, jobs=jobs, cells=cells, comp_source=declared, dataset=dataset, progress=not quiet
+    )
     if done.resumed:
         typer.echo(f"{done.resumed} files were known from a run that was stopped")
     typer.echo(f"{done.gated} of {len(files)} files gated: {done.counts}")
     leave_out(done.exceptions)
+
+
+def _declared(comp: str | None) -> str | Spillover | None:
+    """What --comp says: a word, or the file of a matrix."""
+    from immunoprofile.compensation import read_spillover
+
+    return comp if comp is None or comp in ("keyword", "none", "compensated") else read_spillover(comp)
 
 
 @app.command()
@@ -55,6 +79,7 @@ def quality(
     from tqdm import tqdm
 
     from immunoprofile import compensation, pl, schema
+    from immunoprofile.io.exceptions import Notice
     from immunoprofile.io.fcs import read_fcs
     from immunoprofile.io.files import replacing, write_table
     from immunoprofile.io.progress import hidden
@@ -64,12 +89,13 @@ def quality(
     for path in tqdm(files, desc="quality", unit="file", disable=hidden(wanted=not quiet)):
         try:
             sample = read_fcs(path)
-            checked = assess(sample, comp=compensation.from_keywords(sample))
+            chosen = compensation.decide(sample, needed=False)
+            checked = assess(sample, comp=chosen.spillover)
         except ImmunoprofileError as error:
-            row = dict.fromkeys(schema.EXCEPTION_COLUMNS, "")
-            place = {"stage": "quality", "severity": "error", "code": "FILE_UNREADABLE", "file": path.as_posix()}
-            exceptions.append(row | place | {"message": error.what, "action": error.todo})
+            unread = Notice("FILE_UNREADABLE", error.what, error.todo, "error")
+            exceptions.append(unread.row("quality", file=path.as_posix()))
             continue
+        exceptions += [notice.row("quality", file=path.as_posix()) for notice in chosen.notices]
         tables.append(checked.table().assign(file=path.as_posix(), name=f"{path.stem} {sample.sha256[:6]}"))
         with replacing(out / f"{path.stem}-{sample.sha256[:12]}.svg") as temporary:
             temporary.write_bytes(pl.to_svg(pl.file_quality(checked)))

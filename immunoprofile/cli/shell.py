@@ -74,11 +74,16 @@ class Stages:
         typer.echo(self.lines[-1])
 
 
+_HEADS = {"error": "left out", "warning": "look at", "note": "note"}
+
+
 def leave_out(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Tell what was left out and end with the exit code that says so."""
+    """Tell what was left out or needs a look, and end with the exit code that says so; notes are told and no more."""
     for row in rows:
-        typer.echo(f"left out: {row['file']}: {row['message']}", err=True)
-    if rows:
+        place = f"{row['file']}: " if row["file"] else ""
+        todo = f" -> {row['action']}" if row.get("action") else ""
+        typer.echo(f"{_HEADS[row.get('severity', 'error')]}: {place}{row['message']}{todo}", err=True)
+    if any(row.get("severity") != "note" for row in rows):
         raise typer.Exit(EXIT_LEFT_OUT)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,25 @@ class PairTrace:
     detector: str
     n: int
     light: float
+
+
+_COMPENSATED = re.compile(r"(?:FJ)?Comp[-_ ].+|<.+>", re.IGNORECASE)
+
+
+def compensated_names(sample: Sample) -> tuple[str, ...]:
+    """Channels whose names say that they hold compensated values: ``Comp-``, ``FJComp-`` or ``<...>`` (FlowJo).
+
+    Empty when the channel without that mark is in the file too: then both are there, and the marked ones are copies.
+    """
+    names = [channel.pnn for channel in sample.channels]
+    marked = tuple(name for name in names if _COMPENSATED.fullmatch(name.strip()))
+    return () if any(bare_name(name) in names for name in marked) else marked
+
+
+def bare_name(name: str) -> str:
+    """Name of a channel without what programs add to compensated ones."""
+    bare = re.sub(r"^(?:FJ)?Comp[-_ ]", "", name.strip(), flags=re.IGNORECASE)
+    return bare[1:-1] if bare.startswith("<") and bare.endswith(">") else bare
 
 
 def pair_traces(sample: Sample, spillover: Spillover) -> list[PairTrace]:
@@ -143,7 +163,7 @@ def already_compensated(sample: Sample, spillover: Spillover) -> Finding:
     return Finding(
         CHECK, "WARN", share, "share of pairs", limits,
         f"the events {clear} compensated already: the spilled light is missing in {len(gone)} of {len(traces)} pairs "
-        f"(least: {worst.source} into {worst.detector}); declare comp_source compensated or keyword in samples.csv",
+        f"(least: {worst.source} into {worst.detector})",
         FLAG, confidence,
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from immunoprofile.compensation.matrix import Spillover
+from immunoprofile.compensation.matrix import Spillover, as_shares
 from immunoprofile.errors import CompensationError
 from immunoprofile.io.files import replacing
 from immunoprofile.io.guarded_xml import RefusedXmlError, attribute, local, parse
@@ -77,7 +77,8 @@ def read_spillover(
             channels, matrix = _from_xml(content, name)
         else:
             channels, matrix = _from_table(_text(content), orientation)
-        return Spillover(channels, _scaled(matrix), f"file {path.name}")
+        shares, per_cent = as_shares(matrix)
+        return Spillover(channels, shares, f"file {path.name}", per_cent)
     except CompensationError as error:
         raise CompensationError(error.what, where=path.name, todo=error.todo) from error
 
@@ -218,18 +219,6 @@ def _is_number(cell: str) -> bool:
 def _number(cell: str, separator: str) -> float:
     # a decimal comma can only be meant where commas do not separate cells
     return float(cell if separator == "," else cell.replace(",", "."))
-
-
-def _scaled(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    diagonal = np.diag(matrix)
-    if np.all(np.abs(diagonal - 100) < 1e-6):
-        return matrix / 100
-    if np.any(np.abs(diagonal - 1) > 1e-6):
-        raise CompensationError(
-            f"the diagonal is not 1 (it runs from {diagonal.min():g} to {diagonal.max():g})",
-            todo="give the spillover matrix (not its inverse), every row divided by its diagonal",
-        )
-    return matrix
 
 
 def _table(spillover: Spillover, separator: str) -> bytes:

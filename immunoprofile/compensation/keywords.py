@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from immunoprofile.compensation.matrix import Spillover
+from immunoprofile.compensation.matrix import Spillover, as_shares
 from immunoprofile.errors import CompensationError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 KEYWORDS = ("spillover", "spill", "comp")
 """FCS keywords that may hold a spillover matrix, by precedence: ``$SPILLOVER`` (FCS 3.1), ``SPILL``, ``$COMP``."""
 
-_TODO = "declare comp_source none, or export the file again"
+_TODO = "say what holds (comp_source in samples.csv, or gate --comp), or export the file again"
 _DFC = re.compile(r"dfc(\d+)to(\d+)")
 
 
@@ -45,7 +45,7 @@ def from_keywords(sample: Sample) -> Spillover | None:
         raise CompensationError(
             "two keywords hold different spillover matrices",
             where=sample.name,
-            todo="declare comp_source none, or give the matrix as a file",
+            todo="say what holds: comp_source in samples.csv, or gate --comp none, compensated or the file of a matrix",
         )
     return found[0] if found else None
 
@@ -93,9 +93,10 @@ def _parse(text: str, sample: Sample) -> Spillover:
             raise CompensationError(msg, where=sample.name, todo=_TODO)
         names = numbered
     try:
-        return Spillover(names, values.reshape(size, size), "keyword")
+        shares, per_cent = as_shares(values.reshape(size, size))
+        return Spillover(names, shares, "keyword", per_cent)
     except CompensationError as error:
-        raise CompensationError(error.what, where=sample.name, todo=_TODO) from error
+        raise CompensationError(f"the spillover keyword: {error.what}", where=sample.name, todo=_TODO) from error
 
 
 def _by_number(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...] | None:

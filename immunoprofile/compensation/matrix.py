@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from immunoprofile.io.fcs import Sample
 
 
+_NEAR = 1e-6
+"""A diagonal may differ from 1, or from 100 per cent, by what rounding to text leaves."""
+
+
 @dataclass(frozen=True, eq=False)
 class Spillover:
     """A spillover matrix and the channels (``$PnN``) that it refers to.
@@ -27,11 +31,14 @@ class Spillover:
         float64 array, fluorochromes x detectors; a share of 1 on the diagonal (see `findings.check`).
     source
         Where it came from: ``keyword``, ``file NAME``, ``controls (median)`` or ``controls (regression)``.
+    per_cent
+        Whether it was given in per cent (all of the diagonal 100); ``matrix`` holds shares either way.
     """
 
     channels: tuple[str, ...]
     matrix: NDArray[np.float64]
     source: str
+    per_cent: bool = False
 
     def __post_init__(self) -> None:
         size = len(self.channels)
@@ -73,6 +80,25 @@ class Spillover:
                 msg, where=sample.name, todo=f"the file has: {', '.join(names)}; use the matrix of this panel"
             )
         return [names.index(name) for name in self.channels]
+
+
+def as_shares(matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
+    """The matrix as shares, and whether it was in per cent (all of the diagonal 100).
+
+    Raises
+    ------
+    CompensationError
+        The diagonal is neither 1 nor 100 all along: every value would be off by that factor.
+    """
+    diagonal = np.diag(matrix)
+    if np.all(np.abs(diagonal - 100) < _NEAR * 100):
+        return matrix / 100, True
+    if not np.all(np.abs(diagonal - 1) < _NEAR):
+        raise CompensationError(
+            f"the diagonal is not 1 (it runs from {diagonal.min():g} to {diagonal.max():g})",
+            todo="give the spillover matrix (not its inverse), every row divided by its diagonal",
+        )
+    return matrix, False
 
 
 def compensate(sample: Sample, spillover: Spillover | None) -> NDArray[np.float64]:

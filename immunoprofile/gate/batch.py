@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from immunoprofile import compensation, schema
-from immunoprofile.errors import ImmunoprofileError, ProblemListError, Problems
+from immunoprofile.compensation import Spillover
+from immunoprofile.errors import ImmunoprofileError, Problem, ProblemListError, Problems
 from immunoprofile.gate.binding import bind
 from immunoprofile.gate.engine import evaluate_file
 from immunoprofile.gate.evaluate import GatedSample, count_table, gate_sample
 from immunoprofile.gate.flowjo_units import in_units_of, needs_events
 from immunoprofile.gate.matching import Matcher, match
+from immunoprofile.gate.notices import needs_matrix, notices_of
+from immunoprofile.gate.sources import STAGE, Source, distinct, left_out_gates, same_content, sources
 from immunoprofile.gate.strategy import GateSet, Strategy
+from immunoprofile.io.exceptions import Notice
 from immunoprofile.io.fcs import Sample, read_fcs, read_fcs_head
 from immunoprofile.io.files import sha256_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_log = logging.getLogger(__name__)
 
-def membership(sample: Sample, gates: GateSet | Strategy, *, comp_source: str | None = None) -> pd.DataFrame:
+CompSource = str | Spillover | None
+"""What is declared of compensation: ``keyword``, ``none``, ``compensated``, a matrix, or nothing."""
+
+
+def membership(sample: Sample, gates: GateSet | Strategy, *, comp_source: CompSource = None) -> pd.DataFrame:
     """Which events of a file are in which population.
 
     Parameters
@@ -33,7 +44,7 @@ def membership(sample: Sample, gates: GateSet | Strategy, *, comp_source: str | 
     gates
         A strategy, or a set of which the one is taken that fits the file, see `matching.match`.
     comp_source
-        ``keyword``, ``none``, ``compensated``; None takes the file's matrix when it has one.
+        ``keyword``, ``none``, ``compensated``, or a matrix; None takes the file's matrix when it has one.
 
     Returns
     -------
@@ -60,10 +71,31 @@ def worth_compiling(paths: Iterable[Path]) -> bool:
     return sum(path.stat().st_size for path in paths if path.is_file()) >= SMALL_BATCH_BYTES
 
 
-def gate_file(path: Path, gates: Matcher, *, comp_source: str | None = None, compiled: bool = True) -> GatedSample:
+def gate_file(source: Source, gates: Matcher, *, comp_source: CompSource = None, compiled: bool = True) -> GatedSample:
     """Read and gate one file; its gates are found as `matching.match` says."""
-    sample = read_fcs(path)
-    return gate_sample(sample, gates.match(sample, path), comp_source=comp_source, compiled=compiled)
+    sample = read_fcs(source.path, dataset=source.dataset)
+    return gate_sample(sample, gates.match(sample, source.path), comp_source=comp_source, compiled=compiled)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Counts of one file (`schema.COUNT_COLUMNS`), its sample id, and what is to be told of it."""
+
+    counts: pd.DataFrame
+    sample_id: str
+    notices: tuple[Notice, ...]
+
+    def rows(self, source: Source) -> list[dict[str, Any]]:
+        """Rows of exceptions.csv."""
+        return [notice.row(STAGE, sample_id=self.sample_id, file=source.file) for notice in self.notices]
+
+
+def table_of(source: Source, table: pd.DataFrame, sha256: str, notices: tuple[Notice, ...]) -> Counted:
+    """The table with the columns that say which file it is of."""
+    sample_id = source.sample_id(sha256)
+    table.insert(0, "file", source.file)
+    table.insert(0, "sample_id", sample_id)
+    return Counted(table, sample_id, notices)
 
 
 Item = TypeVar("Item")
@@ -107,11 +139,14 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], *, jobs:
 Labels = tuple[tuple[str, str], ...]
 """($PnN, $PnS) of all channels of a file."""
 
-Panels = dict[Labels, tuple[Strategy, Strategy]]
-"""The strategy of each panel, as it is and bound to its channels."""
+Bound = tuple[Strategy, Strategy, tuple[Problem, ...]]
+"""A strategy as it is and bound to the channels of a file, and what of it is doubtful for that file."""
+
+Panels = dict[Labels, Bound]
+"""The strategy of each panel."""
 
 
-def _bound(sample: Sample, path: Path, gates: Matcher, panels: Panels) -> tuple[Strategy, Strategy] | None:
+def _bound(sample: Sample, path: Path, gates: Matcher, panels: Panels) -> Bound | None:
     """The gates of a file, as they are and bound to its channels; None where it takes the events to tell them.
 
     Kept in ``panels`` by the labels of the file, unless the gates depend on more than the panel.
@@ -121,26 +156,28 @@ def _bound(sample: Sample, path: Path, gates: Matcher, panels: Panels) -> tuple[
     found = gates.match(sample, path)
     if needs_events(sample, found.strategy):
         return None
-    strategy, _ = in_units_of(sample, found.strategy)
-    bound = strategy, bind(strategy, sample)
+    strategy, doubts = in_units_of(sample, found.strategy)
+    bound = strategy, bind(strategy, sample), (*found.findings, *doubts)
     if not gates.knows_samples:
         panels[sample.labels] = bound
     return bound
 
 
 def count_file(
-    path: Path,
+    source: Source,
     gates: Matcher,
     *,
-    comp_source: str | None = None,
+    comp_source: CompSource = None,
     panels: Panels | None = None,
     compiled: bool = True,
-) -> pd.DataFrame:
+) -> Counted:
     """Counts of one file.
 
     Parameters
     ----------
-    path, comp_source
+    source
+        The file.
+    comp_source
         As in `batch`.
     gates
         Finds the gates of the file.
@@ -148,27 +185,18 @@ def count_file(
         Keeps the strategy of each panel, as it is and bound, for the next file with the same channels.
     compiled
         As in `gate_sample`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        `schema.COUNT_COLUMNS`, one row a population.
     """
-    head = read_fcs_head(path) if comp_source is not None and compiled else None
+    head = read_fcs_head(source.path, dataset=source.dataset) if comp_source is not None and compiled else None
     found = None
     if head is not None and head.complete:
-        found = _bound(head.empty, path, gates, {} if panels is None else panels)
+        found = _bound(head.empty, source.path, gates, {} if panels is None else panels)
     if head is not None and found is not None:
-        strategy, bound = found
-        chosen = compensation.decide(head.empty, comp_source)
-        counts = count_table(strategy, evaluate_file(path, head, bound, chosen.spillover))
-        sha256 = sha256_of(path)
-    else:
-        gated = gate_file(path, gates, comp_source=comp_source, compiled=compiled)
-        counts, sha256 = gated.counts(), gated.sample.sha256
-    counts.insert(0, "file", path.as_posix())
-    counts.insert(0, "sample_id", sha256)
-    return counts
+        strategy, bound, doubts = found
+        chosen = compensation.decide(head.empty, comp_source, needed=needs_matrix(strategy))
+        table = count_table(strategy, evaluate_file(source.path, head, bound, chosen.spillover))
+        return table_of(source, table, sha256_of(source.path), notices_of(head.empty, bound, chosen, None, doubts))
+    gated = gate_file(source, gates, comp_source=comp_source, compiled=compiled)
+    return table_of(source, gated.counts(), gated.sample.sha256, gated.notices)
 
 
 def batch(
@@ -176,7 +204,8 @@ def batch(
     gates: GateSet | Strategy,
     *,
     jobs: int = 1,
-    comp_source: str | None = None,
+    comp_source: CompSource = None,
+    dataset: int | None = None,
     progress: bool = False,
     exceptions: list[dict[str, Any]] | None = None,
 ) -> pd.DataFrame:
@@ -185,19 +214,24 @@ def batch(
     Parameters
     ----------
     files
-        FCS files, of one or several tubes.
+        FCS files, of one or several tubes; ``tube.lmd[2]`` is the second data set of a file that holds several. A file
+        that is named twice is gated once.
     gates
         A strategy, or a set of which the one is taken that fits each file, see `matching.match`.
     jobs
         Number of threads.
     comp_source
-        ``keyword``, ``none``, ``compensated``. Where it is declared, events are not kept in memory; None takes the
-        matrix of each file when it has one, and reads the file whole to tell whether it was applied already.
+        ``keyword``, ``none``, ``compensated``, or a matrix. Where it is declared, events are not kept in memory; None
+        takes the matrix of each file when it has one, and reads the file whole to tell whether it was applied already.
+    dataset
+        Data set of all files whose name does not say one.
     progress
         Show a progress bar.
     exceptions
-        List that takes one row (`schema.EXCEPTION_COLUMNS`) for each file that could not be gated. Without it such a
-        file is an error, raised after all others were tried.
+        List that takes the rows (`schema.EXCEPTION_COLUMNS`) of files that could not be gated, and of what is to be
+        told of the others: repairs, doubtful compensation, events that are no numbers, files given twice, gates that
+        were left out. Without it a file that could not be gated is an error, raised after all others were tried, and
+        the rest is logged.
 
     Returns
     -------
@@ -215,28 +249,40 @@ def batch(
 
     from immunoprofile.io.progress import hidden
 
-    paths = [Path(file) for file in files]
+    found, repeated = distinct(sources(files, dataset))
     panels: Panels = {}
-    matcher = Matcher(gates, paths)
-    compiled = worth_compiling(paths)
+    matcher = Matcher(gates, [source.path for source in found])
+    compiled = worth_compiling(source.path for source in found)
 
-    def one(path: Path) -> pd.DataFrame | ImmunoprofileError:
+    def one(source: Source) -> Counted | ImmunoprofileError:
         try:
-            return count_file(path, matcher, comp_source=comp_source, panels=panels, compiled=compiled)
+            return count_file(source, matcher, comp_source=comp_source, panels=panels, compiled=compiled)
         except ImmunoprofileError as error:
             return _without_frames(error)
 
-    results = in_order(one, paths, jobs=jobs)
-    outcomes = list(tqdm(results, total=len(paths), desc="gating", unit="file", disable=hidden(wanted=progress)))
-    failed = [(p, o) for p, o in zip(paths, outcomes, strict=True) if isinstance(o, ImmunoprofileError)]
+    results = in_order(one, found, jobs=jobs)
+    done = tqdm(results, total=len(found), desc="gating", unit="file", disable=hidden(wanted=progress))
+    outcomes = list(zip(found, done, strict=True))
+    failed = [(source, outcome) for source, outcome in outcomes if isinstance(outcome, ImmunoprofileError)]
     if failed and exceptions is None:
         problems = Problems()
-        for path, error in failed:
-            problems.add(path.as_posix(), str(error))
+        for source, error in failed:
+            problems.add(source.file, str(error))
         raise ProblemListError("files could not be gated", problems.found, todo="gate the others without them")
-    if exceptions is not None:
-        exceptions.extend(gating_exception(error, file=path.as_posix()) for path, error in failed)
-    tables = [outcome for outcome in outcomes if not isinstance(outcome, ImmunoprofileError)]
+    gated = [(source, outcome) for source, outcome in outcomes if isinstance(outcome, Counted)]
+    rows = left_out_gates(gates)
+    for source, outcome in outcomes:
+        if isinstance(outcome, Counted):
+            rows += outcome.rows(source)
+        else:
+            rows.append(gating_exception(outcome, file=source.file))
+    rows += [*repeated, *same_content((source, outcome.sample_id) for source, outcome in gated)]
+    if exceptions is None:
+        for row in rows:
+            _log.warning("%s: %s", row["file"], row["message"])
+    else:
+        exceptions.extend(rows)
+    tables = [outcome.counts for _, outcome in gated]
     if not tables:
         return pd.DataFrame(columns=list(schema.COUNT_COLUMNS))
     return pd.concat(tables, ignore_index=True)[list(schema.COUNT_COLUMNS)]
@@ -250,15 +296,7 @@ def _without_frames(error: ImmunoprofileError) -> ImmunoprofileError:
 
 def gating_exception(error: ImmunoprofileError, **place: object) -> dict[str, Any]:
     """Row of exceptions.csv for a file that could not be gated; ``place`` fills subject, visit, sample and file."""
-    row: dict[str, Any] = dict.fromkeys(schema.EXCEPTION_COLUMNS, "")
     code = {"FcsError": "FILE_UNREADABLE", "GateError": "PANEL_MISMATCH", "CompensationError": "COMP_MISSING"}
     problems: Sequence[object] = getattr(error, "problems", ())
     message = "; ".join([error.what, *(str(problem) for problem in problems)])
-    row |= {
-        "stage": "gating",
-        "severity": "error",
-        "code": code.get(type(error).__name__, "NOT_GATED"),
-        "message": message,
-        "action": error.todo,
-    }
-    return row | place
+    return Notice(code.get(type(error).__name__, "NOT_GATED"), message, error.todo, "error").row(STAGE, **place)

@@ -7,17 +7,29 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from immunoprofile import schema
 from immunoprofile._version import __version__
+from immunoprofile.compensation import Spillover
 from immunoprofile.errors import ImmunoprofileError, ResultsError
-from immunoprofile.gate.batch import Panels, count_file, gate_file, gating_exception, in_order, worth_compiling
+from immunoprofile.gate.batch import (
+    CompSource,
+    Counted,
+    Panels,
+    count_file,
+    gate_file,
+    gating_exception,
+    in_order,
+    table_of,
+    worth_compiling,
+)
 from immunoprofile.gate.cells import cells_of
 from immunoprofile.gate.matching import Matcher
+from immunoprofile.gate.sources import Source, distinct, left_out_gates, same_content, sources
 from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.io.files import remove_leftovers, replacing, sha256_of, write_json
 
@@ -41,7 +53,7 @@ class BatchSummary:
     gated, resumed
         Number of files with counts; how many of all were known from a batch that was killed.
     exceptions
-        Rows of ``exceptions.csv``, one for each file that could not be gated.
+        Rows of ``exceptions.csv``: files that could not be gated, and what is to be told of the others.
     """
 
     counts: Path
@@ -56,7 +68,8 @@ def batch_to_folder(
     out: str | Path,
     *,
     jobs: int = 1,
-    comp_source: str | None = None,
+    comp_source: CompSource = None,
+    dataset: int | None = None,
     cells: bool = False,
     progress: bool = False,
 ) -> BatchSummary:
@@ -70,8 +83,8 @@ def batch_to_folder(
     Parameters
     ----------
     files
-        FCS files, of one or several tubes. A file that is named twice is gated once and has its rows twice.
-    gates, comp_source
+        FCS files, of one or several tubes. A file that is named twice is gated once, and that is told.
+    gates, comp_source, dataset
         As for `batch.batch`.
     out
         Folder to write; made when absent. Other files in it stay.
@@ -91,114 +104,132 @@ def batch_to_folder(
 
     from immunoprofile.io.progress import hidden
 
-    out, paths = Path(out), [Path(file) for file in files]
+    out = Path(out)
+    found, repeated = distinct(sources(files, dataset))
     if out.exists() and not out.is_dir():
         raise ResultsError("is a file, not a folder", where=str(out), todo="choose another folder for the results")
     (out / PARTIAL).mkdir(parents=True, exist_ok=True)
     for folder in (out, out / PARTIAL, out / "cells"):
         remove_leftovers(folder)
-    worker = _Worker(Matcher(gates, paths), out, comp_source, cells=cells, compiled=worth_compiling(paths))
-    outcomes = in_order(worker.process, dict.fromkeys(paths), jobs=jobs)
-    total = len(set(paths))
-    resumed = sum(tqdm(outcomes, total=total, desc="gating", unit="file", disable=hidden(wanted=progress)))
+    matcher = Matcher(gates, [source.path for source in found])
+    worker = _Worker(matcher, out, comp_source, cells=cells, compiled=worth_compiling(source.path for source in found))
+    outcomes = in_order(worker.process, found, jobs=jobs)
+    resumed = sum(tqdm(outcomes, total=len(found), desc="gating", unit="file", disable=hidden(wanted=progress)))
     if cells:
-        worker.place_cells(paths)
-    gated = _join(out / COUNTS, schema.COUNT_COLUMNS, worker.rows(paths))
-    exceptions = tuple(record["exception"] for record in worker.records(paths) if record["exception"] is not None)
-    listed = ([row[name] for name in schema.EXCEPTION_COLUMNS] for row in exceptions)
-    _join(out / EXCEPTIONS, schema.EXCEPTION_COLUMNS, iter([list(listed)] if exceptions else []))
+        worker.place_cells(found)
+    gated = _join(out / COUNTS, schema.COUNT_COLUMNS, worker.rows(found))
+    exceptions = [*left_out_gates(gates), *worker.exceptions(found), *repeated, *worker.same_content(found)]
+    listed = [[row[name] for name in schema.EXCEPTION_COLUMNS] for row in exceptions]
+    _join(out / EXCEPTIONS, schema.EXCEPTION_COLUMNS, iter([listed] if listed else []))
     shutil.rmtree(out / PARTIAL, ignore_errors=True)
-    return BatchSummary(out / COUNTS, gated, resumed, exceptions)
+    return BatchSummary(out / COUNTS, gated, resumed, tuple(exceptions))
 
 
 class _Worker:
     """Gates one file after another and keeps a record of each."""
 
-    def __init__(self, gates: Matcher, out: Path, comp_source: str | None, *, cells: bool, compiled: bool) -> None:
+    def __init__(self, gates: Matcher, out: Path, comp_source: CompSource, *, cells: bool, compiled: bool) -> None:
         self._gates = gates
         self._compiled = compiled
         self._out = out
         self._comp_source = comp_source
         self._cells = cells
         self._panels: Panels = {}
-        self._options = [__version__, gates.sha256, comp_source, cells]
+        self._options = [__version__, gates.sha256, _declared(comp_source), cells]
 
-    def process(self, path: Path) -> bool:
+    def process(self, source: Source) -> bool:
         """Gate a file unless a record of the same content, gates and options is there; returns whether there was."""
-        kept = self._record_path(path)
-        if kept.is_file() and self._is_valid(kept, path):
+        kept = self._record_path(source)
+        if kept.is_file() and self._is_valid(kept, source):
             return True
-        digest, rows, exception = "", [], None
+        record: dict[str, Any] = {"gated": True}
         try:
-            counts = self._counts(path)
-            digest, rows = str(counts["sample_id"].iat[0]), _lines(counts)
+            counted = self._counts(source)
+            record |= {"sample_id": counted.sample_id, "rows": _lines(counted.counts)}
+            record |= {"exceptions": counted.rows(source)}
         except ImmunoprofileError as error:
-            digest, exception = _digest(path), gating_exception(error, file=path.as_posix())
+            record = {"gated": False, "sample_id": source.sample_id(_digest(source.path)), "rows": []}
+            record |= {"exceptions": [gating_exception(error, file=source.file)]}
         # Written last: what it stands for is complete.
-        write_json(kept, {"key": self._key(path, digest), "sha256": digest, "rows": rows, "exception": exception})
+        write_json(kept, record | {"key": self._key(source, record["sample_id"])})
         return False
 
-    def records(self, paths: Iterable[Path]) -> Iterator[dict[str, Any]]:
+    def records(self, found: Iterable[Source]) -> Iterator[dict[str, Any]]:
         """Records of files, in their order."""
-        for path in paths:
-            record: dict[str, Any] = json.loads(self._record_path(path).read_text(encoding="utf-8"))
+        for source in found:
+            record: dict[str, Any] = json.loads(self._record_path(source).read_text(encoding="utf-8"))
             yield record
 
-    def rows(self, paths: Iterable[Path]) -> Iterator[list[list[str]]]:
+    def rows(self, found: Iterable[Source]) -> Iterator[list[list[str]]]:
         """Rows of counts.csv of each gated file, in the order of the files."""
-        return (record["rows"] for record in self.records(paths) if record["exception"] is None)
+        return (record["rows"] for record in self.records(found) if record["gated"])
 
-    def place_cells(self, paths: Iterable[Path]) -> None:
+    def exceptions(self, found: Iterable[Source]) -> list[dict[str, Any]]:
+        """Rows of exceptions.csv of each file, in the order of the files."""
+        return [row for record in self.records(found) for row in record["exceptions"]]
+
+    def same_content(self, found: Sequence[Source]) -> list[dict[str, Any]]:
+        """Rows of exceptions.csv of gated files whose content stands in an earlier one."""
+        pairs = zip(found, self.records(found), strict=True)
+        return list(same_content((source, record["sample_id"]) for source, record in pairs if record["gated"]))
+
+    def place_cells(self, found: Sequence[Source]) -> None:
         """Give the cells of each file their name; of files with the same content the first in order is kept."""
         placed = set()
-        for path, record in zip(paths, self.records(paths), strict=True):
-            made = self._cells_path(path)
-            if record["exception"] is None and made.is_file() and record["sha256"] not in placed:
-                target = self._out / "cells" / f"{record['sha256']}.h5ad"
+        for source, record in zip(found, self.records(found), strict=True):
+            made = self._cells_path(source)
+            if record["gated"] and made.is_file() and record["sample_id"] not in placed:
+                target = self._out / "cells" / f"{record['sample_id']}.h5ad"
                 target.parent.mkdir(exist_ok=True)
                 made.replace(target)
-            placed.add(record["sha256"])
+            placed.add(record["sample_id"])
 
-    def _counts(self, path: Path) -> pd.DataFrame:
+    def _counts(self, source: Source) -> Counted:
         if not self._cells:
             return count_file(
-                path, self._gates, comp_source=self._comp_source, panels=self._panels, compiled=self._compiled
+                source, self._gates, comp_source=self._comp_source, panels=self._panels, compiled=self._compiled
             )
-        gated = gate_file(path, self._gates, comp_source=self._comp_source, compiled=self._compiled)
+        gated = gate_file(source, self._gates, comp_source=self._comp_source, compiled=self._compiled)
         sha256 = gated.sample.sha256
-        with replacing(self._cells_path(path)) as temporary:
-            cells_of(gated, sha256).write_h5ad(temporary, compression="gzip")
-        counts = gated.counts()
-        counts.insert(0, "file", path.as_posix())
-        counts.insert(0, "sample_id", sha256)
-        return counts
+        with replacing(self._cells_path(source)) as temporary:
+            cells_of(gated, source.sample_id(sha256)).write_h5ad(temporary, compression="gzip")
+        return table_of(source, gated.counts(), sha256, gated.notices)
 
-    def _is_valid(self, kept: Path, path: Path) -> bool:
+    def _is_valid(self, kept: Path, source: Source) -> bool:
         try:
             record = json.loads(kept.read_text(encoding="utf-8"))
         except ValueError:
             return False
-        if record.get("key") != self._key(path, _digest(path)):
+        if record.get("key") != self._key(source, source.sample_id(_digest(source.path))):
             return False
-        if not self._cells or record["exception"] is not None:
+        if not self._cells or not record["gated"]:
             return True
-        placed = self._out / "cells" / f"{record['sha256']}.h5ad"
-        return self._cells_path(path).is_file() or placed.is_file()
+        placed = self._out / "cells" / f"{record['sample_id']}.h5ad"
+        return self._cells_path(source).is_file() or placed.is_file()
 
-    def _key(self, path: Path, digest: str) -> str:
-        refused = str(self._gates.refused.get(path, ""))
-        return hashlib.sha256(json.dumps([digest, refused, *self._options]).encode()).hexdigest()
+    def _key(self, source: Source, sample_id: str) -> str:
+        refused = str(self._gates.refused.get(source.path, ""))
+        content = [sample_id, source.dataset, refused, *self._options]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
-    def _record_path(self, path: Path) -> Path:
-        return self._out / PARTIAL / f"{_name(path)}.json"
+    def _record_path(self, source: Source) -> Path:
+        return self._out / PARTIAL / f"{_name(source)}.json"
 
-    def _cells_path(self, path: Path) -> Path:
-        return self._out / PARTIAL / f"{_name(path)}.h5ad"
+    def _cells_path(self, source: Source) -> Path:
+        return self._out / PARTIAL / f"{_name(source)}.h5ad"
 
 
-def _name(path: Path) -> str:
+def _name(source: Source) -> str:
     """Name of the record of a file, by its path: two files may have the same name or the same content."""
-    return hashlib.sha256(path.as_posix().encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    text = source.file if source.dataset is None else f"{source.file}[{source.dataset}]"
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _declared(comp_source: CompSource) -> object:
+    """What is declared of compensation, for the hash of the options."""
+    if not isinstance(comp_source, Spillover):
+        return comp_source
+    return [comp_source.source, comp_source.channels, comp_source.matrix.tolist()]
 
 
 def _digest(path: Path) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from immunoprofile.compensation.applied import bare_name
 from immunoprofile.errors import GateError, Problems
 from immunoprofile.gate.strategy import Dimension, Gate, Strategy
 from immunoprofile.io.markers import find_marker
@@ -26,8 +27,8 @@ def find_channels(strategy: Strategy, sample: Sample, problems: Problems) -> dic
         elif not hits and marker in unmixed:
             hits = find_marker(unmixed[marker], sample.markers, sample.labels)
         elif not hits:
-            # FlowJo writes "_" where a channel has "/"
-            hits = [position for position, name in enumerate(names) if name.replace("/", "_") == marker]
+            # FlowJo writes "_" where a channel has "/", and "Comp-" before channels that it exports compensated
+            hits = [n for n, name in enumerate(names) if marker in (name.replace("/", "_"), bare_name(name))]
         if len(hits) == 1:
             found[marker] = names[hits[0]]
             if names.count(found[marker]) > 1:

@@ -14,6 +14,7 @@ from immunoprofile import compensation, schema
 from immunoprofile.gate.binding import bind
 from immunoprofile.gate.flowjo_units import in_units_of
 from immunoprofile.gate.matching import Match, match
+from immunoprofile.gate.notices import needs_matrix, notices_of
 from immunoprofile.gate.strategy import ROOT, GateSet, Strategy
 from immunoprofile.io.fcs import Sample, fluorescence_positions
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from immunoprofile.compensation import Finding, Spillover
     from immunoprofile.errors import Problem
     from immunoprofile.gate.engine import EngineRecord, Evaluation
+    from immunoprofile.io.exceptions import Notice
 
 
 _log = logging.getLogger(__name__)
@@ -53,6 +55,8 @@ class GatedSample:
         How the gates of the file were found.
     findings
         What a person should know before trusting the counts: what of the gates could not be honoured for this file.
+    notices
+        The same, and what else belongs into exceptions.csv about this file, see `notices.notices_of`.
     """
 
     sample: Sample
@@ -64,6 +68,7 @@ class GatedSample:
     comp_finding: Finding | None = None
     match: Match | None = None
     findings: tuple[Problem, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
     @property
     def masks(self) -> Mapping[str, NDArray[np.bool_]]:
@@ -138,7 +143,11 @@ def count_table(strategy: Strategy, evaluation: Evaluation) -> pd.DataFrame:
 
 
 def gate_sample(
-    sample: Sample, strategy: Strategy | Match, *, comp_source: str | None = None, compiled: bool = True
+    sample: Sample,
+    strategy: Strategy | Match,
+    *,
+    comp_source: str | Spillover | None = None,
+    compiled: bool = True,
 ) -> GatedSample:
     """Evaluate a strategy on one file.
 
@@ -149,7 +158,8 @@ def gate_sample(
     strategy
         Template of its tube, or what `matching.match` found for the file.
     comp_source
-        What the study declares: ``keyword``, ``none``, ``compensated``; None takes the file's matrix when it has one.
+        What the study declares: ``keyword``, ``none``, ``compensated``, or a matrix; None takes the file's matrix when
+        it has one.
     compiled
         False for a few small files: the same answer without loading or compiling the kernel.
 
@@ -164,11 +174,12 @@ def gate_sample(
     from immunoprofile.gate.engine import evaluate
 
     found = strategy if isinstance(strategy, Match) else match(sample, strategy)
-    own, findings = in_units_of(sample, found.strategy)
-    for finding in (*found.findings, *findings):
-        _log.warning("%s: %s", sample.name, finding)
+    own, doubts = in_units_of(sample, found.strategy)
+    doubts = (*found.findings, *doubts)
+    for doubt in doubts:
+        _log.warning("%s: %s", sample.name, doubt)
     bound = bind(own, sample)
-    chosen = compensation.decide(sample, comp_source)
+    chosen = compensation.decide(sample, comp_source, needed=needs_matrix(own))
     evaluation = evaluate(bound, sample, chosen.spillover, compiled=compiled)
     return GatedSample(
         sample,
@@ -179,7 +190,8 @@ def gate_sample(
         evaluation,
         chosen.finding,
         match=found,
-        findings=(*found.findings, *findings),
+        findings=doubts,
+        notices=notices_of(sample, bound, chosen, evaluation, doubts),
     )
 
 

@@ -75,10 +75,10 @@ def read_checkpoint(out: Path, sample_id: str, key: str) -> Outcome | None:
     if stored.get("key") != key:
         return None
     content = stored["outcome"]
-    for name in ("counts", "medians"):
+    for name in ("counts", "medians", "notices"):
         content[name] = tuple(tuple(row) for row in content[name])
     content["findings"] = tuple(Finding(**finding) for finding in content["findings"])
-    outcome = Outcome(**{**content, "repairs": tuple(content["repairs"])})
+    outcome = Outcome(**content)
     if outcome.gated and read_panel(out, sample_id) is None:
         return None
     return outcome

@@ -45,8 +45,8 @@ def notes_of_files(
                 **place,
                 action="find out which sample the file belongs to",
             )
-        for repair in outcome.repairs:
-            notes.add("warning", "FILE_REPAIRED", repair, **place, action="look at the plots of this file")
+        for severity, code, message, action in outcome.notices:
+            notes.add(severity, code, message, **place, action=action)
         if outcome.flow_pct_time is None:
             notes.add("warning", "TIME_NOT_ASSESSABLE", outcome.flow_reason, **place)
         elif outcome.flow_pct_time > 0:

@@ -108,7 +108,7 @@ def _gate(request: Request, sample: Sample, out: Path, *, cells: bool) -> Outcom
         flow_pct_events=events.rate.pct_events if events.rate.assessable else None,
         flow_reason=events.rate.reason,
         findings=_findings(gated, events, request.limits),
-        repairs=sample.repairs,
+        notices=tuple((n.severity, n.code, n.message, n.action) for n in gated.notices),
         engine=asdict(gated.engine),
     )
 

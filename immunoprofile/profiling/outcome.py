@@ -58,8 +58,8 @@ class Outcome:
         Why the flow rate is not assessable.
     findings
         Checks of the events, and whether they look compensated already where a matrix was applied that nobody declared.
-    repairs
-        Repairs that reading the file needed.
+    notices
+        Rows of exceptions.csv about a file that was gated: (severity, code, message, action).
     engine
         How the gates were evaluated: fields of `gate.engine.EngineRecord`; None when they were not.
     exception
@@ -78,7 +78,7 @@ class Outcome:
     flow_pct_events: float | None = None
     flow_reason: str = ""
     findings: tuple[Finding, ...] = ()
-    repairs: tuple[str, ...] = ()
+    notices: tuple[tuple[str, str, str, str], ...] = ()
     engine: dict[str, Any] | None = None
     exception: dict[str, str] | None = None
 

@@ -18,6 +18,7 @@ from immunoprofile import pp, schema
 from immunoprofile._version import __version__
 from immunoprofile.errors import ResultsError
 from immunoprofile.gate.batch import in_order
+from immunoprofile.gate.sources import left_out_gates
 from immunoprofile.gate.strategy import GateSet
 from immunoprofile.gate.template import write_template
 from immunoprofile.io.files import remove_leftovers, write_table
@@ -107,6 +108,7 @@ def profile(
     flow = pp.quality_checks(study.config.check_limits)["flow_rate"]
     chosen = choose_attempts(study, outcomes, passes=lambda pct: flow.state(pct) == "PASS")
     notes = notes_of_files(study, outcomes, chosen)
+    notes.rows += left_out_gates(gates)
     visits = assemble(study, gates, chosen, virology)
     note_visits(visits, study, notes)
     add_functional(visits, study.functional, notes)

@@ -220,7 +220,8 @@ def test_it_asks_and_guesses_nothing(repository: Path, caplog: pytest.LogCapture
     assert found.finding is not None
     assert found.finding.state == "WARN"
     assert found.finding.value >= ASK
-    assert "declare comp_source" in caplog.text
+    assert "comp_source in samples.csv" in caplog.text
+    assert "gate --comp" in caplog.text
     assert decide(done, "keyword").finding is None
     assert decide(done, "compensated").spillover is None
     with pytest.raises(CompensationError, match="clearly look compensated"):

@@ -164,11 +164,15 @@ def test_files_that_are_named_twice_or_have_the_same_content(files, tmp_path):
     twin = tmp_path / "twin.fcs"
     twin.write_bytes(files[0].read_bytes())
     out = tmp_path / "out"
-    summary = batch_to_folder([files[0], twin, files[0]], strategy(), out, cells=True, jobs=3)
-    assert summary.gated == 3
+    again = files[0].parent / "." / ".." / files[0].parent.name / files[0].name
+    summary = batch_to_folder([files[0], twin, again], strategy(), out, cells=True, jobs=3)
+    assert summary.gated == 2
+    told = {row["code"]: row for row in summary.exceptions}
+    assert set(told) == {"FILE_TWICE", "DUPLICATE_CONTENT"}
+    assert (told["FILE_TWICE"]["file"], told["DUPLICATE_CONTENT"]["file"]) == (again.as_posix(), twin.as_posix())
     table = pd.read_csv(out / "counts.csv")
     assert table["file"].drop_duplicates().tolist() == [files[0].as_posix(), twin.as_posix()]
-    assert len(table) == 3 * len(strategy().gates)
+    assert len(table) == 2 * len(strategy().gates)
     assert [path.name for path in (out / "cells").iterdir()] == [f"{sha256_of(twin)}.h5ad"]
 
 
