@@ -88,5 +88,5 @@ def same_content(gated: Iterable[tuple[Source, str]]) -> Iterator[dict[str, Any]
 def left_out_gates(gates: GateSet | Strategy) -> list[dict[str, Any]]:
     """A row for everything that the document of the gates holds and these gates do not."""
     todo = "look at the gate in its program, or go on without it"
-    found = getattr(gates, "findings", ())
+    found = getattr(gates, "problems", ())
     return [Notice("GATES_LEFT_OUT", str(problem), todo, "error").row("gates") for problem in found]
