@@ -45,7 +45,7 @@ def for_study(gates: GateSet, config: StudyConfig) -> GateSet:
             problems.add(f"tube {tube_id}", "has no gating template", value=tube.gates, allowed=loaded)
     if problems:
         raise GateError("the gates do not fit the study", problems.found, where=config.study_id)
-    return GateSet(tuple(found), gates.problems)
+    return replace(gates, strategies=tuple(found))
 
 
 def check(gates: GateSet, study: Study) -> None:
