@@ -20,8 +20,9 @@ from immunoprofile.io.config import StudyConfig, read_config, write_config
 from immunoprofile.io.exceptions import Exceptions
 from immunoprofile.io.files import inside
 from immunoprofile.io.inputs import Inputs
-from immunoprofile.io.record_dates import check_data_cut, note_far_dates
+from immunoprofile.io.record_dates import check_data_cut, note_far_dates, note_visit_order
 from immunoprofile.io.references import UNSCHEDULED, WITH_VISIT, check_references, check_registered_files
+from immunoprofile.io.registry_checks import check_equal_content
 from immunoprofile.io.table_files import find_tables
 from immunoprofile.io.tables import read_table, write_study_table
 
@@ -134,6 +135,7 @@ def read_study(folder: str | Path, *, require_files: bool = True) -> Study:
     check_data_cut(tables, config.data_cut, problems)
     if require_files:
         check_registered_files(folder, tables["samples"], problems)
+        check_equal_content(folder, tables["samples"], problems)
     problems.rename({f"{name}.csv": file.where for name, file in files.items()})
     if problems:
         count = len(problems)
@@ -145,6 +147,7 @@ def read_study(folder: str | Path, *, require_files: bool = True) -> Study:
         )
     tables = _match(tables, config, notes)
     note_far_dates(tables, WITH_VISIT, notes)
+    note_visit_order(tables["visits"], config.visit_names, notes)
     _note_gaps(tables, config, notes)
     return Study(folder, config, tables, notes.table(), inputs.hashes)
 
@@ -267,6 +270,18 @@ def _note_gaps(tables: Mapping[str, pd.DataFrame], config: StudyConfig, notes: E
                     visit=visit.visit,
                     action="add a row with occurred N and a reason",
                 )
+    baseline = config.baseline_visit
+    for usubjid in tables["subjects"]["usubjid"]:
+        if not any((usubjid, baseline, tube) in measured for tube in config.tubes):
+            notes.add(
+                "warning",
+                "NO_BASELINE",
+                f"no sample of the baseline visit {baseline}: nothing can be given as change from baseline",
+                table="samples",
+                usubjid=usubjid,
+                visit=baseline,
+                action="add its rows to samples.csv, or expect no change of this subject",
+            )
     flow_visits = {visit.visit for visit in planned if visit.flow}
     held = visits[visits["occurred"].fillna(value=False).astype(bool) & visits["visit"].isin(flow_visits)]
     for usubjid, name in zip(held["usubjid"], held["visit"], strict=True):

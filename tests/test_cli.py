@@ -7,7 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 import immunoprofile as ip
+from immunoprofile import schema
 from immunoprofile.cli import EXIT_ERROR, EXIT_LEFT_OUT, app, main
+from immunoprofile.cli.shell import grouped_exceptions
 from tests.small_study import TABLES, write_gates, write_study
 
 
@@ -177,3 +179,17 @@ def test_sdtm_of_a_results_folder(folder):
     assert outcome.exit_code == 0, outcome.output
     assert "dm.csv  2 records" in outcome.output
     assert (folder / "sdtm" / "unmapped.csv").is_file()
+
+
+def test_exceptions_of_one_kind_are_one_line():
+    """Eighteen visits that were not recorded are one thing to mend; two files that cannot be read are two."""
+    row = dict.fromkeys(schema.EXCEPTION_COLUMNS, "")
+    missing = [row | {"code": "VISIT_NOT_RECORDED", "table": "visits", "usubjid": f"S-{n}", "visit": "BL",
+                      "message": "planned, and not in visits.csv"} for n in range(18)]  # fmt: skip
+    late = [row | {"code": "FUTURE_DATE", "row": str(n), "message": f"is 212{n}-01-01"} for n in range(2)]
+    broken = [row | {"code": "FILE_UNREADABLE", "file": name, "message": f"cannot be read: {name}"} for name in "ab"]
+    table = pd.DataFrame([*missing, *late, *broken])
+    assert [places for places, _ in grouped_exceptions(table)] == [
+        "(18 times) S-0 BL; S-1 BL; S-2 BL and 15 more", "(2 times) row 0; row 1", "a", "b",
+    ]  # fmt: skip
+    assert len(grouped_exceptions(table, every=True)) == 22

@@ -97,7 +97,13 @@ def check(
     import pandas as pd
 
     from immunoprofile import gate
-    from immunoprofile.profiling.preflight import check_files, definition_notes, future_dates, prepare
+    from immunoprofile.profiling.preflight import (
+        acquisition_notes,
+        check_files,
+        definition_notes,
+        future_dates,
+        prepare,
+    )
     from immunoprofile.study import read_study
     from immunoprofile.tl.plan_check import check_plan
 
@@ -120,6 +126,7 @@ def check(
             prepared.clinical.safety.exceptions,
             definition_notes(prepared.gates),
             future_dates(study, datetime.now(UTC).date()),
+            acquisition_notes(study),
             check_files(study, progress=not quiet),
         ],
         ignore_index=True,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from immunoprofile import schema
@@ -106,6 +107,32 @@ def note_far_dates(tables: Mapping[str, pd.DataFrame], names: tuple[str, ...], n
                     "warning", "DATE_FAR_FROM_VISIT", f"collected {drawn}, {apart} days away from {what}", table=name,
                     row=row, usubjid=person, visit=entry["visit"],
                     action="correct collected_dtc or the visit; data_cut in study.yaml refuses dates in the future",
+                )  # fmt: skip
+
+
+def note_visit_order(visits: pd.DataFrame, order: Sequence[str], notes: Exceptions) -> None:
+    """Warn of visits that began before an earlier one of the schedule.
+
+    Parameters
+    ----------
+    visits
+        The visits table; visits that did not take place or have no date do not count.
+    order
+        Names of the visits of the schedule in their order.
+    notes
+        Takes one warning ``VISIT_ORDER`` for each pair of neighbours in the wrong order.
+    """
+    place = {name: number for number, name in enumerate(order)}
+    for subject, group in visits.groupby("usubjid", sort=True):
+        cells = zip(group.index.tolist(), group["visit"].map(str), group["start_dtc"].map(text_of), strict=True)
+        dated = [(place[name], name, start, row) for row, name, start in cells if name in place and start]
+        for (_, earlier, first, _), (_, later, second, row) in pairwise(sorted(dated)):
+            length = min(len(first), len(second))
+            if second[:length] < first[:length]:
+                notes.add(
+                    "warning", "VISIT_ORDER", f"{subject}: {later} ({second}) lies before {earlier} ({first}), out of "
+                    "the order of the schedule", table="visits", row=row, usubjid=subject, visit=later,
+                    action="correct start_dtc, or the names of the visits",
                 )  # fmt: skip
 
 

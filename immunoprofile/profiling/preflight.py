@@ -14,6 +14,7 @@ from immunoprofile.io.exceptions import Exceptions
 from immunoprofile.io.fcs import read_fcs
 from immunoprofile.io.files import sha256_of
 from immunoprofile.io.record_dates import dates_after
+from immunoprofile.io.registry_checks import note_acquisitions
 from immunoprofile.profiling.clinical_half import ClinicalHalf, evaluate_clinical
 from immunoprofile.resources import reference_ranges
 from immunoprofile.study import Study
@@ -80,6 +81,19 @@ def check_files(study: Study, *, progress: bool = False) -> pd.DataFrame:
             read_fcs(path)
         except ImmunoprofileError as error:
             notes.add("error", "FILE_UNREADABLE", error.what, **place, action=error.todo)
+    return notes.table()
+
+
+def acquisition_notes(study: Study) -> pd.DataFrame:
+    """Files whose dates, order, attempts or panels disagree with the tables, by their keywords.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `schema.EXCEPTION_COLUMNS`, see `io.registry_checks.note_acquisitions`.
+    """
+    notes = Exceptions("intake")
+    note_acquisitions(study.folder, study.samples, study.config, notes)
     return notes.table()
 
 

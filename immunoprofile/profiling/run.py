@@ -31,7 +31,7 @@ from immunoprofile.profiling.functional import add_functional
 from immunoprofile.profiling.notes import note_visits, notes_of_files
 from immunoprofile.profiling.one_file import process
 from immunoprofile.profiling.outcome import Outcome, Request
-from immunoprofile.profiling.preflight import prepare
+from immunoprofile.profiling.preflight import acquisition_notes, prepare
 from immunoprofile.profiling.queries import join_queries
 from immunoprofile.profiling.results import PROVENANCE, VISITS, Profile, seal, write_visits
 from immunoprofile.resources.checks import quality_table
@@ -119,7 +119,9 @@ def profile(
     add_il2_hours(visits, half)
     quality = _verdict(visits, study, gates, chosen, out)
     add_clinical(visits, study, half)
-    exceptions = pd.concat([study.exceptions, half.safety.exceptions, notes.table()], ignore_index=True)
+    exceptions = pd.concat(
+        [study.exceptions, acquisition_notes(study), half.safety.exceptions, notes.table()], ignore_index=True
+    )
     tables = half.tables() | {"queries": join_queries(study.queries, exceptions, quality)}
     provenance = _provenance(study, gates, outcomes, cells=cells)
     visits.uns[schema.UNS_PROVENANCE] = {"versions": provenance["versions"], "gates": provenance["gates"]}
