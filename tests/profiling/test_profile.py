@@ -132,6 +132,9 @@ def test_killed_run_resumes_to_the_same_bytes(folder, gates, profile, monkeypatc
 
 def test_changed_file_is_gated_again(folder, gates, tmp_path):
     shutil.copytree(folder / "study", tmp_path / "study")
+    # A control may have the content of a sample and is asked about; two samples may not.
+    samples = tmp_path / "study" / "samples.csv"
+    samples.write_text(samples.read_text().replace("S-2_BL,S-2,BL,t,sample", "S-2_BL,S-2,BL,t,control"))
     first = ip.profile(ip.read_study(tmp_path / "study"), gates, out=tmp_path / "results")
     (tmp_path / "study" / "fcs" / "S-1_BL.fcs").write_bytes((tmp_path / "study" / "fcs" / "S-2_BL.fcs").read_bytes())
     second = ip.profile(ip.read_study(tmp_path / "study"), gates, out=tmp_path / "results")
@@ -191,8 +194,8 @@ def test_rerun_is_chosen_by_the_rule(folder, gates, tmp_path):
     samples = TABLES["samples"].replace("fcs_path", "fcs_path,attempt,supersedes").replace(".fcs\n", ".fcs,1,\n")
     samples += "S-1_D14_2,S-1,D14,t,sample,WB_EDTA,2024-03-14T08:00,fcs/S-1_D14_2.fcs,2,S-1_D14\n"
     write_study(tmp_path / "study", samples=samples)
-    other = (tmp_path / "study" / "fcs" / "S-2_BL.fcs").read_bytes()
-    (tmp_path / "study" / "fcs" / "S-1_D14_2.fcs").write_bytes(other)
+    again = tmp_path / "study" / "fcs" / "S-1_D14_2.fcs"
+    write(again, events(3000, seed=9), **{"$SPILLOVER": spill_text()})
     profile = ip.profile(ip.read_study(tmp_path / "study"), gates, out=tmp_path / "results")
     assert profile.sample_of("S-1", "D14", "t") == "S-1_D14_2"
     codes = profile.exceptions.groupby("code")["sample_id"].apply(list)
