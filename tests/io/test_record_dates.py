@@ -114,7 +114,7 @@ def test_a_cell_without_a_unit_says_what_belongs_there(tmp_path: Path) -> None:
         read_study(study(tmp_path / "s", dosing=dosing, labs=labs, cmv_dna=cmv), require_files=False)
     found = {(one.where, one.row, one.column): one.allowed for one in told.value.problems}
     assert found == {
-        ("cmv_dna.csv", 4, "unit"): "one of IU/mL, copies/mL",
+        ("cmv_dna.csv", 4, "unit"): "one of IU/mL, copies/mL, log10 IU/mL, log10 copies/mL",
         ("dosing.csv", 1, "unit"): "one of MIU, IU, MIU/m2, mg, mg/kg",
         ("labs.csv", 3, "unit"): "10^9/L, 10^3/uL, K/uL, 10^6/L, cells/uL, /uL, /mm3",
     }

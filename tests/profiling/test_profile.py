@@ -306,7 +306,7 @@ def test_override_keeps_what_was_computed(folder, gates, tmp_path):
 
 
 def test_swapped_channels_are_asked_about(folder, gates, tmp_path):
-    from tests.io.fcs_files import PNS, events, spill_text, write
+    from tests.io.fcs_files import PNS
 
     write_study(tmp_path / "study")
     for name, columns in (("S-1_BL", (0, 1, 2, 3, 4, 5)), ("S-1_D14", (0, 1, 3, 2, 4, 5))):
