@@ -31,6 +31,7 @@ _HOMES = {
     "read_fcs_datasets": "immunoprofile.io",
     "read_results": "immunoprofile.profiling",
     "read_study": "immunoprofile.study",
+    "run_study": "immunoprofile.run",
 }
 
 __all__ = sorted({"__version__", *_HOMES, *_ROOMS})

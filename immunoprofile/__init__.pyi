@@ -19,6 +19,7 @@ from immunoprofile.io import read_fcs_datasets as read_fcs_datasets
 from immunoprofile.profiling import Profile as Profile
 from immunoprofile.profiling import profile as profile
 from immunoprofile.profiling import read_results as read_results
+from immunoprofile.run import run_study as run_study
 from immunoprofile.study import Study as Study
 from immunoprofile.study import read_study as read_study
 
@@ -43,6 +44,7 @@ __all__ = [
     "read_results",
     "read_study",
     "report",
+    "run_study",
     "schema",
     "tl",
     "virology",

@@ -152,6 +152,10 @@ class ResultsError(ImmunoprofileError):
     """A results folder is missing, incomplete or was changed."""
 
 
+class OutputError(ImmunoprofileError):
+    """A file or folder could not be written: no room, no permission, or a file where a folder must be."""
+
+
 class AnalysisError(ImmunoprofileError):
     """An analysis was refused because its answer could not be trusted."""
 

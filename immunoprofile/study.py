@@ -67,14 +67,20 @@ class Study:
         subjects = self.tables["subjects"]
         return subjects.iloc[subjects["usubjid"].tolist().index(usubjid)]
 
-    def write(self, folder: Path) -> None:
-        """Write the validated tables and ``study.yaml`` as a folder that `read_study` reads again; no FCS files."""
-        folder.mkdir(parents=True, exist_ok=True)
+    def write(self, folder: Path) -> list[Path]:
+        """Write the validated tables and ``study.yaml`` as a folder that `read_study` reads again; no FCS files.
+
+        Returns
+        -------
+        list of Path
+            Files written.
+        """
         # The tables are written in the documented form, whatever form they were read in.
-        write_config(self.config.model_copy(update={"tables": {}}), folder)
+        written = [write_config(self.config.model_copy(update={"tables": {}}), folder)]
         for name, spec in schema.TABLES.items():
             if len(self.tables[name]) or spec.required:
-                write_study_table(folder, spec, self.tables[name])
+                written.append(write_study_table(folder, spec, self.tables[name]))
+        return written
 
     def __repr__(self) -> str:
         visits = int(self.tables["visits"]["occurred"].sum())

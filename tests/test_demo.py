@@ -59,6 +59,7 @@ def test_results_folder_is_that_of_the_design(demo):
     for row in visits.obs.itertuples():
         assert (results / "reports" / row.usubjid / f"{row.visit}.html").is_file()
     assert not (results / ".partial").exists()
+    assert not (results / ".lock").exists()
 
 
 def test_truncated_file_is_listed_and_everything_else_is_there(demo, warts, exceptions):

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from immunoprofile._version import __version__
-from immunoprofile.cli.results import analyse
 from immunoprofile.cli.shell import (
     EXIT_ERROR,
     EXIT_LEFT_OUT,
@@ -82,9 +81,9 @@ def check(
 
     Problems of one kind are one line with an example; --all lists each.
     """
-    from immunoprofile.profiling.results import PROVENANCE, verify
+    from immunoprofile.profiling.sealing import PARTIAL, PROVENANCE, verify
 
-    if (folder / PROVENANCE).is_file():
+    if (folder / PROVENANCE).exists() or (folder / PARTIAL).exists():
         changed = verify(folder)
         for line in changed:
             typer.echo(line)
@@ -240,27 +239,18 @@ def _run(
 ) -> None:
     from immunoprofile import gate
     from immunoprofile.io.files import write_text
-    from immunoprofile.profiling import profile, seal
-    from immunoprofile.profiling.results import RUN_LOG
+    from immunoprofile.profiling.sealing import RUN_LOG
+    from immunoprofile.run import run_study
     from immunoprofile.study import read_study
-    from immunoprofile.tl.plan_check import check_plan
 
     with stages.stage("read the study"):
         study = read_study(study_folder)
         source = gates_of(study_folder, gates)
         strategies = gate.load(source)
-        check_plan(study, strategies)
     typer.echo(f"gates: {source}")
-    with stages.stage("gate the files"):
-        result = profile(study, strategies, out=out, jobs=jobs, cells=cells, progress=progress)
-    with stages.stage("statistics"):
-        analyse(result)
-    with stages.stage("reports"):
-        from immunoprofile.report import write_all
-
-        write_all(result, out, jobs=jobs, pdf=pdf, progress=progress)
-    with stages.stage("hashes"):
-        seal(out, {name: value for name, value in result.provenance.items() if name != "outputs"})
+    result = run_study(
+        study, strategies, out=out, jobs=jobs, cells=cells, pdf=pdf, progress=progress, stage=stages.stage
+    )
     stages.total()
     write_text(out / RUN_LOG, "\n".join(stages.lines) + "\n")
     typer.echo(repr(result))

@@ -11,7 +11,7 @@ import numpy as np
 
 from immunoprofile.gate.scaled import ScaledValues
 from immunoprofile.gate.strategy import Dimension, Gate
-from immunoprofile.io.files import replacing
+from immunoprofile.io.files import write_arrays
 from immunoprofile.io.markers import find_marker, is_scatter, is_time
 
 if TYPE_CHECKING:
@@ -235,8 +235,7 @@ def write_rasters(rasters: tuple[GateRaster, ...], path: Path) -> None:
         for r in rasters
     ]  # fmt: skip
     counts = np.stack([r.counts for r in rasters]) if rasters else np.zeros((0, BINS, BINS), dtype=np.uint32)
-    with replacing(path) as temporary:
-        np.savez_compressed(temporary, counts=counts, described=np.array(json.dumps(described, sort_keys=True)))
+    write_arrays(path, counts=counts, described=np.array(json.dumps(described, sort_keys=True)))
 
 
 def read_rasters(path: Path) -> tuple[GateRaster, ...]:

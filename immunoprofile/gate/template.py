@@ -346,6 +346,8 @@ def write_template(strategy: Strategy, path: str | Path) -> Path:
     vertices_path = path.with_name(path.stem + VERTICES_SUFFIX)
     if len(corners) > 1:
         write_text(vertices_path, "\n".join(corners) + "\n")
+    else:  # of an earlier template of this name
+        vertices_path.unlink(missing_ok=True)
     if read_template(path) != strategy:
         problems = Problems()
         problems.add(path.name, "the template does not re-read to the same strategy")

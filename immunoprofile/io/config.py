@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from immunoprofile.errors import Problems, StudyError
 from immunoprofile.io.analysis_plan import MOST_KEY_ENDPOINTS, AnalysisPlan, FunctionalEndpoint, VirologyEndpoint
+from immunoprofile.io.files import write_text
 from immunoprofile.io.inputs import LARGEST_YAML, Inputs, reason
 from immunoprofile.schema import (
     CMV_SPECIMENS,
@@ -411,5 +412,5 @@ def write_config(config: StudyConfig, folder: Path) -> Path:
     """Write ``study.yaml``; the text re-reads to an equal configuration."""
     path = folder / CONFIG_NAME
     content = config.model_dump(mode="json", exclude_defaults=True, by_alias=True)
-    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8", newline="\n")
+    write_text(path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
     return path

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from immunoprofile.errors import FcsError, ImmunoprofileError
+from immunoprofile.errors import FcsError, ImmunoprofileError, OutputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _CHUNK = 1 << 20
 _LONGEST_SHOWN = 200
-_LEFTOVER = re.compile(r"\..+\.\d+\.tmp(\.[^.]*)?$")
+_LEFTOVER = re.compile(r"\..+\.(\d+)\.tmp(\.[^.]*)?$")
 """Names that `replacing` gives."""
+_NO_ROOM = {errno.ENOSPC, errno.EFBIG, *(getattr(errno, name) for name in ("EDQUOT",) if hasattr(errno, name))}
+_begun: set[Path] = set()
+"""Temporary files that this process is writing."""
 # Names that Windows takes for devices, whatever suffix follows.
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])[ ]*(?:\..*)?$", re.IGNORECASE)
 
@@ -37,12 +42,13 @@ def open_regular(path: Path) -> Iterator[BinaryIO]:
     if not path.exists():
         raise FcsError("file is missing", where=str(path), todo="check its path (fcs_path in samples.csv)")
     if not path.is_file():
-        raise FcsError(f"is {_irregular(path)}, not a regular file", where=str(path), todo="name the FCS file itself")
+        raise FcsError(f"is {irregular(path)}, not a regular file", where=str(path), todo="name the FCS file itself")
     with path.open("rb") as handle:
         yield handle
 
 
-def _irregular(path: Path) -> str:
+def irregular(path: Path) -> str:
+    """What a path is that is no regular file."""
     kinds = ((path.is_dir, "a folder"), (path.is_fifo, "a pipe"), (path.is_socket, "a socket"))
     return next((name for test, name in kinds if test()), "a device")
 
@@ -56,7 +62,7 @@ def sha256_of(path: Path) -> str:
         The file is missing, cannot be read, or is no regular file, which need never end.
     """
     if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, f"is {_irregular(path)}, not a regular file", str(path))
+        raise OSError(errno.EINVAL, f"is {irregular(path)}, not a regular file", str(path))
     digest = hashlib.sha256()
     with path.open("rb") as handle:
         while chunk := handle.read(_CHUNK):
@@ -70,27 +76,117 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The temporary name keeps the suffix, since some writers choose the format by it. It carries the
     process id, so that two processes never write the same one.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written; nothing of it is left.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    _begun.add(temporary)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.replace(path)
+    except (OSError, RuntimeError) as error:
+        if not _is_of_writing(error, temporary, path):
+            raise
+        raise cannot_write(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
+        _begun.discard(temporary)
+
+
+def cannot_write(path: Path, error: OSError | RuntimeError) -> OutputError:
+    """The error that names a file or folder that the system refuses to write, with what to do."""
+    number = _number(error)
+    if number in _NO_ROOM:
+        return OutputError("no room is left to write it", where=str(path),
+                           todo="free some space, then give the same command again")  # fmt: skip
+    if number in (errno.ENOTDIR, errno.EEXIST):
+        inside_file = next((str(part) for part in path.parents if part.is_file()), str(path.parent))
+        return OutputError(f"cannot be made: {inside_file} is a file, not a folder", where=str(path),
+                           todo="choose another folder to write to")  # fmt: skip
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return OutputError("may not be written", where=str(path),
+                           todo="choose another folder to write to, or change its permissions")  # fmt: skip
+    text = (error.strerror if isinstance(error, OSError) else "") or str(error)
+    return OutputError(f"cannot be written: {text[:_LONGEST_SHOWN]}", where=str(path),
+                       todo="choose another folder to write to")  # fmt: skip
+
+
+def _number(error: OSError | RuntimeError) -> int | None:
+    """Error number; HDF5 has it in its text only."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    found = re.search(r"errno = (\d+)", str(error))
+    return int(found[1]) if found else None
+
+
+def _is_of_writing(error: OSError | RuntimeError, temporary: Path, path: Path) -> bool:
+    """Whether an error inside `replacing` comes from the file that is written, and not from one that is read."""
+    if not isinstance(error, OSError):
+        return _number(error) is not None
+    named = None if error.filename is None else Path(os.fsdecode(error.filename))
+    return named is None or named in (temporary, path) or named in path.parents
+
+
+def abandon() -> None:
+    """Delete the temporary files of this process, when it is about to end without unwinding."""
+    for path in list(_begun):
+        with suppress(OSError):
+            path.unlink()
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what `replacing` began in a folder, not below it, and a killed process never finished."""
+    """Delete what `replacing` began in a folder, not below it, and a killed process never finished.
+
+    What a process that lives may still be writing is left alone.
+    """
     for path in folder.glob(".*"):
-        if _LEFTOVER.match(path.name) and path.is_file():
-            path.unlink()
+        found = _LEFTOVER.match(path.name)
+        if found and path.is_file() and path not in _begun and not _lives(int(found[1])):
+            path.unlink(missing_ok=True)
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether a file is one that `replacing` began: no result, and gone or renamed soon."""
+    return _LEFTOVER.match(path.name) is not None
+
+
+def _lives(pid: int) -> bool:
+    """Whether another process of this number is at work on this machine."""
+    if pid == os.getpid() or sys.platform == "win32":  # there, asking would end it
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes, all or nothing."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_arrays(path: Path, **arrays: Any) -> None:
+    """Write arrays as compressed ``.npz``, all or nothing; equal arrays give equal bytes."""
+    import numpy as np
+
+    # Made in memory: a zip file that could not be finished complains once more when it is collected.
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_bytes(path, buffer.getvalue())
 
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text with Unix line ends, all or nothing."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(text.encode("utf-8"))
+    write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -100,8 +196,7 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a table as CSV: missing values empty, floats with the 17 digits that re-read to the same bits."""
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False, lineterminator="\n", encoding="utf-8")
+    write_text(path, table.to_csv(index=False, lineterminator="\n"))
 
 
 def inside(folder: Path, relative: str) -> Path:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from immunoprofile.io.files import irregular
+
 LARGEST_TABLE: Final = 1 << 30
 """Bytes of a table; a study of 1,000 subjects has some 10 MB."""
 LARGEST_YAML: Final = 1 << 20
@@ -16,35 +18,25 @@ LARGEST_YAML: Final = 1 << 20
 LARGEST_DOCUMENT: Final = 1 << 30
 """Bytes of a document of gates: a FlowJo workspace of thousands of samples has some 100 MB."""
 
-_KINDS: Final = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-)
-
 
 def read_plain(path: Path, largest: int = LARGEST_DOCUMENT) -> bytes:
-    """All bytes of a plain file.
+    """All bytes of a regular file.
 
     Parameters
     ----------
     path
-        The file. A link to a plain file is one.
+        The file. A link to a regular file is one.
     largest
         Bytes that it may have.
 
     Raises
     ------
     OSError
-        It cannot be read, is no plain file (a named pipe, a device, a folder: reading it need not end), or is larger.
+        It cannot be read, is no regular file (a pipe, a device, a folder: reading it need not end), or is larger.
         ``strerror`` says which.
     """
-    mode = path.stat()
-    if not stat.S_ISREG(mode.st_mode):
-        kind = next((name for test, name in _KINDS if test(mode.st_mode)), "something else")
-        raise OSError(errno.EINVAL, f"is {kind}, no plain file", str(path))
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, f"is {irregular(path)}, not a regular file", str(path))
     with path.open("rb") as handle:
         # One byte more than allowed tells a file that is too large, also one that grows meanwhile.
         content = handle.read(largest + 1)

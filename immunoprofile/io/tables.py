@@ -259,7 +259,7 @@ def _remedy(spec: TableSpec, name: str) -> str:
     return f"{column.meaning}, as ISO 8601 (2024-03-31)" if column.kind == "date" else column.meaning
 
 
-def write_study_table(folder: Path, spec: TableSpec, table: pd.DataFrame) -> None:
+def write_study_table(folder: Path, spec: TableSpec, table: pd.DataFrame) -> Path:
     """Write one table as CSV with the columns of its specification; booleans as Y and N."""
     from immunoprofile.io.files import write_table
 
@@ -269,4 +269,6 @@ def write_study_table(folder: Path, spec: TableSpec, table: pd.DataFrame) -> Non
             out[column.name] = out[column.name].map({True: "Y", False: "N"}, na_action="ignore")
         elif column.kind == "int":
             out[column.name] = out[column.name].astype("Int64")
-    write_table(folder / f"{spec.name}.csv", out)
+    path = folder / f"{spec.name}.csv"
+    write_table(path, out)
+    return path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from immunoprofile.profiling.results import Profile, read_results, seal
+from immunoprofile.profiling.results import Profile, read_results
 from immunoprofile.profiling.run import profile
 
-__all__ = ["Profile", "profile", "read_results", "seal"]
+__all__ = ["Profile", "profile", "read_results"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from immunoprofile.gate.exchange import save_gatingml
-from immunoprofile.io.files import replacing
+from immunoprofile.io.files import write_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,8 +23,13 @@ class GateDocuments:
     def __init__(self) -> None:
         self._known: dict[object, bytes] = {}
 
-    def write(self, gated: GatedSample, path: Path) -> None:
+    def write(self, gated: GatedSample, path: Path) -> list[Path]:
         """Write the gates of one file, with its channels and its spillover matrix.
+
+        Returns
+        -------
+        list of Path
+            Files written: the document, and those of gates of single samples.
 
         Raises
         ------
@@ -40,9 +45,9 @@ class GateDocuments:
         key = (gated.strategy, tuple(sorted(channels.items())), matrix)
         known = self._known.get(key)
         if known is not None:
-            with replacing(path) as temporary:
-                temporary.write_bytes(known)
-            return
+            write_bytes(path, known)
+            return [path]
         written = save_gatingml(gated.strategy, path, channels=channels, spillover=gated.spillover)
         if len(written) == 1:  # else gates of single samples stand in documents of their own
             self._known[key] = path.read_bytes()
+        return written

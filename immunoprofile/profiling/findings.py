@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from immunoprofile.errors import FcsError
 from immunoprofile.gate.strategy import GateSet
-from immunoprofile.profiling.checkpoint import read_panel
 from immunoprofile.profiling.outcome import Chosen
+from immunoprofile.profiling.records import read_panel
 from immunoprofile.quality import PanelComparison, PanelQuantiles, compare_panels
 from immunoprofile.resources.checks import Finding, quality_checks, quality_table
 

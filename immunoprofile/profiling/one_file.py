@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from immunoprofile.errors import FcsError, ImmunoprofileError
+from immunoprofile.errors import FcsError, ImmunoprofileError, OutputError
 from immunoprofile.gate.batch import gating_exception
 from immunoprofile.gate.cells import cells_of
 from immunoprofile.gate.evaluate import gate_sample
 from immunoprofile.gate.raster import rasterise, write_rasters
 from immunoprofile.gate.scaled import ScaledValues
 from immunoprofile.io.fcs import read_fcs
-from immunoprofile.io.files import replacing, sha256_of
+from immunoprofile.io.files import replacing, sha256_of, write_arrays
 from immunoprofile.io.markers import VIABILITY, same_marker
-from immunoprofile.profiling.checkpoint import key_of, path_of, read_checkpoint, write_checkpoint
 from immunoprofile.profiling.outcome import Limits, Outcome, Request
+from immunoprofile.profiling.records import key_of, path_of, read_record, write_record
 from immunoprofile.quality import EventQuality, assess, panel_quantiles
 from immunoprofile.resources.checks import Finding, quality_checks
 
@@ -33,28 +33,34 @@ def process(request: Request, out: Path, *, cells: bool) -> Outcome:
     """Gate one file, write what belongs to it, and return what the study needs; never raises for a bad file.
 
     Writes ``rasters/<sample>.npz``, ``quality/<sample>.npz``, ``gating/<sample>.xml``, with ``cells`` also
-    ``cells/<sample>.h5ad``, and a checkpoint. A checkpoint of the same file, gates, options and version is taken
-    instead of gating again.
+    ``cells/<sample>.h5ad``, and a record. A record of the same file, gates, options and software is taken instead of
+    gating again, when all that it stands for is as it was written.
+
+    Raises
+    ------
+    OutputError
+        The results cannot be written.
     """
     digest = ""
     if path_of(out, request.sample_id).is_file():
         digest = _digest(request.path)
-        known = read_checkpoint(out, request.sample_id, key_of(request, digest, cells=cells))
+        known = read_record(out, request.sample_id, key_of(request, digest, cells=cells))
         if known is not None:
             return known
-    panel = None
+    panel, written = None, list[Path]()
     try:
         # Reading hashes the file as well, so a file that is gated for the first time is hashed once.
         sample = read_fcs(request.path)
         digest = sample.sha256
         _compare_hash(request, digest)
-        outcome = _gate(request, sample, out, cells=cells)
+        outcome, written = _gate(request, sample, out, cells=cells)
         panel = panel_quantiles(sample)
+    except OutputError:
+        raise  # no fault of the file
     except ImmunoprofileError as error:
         digest = digest or _digest(request.path)
-        outcome = _left_out(request, digest, error)
-    write_checkpoint(out, key_of(request, digest, cells=cells), outcome, panel)
-    return outcome
+        outcome, written = _left_out(request, digest, error), []
+    return write_record(out, key_of(request, digest, cells=cells), outcome, panel, written)
 
 
 def _digest(path: Path) -> str:
@@ -85,17 +91,20 @@ def _left_out(request: Request, digest: str, error: ImmunoprofileError) -> Outco
     return Outcome(request.sample_id, request.file, request.strategy.tube, sha256=digest, exception=row)
 
 
-def _gate(request: Request, sample: Sample, out: Path, *, cells: bool) -> Outcome:
+def _gate(request: Request, sample: Sample, out: Path, *, cells: bool) -> tuple[Outcome, list[Path]]:
+    """What the study needs of a file, and the files that were written for it."""
     gated = gate_sample(sample, request.strategy, comp_source=request.comp_source)
     values = ScaledValues(gated)
     events = _assess(gated, values, request.limits)
-    write_flags(events, out / "quality" / f"{request.sample_id}.npz")
-    write_rasters(rasterise(gated, values=values), out / "rasters" / f"{request.sample_id}.npz")
-    request.documents.write(gated, out / "gating" / f"{request.sample_id}.xml")
+    written = [out / "quality" / f"{request.sample_id}.npz", out / "rasters" / f"{request.sample_id}.npz"]
+    write_flags(events, written[0])
+    write_rasters(rasterise(gated, values=values), written[1])
+    written += request.documents.write(gated, out / "gating" / f"{request.sample_id}.xml")
     if cells:
-        with replacing(out / "cells" / f"{request.sample_id}.h5ad") as temporary:
+        written.append(out / "cells" / f"{request.sample_id}.h5ad")
+        with replacing(written[-1]) as temporary:
             cells_of(gated, request.sample_id, flags=events.masks).write_h5ad(temporary, compression="gzip")
-    return Outcome(
+    outcome = Outcome(
         sample_id=request.sample_id,
         file=request.file,
         tube=request.strategy.tube,
@@ -111,6 +120,7 @@ def _gate(request: Request, sample: Sample, out: Path, *, cells: bool) -> Outcom
         notices=tuple((n.severity, n.code, n.message, n.action) for n in gated.notices),
         engine=asdict(gated.engine),
     )
+    return outcome, written
 
 
 def _assess(gated: GatedSample, values: ScaledValues, limits: Limits) -> EventQuality:
@@ -169,9 +179,8 @@ def _findings(gated: GatedSample, events: EventQuality, limits: Limits) -> tuple
 def write_flags(events: EventQuality, path: Path) -> None:
     """Store the flags of every event, one bit each in the order of the file, and the proposed time gate."""
     packed: dict[str, Any] = {name: np.packbits(mask) for name, mask in sorted(events.masks.items())}
-    with replacing(path) as temporary:
-        gate = np.array(events.time_gate, dtype=np.float64).reshape(-1, 2)
-        np.savez_compressed(temporary, n_events=np.array(events.n_events), time_gate=gate, **packed)
+    gate = np.array(events.time_gate, dtype=np.float64).reshape(-1, 2)
+    write_arrays(path, n_events=np.array(events.n_events), time_gate=gate, **packed)
 
 
 def read_flags(path: Path) -> tuple[dict[str, NDArray[np.bool_]], NDArray[np.float64]]:

@@ -64,6 +64,8 @@ class Outcome:
         How the gates were evaluated: fields of `gate.engine.EngineRecord`; None when they were not.
     exception
         Row of exceptions.csv when the file could not be gated, else None.
+    files
+        Path in the results folder -> SHA-256 of each file that was written for it.
     """
 
     sample_id: str
@@ -81,6 +83,7 @@ class Outcome:
     notices: tuple[tuple[str, str, str, str], ...] = ()
     engine: dict[str, Any] | None = None
     exception: dict[str, str] | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def gated(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,16 +18,22 @@ from immunoprofile.gate.exchange import load
 from immunoprofile.gate.raster import GateRaster, read_rasters
 from immunoprofile.gate.strategy import GateSet
 from immunoprofile.io.fcs import read_fcs
-from immunoprofile.io.files import replacing, sha256_of, write_json
+from immunoprofile.io.files import replacing
 from immunoprofile.profiling.one_file import read_flags
+from immunoprofile.profiling.sealing import VISITS, read_provenance
+from immunoprofile.profiling.stored_files import (
+    StoredFiles,
+    read_quality,
+    read_result_table,
+    read_statistics,
+    read_text_table,
+)
 from immunoprofile.study import Study, read_study
 
 if TYPE_CHECKING:
     import anndata
 
-PROVENANCE = "provenance.json"
-VISITS = "visits.h5ad"
-RUN_LOG = "run.log"
+METHODS = "statistics/methods.txt"
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,45 +70,73 @@ class Profile:
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, folder: Path, *, study: Study | None = None) -> Profile:
-        """Read a results folder; ``study`` replaces the copy in the folder, so that its FCS files can be reached."""
+    def read(cls, folder: Path, *, study: Study | None = None, provenance: Mapping[str, Any] | None = None) -> Profile:
+        """Read a results folder.
+
+        Parameters
+        ----------
+        folder
+            Results folder.
+        study
+            Replaces the copy in the folder, so that its FCS files can be reached.
+        provenance
+            What the run knows that is at work in the folder. By default the folder must be complete, and every file
+            that is read as it was sealed.
+
+        Raises
+        ------
+        ResultsError
+            The folder is not complete, or a file is damaged, missing or changed.
+        """
         import anndata
 
-        missing = [name for name in (VISITS, "counts.csv", "quality.csv", PROVENANCE) if not (folder / name).is_file()]
-        if missing:
-            raise ResultsError(
-                f"no complete results: {', '.join(missing)} missing",
-                where=str(folder),
-                todo="run 'immunoprofile run' again with the same --out; it goes on where it stopped",
-            )
-        visits = anndata.read_h5ad(folder / VISITS)
-        for path in sorted((folder / "statistics").glob("*.csv")):
-            visits.uns[path.stem] = _read_statistics(path)
-        if (folder / "statistics" / "methods.txt").is_file():
-            visits.uns[schema.UNS_METHODS] = (folder / "statistics" / "methods.txt").read_text(encoding="utf-8").strip()
-        text = {"dtype": str, "keep_default_na": False}
-        virology = pd.read_csv(folder / "virology.csv")
+        provenance = read_provenance(folder) if provenance is None else provenance
+        files = StoredFiles(folder, provenance.get("outputs"))
+        with files.reading(VISITS) as path:
+            visits = anndata.read_h5ad(path)
+        if files.outputs is not None:
+            add_statistics(visits, folder, files.outputs)
+        tables = {}
+        for name, spec in schema.RESULT_TABLES.items():
+            with files.reading(f"{name}.csv") as path:
+                tables[name] = read_result_table(path, spec)
+        with files.reading("counts.csv") as path:
+            counts = pd.read_csv(path, float_precision="round_trip")
+        with files.reading("quality.csv") as path:
+            quality = read_quality(path)
+        with files.reading("exceptions.csv") as path:
+            exceptions = read_text_table(path)
+        with files.reading("virology.csv") as path:
+            virology = pd.read_csv(path, float_precision="round_trip")
+        if study is None:
+            with files.reading("study") as path:
+                study = read_study(path, require_files=False)
+        with files.reading("gating/templates") as path:
+            gates = load(path)
         return cls(
             folder=folder,
-            study=read_study(folder / "study", require_files=False) if study is None else study,
+            study=study,
             visits=visits,
-            counts=pd.read_csv(folder / "counts.csv"),
-            quality=pd.read_csv(folder / "quality.csv").pipe(_without_missing_text),
-            exceptions=pd.read_csv(folder / "exceptions.csv", **text),  # type: ignore[call-overload]
+            counts=counts,
+            quality=quality,
+            exceptions=exceptions,
             virology=virology,
-            gates=load(folder / "gating" / "templates"),
-            provenance=json.loads((folder / PROVENANCE).read_text(encoding="utf-8")),
-            tables={
-                name: _read_result_table(folder / f"{name}.csv", spec)
-                for name, spec in schema.RESULT_TABLES.items()
-                if (folder / f"{name}.csv").is_file()
-            },
+            gates=gates,
+            provenance=provenance,
+            tables=tables,
         )
+
+    @property
+    def _files(self) -> StoredFiles:
+        return StoredFiles(self.folder, self.provenance.get("outputs"))
 
     def rasters(self, sample_id: str) -> tuple[GateRaster, ...]:
         """Gating plots of a sample; empty when the file could not be gated."""
-        path = self.folder / "rasters" / f"{sample_id}.npz"
-        return read_rasters(path) if path.is_file() else ()
+        name = f"rasters/{sample_id}.npz"
+        if not (self.folder / name).is_file():
+            return ()
+        with self._files.reading(name) as path:
+            return read_rasters(path)
 
     def event_flags(self, sample_id: str) -> pd.DataFrame:
         """Quality flags of every event of a sample, True where flagged, in the order of the file.
@@ -115,10 +148,11 @@ class Profile:
         NotAvailableError
             The file could not be gated.
         """
-        path = self.folder / "quality" / f"{sample_id}.npz"
-        if not path.is_file():
+        name = f"quality/{sample_id}.npz"
+        if not (self.folder / name).is_file():
             raise NotAvailableError("no flags of this sample", where=sample_id, todo="see exceptions.csv")
-        flags, gate = read_flags(path)
+        with self._files.reading(name) as path:
+            flags, gate = read_flags(path)
         table = pd.DataFrame(flags)
         table.attrs["time_gate"] = [(float(begin), float(end)) for begin, end in gate]
         return table
@@ -200,21 +234,29 @@ class Profile:
         digest = int(str(self.provenance["inputs"][self._file(sample_id)])[:15], 16)
         rng = np.random.default_rng([seed, digest])
         if stored.is_file():
-            whole = anndata.read_h5ad(stored)
+            with self._files.reading(f"cells/{sample_id}.h5ad") as path:
+                whole = anndata.read_h5ad(path)
             inside = np.flatnonzero(whole.obs[f"{schema.GATE_PREFIX}{population}"].to_numpy(dtype=bool))
             return whole[_draw(inside, per_visit, rng)].copy()
         try:
-            path = self.study.fcs_path(sample_id)
+            file = self.study.fcs_path(sample_id)
         except KeyError:
-            path = None
-        if path is None or not path.is_file():
+            file = None
+        if file is None or not file.is_file():
             raise NotAvailableError(
                 "the cells need the FCS files or a run with --cells",
                 where=sample_id,
                 todo="read the study beside its FCS files, or run 'immunoprofile run --cells'",
             )
         declared = self.study.samples.set_index("sample_id").loc[sample_id, "comp_source"]
-        gated = gate_sample(read_fcs(path), self.gates[tube], comp_source=None if pd.isna(declared) else str(declared))
+        sample = read_fcs(file)
+        if sample.sha256 != self.provenance["inputs"][self._file(sample_id)]:
+            raise ResultsError(
+                "the file is not the one that was gated: its content changed",
+                where=str(file),
+                todo="run the study again",
+            )
+        gated = gate_sample(sample, self.gates[tube], comp_source=None if pd.isna(declared) else str(declared))
         inside = np.flatnonzero(gated.masks[population])
         return cells_of(gated, sample_id, events=_draw(inside, per_visit, rng))
 
@@ -234,37 +276,6 @@ class Profile:
         return profile_view(self)
 
 
-def _without_missing_text(table: pd.DataFrame) -> pd.DataFrame:
-    """Empty cells of text columns as empty text; numbers stay missing."""
-    words = [name for name in table.columns if name != "value"]
-    return table.astype(dict.fromkeys(words, object)).fillna(dict.fromkeys(words, ""))
-
-
-def _read_result_table(path: Path, spec: schema.ResultTable) -> pd.DataFrame:
-    """A table of the folder with the kinds of columns that the schema declares."""
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    for name in spec.numbers:
-        table[name] = pd.to_numeric(table[name].replace("", None)).astype("float64")
-    for name in spec.flags:
-        table[name] = table[name].map({"True": True, "False": False, "Y": True, "N": False}).astype("boolean")
-    return table
-
-
-def _read_statistics(path: Path) -> pd.DataFrame:
-    """A table of statistics as it was written: empty text is empty, not missing."""
-    try:
-        # Exact: the last digit is part of the content that the id of a report stands for.
-        table = pd.read_csv(path, float_precision="round_trip")
-    except pd.errors.EmptyDataError:
-        return pd.DataFrame()
-    counts = [name for name in schema.STATISTIC_COUNTS if name in table]
-    table = table.astype(dict.fromkeys(counts, "Int64"))
-    text = {*schema.STATISTIC_TEXT, *schema.PLAN_RUN_COLUMNS[-4:]}
-    words = [str(name) for name in table if table[name].dtype == object or name in text]
-    table[words] = table[words].astype(object).fillna("")
-    return table
-
-
 def _draw(inside: np.ndarray[Any, Any], at_most: int | None, rng: np.random.Generator) -> np.ndarray[Any, Any]:
     if at_most is None or inside.size <= at_most:
         return inside
@@ -277,50 +288,36 @@ def read_results(folder: str | Path) -> Profile:
     Raises
     ------
     ResultsError
-        The folder holds no complete results.
+        The folder holds no complete results, or a file of it is damaged, missing or not as the run wrote it.
     """
     return Profile.read(Path(folder))
+
+
+def add_statistics(visits: anndata.AnnData, folder: Path, outputs: Mapping[str, str] | None = None) -> None:
+    """Read the tables of statistics of a results folder into ``visits.uns``.
+
+    Parameters
+    ----------
+    visits
+        The visits object of the folder.
+    folder
+        Results folder.
+    outputs
+        Path -> SHA-256 as the folder was sealed; None reads what is there.
+    """
+    files = StoredFiles(folder, outputs)
+    names = (
+        outputs if outputs is not None else {f"statistics/{path.name}" for path in (folder / "statistics").iterdir()}
+    )
+    for name in sorted(name for name in names if name.startswith("statistics/") and name.endswith(".csv")):
+        with files.reading(name) as path:
+            visits.uns[path.stem] = read_statistics(path)
+    if METHODS in names:
+        with files.reading(METHODS) as path:
+            visits.uns[schema.UNS_METHODS] = path.read_text(encoding="utf-8").strip()
 
 
 def write_visits(visits: anndata.AnnData, path: Path) -> None:
     """Write the visits object; it re-reads to the same values."""
     with replacing(path) as temporary:
         visits.write_h5ad(temporary, compression="gzip")
-
-
-def seal(folder: Path, provenance: Mapping[str, Any]) -> None:
-    """Write ``provenance.json`` with the hash of every file of the folder, except itself and ``run.log``."""
-    outputs = {name: sha256_of(path) for name, path in _files(folder).items()}
-    write_json(folder / PROVENANCE, {**provenance, "outputs": outputs})
-
-
-def _files(folder: Path) -> dict[str, Path]:
-    """Files that a seal covers, by their path relative to the folder."""
-    hidden = {PROVENANCE, RUN_LOG}
-    return {
-        path.relative_to(folder).as_posix(): path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in hidden and ".partial" not in path.relative_to(folder).parts
-    }
-
-
-def verify(folder: Path) -> list[str]:
-    """Files of a results folder that are not as they were written, or were not written by a run: one line each.
-
-    Raises
-    ------
-    ResultsError
-        There is no provenance to compare with.
-    """
-    path = folder / PROVENANCE
-    if not path.is_file():
-        raise ResultsError("there is no provenance.json", where=str(folder))
-    expected: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["outputs"]
-    lines = []
-    for name, digest in sorted(expected.items()):
-        if not (folder / name).is_file():
-            lines.append(f"missing: {name}")
-        elif sha256_of(folder / name) != digest:
-            lines.append(f"changed: {name}")
-    unexpected = set(_files(folder)) - set(expected)
-    return lines + [f"not written by a run: {name}" for name in sorted(unexpected)]

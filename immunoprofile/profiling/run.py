@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import platform
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +13,13 @@ import pandas as pd
 
 from immunoprofile import pp, schema
 from immunoprofile._version import __version__
-from immunoprofile.errors import ResultsError
 from immunoprofile.gate.batch import in_order
 from immunoprofile.gate.sources import left_out_gates
 from immunoprofile.gate.strategy import GateSet
 from immunoprofile.gate.template import write_template
-from immunoprofile.io.files import remove_leftovers, write_table
+from immunoprofile.io.files import sha256_of, write_table
+from immunoprofile.io.only_writer import only_writer
 from immunoprofile.profiling.assemble import assemble, choose_attempts
-from immunoprofile.profiling.checkpoint import FOLDER as PARTIAL
 from immunoprofile.profiling.clinical_half import add_clinical, add_il2_hours
 from immunoprofile.profiling.documents import GateDocuments
 from immunoprofile.profiling.findings import channel_swaps, panel_findings, specimen_findings
@@ -31,9 +27,12 @@ from immunoprofile.profiling.functional import add_functional
 from immunoprofile.profiling.notes import note_visits, notes_of_files
 from immunoprofile.profiling.one_file import process
 from immunoprofile.profiling.outcome import Outcome, Request
-from immunoprofile.profiling.preflight import acquisition_notes, prepare
+from immunoprofile.profiling.preflight import Prepared, acquisition_notes, prepare
 from immunoprofile.profiling.queries import join_queries
-from immunoprofile.profiling.results import PROVENANCE, VISITS, Profile, seal, write_visits
+from immunoprofile.profiling.records import path_of
+from immunoprofile.profiling.results import Profile, write_visits
+from immunoprofile.profiling.sealing import VISITS, Gated, begin, seal, sweep
+from immunoprofile.profiling.software import versions
 from immunoprofile.resources.checks import quality_table
 from immunoprofile.study import Study
 
@@ -45,23 +44,11 @@ _log = logging.getLogger(__name__)
 GATED_ROLES = ("sample", "control", "replicate")
 """Roles whose files have the whole panel; FMO controls and single stains lack markers on purpose."""
 
-_REPORTED_VERSIONS = (
-    "immunoprofile",
-    "flowkit",
-    "flowio",
-    "flowutils",
-    "anndata",
-    "numpy",
-    "pandas",
-    "scipy",
-    "statsmodels",
-)
-
 
 def profile(
     study: Study, gates: GateSet, *, out: str | Path, jobs: int = 1, cells: bool = False, progress: bool = False
 ) -> Profile:
-    """Gate a whole study and write its results folder.
+    """Gate a whole study and write its results folder, without statistics and reports (`run_study` makes all).
 
     The same command resumes a run that was killed and ends with the same bytes. A file that cannot be gated is listed
     in ``exceptions.csv`` with its reason; the others go on.
@@ -73,7 +60,8 @@ def profile(
     gates
         One strategy per tube, from `gate.load`.
     out
-        Results folder. It is made, or completed when it holds an earlier run of the same study.
+        Results folder. It is made; when it holds an earlier run of the same study, what is still true of it is taken
+        over and the rest replaced, so that it ends as one written into an empty folder.
     jobs
         Number of threads.
     cells
@@ -92,7 +80,9 @@ def profile(
     StudyError
         CMV-DNA results that cannot be understood, all at once; nothing was written.
     ResultsError
-        ``out`` holds something else than results.
+        ``out`` holds something else than results of this study, or another run is at work in it.
+    OutputError
+        The results cannot be written: no room, no permission.
 
     Examples
     --------
@@ -100,11 +90,38 @@ def profile(
     """
     out = Path(out)
     prepared = prepare(study, gates)
+    with only_writer(out, "run"):
+        begin(out, study.config.study_id)
+        gated = gate_study(study, prepared, out, jobs=jobs, cells=cells, progress=progress)
+        sweep(out, gated.files)
+        provenance = seal(out, gated.facts, gated.files, parts=("profile",))
+        return Profile.read(out, study=study, provenance=provenance)
+
+
+def gate_study(
+    study: Study, prepared: Prepared, out: Path, *, jobs: int = 1, cells: bool = False, progress: bool = False
+) -> Gated:
+    """Gate every file of a study and write all results but statistics and reports.
+
+    The caller holds the folder (`io.only_writer`), has begun a run in it (`sealing.begin`), and seals it.
+
+    Parameters
+    ----------
+    study, out, jobs, cells, progress
+        As for `profile`.
+    prepared
+        From `preflight.prepare`.
+
+    Raises
+    ------
+    OutputError
+        The results cannot be written.
+    """
     gates, half = prepared.gates, prepared.clinical
     virology = half.virology.results
-    _prepare(out, study)
-    requests = _requests(study, gates)
-    outcomes = _gate_all(requests, out, jobs=jobs, cells=cells, progress=progress)
+    written = study.write(out / "study")
+    written += _write_gates(gates, out / "gating" / "templates")
+    outcomes = _gate_all(_requests(study, gates), out, jobs=jobs, cells=cells, progress=progress)
     flow = pp.quality_checks(study.config.check_limits)["flow_rate"]
     chosen = choose_attempts(study, outcomes, passes=lambda pct: flow.state(pct) == "PASS")
     notes = notes_of_files(study, outcomes, chosen)
@@ -122,54 +139,35 @@ def profile(
     exceptions = pd.concat(
         [study.exceptions, acquisition_notes(study), half.safety.exceptions, notes.table()], ignore_index=True
     )
-    tables = half.tables() | {"queries": join_queries(study.queries, exceptions, quality)}
-    provenance = _provenance(study, gates, outcomes, cells=cells)
-    visits.uns[schema.UNS_PROVENANCE] = {"versions": provenance["versions"], "gates": provenance["gates"]}
+    facts = _facts(study, gates, outcomes, cells=cells)
+    visits.uns[schema.UNS_PROVENANCE] = {"versions": facts["versions"], "gates": facts["gates"]}
     visits.uns[schema.UNS_VERSION] = __version__
-    _remove_stale(out, outcomes, cells=cells)
-    _write(out, study, gates, visits, outcomes, quality, exceptions, virology, tables, provenance)
-    shutil.rmtree(out / PARTIAL, ignore_errors=True)
-    return Profile.read(out, study=study)
+    tables = {
+        "counts": _counts(outcomes),
+        "quality": quality,
+        "exceptions": exceptions,
+        "virology": virology,
+        **half.tables(),
+        "queries": join_queries(study.queries, exceptions, quality),
+    }
+    for name, table in tables.items():
+        written.append(out / f"{name}.csv")
+        write_table(written[-1], table)
+    written.append(out / VISITS)
+    write_visits(visits, written[-1])
+    written += [path_of(out, sample_id) for sample_id in outcomes]
+    files = {path.relative_to(out).as_posix(): sha256_of(path) for path in written}
+    for outcome in outcomes.values():
+        files |= outcome.files
+    return Gated(facts, dict(sorted(files.items())))
 
 
-def _prepare(out: Path, study: Study) -> None:
-    if out.exists() and not out.is_dir():
-        raise ResultsError("is a file, not a folder", where=str(out), todo="choose another folder for the results")
-    marks = (PROVENANCE, PARTIAL)
-    if out.is_dir() and any(out.iterdir()) and not any((out / mark).exists() for mark in marks):
-        raise ResultsError(
-            "the folder is not empty and holds no results",
-            where=str(out),
-            todo="choose an empty folder for the results",
-        )
-    if (out / PROVENANCE).is_file():
-        other = json.loads((out / PROVENANCE).read_text(encoding="utf-8")).get("study_id")
-        if other != study.config.study_id:
-            raise ResultsError(
-                f"the folder holds the results of study {other}", where=str(out), todo="choose another folder"
-            )
-    (out / PARTIAL).mkdir(parents=True, exist_ok=True)
-    for folder in (out, *(path for path in out.rglob("*") if path.is_dir())):
-        remove_leftovers(folder)
-
-
-def _remove_stale(out: Path, outcomes: Mapping[str, Outcome], *, cells: bool) -> None:
-    """Take out what an earlier run wrote of samples and subjects that are no longer in the study.
-
-    Reports and statistics are written anew after every run, so those of the earlier one go as a whole.
-    """
-    gated = {outcome.sample_id for outcome in outcomes.values() if outcome.gated}
-    for folder, suffix, kept in (
-        ("rasters", ".npz", gated),
-        ("quality", ".npz", gated),
-        ("gating", ".xml", gated),
-        ("cells", ".h5ad", gated if cells else set()),
-    ):
-        for path in (out / folder).glob(f"*{suffix}"):
-            if path.stem not in kept:
-                path.unlink()
-    for folder in ("reports", "statistics"):
-        shutil.rmtree(out / folder, ignore_errors=True)
+def _write_gates(gates: GateSet, folder: Path) -> list[Path]:
+    """Write the templates; what an earlier run left of a tube that is gone would be read as gates of this one."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for tube, strategy in gates.items():
+        write_template(strategy, folder / f"{tube}.csv")
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def _requests(study: Study, gates: GateSet) -> list[Request]:
@@ -248,14 +246,14 @@ def _verdict(
     return quality
 
 
-def _provenance(study: Study, gates: GateSet, outcomes: Mapping[str, Outcome], *, cells: bool) -> dict[str, Any]:
+def _facts(study: Study, gates: GateSet, outcomes: Mapping[str, Outcome], *, cells: bool) -> dict[str, Any]:
     files = {outcome.file: outcome.sha256 for outcome in outcomes.values()}
     return {
         "study_id": study.config.study_id,
         "inputs": files | dict(study.inputs),
         "gates": {tube: {"sha256": s.sha256, "version": s.version, "panel": s.panel} for tube, s in gates.items()},
         "compensation": {outcome.sample_id: outcome.comp_source for outcome in outcomes.values() if outcome.gated},
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in _REPORTED_VERSIONS}},
+        "versions": versions(),
         "engine": {outcome.sample_id: outcome.engine for outcome in outcomes.values() if outcome.engine is not None},
         "parameters": {
             "cells": cells,
@@ -275,24 +273,7 @@ def _engine_in_words(outcomes: Iterable[Outcome]) -> str:
     return f"{'; '.join(parts) or 'no files'} ({near} events near a gate decided exactly)"
 
 
-def _version(name: str) -> str:
-    if name == "immunoprofile":
-        return __version__
-    return metadata.version(name)
-
-
-def _write(
-    out: Path,
-    study: Study,
-    gates: GateSet,
-    visits: anndata.AnnData,
-    outcomes: Mapping[str, Outcome],
-    quality: pd.DataFrame,
-    exceptions: pd.DataFrame,
-    virology: pd.DataFrame,
-    tables: Mapping[str, pd.DataFrame],
-    provenance: Mapping[str, Any],
-) -> None:
+def _counts(outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
     rows = [
         (
             o.sample_id,
@@ -308,14 +289,4 @@ def _write(
         for o in sorted(outcomes.values(), key=lambda o: o.sample_id)
         for _, label, parent, path, n, n_parent in o.counts
     ]
-    write_table(out / "counts.csv", pd.DataFrame(rows, columns=list(schema.COUNT_COLUMNS)))
-    write_table(out / "quality.csv", quality)
-    write_table(out / "exceptions.csv", exceptions)
-    write_table(out / "virology.csv", virology)
-    for name, table in tables.items():
-        write_table(out / f"{name}.csv", table)
-    study.write(out / "study")
-    for tube, strategy in gates.items():
-        write_template(strategy, out / "gating" / "templates" / f"{tube}.csv")
-    write_visits(visits, out / VISITS)
-    seal(out, provenance)
+    return pd.DataFrame(rows, columns=list(schema.COUNT_COLUMNS))

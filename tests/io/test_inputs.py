@@ -51,7 +51,7 @@ def test_a_pipe_among_the_tables_is_refused_by_name(tmp_path, name):
     folder = write_study(tmp_path / "study")
     (folder / name).unlink(missing_ok=True)
     os.mkfifo(folder / name)
-    with pytest.raises(StudyError, match=f"{name}: cannot be read: is a named pipe, no plain file"):
+    with pytest.raises(StudyError, match=f"{name}: cannot be read: is a pipe, not a regular file"):
         ip.read_study(folder)
 
 
@@ -61,7 +61,7 @@ def test_a_folder_or_a_dangling_link_in_place_of_a_table_is_refused_by_name(tmp_
     (folder / "dosing.csv").symlink_to(tmp_path / "nowhere.csv")
     with pytest.raises(StudyError) as refused:
         ip.read_study(folder)
-    assert "conmeds.csv: cannot be read: is a folder, no plain file" in str(refused.value)
+    assert "conmeds.csv: cannot be read: is a folder, not a regular file" in str(refused.value)
     assert "dosing.csv: cannot be read: No such file" in str(refused.value)
 
 
@@ -71,7 +71,7 @@ def test_a_pipe_among_the_gates_is_refused_by_name(tmp_path, name):
     folder = write_gates(tmp_path / "gates")
     (folder / name).unlink(missing_ok=True)
     os.mkfifo(folder / name)
-    with pytest.raises(GateError, match="is a named pipe, no plain file"):
+    with pytest.raises(GateError, match="is a pipe, not a regular file"):
         ip.gate.load(folder if name.endswith("vertices.csv") else folder / name)
 
 

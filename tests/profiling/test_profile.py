@@ -13,7 +13,7 @@ import pytest
 import immunoprofile as ip
 from immunoprofile import schema
 from immunoprofile.errors import GateError, NotAvailableError, ResultsError
-from immunoprofile.profiling.results import verify
+from immunoprofile.profiling.sealing import verify
 from tests.io.fcs_files import events, spill_text, write
 from tests.small_study import TABLES, write_gates, write_study
 

@@ -11,9 +11,9 @@ import pytest
 
 import immunoprofile as ip
 from immunoprofile.profiling import one_file
-from immunoprofile.profiling.checkpoint import key_of, read_checkpoint, read_panel
-from immunoprofile.profiling.results import verify
+from immunoprofile.profiling.records import key_of, read_panel, read_record
 from immunoprofile.profiling.run import _requests
+from immunoprofile.profiling.sealing import verify
 from immunoprofile.quality import compare_panels, panel_quantiles
 from tests.profiling.test_profile import content
 from tests.small_study import write_gates, write_study
@@ -48,11 +48,11 @@ def whole(folder):
 def test_killed_process_is_resumed_to_the_same_bytes(folder, whole, monkeypatch):
     out = folder / "killed"
     process = subprocess.Popen([sys.executable, "-c", _RUN, folder / "study", folder / "gates", out])
-    while process.poll() is None and not list((out / ".partial").glob("S-*.json")):
+    while process.poll() is None and not list((out / "records").glob("S-*.json")):
         time.sleep(0.01)
     process.kill()
     assert process.wait() != 0, "the run ended before it was killed"
-    done = {path.stem for path in (out / ".partial").glob("S-*.json")}
+    done = {path.stem for path in (out / "records").glob("S-*.json")}
     assert 1 <= len(done) < 3
     # What a process leaves that is killed while it writes.
     for name in (".visits.4242.tmp.h5ad", "rasters/.S-1_BL.4242.tmp.npz"):
@@ -94,25 +94,39 @@ def test_provenance_says_how_each_file_was_gated(folder, whole, tmp_path, monkey
     assert other.counts.equals(whole.counts)
 
 
-def test_checkpoint_keeps_what_the_run_needs(folder, tmp_path):
+def test_record_keeps_what_the_run_needs(folder, tmp_path):
     study, gates = ip.read_study(folder / "study"), ip.gate.load(folder / "gates")
     request = _requests(study, gates)[0]
-    (tmp_path / ".partial").mkdir()
     outcome = one_file.process(request, tmp_path, cells=False)
     sample = ip.read_fcs(request.path)
     assert outcome.sha256 == sample.sha256
     key = key_of(request, sample.sha256, cells=False)
     # As text, since values that could not be told are NaN.
-    assert repr(read_checkpoint(tmp_path, request.sample_id, key)) == repr(outcome)
-    assert read_checkpoint(tmp_path, request.sample_id, key_of(request, sample.sha256, cells=True)) is None
+    assert repr(read_record(tmp_path, request.sample_id, key)) == repr(outcome)
+    assert read_record(tmp_path, request.sample_id, key_of(request, sample.sha256, cells=True)) is None
     kept, direct = read_panel(tmp_path, request.sample_id), panel_quantiles(sample)
     assert (kept.channels, kept.markers, kept.n_events) == (direct.channels, direct.markers, direct.n_events)
     np.testing.assert_array_equal(kept.quantiles, direct.quantiles)
     np.testing.assert_array_equal(
         compare_panels(kept, kept).distance, compare_panels(sample, sample).distance
     )  # the file, or what was kept of it
-    (tmp_path / ".partial" / f"{request.sample_id}.panel.npz").write_bytes(b"half")
-    assert read_checkpoint(tmp_path, request.sample_id, key) is None
+    for name in outcome.files:
+        whole = (tmp_path / name).read_bytes()
+        for damage in (b"", whole[:-1], whole[:20] + b"x" + whole[21:]):
+            (tmp_path / name).write_bytes(damage)
+            assert read_record(tmp_path, request.sample_id, key) is None, name
+        (tmp_path / name).unlink()
+        assert read_record(tmp_path, request.sample_id, key) is None, name
+        (tmp_path / name).write_bytes(whole)
+    assert len(outcome.files) == 4
+    record = tmp_path / "records" / f"{request.sample_id}.json"
+    whole = record.read_bytes()
+    count = str(outcome.counts[0][4]).encode()
+    for damage in (b"", b"[]", b"null", b"{}", whole[:-9], whole.replace(count, b"7" * len(count), 1)):
+        record.write_bytes(damage)
+        assert read_record(tmp_path, request.sample_id, key) is None
+    record.write_bytes(whole)
+    assert read_record(tmp_path, request.sample_id, key) is not None
 
 
 def test_each_file_is_read_and_hashed_once(folder, tmp_path, monkeypatch):

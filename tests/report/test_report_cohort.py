@@ -12,12 +12,12 @@ from immunoprofile import report
 from immunoprofile.io.analysis_plan import FunctionalEndpoint
 from immunoprofile.report import cohort_tables
 from immunoprofile.report.cohort_figures import endpoint_courses, strategy_examples
+from immunoprofile.report.cohort_model import build_cohort
 from immunoprofile.report.cohort_view import CohortView
 from immunoprofile.report.content import Block, Table
 from immunoprofile.report.drawing import pictures
 from immunoprofile.report.source import Source
 from immunoprofile.report.statistics_tables import effects
-from immunoprofile.report.write import build_cohort
 
 
 def by_group(blocks: tuple[Block, ...]) -> dict[str, tuple[str, ...]]:

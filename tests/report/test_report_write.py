@@ -9,7 +9,7 @@ import pytest
 
 from immunoprofile import report
 from immunoprofile.errors import NotAvailableError
-from immunoprofile.report.write import _file_name, _folder_names
+from immunoprofile.report.pages import _file_name, _folder_names
 
 
 class Small:

@@ -12,11 +12,11 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from immunoprofile.profiling.checkpoint import write_checkpoint
 
 from immunoprofile import compensation, pp
 from immunoprofile.compensation import Spillover
 from immunoprofile.errors import AnalysisError
-from immunoprofile.profiling.checkpoint import write_checkpoint
 from immunoprofile.profiling.findings import channel_swaps
 from immunoprofile.profiling.outcome import Outcome
 from immunoprofile.quality import assess, panel_quantiles

@@ -1,0 +1,166 @@
+"""One writer for a folder of results: a lock that names who holds it and that no killed process leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from immunoprofile.errors import ResultsError
+from immunoprofile.io.files import cannot_write
+
+LOCK: Final = ".lock"
+"""Name of the lock in the folder that it holds. It is there while something writes, and after a process was killed."""
+_FAR: Final = 1 << 30
+"""Byte that Windows locks: beyond the content, which others must be able to read."""
+
+_held: set[Path] = set()
+
+
+@contextmanager
+def only_writer(folder: Path, work: str) -> Iterator[None]:
+    """Hold a folder for writing until the block ends.
+
+    The lock belongs to the operating system, which gives it back when a process ends, however it ends. The file holds
+    host, process and time for people; a file that a killed process of this machine left stops nobody. What a process of
+    another machine left cannot be told from one that is at work, and is refused.
+
+    Parameters
+    ----------
+    folder
+        Folder to write; made when absent.
+    work
+        What is done, for the message of others, for example ``run``.
+
+    Raises
+    ------
+    ResultsError
+        Another process, or another thread of this one, is at work in the folder; who and since when is said.
+    OutputError
+        The folder cannot be made or written.
+    """
+    path = folder / LOCK
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = _take(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        mine = {"host": socket.gethostname(), "pid": os.getpid(), "started": _now(), "work": work}
+        try:
+            os.ftruncate(handle, 0)
+            os.write(handle, (json.dumps(mine, sort_keys=True) + "\n").encode())
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        _held.add(path)
+        yield
+    finally:
+        _held.discard(path)
+        _give_back(path, handle)
+
+
+def give_all_back() -> None:
+    """Remove the locks of this process, when it is about to end without unwinding."""
+    for path in list(_held):
+        with suppress(OSError):
+            path.unlink()
+
+
+def _take(path: Path) -> int:
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        locked = False
+        try:
+            got = _lock(handle)
+            other = _content(handle)
+            here = other.get("host", socket.gethostname()) == socket.gethostname()
+            if got is False or (got is None and _alive(other)) or not here:
+                raise ResultsError(_at_work(other), where=str(path.parent), todo=_remedy(path, here=here))
+            # Whoever held it before may have deleted the file meanwhile: then the lock is on a file without a name.
+            with suppress(FileNotFoundError):
+                locked = os.path.samestat(os.fstat(handle), path.stat())
+            if locked:
+                return handle
+        finally:
+            if not locked:
+                os.close(handle)
+
+
+def _lock(handle: int) -> bool | None:
+    """Whether the lock was got; None where the system or the file system has no locks."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            os.lseek(handle, _FAR, os.SEEK_SET)
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+            os.lseek(handle, 0, os.SEEK_SET)
+        except OSError:
+            return False
+        return True
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _give_back(path: Path, handle: int) -> None:
+    if sys.platform == "win32":  # a file that is open cannot be deleted there
+        os.close(handle)
+        with suppress(OSError):
+            path.unlink()
+        return
+    with suppress(OSError):
+        path.unlink()
+    os.close(handle)
+
+
+def _content(handle: int) -> dict[str, Any]:
+    try:
+        found = json.loads(os.read(handle, 4096) or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _alive(other: dict[str, Any]) -> bool:
+    """Whether the process of a lock lives, where only its number tells."""
+    pid = other.get("pid")
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    if sys.platform == "win32":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _at_work(other: dict[str, Any]) -> str:
+    who = f"process {other.get('pid', '?')} on {other.get('host', '?')}, since {other.get('started', '?')}"
+    return f"another '{other.get('work', 'run')}' is at work in this folder ({who})"
+
+
+def _remedy(path: Path, *, here: bool) -> str:
+    wait = "wait until it has ended, or choose another folder"
+    return wait if here else f"{wait}; if it is known to have ended on the other machine, delete {path}"
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

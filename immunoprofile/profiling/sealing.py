@@ -1,0 +1,317 @@
+"""Whether a results folder is what a run left: the mark of a complete run, hashes of its files, its own seal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from immunoprofile.errors import ResultsError
+from immunoprofile.io.files import cannot_write, is_leftover, remove_leftovers, sha256_of, write_json
+from immunoprofile.io.inputs import read_plain, reason
+from immunoprofile.io.only_writer import LOCK
+from immunoprofile.schema import RESULT_TABLES
+
+PROVENANCE: Final = "provenance.json"
+VISITS: Final = "visits.h5ad"
+RUN_LOG: Final = "run.log"
+PARTIAL: Final = ".partial"
+"""Folder that is there from the beginning of a run to its last seal; it holds what only the same run needs."""
+GATED: Final = "gated.json"
+EARLIER: Final = "earlier.json"
+FORMAT: Final = 2
+"""Of ``provenance.json``: since 2 it says whether the folder is complete, and carries a seal of its own."""
+
+AGAIN: Final = "give the same 'immunoprofile run' again with the same --out; it goes on where it stopped"
+_CHUNK: Final = 1 << 20
+_EXEMPT: Final = frozenset({PROVENANCE, RUN_LOG, LOCK})
+"""Of the folder itself; files of these names below it are results like others."""
+_PLACES: Final = ("cells", "gating", "quality", "rasters", "records", "reports", "statistics", "study")
+"""Folders that belong to runs."""
+_TABLES: Final = tuple(
+    [VISITS] + [f"{name}.csv" for name in ("counts", "quality", "exceptions", "virology", *RESULT_TABLES)]
+)
+"""Files at the top of the folder that belong to runs."""
+_MARKS: Final = frozenset({"format", "complete", "parts", "outputs", "made", "seal"})
+
+
+def begin(folder: Path, study_id: str) -> None:
+    """Say that a run is at work, before anything of an earlier one is touched.
+
+    Raises
+    ------
+    ResultsError
+        The folder holds something else than results of this study.
+    OutputError
+        It cannot be written.
+    """
+    if (folder / PROVENANCE).is_file():
+        other = _content(folder).get("study_id", study_id)
+        if other != study_id:
+            raise ResultsError(
+                f"the folder holds the results of study {other}", where=str(folder), todo="choose another folder"
+            )
+    elif not (folder / PARTIAL).exists() and any(path.name != LOCK for path in folder.iterdir()):
+        raise ResultsError(
+            "the folder is not empty and holds no results",
+            where=str(folder),
+            todo="choose an empty folder for the results",
+        )
+    (folder / PARTIAL / GATED).unlink(missing_ok=True)
+    reopen(folder, study_id)
+    for place in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+        remove_leftovers(place)
+
+
+def reopen(folder: Path, study_id: str) -> None:
+    """Take the mark of a complete run from a folder of which files are about to be written.
+
+    What the run said of its statistics and pages is kept, so that those that are still true can stay.
+    """
+    try:
+        (folder / PARTIAL).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder / PARTIAL, error) from error
+    if (folder / PROVENANCE).exists():
+        with suppress(ResultsError):  # what is not complete has nothing to say
+            earlier = read_provenance(folder)
+            files = {name: sha for name, sha in earlier["outputs"].items() if is_later(name)}
+            write_json(folder / PARTIAL / EARLIER, {"made": earlier.get("made", ""), "files": files})
+        write_json(folder / PROVENANCE, {"format": FORMAT, "complete": False, "study_id": study_id})
+        _sync(folder / PROVENANCE)
+        _sync(folder)
+
+
+def sweep(folder: Path, kept: Iterable[str]) -> list[str]:
+    """Delete what an earlier run left: every file in a place that runs write, but for those of this one.
+
+    Other files at the top of the folder are not touched; `verify` names them.
+
+    Parameters
+    ----------
+    folder
+        Results folder.
+    kept
+        Paths of the files of this run, relative to the folder.
+
+    Returns
+    -------
+    list of str
+        What was deleted.
+    """
+    wanted = set(kept)
+    found = [path for place in _PLACES for path in (folder / place).rglob("*")]
+    found += [folder / name for name in _TABLES if (folder / name).exists()]
+    gone = []
+    for path in sorted(found, reverse=True):  # what is in a folder before the folder
+        name = path.relative_to(folder).as_posix()
+        if path.is_dir() and not path.is_symlink():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif name not in wanted:
+            path.unlink()
+            gone.append(name)
+    for place in _PLACES:
+        if (folder / place).is_dir() and not any((folder / place).iterdir()):
+            (folder / place).rmdir()
+    return gone[::-1]
+
+
+@dataclass(frozen=True)
+class Gated:
+    """Results without statistics and reports.
+
+    Attributes
+    ----------
+    facts
+        Content of the provenance: inputs, gates, versions, parameters.
+    files
+        Path relative to the results folder -> SHA-256.
+    """
+
+    facts: Mapping[str, Any]
+    files: Mapping[str, str]
+
+
+def keep_gated(folder: Path, gated: Gated) -> None:
+    """Note what is there before statistics and reports are made, so that these can be taken up again."""
+    content = {"facts": dict(gated.facts), "files": dict(gated.files)}
+    write_json(folder / PARTIAL / GATED, {**content, "seal": _seal_of(content)})
+
+
+def kept_gated(folder: Path) -> Gated | None:
+    """What `keep_gated` noted; None where nothing, or nothing that is whole, is there."""
+    try:
+        content = json.loads(read_plain(folder / PARTIAL / GATED))
+        return Gated(content["facts"], content["files"]) if content["seal"] == _seal_of(content) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def gated_of(provenance: Mapping[str, Any]) -> Gated:
+    """The part of sealed results that was there before statistics and reports."""
+    outputs = provenance["outputs"]
+    return Gated(facts_of(provenance), {name: sha for name, sha in outputs.items() if not is_later(name)})
+
+
+def is_later(name: str) -> bool:
+    """Whether a file of the results folder is made of the others: statistics, reports, the overview of the checks."""
+    return name.startswith(("statistics/", "reports/", "quality/overview"))
+
+
+def facts_of(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What a provenance says of the run, without what `seal` adds: outputs, marks and its own seal."""
+    return {name: value for name, value in provenance.items() if name not in _MARKS}
+
+
+def seal(
+    folder: Path, facts: Mapping[str, Any], files: Mapping[str, str], *, parts: tuple[str, ...], made: str = ""
+) -> dict[str, Any]:
+    """Write ``provenance.json`` with the hash of every file of the run, the last file that a run writes.
+
+    Files and folders are on the disk, not only with the system, before it is written.
+
+    Parameters
+    ----------
+    folder
+        Results folder.
+    facts
+        What is known of the run: inputs, gates, versions, parameters.
+    files
+        Path relative to the folder -> SHA-256 of each file of the run, as it was written.
+    parts
+        What was made: ``profile``, ``statistics``, ``reports``.
+    made
+        What statistics and reports were made of (`report.complete`).
+
+    Returns
+    -------
+    dict
+        What was written.
+
+    Raises
+    ------
+    ResultsError
+        A file of the run is not there any more, or was changed while the run was at work.
+    """
+    outputs = {name: _synced_sha256(folder / name) for name in sorted(files)}
+    if changed := [name for name, sha in outputs.items() if files[name] != sha]:
+        raise ResultsError(
+            f"changed while the run was at work: {', '.join(changed[:5])}", where=str(folder), todo=AGAIN
+        )
+    for place in sorted({parent for name in outputs for parent in (folder / name).parents if parent != folder.parent}):
+        if place.is_relative_to(folder):
+            _sync(place)
+    content = {**facts_of(facts), "format": FORMAT, "complete": True, "parts": list(parts), "outputs": outputs}
+    if made:
+        content["made"] = made
+    content["seal"] = _seal_of(content)
+    write_json(folder / PROVENANCE, content)
+    _sync(folder / PROVENANCE)
+    shutil.rmtree(folder / PARTIAL, ignore_errors=True)
+    _sync(folder)
+    return content
+
+
+def read_provenance(folder: Path) -> dict[str, Any]:
+    """What the provenance of a complete folder says.
+
+    Raises
+    ------
+    ResultsError
+        There is none, it is damaged or changed, or the folder is not complete: a run has not ended.
+    """
+    path = folder / PROVENANCE
+    if not path.exists():
+        what = "no complete results: a run has not ended" if (folder / PARTIAL).exists() else "no results are here"
+        raise ResultsError(what, where=str(folder), todo=AGAIN)
+    content = _content(folder)
+    if content.get("complete") is False:
+        todo = AGAIN if kept_gated(folder) is None else f"{AGAIN}; so does 'immunoprofile report'"
+        raise ResultsError("no complete results: a run has not ended", where=str(folder), todo=todo)
+    if content.get("complete") is not True or content.get("seal") != _seal_of(content):
+        raise ResultsError(
+            "is damaged, was changed by hand, or comes from an earlier version", where=str(path), todo=AGAIN
+        )
+    return content
+
+
+def verify(folder: Path) -> list[str]:
+    """What is not as a run left it, one line each: files that are missing, changed, or not of the run.
+
+    Raises
+    ------
+    ResultsError
+        There is no complete run to compare with (`read_provenance`).
+    """
+    expected: dict[str, str] = read_provenance(folder)["outputs"]
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    unexpected = {name for name in there - expected.keys() - _EXEMPT if not is_leftover(folder / name)}
+    return differences(folder, expected) + [f"not written by a run: {name}" for name in sorted(unexpected)]
+
+
+def differences(folder: Path, expected: Mapping[str, str]) -> list[str]:
+    """Files that are missing or changed, one line each."""
+    lines = []
+    for name, digest in sorted(expected.items()):
+        try:
+            found = sha256_of(folder / name)
+        except FileNotFoundError:
+            lines.append(f"missing: {name}")
+        except OSError as error:
+            lines.append(f"cannot be read: {name} ({reason(error)})")
+        else:
+            if found != digest:
+                lines.append(f"changed: {name}")
+    return lines
+
+
+def _content(folder: Path) -> dict[str, Any]:
+    """Content of the provenance; empty when it is damaged."""
+    try:
+        content = json.loads(read_plain(folder / PROVENANCE))
+    except OSError as error:
+        raise ResultsError(f"cannot be read: {reason(error)}", where=str(folder / PROVENANCE), todo=AGAIN) from error
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _seal_of(content: Mapping[str, Any]) -> str:
+    """SHA-256 of all that a provenance says, without the seal itself."""
+    own = {name: value for name, value in content.items() if name != "seal"}
+    return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
+
+
+def _synced_sha256(path: Path) -> str:
+    """Hash of a file that is brought to the disk at the same time."""
+    digest = hashlib.sha256()
+    try:
+        # A file that is open for reading only cannot be synced on Windows.
+        with path.open("r+b" if os.name == "nt" else "rb") as handle:
+            while chunk := handle.read(_CHUNK):
+                digest.update(chunk)
+            os.fsync(handle.fileno())
+    except OSError as error:
+        raise ResultsError(
+            f"cannot be read any more while the run ends: {reason(error)}", where=str(path), todo=AGAIN
+        ) from error
+    return digest.hexdigest()
+
+
+def _sync(path: Path) -> None:
+    """Bring a file or the names of a folder to the disk, where the system can."""
+    if os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems cannot sync a folder
+            os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,145 @@
+"""Which pages a results folder has, and writing them, one after another or on several processes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from immunoprofile.errors import NotAvailableError
+from immunoprofile.io.workers import on_workers
+from immunoprofile.report.cohort_model import build_cohort
+from immunoprofile.report.render import render_cohort, render_visit
+from immunoprofile.report.visit_model import VisitModel, build_visit
+
+if TYPE_CHECKING:
+    from immunoprofile.report.cohort_model import CohortModel
+    from immunoprofile.report.source import Source
+
+
+@dataclass(frozen=True)
+class Page:
+    """One report as a file.
+
+    Attributes
+    ----------
+    path
+        The HTML file; the twin and the PDF lie beside it.
+    subject, visit
+        Of a visit report; empty for the cohort.
+    """
+
+    path: Path
+    subject: str = ""
+    visit: str = ""
+
+    def files(self, *, pdf: bool) -> list[Path]:
+        """Files of the page, in the order in which they are written."""
+        suffixes = (".json", ".html", ".pdf") if pdf else (".json", ".html")
+        return [self.path.with_suffix(suffix) for suffix in suffixes]
+
+
+def pages_of(source: Source, folder: Path, *, subject: str | None = None, visit: str | None = None) -> list[Page]:
+    """Pages of a study in the order of subjects and visits, the cohort last; or those of one subject or visit.
+
+    Raises
+    ------
+    NotAvailableError
+        There is no such subject or visit.
+    """
+    names = _folder_names(source.subjects)
+    pages = [
+        Page(folder / names[one] / f"{_file_name(name)}.html", one, name)
+        for one in source.subjects
+        for name in source.visits_of(one)
+        if subject in (None, one) and visit in (None, name)
+    ]
+    if subject is None and visit is None:
+        pages.append(Page(folder / "cohort.html"))
+    elif not pages:
+        raise NotAvailableError(
+            f"no flow visit {visit or ''} of subject {subject or ''}".replace("  ", " "),
+            where="report",
+            todo=f"subjects: {', '.join(source.subjects)}; visits: {', '.join(source.flow_visits)}",
+        )
+    return pages
+
+
+def write_pages(
+    source: Source,
+    pages: Sequence[Page],
+    *,
+    jobs: int = 1,
+    pdf: bool = False,
+    progress: bool = False,
+    wrote: Callable[[list[Path]], None] = lambda _: None,
+) -> list[Path]:
+    """Write pages; each is built, drawn and forgotten, so that memory does not grow with their number.
+
+    Parameters
+    ----------
+    source
+        What they show.
+    pages
+        From `pages_of`.
+    jobs
+        Processes. The bytes written do not depend on it.
+    pdf
+        Also as PDF.
+    progress
+        Show a progress bar.
+    wrote
+        Called with the files of each page when they are written.
+
+    Returns
+    -------
+    list of Path
+        Files written, in the order of the pages.
+    """
+    from tqdm import tqdm
+
+    from immunoprofile.io.progress import hidden
+
+    def tasks() -> Iterator[tuple[VisitModel | CohortModel, Path, bool]]:
+        # The cohort page takes longest and is given out first; a task gets its model, never the profile.
+        for page in reversed(pages):
+            model = build_visit(source, page.subject, page.visit) if page.subject else build_cohort(source)
+            yield model, page.path, pdf
+
+    written = on_workers(_write, tasks(), jobs=jobs if len(pages) >= 4 else 1)
+    for paths in tqdm(written, total=len(pages), desc="reports", unit="report", disable=hidden(wanted=progress)):
+        wrote(paths)
+    return [path for page in pages for path in page.files(pdf=pdf)]
+
+
+def _write(model: VisitModel | CohortModel, path: Path, pdf: bool) -> list[Path]:  # noqa: FBT001
+    report = render_visit(model) if isinstance(model, VisitModel) else render_cohort(model)
+    written = [report.to_json(path.with_suffix(".json")), report.to_html(path)]
+    if pdf:
+        written.append(report.to_pdf(path.with_suffix(".pdf")))
+    return written
+
+
+def _file_name(name: str) -> str:
+    """Name that every file system takes; a changed name carries a hash, so that two never meet."""
+    safe = re.sub(r"[^A-Za-z0-9._-]", "_", name).strip(".") or "_"
+    reserved = re.fullmatch(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?", safe)
+    if safe == name and reserved is None:
+        return safe
+    return f"{safe[:60]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _folder_names(subjects: list[str]) -> dict[str, str]:
+    """Subject -> folder; subjects that differ only in case are kept apart by a hash."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for subject in subjects:
+        name = _file_name(subject)
+        if name.casefold() in taken:
+            name = f"{name}-{hashlib.sha256(subject.encode()).hexdigest()[:8]}"
+        taken.add(name.casefold())
+        names[subject] = name
+    return names

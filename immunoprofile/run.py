@@ -1,0 +1,85 @@
+"""A run is one call: gate a study, analyse it, write its reports, seal the folder."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from immunoprofile.io.only_writer import only_writer
+from immunoprofile.profiling.preflight import prepare
+from immunoprofile.profiling.results import Profile
+from immunoprofile.profiling.run import gate_study
+from immunoprofile.profiling.sealing import begin
+from immunoprofile.report.complete import Asked, Stage, complete
+from immunoprofile.tl.plan_check import check_plan
+
+if TYPE_CHECKING:
+    from immunoprofile.gate.strategy import GateSet
+    from immunoprofile.study import Study
+
+
+def run_study(
+    study: Study,
+    gates: GateSet,
+    *,
+    out: str | Path,
+    jobs: int = 1,
+    cells: bool = False,
+    pdf: bool = False,
+    progress: bool = False,
+    stage: Stage | None = None,
+) -> Profile:
+    """Gate a whole study, run the analyses that it declares, write all reports, and seal the results folder.
+
+    This is what ``immunoprofile run`` does. The same call goes on where a run stopped and ends with the same bytes as
+    one that was not stopped; a file is gated again only when it, its gates or its limits changed. Whatever the folder
+    held of an earlier run, it ends as one written into an empty folder.
+
+    Parameters
+    ----------
+    study
+        From `read_study`.
+    gates
+        One strategy per tube, from `gate.load`.
+    out
+        Results folder; made when absent.
+    jobs
+        Files to gate at the same time (threads), and reports (processes). The bytes do not depend on it.
+    cells
+        Also write ``cells/<sample>.h5ad`` with all events of every sample.
+    pdf
+        Also write the reports as PDF (needs the ``pdf`` extra).
+    progress
+        Show progress bars.
+    stage
+        Called with the name of each stage; the context that it gives lasts as long as the stage.
+
+    Returns
+    -------
+    Profile
+        With the statistics in ``visits.uns``.
+
+    Raises
+    ------
+    GateError, StudyError, AnalysisError
+        What does not fit together, all at once; nothing was written.
+    ResultsError
+        ``out`` holds something else than results of this study, or another run is at work in it.
+    OutputError
+        The results cannot be written: no room, no permission.
+
+    Examples
+    --------
+    >>> profile = ip.run_study(study, gates, out="results", jobs=2)  # doctest: +SKIP
+    """
+    out = Path(out)
+    timed = stage or (lambda _: nullcontext())
+    check_plan(study, gates)
+    prepared = prepare(study, gates)
+    with only_writer(out, "run"):
+        begin(out, study.config.study_id)
+        with timed("gate the files"):
+            gated = gate_study(study, prepared, out, jobs=jobs, cells=cells, progress=progress)
+            profile = Profile.read(out, study=study, provenance=gated.facts)
+        return complete(profile, gated, Asked(jobs=jobs, pdf=pdf, progress=progress), stage)[0]
