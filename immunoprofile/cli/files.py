@@ -162,10 +162,13 @@ def reconcile(
     out: Annotated[Path | None, typer.Option("--out", help="Table (.csv) to write.")] = None,
 ) -> None:
     """Compare our counts with those that a FlowJo workspace holds, population by population."""
-    from immunoprofile.gate.flowjo_counts import needs_a_look, reconcile
+    from immunoprofile.gate.flowjo_counts import compare, needs_a_look
     from immunoprofile.io.files import write_table
 
-    table = reconcile(workspace, fcs)
+    done = compare(workspace, fcs)
+    table = done.table
+    for note in done.notes:
+        typer.echo(note)
     typer.echo(table.drop(columns=["file"]).to_string(index=False, na_rep="-"))
     if out is not None:
         write_table(out, table)

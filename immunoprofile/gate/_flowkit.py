@@ -6,6 +6,7 @@ Facts about FlowKit that this module works around stand in docs/flowkit.md.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -39,6 +40,12 @@ SPILLOVER_ID = "spillover"
 MAX_GATES, MAX_LEVELS, MAX_ELEMENTS = 500, 50, 100_000
 """Largest GatingML: FlowKit's time grows with the square of the gates and with the cube of their levels; real documents
 have tens of gates."""
+
+
+MAX_PROBLEMS = 20
+"""Faults of one document that are told."""
+
+MEND_GATINGML = "export it again as GatingML 2.0, or correct the gates that are named"
 
 
 class _InMemory(flowio.FlowData):  # type: ignore[misc]
@@ -311,8 +318,41 @@ def parse_gatingml(content: bytes, where: str, tube: str) -> Strategy:
     except GateError:
         raise
     except Exception as error:  # FlowKit and lxml raise many kinds; all mean that the document is unusable
-        problems.add(where, f"{type(error).__name__}: {error}")
-        raise GateError("GatingML could not be read", problems.found, where=tube) from error
+        _invalid(document.getvalue(), content, problems)
+        if not problems:
+            problems.add(where, f"FlowKit cannot read it: {error}")
+        raise GateError("GatingML could not be read", problems.found, where=where, todo=MEND_GATINGML) from error
+
+
+def _invalid(document: bytes, original: bytes, problems: Problems) -> None:
+    """What makes a document no GatingML 2.0, with the gate and its line."""
+    from flowkit._resources import etree, gml_schema  # FlowKit's own parser and schema, so that both judge alike
+
+    tree = etree.parse(BytesIO(document))
+    if gml_schema.validate(tree):
+        return
+    told = []
+    for entry in gml_schema.error_log:
+        prefixes = {key: value for key, value in tree.getroot().nsmap.items() if key}
+        found = tree.xpath(entry.path, namespaces=prefixes) if entry.path else []
+        place = _place(found[0], original) if found else "document"
+        told.append((place, re.sub(r"\{[^}]*\}", "", entry.message).rstrip(".")))
+    for place, what in list(dict.fromkeys(told))[:MAX_PROBLEMS]:
+        problems.add(place, what)
+
+
+def _place(element: Any, original: bytes) -> str:
+    """Gate that holds an element, and the line where its id stands in the document as it was written."""
+    while element.getparent() is not None and element.getparent().getparent() is not None:
+        element = element.getparent()
+    name = guarded_xml.attribute(element, "id")
+    if name is None:
+        return guarded_xml.local(str(element.tag))
+    found = re.search(rb"""\bid\s*=\s*["']""" + re.escape(name.encode()) + rb"""["']""", original)
+    if found is None:
+        return f"gate {name}"
+    line = original[: found.start()].count(b"\n") + 1
+    return f"gate {name} (line {line})"
 
 
 def parse_workspace(document: bytes) -> Strategy:

@@ -59,6 +59,8 @@ def membership(sample: Sample, gates: GateSet | Strategy, *, comp_source: CompSo
     import pandas as pd
 
     gated = gate_sample(sample, match(sample, gates), comp_source=comp_source)
+    for finding in gated.findings:
+        _log.warning("%s: %s", sample.name, finding)
     return pd.DataFrame(dict(gated.masks))
 
 

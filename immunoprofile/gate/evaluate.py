@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
     from immunoprofile.errors import Problem
     from immunoprofile.gate.engine import EngineRecord, Evaluation
     from immunoprofile.io.exceptions import Notice
-
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,8 +172,6 @@ def gate_sample(
     found = strategy if isinstance(strategy, Match) else match(sample, strategy)
     own, doubts = in_units_of(sample, found.strategy)
     doubts = (*found.findings, *doubts)
-    for doubt in doubts:
-        _log.warning("%s: %s", sample.name, doubt)
     bound = bind(own, sample)
     chosen = compensation.decide(sample, comp_source, needed=needs_matrix(own))
     evaluation = evaluate(bound, sample, chosen.spillover, compiled=compiled)

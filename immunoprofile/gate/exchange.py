@@ -14,6 +14,7 @@ from immunoprofile.gate.from_flowkit import from_flowkit as read_flowkit
 from immunoprofile.gate.from_flowkit import rows
 from immunoprofile.gate.gatingml import document, meaning, samples_of
 from immunoprofile.gate.names import tube_name
+from immunoprofile.gate.other_documents import is_workspace, refuse
 from immunoprofile.gate.stored import cached, from_json, to_json
 from immunoprofile.gate.strategy import Gate, GateSet, Matrix, Strategy
 from immunoprofile.gate.template import VERTICES_SUFFIX, read_template, write_template
@@ -29,6 +30,9 @@ _log = logging.getLogger(__name__)
 
 SPILLOVER_ID = "spillover"
 """Name of the file's own matrix in a document that was made for one file."""
+
+WORKSPACES = (".wsp", ".wspt")
+"""Suffixes of FlowJo 10: workspaces, and templates, which are workspaces without counts."""
 
 SAMPLES_SUFFIX = ".samples"
 """Of the folder, beside a GatingML document, with the gates of single samples."""
@@ -84,7 +88,9 @@ def load(source: str | Path) -> GateSet:
     suffix = path.suffix.lower()
     if suffix == ".csv":
         return GateSet((read_template(path),))
-    if suffix not in (".xml", ".wsp", ".json"):
+    if suffix not in (".xml", *WORKSPACES, ".json"):
+        if path.is_file():
+            refuse(read_plain(path), path.name)
         problems.add(
             str(path),
             "unknown kind of gates",
@@ -101,7 +107,7 @@ def load(source: str | Path) -> GateSet:
         raise GateError("no gates found", problems.found) from error
     if suffix == ".json":
         return from_json(content.decode("utf-8", errors="replace"), path.name)
-    if suffix == ".wsp":
+    if suffix in WORKSPACES or is_workspace(content):
         gates = cached(content, "flowjo", lambda: _read_workspace(content, path.name))
         for problem in gates.problems:
             _log.warning("%s: %s", path.name, problem)

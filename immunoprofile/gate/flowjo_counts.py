@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +21,10 @@ from immunoprofile.schema.reconciliation import (
     VERDICT_CLOSE,
     VERDICT_DIFFERENT,
     VERDICT_EQUAL,
+    VERDICT_FEW,
     VERDICT_NO_COUNT,
     VERDICT_NO_FILE,
+    VERDICT_SHARE,
     VERDICT_UNREADABLE,
     VERDICT_UNSUPPORTED,
 )
@@ -29,10 +34,34 @@ if TYPE_CHECKING:
 
     from immunoprofile.gate.strategy import GateSet
 
+_log = logging.getLogger(__name__)
+
 TOLERANCE_PCT = 1.0
 """FlowJo looks up polygons and ellipses in bins of a plot, so that events at their edges may differ."""
 
+TOLERANCE_EVENTS = 5
+"""The same for small populations, of which a single event is more than one per cent."""
+
+SAMPLING_SD = 3.3
+"""Standard deviations of sampling within which the fraction of a thinned file is that of the whole (0.1 %)."""
+
 _BINNED = ("polygon", "ellipse")
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """Our counts beside FlowJo's.
+
+    Attributes
+    ----------
+    table
+        As `reconcile` returns it.
+    notes
+        What holds for a whole file: its number of events is not that of the workspace, another doubt.
+    """
+
+    table: pd.DataFrame
+    notes: tuple[str, ...]
 
 
 def reconcile(workspace: str | Path, fcs: str | Path | Iterable[str | Path]) -> pd.DataFrame:
@@ -50,15 +79,25 @@ def reconcile(workspace: str | Path, fcs: str | Path | Iterable[str | Path]) -> 
     -------
     pandas.DataFrame
         `schema.reconciliation.RECONCILE_COLUMNS`, one row a sample and population of the workspace, in its order. The
-        verdict is ``equal``; ``within 1 %`` for populations with a polygon or an ellipse on their way, which FlowJo
-        bins; ``different`` otherwise; ``not supported``, ``no count``, ``no file`` or ``unreadable`` where nothing can
-        be compared, with the reason beside it.
+        verdict is ``equal``; ``within 1 %`` or ``within 5 events`` for populations with a polygon or an ellipse on
+        their way, which FlowJo bins; ``same fraction`` where the file has another number of events than the workspace
+        and the fraction agrees to the precision of such a sample; ``different`` otherwise; ``not supported``,
+        ``no count``, ``no file`` or ``unreadable`` where nothing can be compared, with the reason beside it. What holds
+        for a whole file is logged.
 
     Raises
     ------
     GateError
         No FlowJo 10 workspace, or one without gates that can be read.
     """
+    done = compare(workspace, fcs)
+    for note in done.notes:
+        _log.warning("%s", note)
+    return done.table
+
+
+def compare(workspace: str | Path, fcs: str | Path | Iterable[str | Path]) -> Reconciliation:
+    """As `reconcile`, with what holds for whole files as notes."""
     import pandas as pd
 
     path = Path(workspace)
@@ -68,9 +107,11 @@ def reconcile(workspace: str | Path, fcs: str | Path | Iterable[str | Path]) -> 
         raise GateError("the workspace cannot be read", problems.found)
     opened = open_workspace(path.read_bytes(), path.name)
     files = _Files(opened.gates, _listed(fcs))
-    rows = [row for sample in opened.samples for row in _rows(sample, files)]
+    notes: list[str] = []
+    rows = [row for sample in opened.samples for row in _rows(sample, files, notes)]
     table = pd.DataFrame(rows, columns=list(RECONCILE_COLUMNS))
-    return table.astype({"n_flowjo": "Int64", "n": "Int64", "difference": "Int64", "difference_pct": "float64"})
+    types = {"n_flowjo": "Int64", "n": "Int64", "difference": "Int64", "difference_pct": "float64"}
+    return Reconciliation(table.astype(types), tuple(notes))
 
 
 def needs_a_look(table: pd.DataFrame) -> bool:
@@ -114,7 +155,7 @@ class _Files:
         return None, None, "; ".join(reasons) or f"no file is called {sample.name}{told}, or is it by its keywords"
 
 
-def _rows(sample: WorkspaceSample, files: _Files) -> list[dict[str, object]]:
+def _rows(sample: WorkspaceSample, files: _Files, notes: list[str]) -> list[dict[str, object]]:
     path, match, reason = files.of(sample)
     gated: GatedSample | None = None
     verdict = VERDICT_NO_FILE if path is None else VERDICT_UNREADABLE
@@ -123,6 +164,12 @@ def _rows(sample: WorkspaceSample, files: _Files) -> list[dict[str, object]]:
             gated = gate_sample(read_fcs(path), match)
         except ImmunoprofileError as error:
             reason = " ".join(str(error).split())
+    thinned = None
+    if gated is not None and path is not None:
+        thinned = _Thinned.of(sample, gated)
+        fractions = ": fractions are compared" if thinned is not None else ""
+        notes += [f"{path.as_posix()}: {finding}{fractions}" for finding in gated.findings]
+    lost = {} if gated is None else {finding.where: finding.what for finding in gated.findings}
     by_name = {node.name: node for node in sample.nodes}
     rows = []
     for node in sample.nodes:
@@ -140,8 +187,10 @@ def _rows(sample: WorkspaceSample, files: _Files) -> list[dict[str, object]]:
         population = sample.populations.get(node.path)
         if node.missing or population is None:
             row |= {"verdict": VERDICT_UNSUPPORTED, "reason": node.missing or "its sample could not be read"}
+        elif gated is not None and population not in gated.strategy:
+            row |= {"verdict": VERDICT_UNSUPPORTED, "reason": lost.get(f"gate {population}", "left out")}
         elif gated is not None:
-            row |= _compared(node, int(gated.masks[population].sum()), binned=_binned(node, by_name))
+            row |= _compared(node, gated.n(population), binned=_binned(node, by_name), thinned=thinned)
         rows.append(row)
     return rows
 
@@ -162,18 +211,48 @@ def _binned(node: Node, by_name: Mapping[str, Node]) -> bool:
     return False
 
 
-def _compared(node: Node, n: int, *, binned: bool) -> dict[str, object]:
+@dataclass(frozen=True)
+class _Thinned:
+    """A file with another number of events than FlowJo had."""
+
+    here: int
+    there: int
+
+    @classmethod
+    def of(cls, sample: WorkspaceSample, gated: GatedSample) -> _Thinned | None:
+        total = sample.known.keyword("tot")
+        there = int(total) if total.isdigit() else 0
+        here = gated.sample.n_events
+        return cls(here, there) if there and here and there != here else None
+
+    def agree(self, n: int, count: int) -> bool:
+        """Whether two fractions are as near as those of a sample and its whole (hypergeometric), within two events."""
+        smaller, larger = sorted((self.here, self.there))
+        share = (count if self.there == larger else n) / larger
+        sd = math.sqrt(share * (1 - share) / smaller * (1 - smaller / larger)) if 0 <= share <= 1 else 0.0
+        return abs(n / self.here - count / self.there) <= SAMPLING_SD * sd + 2 / smaller
+
+
+def _compared(node: Node, n: int, *, binned: bool, thinned: _Thinned | None) -> dict[str, object]:
     if node.count is None:
         return {"n": n, "verdict": VERDICT_NO_COUNT, "reason": "FlowJo stored no count"}
+    if thinned is not None:
+        here, there = 100.0 * n / thinned.here, 100.0 * node.count / thinned.there
+        same = thinned.agree(n, node.count)
+        verdict = VERDICT_SHARE if same else VERDICT_DIFFERENT
+        return {"n": n, "verdict": verdict, "reason": f"{here:.4g} % of all events, in FlowJo {there:.4g} %"}
     difference = n - node.count
     percentage = 100.0 * difference / node.count if node.count else (0.0 if difference == 0 else float("inf"))
     if difference == 0:
         verdict, reason = VERDICT_EQUAL, ""
     elif binned and abs(percentage) <= TOLERANCE_PCT:
         verdict, reason = VERDICT_CLOSE, "FlowJo bins polygons and ellipses"
+    elif binned and abs(difference) <= TOLERANCE_EVENTS:
+        verdict, reason = VERDICT_FEW, "FlowJo bins polygons and ellipses"
     else:
         verdict = VERDICT_DIFFERENT
-        reason = f"more than {TOLERANCE_PCT:g} % apart" if binned else "rectangles must be exact"
+        apart = f"more than {TOLERANCE_PCT:g} % and {TOLERANCE_EVENTS} events apart"
+        reason = apart if binned else "rectangles must be exact"
     return {
         "n": n,
         "difference": difference,

@@ -15,6 +15,7 @@ from typing import Any
 from xml.etree import ElementTree as Xml
 
 from immunoprofile.errors import GateError, Problems
+from immunoprofile.gate import other_documents
 from immunoprofile.gate.gates import parents_first
 from immunoprofile.gate.known import KnownSample
 from immunoprofile.gate.names import FCS_SPILLOVER, UNCOMPENSATED, population_id
@@ -428,6 +429,7 @@ def parse(content: bytes, where: str, tube: str) -> Xml.Element:
         No XML that is allowed here, or gates that refer to what is not there, all named.
     """
     problems = Problems()
+    other_documents.refuse(content, where)
     try:
         return guarded_xml.parse(content)
     except guarded_xml.RefusedXmlError as error:

@@ -13,11 +13,20 @@ from dataclasses import dataclass, replace
 from xml.etree import ElementTree as Xml
 
 from immunoprofile.errors import GateError, ImmunoprofileError, Problem, Problems
+from immunoprofile.gate import other_documents
 from immunoprofile.gate.known import KnownSample
 from immunoprofile.gate.names import population_id, tube_name
 from immunoprofile.gate.scales import Scale
 from immunoprofile.gate.strategy import Gate, GateSet, Matrix, Strategy
-from immunoprofile.gate.workspace_samples import BOOLEAN_NODES, SHAPES, Node, Parts, WorkspaceSample, read_samples
+from immunoprofile.gate.workspace_samples import (
+    BOOLEAN_NODES,
+    SHAPES,
+    Node,
+    Parts,
+    WorkspaceSample,
+    read_samples,
+    scale_fault,
+)
 from immunoprofile.io import guarded_xml
 from immunoprofile.io.guarded_xml import local
 
@@ -64,6 +73,7 @@ def read_workspace(content: bytes, where: str) -> GateSet:
 def open_workspace(content: bytes, where: str) -> Workspace:
     """The gates of a workspace together with its samples and stored counts; see `read_workspace`."""
     problems = Problems()
+    other_documents.refuse(content, where)
     try:
         root = guarded_xml.parse(content)
     except guarded_xml.RefusedXmlError as error:
@@ -165,7 +175,7 @@ class _Converter:
                 if parts.compensated(node):
                     node.missing = node.missing or f"the compensation matrix cannot be read: {fault}"
         for scale in list(parts.scales):
-            fault = self._fault(parts.document([], scale=scale))
+            fault = scale_fault(scale) or self._fault(parts.document([], scale=scale))
             if not fault:
                 continue
             channel = parts.drop_scale(scale)

@@ -76,6 +76,8 @@ class WorkspaceSample:
         Address of the FCS file that it was made from.
     nodes
         Its populations.
+    n_events
+        Events that FlowJo counted in the file; None where it stored none.
     tube
         Tube of the strategy that holds its gates; empty when none could be read.
     populations
@@ -92,6 +94,7 @@ class WorkspaceSample:
     uri: str
     nodes: list[Node]
     element: Xml.Element
+    n_events: int | None
     tube: str = ""
     strategy: Strategy | None = None
     populations: dict[tuple[str, ...], str] = field(default_factory=dict)
@@ -122,7 +125,12 @@ def read_samples(root: Xml.Element, where: str, problems: Problems) -> Iterator[
         while key in taken:
             key, copy = f"{name} ({copy})", copy + 1
         taken.add(key)
-        yield WorkspaceSample(name, node.get("sampleID") or "", key, uri, nodes, element)
+        yield WorkspaceSample(name, node.get("sampleID") or "", key, uri, nodes, element, _count(node))
+
+
+def _count(element: Xml.Element) -> int | None:
+    text = element.get("count") or ""
+    return int(text) if re.fullmatch(r"[0-9]{1,12}", text) else None
 
 
 def _walk(element: Xml.Element, parent: Node | None, found: list[Node]) -> None:
@@ -135,9 +143,7 @@ def _walk(element: Xml.Element, parent: Node | None, found: list[Node]) -> None:
         shape = BOOLEAN_NODES.get(tag) or (tag if gate is None else SHAPES.get(local(gate.tag), local(gate.tag)))
         dependents = [e for e in part.iter() if local(e.tag) == "Dependent"] if tag in BOOLEAN_NODES else []
         depends = tuple(e.get("name") or "" for e in dependents)
-        text = part.get("count") or ""
-        count = int(text) if re.fullmatch(r"[0-9]{1,12}", text) else None
-        node = Node(path, shape, count, f"k{len(found) + 1}", parent, part, depends)
+        node = Node(path, shape, _count(part), f"k{len(found) + 1}", parent, part, depends)
         if any(other.path == path for other in found):
             node.missing = "its name stands twice at one place"
         elif any(other.name == node.name for other in found):
@@ -182,6 +188,8 @@ class Parts:
     def known(self, sample: WorkspaceSample) -> KnownSample:
         """What tells the file of the sample, and the units of its axes."""
         words = {name.lower(): value for name, value in self.keywords.items()}
+        if sample.n_events is not None:
+            words.setdefault("tot", str(sample.n_events))
         channels = dict.fromkeys(c for node in sample.nodes for c in self.channels_of(node))
         left_out = [(node.name, node.missing) for node in sample.nodes if node.missing]
         left_out += [("", sample.fault)] if sample.fault else []
@@ -265,6 +273,21 @@ class Parts:
             return False
         order = [names.index(name.replace("/", "_")) for name in matrix.detectors]
         return bool(np.allclose(values[np.ix_(order, order)], matrix.array, rtol=MATRIX_RELATIVE, atol=MATRIX_ABSOLUTE))
+
+
+_SETTINGS = {
+    "linear": ("minRange", "maxRange"),
+    "log": ("offset", "decades"),
+    "logicle": ("T", "W", "M", "A"),
+    "biex": ("neg", "width", "pos", "maxRange"),
+    "fasinh": ("T", "M", "A"),
+}
+
+
+def scale_fault(scale: Xml.Element) -> str:
+    """What a scale of a workspace lacks; empty where nothing is missing."""
+    missing = [name for name in _SETTINGS.get(local(scale.tag), ()) if finite(attribute(scale, name)) is None]
+    return f"its {local(scale.tag)} states no number for {', '.join(missing)}" if missing else ""
 
 
 def _is_bare(scale: Xml.Element) -> bool:

@@ -9,11 +9,13 @@ RECONCILE_COLUMNS = (
 
 VERDICT_EQUAL = "equal"
 VERDICT_CLOSE = "within 1 %"
+VERDICT_FEW = "within 5 events"
+VERDICT_SHARE = "same fraction"
 VERDICT_DIFFERENT = "different"
 VERDICT_UNSUPPORTED = "not supported"
 VERDICT_NO_COUNT = "no count"
 VERDICT_NO_FILE = "no file"
 VERDICT_UNREADABLE = "unreadable"
 
-RECONCILED = (VERDICT_EQUAL, VERDICT_CLOSE)
+RECONCILED = (VERDICT_EQUAL, VERDICT_CLOSE, VERDICT_FEW, VERDICT_SHARE)
 """Verdicts that need no person."""

@@ -103,7 +103,7 @@ def sample(
     *populations: str,
     scales: str = SCALES,
     comp: str | None = None,
-    count: int = 100,
+    count: int = -1,
     uri: str | None = None,
     keywords: dict[str, object] | None = None,
 ) -> str:
