@@ -1,6 +1,6 @@
 """A complete made-up profile: two arms of five, five flow visits, and the warts that reports must survive.
 
-Numbers follow the demo cohort of the specification (log-normal, seeded). Nothing here comes from the package's own
+Numbers follow the demo cohort (log-normal, seeded). Nothing here comes from the package's own
 simulator or statistics, so that the reports are tested on their own.
 """
 

@@ -92,7 +92,7 @@ def test_every_wart_is_told(demo, warts, exceptions):
     subject, visit, _ = place(warts, "visit_without_beads")
     assert np.isnan(visits[f"{subject}_{visit}"].layers["abs_bead"]).all()
     own = visits.obs["usubjid"] == subject
-    # The whole subject goes over to the blood count, never the single visit (decisions 2).
+    # The whole subject goes over to the blood count, never the single visit: two methods differ by more than a change.
     assert (visits.obs.loc[own, "abs_method"] == "dual_lymph").all()
     assert visits.obs.loc[own, "flags"].str.contains("ABS_METHOD_SWITCHED").all()
     assert not np.isnan(visits[own.to_numpy(), "nk"].layers["abs"]).any()

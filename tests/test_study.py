@@ -23,7 +23,7 @@ def test_valid_study(tmp_path):
 
 
 def test_unscheduled_results_get_a_visit_by_day(tmp_path):
-    """Two results of one day without a visit belong together; they are data, not exceptions (decisions 27)."""
+    """Two results of one day without a visit belong together; they are data, not exceptions."""
     study = ip.read_study(write_study(tmp_path))
     assert study.cmv_dna["visit"].tolist() == ["BL", "D14", "UNS.01", "BL"]
     assert study.labs["visit"].tolist() == ["BL", "BL", "UNS.01"]

@@ -83,7 +83,7 @@ def decide(
     Raises
     ------
     CompensationError
-        The study declares a matrix in the file and the file has none (decisions 10); a matrix does not fit the file;
+        The study declares a matrix in the file and the file has none; a matrix does not fit the file;
         or, with ``refuse``, the events clearly look compensated already and the study does not say. All but the last
         only where the matrix is ``needed``.
     """

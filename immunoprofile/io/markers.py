@@ -1,6 +1,6 @@
 """Marker names: one canonical spelling for what cytometers and laboratories write differently.
 
-Aliases follow the usual names of the antigens (spec: CCR7 = CD197, and so on; HLDA workshop names for CD numbers).
+Aliases follow the usual names of the antigens (CCR7 = CD197, and so on; HLDA workshop names for CD numbers).
 Matching ignores case, blanks, hyphens and underscores, and words that name the dye. Nothing is guessed from parts of
 words, and two channels with one marker are for the caller to refuse.
 """

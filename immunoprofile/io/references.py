@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from immunoprofile.io.config import StudyConfig
 
 UNSCHEDULED: Final = "UNS."
-"""Prefix of visits that stand for unscheduled results: UNS.01, UNS.02 ... (decisions 27)."""
+"""Prefix of visits that stand for unscheduled results: UNS.01, UNS.02 ...; they are data, not exceptions."""
 WITH_VISIT: Final = ("samples", "cmv_dna", "labs", "functional")
 """Tables whose rows belong to a visit."""
 

@@ -85,8 +85,7 @@ def safety_shift(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None
 def shift_grids(table: pd.DataFrame, *, name: str, count: str, order: Sequence[str] = ()) -> list[ShiftGrid]:
     """Grids in the order of the tests in the table, arms in the order of the study (``order``), others by name."""
     found: dict[str, dict[str, dict[tuple[str, str], int]]] = {}
-    for row in records(table, "safety_shift"):
-        subjects = row[count]
+    for row, subjects in zip(records(table, "safety_shift"), cells(table[count], "number"), strict=True):
         if math.isnan(subjects) or subjects == 0:
             continue
         cell = (_grade(row["baseline_grade"]), _grade(row["worst_grade"]))

@@ -185,7 +185,7 @@ class Profile:
         Returns
         -------
         anndata.AnnData
-            Cells x channels as in `gate.cells_of`, with ``usubjid``, ``visit`` and ``arm`` in ``obs``.
+            Cells x channels as in `gate.cells.cells_of`, with ``usubjid``, ``visit`` and ``arm`` in ``obs``.
 
         Raises
         ------

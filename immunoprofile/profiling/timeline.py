@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from immunoprofile.study import Study
 
 CBC_WITHIN_H = 24.0
-"""A blood count belongs to a draw when it was taken at most this many hours from it (decisions 27)."""
+"""A blood count belongs to a draw when it was taken within so many hours of it: lymphocytes change from day to day."""
 
 
 def anchor_date(subject: pd.Series[Any], anchor: str) -> str:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from immunoprofile.report.view import VisitView
 
 CMV_CHANGE: Final = 0.5
-"""Change of CMV-DNA in log10 that is called significant (specification 3.2)."""
+"""Change of CMV-DNA in log10 that is called significant: threefold, above the noise between runs of one laboratory."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""CTCAE grades of single values: every boundary of domain 4.1 and one step to each side of it."""
+"""CTCAE grades of single values: every boundary of CTCAE v5.0 and one step to each side of it."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_creatinine_takes_the_higher_of_limit_and_baseline(baseline, cases):
 
 
 def test_golden_grades():
-    # domain 4.1
+    # read off the tables of CTCAE v5.0
     assert [grade_value(one, "ANC", direction="low", lln=1.8).grade for one in (1.0, 0.99, 0.5, 0.49)] == [2, 3, 3, 4]
     assert [grade_value(one, "PLT", direction="low", lln=125).grade for one in (75, 74.9)] == [1, 2]
     assert [grade_value(one, "HGB", direction="low", lln=115).grade for one in (100, 80, 79.9)] == [1, 2, 3]

@@ -26,7 +26,7 @@ def tables(*dosing, **changed):
 
 @pytest.mark.parametrize(
     ("drug", "crcl", "induction"),
-    [  # domain 4.4 and decisions 15, one step to each side of every boundary
+    [  # bands of the ganciclovir and valganciclovir labels, one step to each side of every boundary
         ("GCV", 70, 10), ("GCV", 69.999, 5), ("GCV", 50, 5), ("GCV", 49.999, 2.5), ("GCV", 25, 2.5),
         ("GCV", 24.999, 1.25), ("GCV", 10, 1.25), ("GCV", 9.999, 3.75 / 7), ("GCV", 0, 3.75 / 7),
         ("VGCV", 60, 1800), ("VGCV", 59.999, 900), ("VGCV", 40, 900), ("VGCV", 39.999, 450), ("VGCV", 25, 450),

@@ -1,4 +1,4 @@
-"""Creatinine clearance: the numbers of the specification, ages that are not known to the year, unstable creatinine."""
+"""Creatinine clearance: numbers calculated by hand, ages that are not known to the year, unstable creatinine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.clinical.trial import SUBJECT, VISIT, lab, study
 
 
 def test_golden_clearances():
-    # domain 4.3
+    # Cockcroft and Gault (1976), by hand
     assert cockcroft_gault(60, 72, 1.0, sex="M", unit="mg/dL") == 80.0
     assert cockcroft_gault(60, 72, 1.0, sex="F", unit="mg/dL") == pytest.approx(68.0, rel=1e-12)
     assert cockcroft_gault(45, 55, 180, sex="F") == pytest.approx(30.3006, abs=5e-5)
@@ -167,7 +167,7 @@ def test_units_go_there_and_back(test, value, data):
 
 
 def test_golden_units():
-    # domain 4.2
+    # molar masses: creatinine 113.12 g/mol, and so on
     assert lab_value(1, "mg/dL", "CREAT") == 88.42
     assert lab_value(1, "mg/dL", "TBIL") == 17.10
     assert lab_value(10, "g/dL", "HGB") == 100

@@ -1,4 +1,4 @@
-"""Prednisone equivalents: the numbers of the specification, and days that cannot be known."""
+"""Prednisone equivalents: numbers calculated by hand, and days that cannot be known."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def grid(*rows, **tables):
 
 @pytest.mark.parametrize(
     ("drug", "ped"),
-    [  # mg as strong as 5 mg of prednisone, domain 4.5
+    [  # mg as strong as 5 mg of prednisone
         ("hydrocortisone", 0.25), ("cortisone", 0.20), ("prednisone", 1), ("prednisolone", 1),
         ("methylprednisolone", 1.25), ("triamcinolone", 1.25), ("dexamethasone", 6.667), ("betamethasone", 8.333),
         ("deflazacort", 0.833),

@@ -1,4 +1,4 @@
-"""A study held in memory: a few rows per table, every column of the specification, no files."""
+"""A study held in memory: a few rows per table, every column of the schema, no files."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The clinical cases of the synthetic study, checked by hand against the definitions of the domain specification.
+"""The clinical cases of the synthetic study, checked by hand against the definitions in docs/.
 
-Oracles are the definitions themselves (3.3, 4.1, 4.3, 4.4, 5.2), written out on the tables as they are on disk, without
-the engines that judge them.
+Oracles are the definitions themselves (response, grades, clearance, doses, criteria), written out on the tables as they
+are on disk, without the engines that judge them.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def _daily_share_of_label(study: Path, usubjid: str) -> dict[str, set[float]]:
         given = float(row.dose) * per_day[row.freq]
         if row.drug == "GCV":  # induction, 4.4
             label = [10.0 if c >= 70 else 5.0 if c >= 50 else 2.5 if c >= 25 else 1.25 for c in clearance]
-        elif row.drug == "VGCV":  # maintenance, decisions 15
+        elif row.drug == "VGCV":  # maintenance: half of the induction dose
             label = [900.0 if c >= 60 else 450.0 if c >= 40 else 225.0 for c in clearance]
         else:
             continue

@@ -1,4 +1,4 @@
-"""The count-level model against the domain specification (1.9 demonstration cohort, 3.4 CMV kinetics)."""
+"""The count-level model against the sizes and effects that it was set to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from immunoprofile.datasets.cohort import Cohort, randomise, simulate_cohort, tr
 N = 2000
 D14 = par.VISIT_NAMES.index("D14")
 
-# domain 1.9: baseline median, SD, unit of SD, IL2_GCV at D14, GCV at D14
+# baseline median, SD, unit of SD, IL2_GCV at D14, GCV at D14
 CONCENTRATIONS = {
     "lymphocytes": (850, 0.45, 1.35, 1.10),
     "cd4": (260, 0.55, 1.15, 1.05),

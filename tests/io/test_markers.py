@@ -12,7 +12,7 @@ from immunoprofile.io.markers import canonical_marker, find_marker, marker_of_ch
 @pytest.mark.parametrize(
     ("label", "marker"),
     [
-        # Aliases of the domain specification, 1.1.
+        # Usual aliases of the antigens.
         ("CD197", "CCR7"), ("IL-2Rα", "CD25"), ("IL-7Ra", "CD127"), ("HLADR", "HLA-DR"), ("hla dr", "HLA-DR"),
         ("NCAM", "CD56"), ("FcγRIII", "CD16"), ("LCA", "CD45"), ("FOXP3", "FoxP3"), ("ki67", "Ki-67"),
         ("L/D", "Viability"), ("Zombie NIR", "Viability"), ("Aqua", "Viability"), ("FVS780", "Viability"),

@@ -33,7 +33,7 @@ def result(**known: Any) -> dict[str, Any]:
 
 
 def test_grade_limits_are_those_of_the_criteria() -> None:
-    # CTCAE v5.0 of the specification (domain 4.1): LLN, 1.5, 1.0, 0.5 x 10^9/L.
+    # CTCAE v5.0: LLN, 1.5, 1.0, 0.5 x 10^9/L.
     normal = {"lln": 2.0, "uln": 7.0, "baseline": 2.4}
     assert grade_limits("ANC", "Neutrophil count decreased", normal) == ((1, 2.0), (2, 1.5), (3, 1.0), (4, 0.5))
     # Creatinine: > ULN, > 1.5 x baseline or ULN, > 3 x baseline or ULN, > 6 x ULN; the first to be met counts.

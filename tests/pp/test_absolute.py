@@ -1,4 +1,4 @@
-"""Cells/uL: the golden numbers of the domain specification, the choice of the method, and what is refused."""
+"""Cells/uL: numbers calculated by hand, the choice of the method, and what is refused."""
 
 from __future__ import annotations
 

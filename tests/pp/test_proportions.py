@@ -85,7 +85,7 @@ def test_wrong_input_is_refused() -> None:
 
 
 def test_rare_populations() -> None:
-    """Golden numbers of the quality specification, section 4."""
+    """Limits of detection and exact intervals, calculated by hand."""
     assert pp.detection_limit(10) == pytest.approx(13.1, abs=0.05)
     assert pp.detection_limit(10, paired=True) == pytest.approx(17.4, abs=0.05)
     none = pp.clopper_pearson(0, 100_000)

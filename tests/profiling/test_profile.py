@@ -70,7 +70,7 @@ def test_obs_dates_and_virology(profile):
     assert obs["study_day"].tolist() == [1, 14, 1]
     assert obs["virology_day"].tolist() == [0, 13, 0]
     assert obs["baseline_flag"].tolist() == [True, False, True]
-    # Analyser: 3.2 x 10^9/L with 25 % lymphocytes is 800/uL (golden number of the domain specification, 2.2).
+    # Analyser: 3.2 x 10^9/L with 25 % lymphocytes is 800/uL.
     assert obs.loc["S-1_BL", "alc"] == pytest.approx(800)
     assert np.isnan(obs.loc["S-2_BL", "alc"])
     later = obs.loc["S-1_D14"]

@@ -66,7 +66,7 @@ def labs(*rows):
 
 
 def test_blood_count_is_one_draw_of_one_laboratory():
-    # 3.2 x 10^9/L with 25 % is 800/uL (golden number of the domain specification).
+    # 3.2 x 10^9/L with 25 % is 800/uL.
     one = [("2024-03-01T07:00", "WBC", 3.2, "10^9/L", "L"), ("2024-03-01T07:00", "LYMPH_PCT", 25, "%", "L")]
     count = blood_count(labs(*one), "S", "2024-03-01T08:00")
     assert (count.alc, count.wbc, count.hours) == (pytest.approx(800), pytest.approx(3200), 1)

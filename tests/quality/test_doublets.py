@@ -1,4 +1,4 @@
-"""Doublets: the oracles of the specification, and a mixture whose doublets are known."""
+"""Doublets: numbers of other programs on a real file, and a mixture whose doublets are known."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def lsr(outside_data):
 
 
 @pytest.mark.outside_data
-def test_ratio_rule_of_the_specification(lsr):
+def test_ratio_rule_on_a_real_file(lsr):
     area, height = lsr.values("FSC-A"), lsr.values("FSC-H")
     assert int(doublets_by_ratio(area, height).sum()) == 549
     names = [lsr.channels[number - 1].pnn for number in (1, 3, *range(5, 15), 18, 21)]
@@ -24,7 +24,7 @@ def test_ratio_rule_of_the_specification(lsr):
 
 
 @pytest.mark.outside_data
-def test_singlet_gate_of_the_specification(lsr):
+def test_singlet_gate_on_a_real_file(lsr):
     gate = singlet_gate(lsr.values("FSC-A"), lsr.values("FSC-H"))
     # R stops its least squares at a relative 1e-7; the digits agree to 2e-8.
     assert gate.slope == pytest.approx(0.9555202087, rel=1e-9)

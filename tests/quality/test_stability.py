@@ -136,7 +136,7 @@ def test_constant_channel_is_steady():
 
 
 @pytest.mark.parametrize(("events", "size"), [(9_617, 500), (76_466, 500), (125_000, 1000), (1_000_000, 4500)])
-def test_bin_size_of_the_specification(events, size):
+def test_bin_size(events, size):
     assert bin_size(events) == size
 
 

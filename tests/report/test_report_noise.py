@@ -8,8 +8,8 @@ from immunoprofile.pl import style
 from immunoprofile.report import noise, wording
 
 
-def test_default_reference_change_is_that_of_the_decision() -> None:
-    # Decision 21: about +73 % and -42 %.
+def test_default_reference_change() -> None:
+    # Of a residual SD of 0.20: exp(+-1.96 sqrt(2) sqrt(ln 1.04)), about +73 % and -42 %.
     down, up = noise.reference_change()
     assert up == pytest.approx(1.7314, abs=5e-4)
     assert down == pytest.approx(0.5776, abs=5e-4)
@@ -50,4 +50,4 @@ def test_numbers_are_written_as_specified() -> None:
         assert wording.p_value(value) == words
         assert style.p_words(value) == f"p = {words}"
     assert (style.p_words(0.00099), style.p_words(math.nan), wording.p_value(math.nan)) == ("p < 0.001", "", "")
-    # A censored fall is a bound, never a point (specification 3.3: at least 0.86).
+    # A censored fall is a bound, never a point (log10(1000 / 137): at least 0.86).

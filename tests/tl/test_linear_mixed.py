@@ -1,4 +1,4 @@
-"""Linear mixed model against lme4 (numbers of the domain page) and statsmodels."""
+"""Linear mixed model against lme4 (numbers that R printed) and statsmodels."""
 
 from __future__ import annotations
 

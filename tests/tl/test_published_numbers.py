@@ -1,4 +1,4 @@
-"""Numbers of domain page section 6 that need two models or another library: substitution, other ties, power."""
+"""Published numbers that need two models or another library: substitution, other ties, power."""
 
 from __future__ import annotations
 

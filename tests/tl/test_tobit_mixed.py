@@ -59,7 +59,7 @@ def made_up(
 
 
 def test_hiv_after_interruption(outside_data: Path) -> None:
-    """Exact maximum likelihood by dense grid, domain page 6.8; R lmec agrees to three or four decimals."""
+    """Exact maximum likelihood by dense grid; R lmec agrees to three or four decimals."""
     subject, lower, upper, design = uti(outside_data)
     fit = fit_tobit_mixed(subject, lower, upper, design=design, names=[f"v{k}" for k in range(8)])
     assert (fit.n, fit.subjects) == (362, 72)
@@ -246,7 +246,7 @@ def test_exact_rows_are_normal_densities() -> None:
 
 
 def test_one_subject_slope_of_the_golden_series() -> None:
-    """Domain page 3.4: slope -0.11044 log10 a day, both negatives left-censored at 137 IU/mL."""
+    """Slope of the golden series: -0.11044 log10 a day, both negatives left-censored at 137 IU/mL."""
     day = np.array([0.0, 7, 14, 21, 28])
     upper = np.log10([10000, 12000, 800, 137, 137])
     lower = np.where(upper > np.log10(137), upper, -np.inf)

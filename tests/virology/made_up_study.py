@@ -17,7 +17,7 @@ ROCHE = Assay(name="CAP/CTM", unit="IU/mL", specimen="plasma", lod=91, lloq=137,
 BLOOD = Assay(name="in-house", unit="copies/mL", specimen="whole_blood", lloq=500)
 FIRST_GCV = "2024-01-01T09:00"
 GOLDEN: tuple[tuple[int, str], ...] = ((0, "10000"), (7, "12000"), (14, "800"), (21, "<137"), (28, "TND"))
-"""Golden series of the specification, section 3.3."""
+"""Series whose rules and kinetics are known by hand and from R."""
 
 Series = Iterable[tuple[int, str]]
 

@@ -1,4 +1,4 @@
-"""Kinetic summaries: golden numbers of the specification, section 3.4, and what cannot be estimated."""
+"""Kinetic summaries: numbers that R gives, and what cannot be estimated."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def test_conversion_goes_there_and_back(value: float, factor: float) -> None:
 
 
 def test_limit_of_detection_as_a_sensitivity_analysis() -> None:
-    """Decision 13: BLQ and TND are censored at the LLOQ; at the LOD only when asked, and only what was not detected."""
+    """BLQ and TND are censored at the LLOQ; at the LOD only when asked, and only what was not detected."""
     limits = {text: parse_result(text, ROCHE, censoring="lod").log10_upper for text in ("TND", "<91", "<137", "100")}
     assert limits == {"TND": math.log10(91), "<91": math.log10(91), "<137": math.log10(137), "100": math.log10(137)}
     assert parse_result("TND", ROCHE).log10_upper == math.log10(137)
@@ -376,10 +376,7 @@ def test_text_claims_no_more_than_was_measured(bounds: tuple[float, float, float
 
 
 def test_golden_reference_changes() -> None:
-    """Specification 3.2: 1.96 sqrt(2) SD is 1.9-, 2.3- and 2.8-fold; 0.5 log10 is above all of them.
-
-    Its log10 values 0.29 and 0.45 do not follow from its formula and SD of 0.10 and 0.16 (0.277 and 0.443); 0.36 does.
-    """
+    """1.96 sqrt(2) SD is 1.9-, 2.3- and 2.8-fold; 0.5 log10 is above all of them."""
     assert analytical_noise() == ((5.4, 0.10), (3.7, 0.13), (2.5, 0.16))
     changes = [reference_change_log10(sd) for _, sd in analytical_noise()]
     # 1.96 x 1.4142136 = 2.7718586

@@ -28,7 +28,7 @@ TRUE, FALSE, OPEN = "TRUE", "FALSE", "NOT_EVALUABLE"
 
 
 def test_golden_series() -> None:
-    """Specification 3.3."""
+    """Every rule on the golden series, judged by hand."""
     table = judged(made_up(GOLDEN), adequacy=dosed())
     assert tuple(table.reset_index()[list(CMV_RULE_COLUMNS)].columns) == CMV_RULE_COLUMNS
     assert table.loc["vr_d14", "result"] == TRUE

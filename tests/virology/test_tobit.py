@@ -23,7 +23,7 @@ GOLDEN_HIGH = np.array([4, math.log10(12000), math.log10(800), math.log10(137), 
 
 
 def test_golden_cmv_series() -> None:
-    """Specification 3.4: both negatives left-censored at the LLOQ; R survreg(dist = "gaussian")."""
+    """Both negatives left-censored at the LLOQ; R survreg(dist = "gaussian")."""
     fit = censored_regression(LINE, GOLDEN_LOW, GOLDEN_HIGH)
     assert fit.coefficients[1] == pytest.approx(-0.11044, rel=1e-4)
     assert fit.coefficients[0] == pytest.approx(4.3599, rel=1e-4)

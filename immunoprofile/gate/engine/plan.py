@@ -33,7 +33,7 @@ _KINDS = {"range": RANGE, "polygon": SHAPE, "ellipsoid": ELLIPSOID, "and": AND, 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Tables of a strategy for one panel. All are read by `kernels.gate_block` by these names.
+    """Tables of a strategy for one panel. All are read by the compiled ``gate_events`` of `kernels` by these names.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Every criterion at its boundaries; numbers of the domain specification, sections 4.3, 4.5 and 5.2."""
+"""Every criterion at its boundaries, calculated by hand."""
 
 from __future__ import annotations
 
@@ -172,8 +172,8 @@ def steroid(**cells: Any) -> Rows:
 @pytest.mark.parametrize(
     ("cells", "expected", "value"),
     [
-        ({"drug": "methylprednisolone", "dose": 40.0}, "PASS", 0.8333333),  # golden of 4.5: 50 mg, 0.833
-        ({"drug": "methylprednisolone", "dose": 48.0}, "FAIL", 1.0),  # golden of 4.5: exactly 1.000
+        ({"drug": "methylprednisolone", "dose": 40.0}, "PASS", 0.8333333),  # 50 mg prednisone over 60 kg
+        ({"drug": "methylprednisolone", "dose": 48.0}, "FAIL", 1.0),  # exactly 60 mg prednisone over 60 kg
         ({"drug": "methylprednisolone", "dose": 47.99}, "PASS", 0.9997917),
         ({"dose": 60.0}, "FAIL", 1.0),
         ({"dose": 59.99}, "PASS", 0.9998333),
@@ -457,9 +457,9 @@ def renal(*, age: int, sex: str, weight: float, creatinine: float, unit: str = "
 @pytest.mark.parametrize(
     ("age", "sex", "weight", "creatinine", "unit", "expected", "value"),
     [
-        (60, "M", 72.0, 1.0, "mg/dL", "PASS", 80.0),  # golden of 4.3
-        (60, "F", 72.0, 1.0, "mg/dL", "PASS", 68.0),  # golden of 4.3
-        (45, "F", 55.0, 180.0, "umol/L", "PASS", 30.3006),  # golden of 4.3
+        (60, "M", 72.0, 1.0, "mg/dL", "PASS", 80.0),  # (140 - 60) x 72 / (72 x 1.0)
+        (60, "F", 72.0, 1.0, "mg/dL", "PASS", 68.0),  # the same x 0.85
+        (45, "F", 55.0, 180.0, "umol/L", "PASS", 30.3006),  # 180 / 88.42 = 2.0357 mg/dL
         (68, "M", 60.0, 2.0, "mg/dL", "FAIL", 30.0),  # (140 - 68) x 60 / (72 x 2) = 30: fails
         (68, "M", 60.02, 2.0, "mg/dL", "PASS", 30.01),
         (68, "M", 59.98, 2.0, "mg/dL", "FAIL", 29.99),
