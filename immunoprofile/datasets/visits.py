@@ -12,6 +12,7 @@ import pandas as pd
 from immunoprofile import schema
 from immunoprofile.datasets import parameters as par
 from immunoprofile.datasets.cohort import Cohort, Effect, FloatArray, generator, simulate_cohort, true_effects
+from immunoprofile.resources import populations
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -20,40 +21,39 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class _Population:
     name: str
-    display: str
     parent: str
     tube: str
     anchor: str
 
 
 _POPULATIONS: Final = (
-    _Population("lymphocytes", "Lymphocytes", "leukocytes", "count", "lymphocytes"),
-    _Population("b", "B cells", "lymphocytes", "count", "b"),
-    _Population("t", "T cells", "lymphocytes", "count", "t"),
-    _Population("nk", "NK cells", "lymphocytes", "count", "nk"),
-    _Population("cd4", "CD4+ T cells", "t", "count", "cd4"),
-    _Population("cd8", "CD8+ T cells", "t", "count", "cd8"),
-    _Population("t_dn", "Double-negative T cells", "t", "count", "t_dn"),
-    _Population("t_dp", "Double-positive T cells", "t", "count", "t_dp"),
-    _Population("treg", "Regulatory T cells", "cd4", "treg", "cd4"),
-    _Population("tconv", "Conventional CD4 T cells", "cd4", "treg", "cd4"),
-    _Population("treg_foxp3", "FoxP3-confirmed Treg", "treg", "treg", "cd4"),
-    _Population("treg_naive", "Naive/resting Treg", "treg", "treg", "cd4"),
-    _Population("treg_mem", "Memory/effector Treg", "treg", "treg", "cd4"),
-    _Population("treg_ki67", "Cycling Treg", "treg", "treg", "cd4"),
-    _Population("cd8_naive", "CD8 naive", "cd8", "effector", "cd8"),
-    _Population("cd8_cm", "CD8 central memory", "cd8", "effector", "cd8"),
-    _Population("cd8_em", "CD8 effector memory", "cd8", "effector", "cd8"),
-    _Population("cd8_temra", "CD8 TEMRA", "cd8", "effector", "cd8"),
-    _Population("cd8_act", "Activated CD8", "cd8", "effector", "cd8"),
-    _Population("nkt_like", "NKT-like T cells", "t", "effector", "t"),
-    _Population("nk_bright", "CD56bright NK", "nk", "effector", "nk"),
-    _Population("nk_dim", "CD56dim NK", "nk", "effector", "nk"),
+    _Population("lymphocytes", "leukocytes", "count", "lymphocytes"),
+    _Population("b", "lymphocytes", "count", "b"),
+    _Population("t", "lymphocytes", "count", "t"),
+    _Population("nk", "lymphocytes", "count", "nk"),
+    _Population("cd4", "t", "count", "cd4"),
+    _Population("cd8", "t", "count", "cd8"),
+    _Population("t_dn", "t", "count", "t_dn"),
+    _Population("t_dp", "t", "count", "t_dp"),
+    _Population("treg", "cd4", "treg", "cd4"),
+    _Population("tconv", "cd4", "treg", "cd4"),
+    _Population("treg_foxp3", "treg", "treg", "cd4"),
+    _Population("treg_naive", "treg", "treg", "cd4"),
+    _Population("treg_mem", "treg", "treg", "cd4"),
+    _Population("treg_ki67", "treg", "treg", "cd4"),
+    _Population("cd8_naive", "cd8", "effector", "cd8"),
+    _Population("cd8_cm", "cd8", "effector", "cd8"),
+    _Population("cd8_em", "cd8", "effector", "cd8"),
+    _Population("cd8_temra", "cd8", "effector", "cd8"),
+    _Population("cd8_act", "cd8", "effector", "cd8"),
+    _Population("nkt_like", "t", "effector", "t"),
+    _Population("nk_bright", "nk", "effector", "nk"),
+    _Population("nk_dim", "nk", "effector", "nk"),
 )
 _KEY: Final = ("treg", "nk", "cd8")
 _VAR: Final = pd.DataFrame(
     {
-        "display": [p.display for p in _POPULATIONS],
+        "display": [populations()[p.name].display for p in _POPULATIONS],
         "parent": [p.parent for p in _POPULATIONS],
         "tube": [p.tube for p in _POPULATIONS],
         "abs_anchor": [p.anchor for p in _POPULATIONS],

@@ -109,7 +109,7 @@ def build_rows(view: VisitView) -> tuple[Row, ...]:
             if confirmed:
                 support = [_confirmed(source, row, measure) for row in places]
                 second = _line(source, population, measure, support, places, confirmed=True)
-                verdict = noise.with_confirmation(line.verdict, second.verdict, what="FoxP3-confirmed Treg")
+                verdict = noise.with_confirmation(line.verdict, second.verdict, what=source.display(CONFIRMED))
                 lines += [replace(line, verdict=verdict), second]
             else:
                 lines.append(line)
