@@ -144,3 +144,10 @@ def judge(rows: Rows, criterion: str, *, profile: str = "seed", **settings: Any)
 def state(rows: Rows, criterion: str, *, profile: str = "seed", **settings: Any) -> str:
     """The state of one criterion."""
     return str(judge(rows, criterion, profile=profile, **settings)["state"])
+
+
+def changed(table: str, key: str = "", **cells: Any) -> Rows:
+    """The eligible woman with some cells of one row changed."""
+    rows = woman()
+    row_of(rows, table, key).update(cells)
+    return rows
