@@ -193,7 +193,13 @@ def test_no_name_of_the_schema_is_given_twice() -> None:
     assert {name: files for name, files in homes.items() if len(files) > 1} == {}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+WRITTEN = [
+    *MODULES,
+    *(path for folder in ("tests", "docs", "benchmarks") for path in sorted((ROOT / folder).rglob("*.py"))),
+]
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_module_is_readable_in_one_sitting(path: Path) -> None:
     lines = len(path.read_text(encoding="utf-8").splitlines())
     assert lines <= LONGEST_MODULE, f"{lines} lines, limit {LONGEST_MODULE}"
