@@ -178,7 +178,7 @@ def test_every_shipped_gate_stands_below_its_parent() -> None:
 
 
 def test_gate_set_shows_each_tube_and_what_was_not_read(gates: GateSet) -> None:
-    page = shown(replace(gates, findings=(Problem("gate <x>", "is a kind & not known"),)))
+    page = shown(replace(gates, problems=(Problem("gate <x>", "is a kind & not known"),)))
     assert "Gates of 1 tube t: 3 gates" in page.text
     assert "! not read: 1 where what gate <x> is a kind & not known" in page.text
 
