@@ -1,6 +1,7 @@
 """Clinical data: laboratory safety, doses, concomitant drugs, eligibility."""
 
 from immunoprofile.clinical.adequacy import adequacy_state, dose_adequacy, label_dose
+from immunoprofile.clinical.cmv_confounders import cmv_confounders, confounders_of
 from immunoprofile.clinical.ctcae import Grade, ctcae_terms, ctcae_versions, grade_value
 from immunoprofile.clinical.doses import dose_courses, dosing_bars, exposure
 from immunoprofile.clinical.grades import graded_results, shift_table, worst_grades
@@ -19,7 +20,9 @@ __all__ = [
     "SafetyTables",
     "adequacy_state",
     "agents_of",
+    "cmv_confounders",
     "cockcroft_gault",
+    "confounders_of",
     "creatinine_clearance",
     "ctcae_terms",
     "ctcae_versions",

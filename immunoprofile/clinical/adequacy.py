@@ -91,7 +91,7 @@ def label_dose(drug: str, crcl: float, phase: str) -> float:
 
     Notes
     -----
-    resources/doses.yaml. Doses three times a week are spread over seven days.
+    resources/doses.yaml. Doses twice or three times a week are spread over seven days.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def label_dose(drug: str, crcl: float, phase: str) -> float:
         return math.nan
     band = next(band for band in dose_tables()["antivirals"][drug]["bands"] if crcl >= band["from"])
     name = phase.lower()
-    if "per_week" in band:
+    if name in band.get("per_week", {}):
         return float(band["per_week"][name]) / DAYS_PER_WEEK
     return float(band.get(name, math.nan))
 

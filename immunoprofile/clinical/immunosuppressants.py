@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import date
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from immunoprofile.clinical.courses import read_course
+from immunoprofile.clinical.drug_names import names_agent
 from immunoprofile.clinical.tables import HasClinical, day_of, observed_days, rows_of, truth_of
 from immunoprofile.io.dates import text_of
 from immunoprofile.resources import load_yaml
@@ -26,18 +26,14 @@ def agents() -> Mapping[str, Mapping[str, Any]]:
 
 
 def agents_of(drug: object, atc: object) -> tuple[str, ...]:
-    """Agents that a row of conmeds names, by a whole word in the text of the drug or by its ATC code.
+    """Agents that a row of conmeds names, by a word or phrase in the text of the drug or by its ATC code.
 
     Examples
     --------
     >>> agents_of("mycophenolate mofetil", None)
     ('mycophenolate',)
     """
-    words = set(re.findall(r"[a-z]+", text_of(drug).casefold()))
-    code = text_of(atc).upper()
-    return tuple(
-        name for name, entry in agents().items() if words & set(entry["names"]) or (code and code in entry["atc"])
-    )
+    return tuple(name for name, entry in agents().items() if names_agent(drug, atc, entry))
 
 
 def immunosuppressants(study: HasClinical, visits: Mapping[tuple[str, str], str]) -> pd.DataFrame:

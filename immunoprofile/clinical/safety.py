@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.clinical.adequacy import dose_adequacy
+from immunoprofile.clinical.cmv_confounders import cmv_confounders
 from immunoprofile.clinical.doses import dose_courses, dosing_bars, exposure, note_first_doses
 from immunoprofile.clinical.flags import doses_at, safety_flags
 from immunoprofile.clinical.grades import (
@@ -52,6 +53,8 @@ class SafetyTables:
         Prednisone equivalents by day, and every corticosteroid of conmeds.
     immunosuppressants
         Drugs that touch populations, by visit.
+    confounders
+        Drugs and procedures that change CMV-DNA by themselves, or what is said of it.
     flags
         Flags by subject and visit.
     exceptions
@@ -73,6 +76,7 @@ class SafetyTables:
     steroids: pd.DataFrame
     steroid_records: pd.DataFrame
     immunosuppressants: pd.DataFrame
+    confounders: pd.DataFrame
     flags: pd.DataFrame
     exceptions: pd.DataFrame
 
@@ -137,6 +141,7 @@ def safety(
         "exposure": exposure(courses), "adequacy": dose_adequacy(study, clearance), "bars": dosing_bars(study),
         "il2_timing": il2_timing(study, notes=notes), "steroids": prednisone_equivalents(study),
         "steroid_records": records, "immunosuppressants": immunosuppressants(study, visits),
+        "confounders": cmv_confounders(study, notes=notes),
     }  # fmt: skip
     without = SafetyTables(**tables, flags=pd.DataFrame(), exceptions=pd.DataFrame())
     return SafetyTables(**tables, flags=safety_flags(study, without, visits), exceptions=notes.table())

@@ -63,7 +63,9 @@ def evaluate_clinical(study: Study) -> ClinicalHalf:
     """
     safety = clinical.safety(study)
     return ClinicalHalf(
-        virology=virology.evaluate(study, adequacy=safety.adequacy, as_of=study.config.data_cut),
+        virology=virology.evaluate(
+            study, adequacy=safety.adequacy, confounders=safety.confounders, as_of=study.config.data_cut
+        ),
         safety=safety,
         eligibility=clinical.eligibility(study),
     )
@@ -97,6 +99,8 @@ def add_clinical(visits: anndata.AnnData, study: Study, half: ClinicalHalf) -> N
         columns of `schema.CLINICAL_OBS` and `schema.CMV_VISIT_OBS`; visits without such a record are missing or empty.
         The flags of both join ``obs['flags']``. ``per_protocol`` (boolean): eligible, the arm received as planned,
         with at least 80 % of the planned doses of each study drug; missing where one of these is not known.
+        ``cmv_confounded`` (bool): a drug that changes CMV-DNA by itself touches a verdict of the subject. The tables of
+        clearance and responses have it as ``confounded``.
     ``uns['clearance']``
         time to clearance, `schema.CMV_CLEARANCE_COLUMNS` and the ``arm``, also of subjects without a flow visit.
     ``uns['responses']``
@@ -127,13 +131,21 @@ def add_clinical(visits: anndata.AnnData, study: Study, half: ClinicalHalf) -> N
     times = half.virology.clearance
     # The categories keep the order of the study, on which the colours of figures rest.
     own_arms = pd.Categorical(times["usubjid"].map(arms), categories=[arm.code for arm in study.config.arms])
-    visits.uns[schema.UNS_CLEARANCE] = times.assign(arm=own_arms)
-    visits.uns[schema.UNS_RESPONSES] = _responses(half.virology.rules)
+    touched = confounded_subjects(half.virology.rules)
+    visits.obs["cmv_confounded"] = visits.obs["usubjid"].astype(str).isin(touched).to_numpy()
+    visits.uns[schema.UNS_CLEARANCE] = times.assign(arm=own_arms, confounded=times["usubjid"].isin(touched))
+    responses = _responses(half.virology.rules)
+    visits.uns[schema.UNS_RESPONSES] = responses.assign(confounded=responses["usubjid"].isin(touched))
     worst = half.safety.worst
     followed = _followed_days(study, half.safety.grades, worst)
     visits.uns[schema.UNS_WORST_GRADES] = worst.assign(test=worst["term"], exposure_days=followed)[
         list(schema.WORST_GRADE_COLUMNS)
     ]
+
+
+def confounded_subjects(rules: pd.DataFrame) -> set[str]:
+    """Subjects with a verdict that a drug touches which changes CMV-DNA by itself."""
+    return {str(one) for one in rules.loc[rules["confounders"] != "", "usubjid"]}
 
 
 def _per_protocol(study: Study, half: ClinicalHalf) -> pd.Series[bool]:

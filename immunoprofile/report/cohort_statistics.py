@@ -16,6 +16,8 @@ from immunoprofile.report.statistics_tables import methods
 if TYPE_CHECKING:
     import pandas as pd
 
+_WITHOUT_DRUGS: Final = "without subjects with a drug that changes CMV-DNA"
+
 BETWEEN: Final = ("S3", "S4", "S5", "S6")
 WITHIN: Final = ("S1", "S2")
 ASSOCIATION: Final = ("S10", "S8", "S9", "S14", "S15")
@@ -46,6 +48,9 @@ _TITLES: Final[dict[str, str]] = {
     "clearance_interval_unconfirmed": "clearance_1: one result below the LLOQ",
     "clearance_interval_tnd": "clearance_tnd: not detected",
     "clearance_interval_per_protocol": "per protocol",
+    "clearance_interval_without_cmv_drugs": _WITHOUT_DRUGS,
+    "associate_censored_without_cmv_drugs": _WITHOUT_DRUGS,
+    "responders_without_cmv_drugs": _WITHOUT_DRUGS,
 }
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from immunoprofile.report.view import VisitView
+    from immunoprofile.virology.courses import Course
 
 STATUS_TEXT: Final[dict[str, str]] = {
     "REFRACTORY": "refractory",
@@ -60,7 +61,23 @@ def status(view: VisitView) -> tuple[Block, ...]:
         return (Text("Status by the CMV rules: not evaluable, no CMV-DNA result at this visit."),)
     cleared = view.obs("cmv_clearance")
     words = f"{STATUS_TEXT.get(found, found)}; clearance: {CLEARANCE_TEXT.get(cleared, cleared)}"
-    return (Text(f"Status by the CMV rules at this visit: {words} ({found}, {cleared})."),)
+    sentence = Text(f"Status by the CMV rules at this visit: {words} ({found}, {cleared}).")
+    return (sentence, *_confounders(view))
+
+
+def _confounders(view: VisitView) -> tuple[Block, ...]:
+    """Drugs that change CMV-DNA by themselves and touch what is known at the visit."""
+    touching = [one for course in _courses(view) for one in course.confounded()]
+    if not touching:
+        return ()
+    if view.source.blinded:
+        return (Text("A drug that changes CMV-DNA by itself touches these verdicts (CMV_CONFOUNDED)."),)
+    drugs = {f"{one.drug}{_when(one.first, one.last)}: {one.effect}" for one in touching}
+    return (Text(f"Read every verdict with care (CMV_CONFOUNDED). {'. '.join(sorted(drugs))}."),)
+
+
+def _when(first: str, last: str) -> str:
+    return f" ({f'from {first}' if first else 'since an unknown day'}{f', counts until {last}' if last else ''})"
 
 
 def results(view: VisitView) -> tuple[Block, ...]:
@@ -103,7 +120,9 @@ def _rule(view: VisitView, judged: dict[Any, Any]) -> tuple[Cell, ...]:
     if view.source.blinded:
         return row(name, verdict)
     lower, upper = judged["lower_day"], judged["upper_day"]
-    return row(name, verdict, Cell(_interval(result, lower, upper), lower), judged["reason"])
+    drugs = judged["confounders"]
+    why = f"{judged['reason']} [confounded by {', '.join(drugs.split())}]" if drugs else judged["reason"]
+    return row(name, verdict, Cell(_interval(result, lower, upper), lower), why)
 
 
 def _interval(result: str, lower: float, upper: float) -> str:
@@ -117,17 +136,22 @@ def _interval(result: str, lower: float, upper: float) -> str:
 def _judged(view: VisitView) -> pd.DataFrame:
     """Rules on the course that ends at the visit: a report of day 14 knows nothing of day 28."""
     from immunoprofile.virology import rulebook
-    from immunoprofile.virology.courses import courses
     from immunoprofile.virology.rule_table import judge, rule_frame
 
     book = rulebook()
+    return rule_frame([(course, judge(course, book)) for course in _courses(view)], book)
+
+
+def _courses(view: VisitView) -> list[Course]:
+    """The course of the subject as it was known at the visit."""
+    from immunoprofile.virology.courses import courses
+
     known = view.cmv_results
     days = [*cells(known["virology_day"], "number"), view.virology_day]
     last = max((day for day in days if not math.isnan(day)), default=math.nan)
-    found = courses(_study_of(view), known, view.source.profile.tables.get("dose_adequacy"))
-    if not math.isnan(last):
-        found = [course.until(int(last)) for course in found]
-    return rule_frame([(course, judge(course, book)) for course in found], book)
+    tables = view.source.profile.tables
+    found = courses(_study_of(view), known, tables.get("dose_adequacy"), confounders=tables.get("cmv_confounders"))
+    return found if math.isnan(last) else [course.until(int(last)) for course in found]
 
 
 def _study_of(view: VisitView) -> Any:

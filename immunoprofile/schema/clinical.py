@@ -90,6 +90,13 @@ IMMUNOSUPPRESSANT_COLUMNS: Final = (
 )  # fmt: skip
 """One row per visit, drug and population that it touches; ``active`` is TRUE or UNKNOWN (dates or drug text)."""
 
+CMV_CONFOUNDER_COLUMNS: Final = (
+    "usubjid", "agent", "drug", "kind", "row", "start_dtc", "end_dtc", "from_date", "until_date", "certain", "effect",
+    "evidence", "note",
+)  # fmt: skip
+"""One row per row of conmeds and agent that changes CMV-DNA or what is said of it; it counts from ``from_date`` to
+``until_date``, empty dates are open. ``kind`` is lowers, antiviral, favours or serology."""
+
 SAFETY_FLAG_COLUMNS: Final = ("usubjid", "visit", "date", "flag", "detail")
 
 CLINICAL_OBS: Final[dict[str, str]] = {
@@ -126,6 +133,7 @@ SAFETY_FILES: Final[dict[str, str]] = {
     "steroids": "steroids.csv",
     "steroid_records": "steroid_records.csv",
     "immunosuppressants": "immunosuppressants.csv",
+    "confounders": "cmv_confounders.csv",
     "flags": "safety_flags.csv",
 }
 """Table of `clinical.SafetyTables` -> its file in the results folder."""

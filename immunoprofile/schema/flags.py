@@ -30,6 +30,7 @@ FLAGS: Final[dict[str, str]] = {
     "ASSAY_CHANGED": "the CMV assay or specimen changed in the series",
     "CMV_BLQ": "CMV-DNA detected below the limit of quantification",
     "CMV_TND": "CMV-DNA not detected",
+    "CMV_CONFOUNDED": "a drug that changes CMV-DNA by itself, or what is said of it, was or may have been active",
     "BLIP": "single positive CMV result between negatives",
     "NOT_EVALUABLE": "could not be judged",
     "REFRANGE_NA": "no reference range applies",

@@ -27,7 +27,7 @@ _OBS_TEXT: Final = (
     "usubjid", "visit", "arm", "specimen_type", "collected_dtc", "qc_status", "flags", "abs_method", "cmv_kind",
     "cmv_raw", "cmv_unit", "cmv_series",
 )  # fmt: skip
-_OBS_FLAGS: Final = ("baseline_flag", "per_protocol", "cbc_ambiguous")
+_OBS_FLAGS: Final = ("baseline_flag", "per_protocol", "cmv_confounded", "cbc_ambiguous")
 _VIROLOGY_TEXT: Final = (
     "usubjid", "visit", "collected_dtc", "assay_id", "specimen", "unit", "result_raw", "kind",
 )  # fmt: skip

@@ -153,6 +153,12 @@ RESULT_TABLES: Final[dict[str, ResultTable]] = {
             "drugs that change cells or hide epitopes, by visit and population",
             numbers=("days_since_last",),
         ),
+        ResultTable(
+            "cmv_confounders",
+            "drugs and procedures that change CMV-DNA by themselves, and the days on which they count",
+            numbers=("row",),
+            flags=("certain",),
+        ),
         ResultTable("safety_flags", "clinical flags by subject and visit"),
     )
 }  # fmt: skip

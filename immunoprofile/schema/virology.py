@@ -15,14 +15,19 @@ CMV_RULE_RESULTS: Final = ("TRUE", "FALSE", "NOT_EVALUABLE", "NOT_ASSESSED")
 
 CMV_RULE_COLUMNS: Final = (
     "usubjid", "rule_id", "version", "result", "date", "lower_day", "upper_day", "evidence", "reason",
-    "confirmed_date",
+    "confirmed_date", "confounders",
 )  # fmt: skip
 """One row a subject and rule (virology_rules.csv). What the rule names happened in (lower_day, upper_day], days since
-the first ganciclovir; equal days: at that result; an infinite upper day: not until lower_day."""
+the first ganciclovir; equal days: at that result; an infinite upper day: not until lower_day. ``confounders``: agents
+that change CMV-DNA by themselves and were, or may have been, active from the first result of the series to the last one
+that the verdict rests on, joined by a blank."""
 
 DOSE_ADEQUACY_COLUMNS: Final = ("usubjid", "from_day", "to_day", "drug", "appropriately_dosed")
 """What the rules need of a table of dose adequacy; days are included on both sides and count from the first
 ganciclovir; ``appropriately_dosed`` is TRUE, FALSE or UNKNOWN."""
+
+CONFOUNDED_COLUMNS: Final = ("usubjid", "agent", "drug", "from_date", "until_date", "effect")
+"""What the rules need of a table of drugs that change CMV-DNA; dates are included, an empty one is open."""
 
 CMV_CLEARANCE_COLUMNS: Final = (
     "usubjid", "rule_id", "lower_day", "upper_day", "observed", "competing", "competing_day", "reason",
@@ -93,6 +98,7 @@ CMV_VISIT_OBS: Final[dict[str, str]] = {
     "cmv_status": "until the visit: REFRACTORY, RETURNED, CLEARED, PROBABLE_REFRACTORY, FAILURE, RESPONDING, "
     "NOT_RESPONDING or NOT_EVALUABLE",
     "cmv_rules_true": "CMV rules that are TRUE by results until the visit, joined by a blank",
-    "cmv_flags": "CMV_BLQ, CMV_TND, BLIP, ASSAY_CHANGED of the results of the visit, joined by a blank",
+    "cmv_flags": "CMV_BLQ, CMV_TND, BLIP, ASSAY_CHANGED of the results of the visit and CMV_CONFOUNDED until it, "
+    "joined by a blank",
 }
 """Columns of the visits object that come from the rules; BLIP alone knows the result after the visit."""

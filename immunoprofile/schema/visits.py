@@ -69,6 +69,7 @@ VISIT_OBS: Final[dict[str, str]] = {
     "specimen_type": "specimen of the tubes",
     "collected_dtc": "ISO text",
     "baseline_flag": "boolean, the baseline row of the subject",
+    "cmv_confounded": "bool, a drug that changes CMV-DNA by itself touches a CMV verdict of the subject",
     "per_protocol": "boolean, eligible, arm as planned, at least 80 % of the planned doses; missing where not known",
     "qc_status": "PASS, WARN, FAIL or NOT_EVALUABLE",
     "flags": "flag codes joined by a blank",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 F1, F2, F3, F4, F5, F6 = FAMILY_WORDS
+CMV_CONFOUNDED = "cmv_confounded"
 RULE_SENSITIVITIES = {"clearance_1": "clearance_interval_unconfirmed", "clearance_tnd": "clearance_interval_tnd"}
 
 
@@ -67,6 +68,7 @@ def default_plan(adata: AnnData, *, methods: Collection[str]) -> AnalysisPlan:
         {"key": "compare_without_qc_warn", "method": "S3", "role": "sensitivity", "leave_out": ("qc_warn",)},
         {"key": "compare_without_recent_il2", "method": "S3", "role": "sensitivity", "leave_out": ("recent_il2",)},
     ]
+    entries += _without_confounders(adata, entries)
     return AnalysisPlan(
         analyses=tuple(Analysis(**entry) for entry in entries if entry["method"] in methods),
         families=(
@@ -78,6 +80,16 @@ def default_plan(adata: AnnData, *, methods: Collection[str]) -> AnalysisPlan:
         ),
         windows=visit_windows(_schedule(adata)),
     )
+
+
+def _without_confounders(adata: AnnData, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is said of CMV-DNA again without subjects whose CMV-DNA a drug changes by itself, where there are any."""
+    if CMV_CONFOUNDED not in adata.obs or not adata.obs[CMV_CONFOUNDED].to_numpy(dtype=bool).any():
+        return []
+    asked = ("associate_censored", "clearance_interval", "responders")
+    own = [entry for entry in entries if entry["key"] in asked]
+    return [{"key": f"{entry['key']}_without_cmv_drugs", "method": entry["method"], "role": "sensitivity",
+             "leave_out": (CMV_CONFOUNDED,)} for entry in own]  # fmt: skip
 
 
 def _schedule(adata: AnnData) -> list[tuple[str, int, bool]]:

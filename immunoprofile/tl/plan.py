@@ -88,6 +88,7 @@ _ROWS_LEFT_OUT: Final = {
     "qc_warn": "rows with a quality warning",
     "recent_il2": "rows shortly after IL-2",
     "protocol_deviation": "rows of subjects that deviated from the protocol or of whom that is not known",
+    "cmv_confounded": "rows of subjects with a drug that changes CMV-DNA by itself",
 }
 
 
@@ -358,7 +359,7 @@ def _rows(adata: AnnData, analysis: Analysis, plan: AnalysisPlan) -> tuple[Any, 
 
 
 def _left_out(adata: AnnData, reason: str) -> Any:
-    needed = {"qc_warn": "qc_status", "recent_il2": "flags", "protocol_deviation": "per_protocol"}[reason]
+    needed = {"qc_warn": "qc_status", "recent_il2": "flags", "protocol_deviation": "per_protocol"}.get(reason, reason)
     if needed not in adata.obs:
         raise AnalysisError(f"it is not known which are the {_ROWS_LEFT_OUT[reason]}", where=f"obs {needed}")
     column = adata.obs[needed]
@@ -366,18 +367,24 @@ def _left_out(adata: AnnData, reason: str) -> Any:
         return (column.astype(str) == "WARN").to_numpy()
     if reason == "recent_il2":
         return np.array(["RECENT_IL2" in str(flags).split() for flags in column], dtype=bool)
+    if reason == "cmv_confounded":
+        return column.to_numpy(dtype=bool)
     return ~column.astype("boolean").fillna(value=False).to_numpy(dtype=bool)
 
 
 def _leave_subjects(work: AnnData, adata: AnnData, analysis: Analysis) -> None:
-    """Subjects that deviated from the protocol also leave the tables of clearance and response."""
-    if "protocol_deviation" not in analysis.leave_out:
-        return
-    deviated = set(adata.obs.loc[_left_out(adata, "protocol_deviation"), "usubjid"].astype(str))
-    for key in (UNS_CLEARANCE, UNS_RESPONSES):
-        if key in work.uns:
-            table = work.uns[key]
-            work.uns[key] = table[~table["usubjid"].astype(str).isin(deviated)].reset_index(drop=True)
+    """Subjects that are left out for what they are also leave the tables of clearance and response."""
+    for reason in ("protocol_deviation", "cmv_confounded"):
+        if reason not in analysis.leave_out:
+            continue
+        out = set(adata.obs.loc[_left_out(adata, reason), "usubjid"].astype(str))
+        for key in (UNS_CLEARANCE, UNS_RESPONSES):
+            if key in work.uns:
+                table = work.uns[key]
+                leaves = table["usubjid"].astype(str).isin(out)
+                if reason == "cmv_confounded" and "confounded" in table:
+                    leaves |= table["confounded"].astype(bool)
+                work.uns[key] = table[~leaves].reset_index(drop=True)
 
 
 def _versions() -> dict[str, str]:

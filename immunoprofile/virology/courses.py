@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from immunoprofile.errors import AnalysisError
 from immunoprofile.io.dates import days_between, first_dose, text_of
-from immunoprofile.schema import DOSE_ADEQUACY_COLUMNS
+from immunoprofile.schema import CONFOUNDED_COLUMNS, DOSE_ADEQUACY_COLUMNS
 from immunoprofile.virology.series import HasCmv
 
 if TYPE_CHECKING:
@@ -86,6 +86,21 @@ class Dosing:
 
 
 @dataclass(frozen=True)
+class Confounder:
+    """A drug or procedure that changes CMV-DNA by itself, and the ISO dates in which it counts; empty is open."""
+
+    agent: str
+    drug: str
+    first: str
+    last: str
+    effect: str
+
+    def touches(self, first: str, last: str) -> bool:
+        """Whether it was, or may have been, active between two dates, both included."""
+        return (not self.first or self.first <= last) and (not self.last or self.last >= first)
+
+
+@dataclass(frozen=True)
 class Course:
     """One subject.
 
@@ -113,6 +128,8 @@ class Course:
         Last day of ganciclovir or valganciclovir; None while it goes on or when it is not known.
     genotypes
         (day, text) of resistance tests.
+    confounders
+        Drugs that change CMV-DNA by themselves.
     """
 
     usubjid: str
@@ -130,6 +147,14 @@ class Course:
     stop_day: int | None = None
     genotypes: tuple[tuple[int, str], ...] = ()
     iu_factor: float = math.nan
+    confounders: tuple[Confounder, ...] = ()
+
+    def confounded(self, until: str = "") -> tuple[Confounder, ...]:
+        """Confounders that were, or may have been, active from the first sample to a date (the last sample)."""
+        if not self.samples:
+            return ()
+        last = until or self.samples[-1].date
+        return tuple(one for one in self.confounders if one.touches(self.samples[0].date, last))
 
     @property
     def later(self) -> tuple[Sample, ...]:
@@ -161,7 +186,13 @@ class Course:
         )
 
 
-def courses(study: HasCourses, results: pd.DataFrame, adequacy: pd.DataFrame | None = None) -> list[Course]:
+def courses(
+    study: HasCourses,
+    results: pd.DataFrame,
+    adequacy: pd.DataFrame | None = None,
+    *,
+    confounders: pd.DataFrame | None = None,
+) -> list[Course]:
     """Courses of all subjects of a study, in the order of their ids; also of subjects without any result.
 
     Parameters
@@ -172,13 +203,15 @@ def courses(study: HasCourses, results: pd.DataFrame, adequacy: pd.DataFrame | N
         Table of `cmv_results`.
     adequacy
         ``schema.DOSE_ADEQUACY_COLUMNS`` (more columns do not matter), from the doses; None: not known.
+    confounders
+        ``schema.CONFOUNDED_COLUMNS`` (more columns do not matter): drugs that change CMV-DNA by themselves.
 
     Raises
     ------
     AnalysisError
-        ``adequacy`` lacks a column or holds another word than TRUE, FALSE or UNKNOWN.
+        ``adequacy`` or ``confounders`` lacks a column, or ``adequacy`` holds another word than TRUE, FALSE or UNKNOWN.
     """
-    doses = _dosing(adequacy)
+    doses, others = _dosing(adequacy), _confounders(confounders)
     subjects = study.subjects.drop_duplicates("usubjid").sort_values("usubjid")
     of_subject: dict[str, list[dict[Hashable, Any]]] = {}
     for place, row in enumerate(results.to_dict("records")):
@@ -193,6 +226,7 @@ def courses(study: HasCourses, results: pd.DataFrame, adequacy: pd.DataFrame | N
             usubjid, anchored, bool(first_dose(subject)), dosing=doses.get(usubjid), rescue_known=rescue_known,
             rescue_day=rescue_day, death_day=died if death_day is None else death_day,
             stop_day=_stop_day(study, usubjid, anchor), genotypes=_genotypes(study, usubjid, anchor),
+            confounders=others.get(usubjid, ()),
         )  # fmt: skip
         found.append(_with_samples(course, of_subject.get(usubjid, []), study))
     return found
@@ -286,6 +320,20 @@ def _dosing(adequacy: pd.DataFrame | None) -> dict[str, Dosing]:
         days = range(int(limits[0]), int(limits[1]) + 1)
         (good if verdict == "TRUE" else bad)[usubjid].update(days)
     return {name: Dosing(frozenset(good[name] - bad[name]), frozenset(bad[name])) for name in good}
+
+
+def _confounders(table: pd.DataFrame | None) -> dict[str, tuple[Confounder, ...]]:
+    if table is None:
+        return {}
+    missing = [name for name in CONFOUNDED_COLUMNS if name not in table.columns]
+    if missing:
+        raise AnalysisError(f"no column {', '.join(missing)}", where="table of drugs that change CMV-DNA",
+                            todo=f"columns: {', '.join(CONFOUNDED_COLUMNS)}")  # fmt: skip
+    found: dict[str, tuple[Confounder, ...]] = {}
+    for row in table.to_dict("records"):
+        usubjid, agent, drug, first, last, effect = (text_of(row[name]) for name in CONFOUNDED_COLUMNS)
+        found[usubjid] = (*found.get(usubjid, ()), Confounder(agent, drug, first, last, effect))
+    return found
 
 
 def _is_number(value: object) -> bool:

@@ -56,6 +56,7 @@ def evaluate(
     study: HasCourses,
     *,
     adequacy: pd.DataFrame | None = None,
+    confounders: pd.DataFrame | None = None,
     as_of: str = "",
     censoring: Censoring = "lloq",
     book: RuleBook | None = None,
@@ -70,6 +71,9 @@ def evaluate(
     adequacy
         Appropriately dosed intervals (``schema.DOSE_ADEQUACY_COLUMNS``); None: the rules that need them are
         NOT_EVALUABLE.
+    confounders
+        Drugs that change CMV-DNA by themselves (``schema.CONFOUNDED_COLUMNS``, from `clinical.cmv_confounders`); every
+        verdict says which of them touch it, and none is changed by them.
     as_of
         ISO date of the data cut: a later result is a problem; empty: not checked.
     censoring
@@ -88,14 +92,14 @@ def evaluate(
     results = cmv_results(
         study, baseline_window_days=chosen.baseline_window_days, as_of=as_of, censoring=censoring, problems=problems
     )
-    found = courses(study, results, adequacy)
+    found = courses(study, results, adequacy, confounders=confounders)
     results = _with_blips(results, found, chosen)
     return VirologyTables(
         results,
         rule_frame([(course, judge(course, chosen)) for course in found], chosen),
         kinetics(study, results=results, censoring=censoring, book=chosen),
         time_to_clearance(study, results=results, book=chosen),
-        annotate_visits(study, results=results, adequacy=adequacy, book=chosen),
+        annotate_visits(study, results=results, adequacy=adequacy, confounders=confounders, book=chosen),
         chosen.caveat,
     )
 
@@ -105,6 +109,7 @@ def annotate_visits(
     *,
     results: pd.DataFrame,
     adequacy: pd.DataFrame | None = None,
+    confounders: pd.DataFrame | None = None,
     book: RuleBook | None = None,
 ) -> pd.DataFrame:
     """What the rules say at each visit, from the results until that visit: a report of day 14 knows nothing of day 28.
@@ -117,7 +122,7 @@ def annotate_visits(
     import pandas as pd
 
     chosen = rulebook() if book is None else book
-    of_subject = {course.usubjid: course for course in courses(study, results, adequacy)}
+    of_subject = {course.usubjid: course for course in courses(study, results, adequacy, confounders=confounders)}
     rows = []
     for (usubjid, visit), own in results.groupby(["usubjid", "visit"], sort=False):
         course = of_subject.get(str(usubjid))
@@ -127,7 +132,11 @@ def annotate_visits(
             course = course.until(int(known.max()))
             verdicts = judge(course, chosen)
         state = "NOT_EVALUABLE" if course is None or not verdicts else _clearance_state(course, verdicts, chosen)
-        flags = dict.fromkeys(code for text in own[VIROLOGY_FLAGS_COLUMN] for code in str(text).split())
+        flags: dict[str, None] = dict.fromkeys(
+            code for text in own[VIROLOGY_FLAGS_COLUMN] for code in str(text).split()
+        )
+        if course is not None and course.confounded():
+            flags["CMV_CONFOUNDED"] = None
         true = " ".join(name for name, verdict in verdicts.items() if verdict.true)
         rows.append((usubjid, visit, state, _status(verdicts, state), true, " ".join(flags)))
     return pd.DataFrame(rows, columns=["usubjid", "visit", *CMV_VISIT_OBS])

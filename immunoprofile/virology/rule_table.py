@@ -26,6 +26,7 @@ def rules(
     *,
     results: pd.DataFrame | None = None,
     adequacy: pd.DataFrame | None = None,
+    confounders: pd.DataFrame | None = None,
     book: RuleBook | None = None,
 ) -> pd.DataFrame:
     """Judge every CMV rule on every subject of a study.
@@ -39,6 +40,9 @@ def rules(
     adequacy
         Appropriately dosed intervals of each subject (``schema.DOSE_ADEQUACY_COLUMNS``, days from the first
         ganciclovir). None: rules that need them are NOT_EVALUABLE.
+    confounders
+        Drugs that change CMV-DNA by themselves (``schema.CONFOUNDED_COLUMNS``): they stand with every verdict that they
+        touch, and change none.
     book
         Rules and parameters, see `rulebook`.
 
@@ -57,7 +61,8 @@ def rules(
     """
     chosen = rulebook() if book is None else book
     table = _results(study, chosen) if results is None else results
-    return rule_frame([(course, judge(course, chosen)) for course in courses(study, table, adequacy)], chosen)
+    found = courses(study, table, adequacy, confounders=confounders)
+    return rule_frame([(course, judge(course, chosen)) for course in found], chosen)
 
 
 def judge(course: Course, book: RuleBook) -> dict[str, Verdict]:
@@ -81,10 +86,16 @@ def rule_frame(judged: Sequence[tuple[Course, dict[str, Verdict]]], book: RuleBo
             evidence = "; ".join(sample.text for sample in sorted(verdict.evidence, key=lambda one: one.date))
             rows.append((
                 course.usubjid, name, book.rules[name].version, verdict.result, verdict.date, verdict.lower,
-                verdict.upper, evidence, verdict.reason + left_out, verdict.confirmed,
+                verdict.upper, evidence, verdict.reason + left_out, verdict.confirmed, _confounders(course, verdict),
             ))  # fmt: skip
     frame = pd.DataFrame(rows, columns=list(CMV_RULE_COLUMNS))
     return frame.astype({"lower_day": "float64", "upper_day": "float64"})
+
+
+def _confounders(course: Course, verdict: Verdict) -> str:
+    """Agents that touch what a verdict rests on; without evidence, the whole course."""
+    last = max((sample.date for sample in verdict.evidence), default="")
+    return " ".join(dict.fromkeys(one.agent for one in course.confounded(last)))
 
 
 def _results(study: HasCourses, book: RuleBook) -> pd.DataFrame:

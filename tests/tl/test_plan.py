@@ -47,6 +47,7 @@ def with_events(adata: anndata.AnnData) -> None:
 def test_the_default_plan_runs_what_the_object_can_hold(trial: anndata.AnnData, tmp_path: object) -> None:
     with_events(trial)
     trial.obs["per_protocol"] = True
+    trial.obs["cmv_confounded"] = False
     tl.run_plan(trial)
     runs = trial.uns["plan_runs"].set_index("key")
     expected = {"compare", "change", "associate", "compare_all_pct", "compare_all_abs", "clearance_interval",
@@ -117,6 +118,22 @@ def test_sensitivities_and_windows_leave_rows_out_and_say_so(trial: anndata.AnnD
     assert trial.uns["qc_warn"]["exclusions"].str.startswith(f"1 rows with a quality warning left out; {window}").all()
     # the object itself has lost nothing
     assert trial.n_obs == 100
+
+
+def test_what_is_said_of_cmv_dna_is_said_again_without_drugs_that_change_it(trial: anndata.AnnData) -> None:
+    with_events(trial)
+    trial.obs["per_protocol"] = True
+    touched = {str(name) for name in trial.obs["usubjid"].unique()[:2]}
+    trial.obs["cmv_confounded"] = trial.obs["usubjid"].astype(str).isin(touched).to_numpy()
+    tl.run_plan(trial)
+    runs = trial.uns["plan_runs"].set_index("key")
+    for key in ("clearance_interval", "responders", "associate_censored"):
+        again = runs.loc[f"{key}_without_cmv_drugs"]
+        assert again["role"] == "sensitivity"
+        assert again["exclusions"].startswith("10 rows of subjects with a drug that changes CMV-DNA by itself left out")
+    whole, less = (int(trial.uns[key]["n"].iloc[0] + trial.uns[key]["n_reference"].iloc[0])
+                   for key in ("clearance_interval", "clearance_interval_without_cmv_drugs"))  # fmt: skip
+    assert whole - less == 2
 
 
 def test_methods_text_tells_the_calls(trial: anndata.AnnData) -> None:

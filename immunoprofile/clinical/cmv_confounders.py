@@ -1,0 +1,125 @@
+"""Drugs and procedures that change CMV-DNA by themselves, or what can be said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from immunoprofile.clinical.courses import dose_tables, read_course
+from immunoprofile.clinical.drug_names import misspelled, names_agent
+from immunoprofile.clinical.tables import HasClinical, day_of, observed_days, rows_of, truth_of
+from immunoprofile.io.dates import first_dose, text_of
+from immunoprofile.resources import load_yaml
+from immunoprofile.schema import CMV_CONFOUNDER_COLUMNS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from immunoprofile.io.exceptions import Exceptions
+
+SEROLOGY = "serology"
+
+
+@cache
+def confounding_agents() -> Mapping[str, Mapping[str, Any]]:
+    """Agents of resources/cmv_confounders.yaml: names, ATC codes, what they do, days after the last dose."""
+    found: Mapping[str, Mapping[str, Any]] = load_yaml("cmv_confounders.yaml")["agents"]
+    return found
+
+
+@cache
+def _known_words() -> frozenset[str]:
+    agents = [*confounding_agents().values(), *load_yaml("immunosuppressants.yaml")["agents"].values()]
+    words = {name for entry in agents for name in entry["names"]}
+    return frozenset(words | set(dose_tables()["antivirals"]["names"]) | set(dose_tables()["corticosteroids"]["drugs"]))
+
+
+def confounders_of(drug: object, atc: object) -> tuple[tuple[str, str], ...]:
+    """Agents that a row of conmeds names, each with the name that was perhaps meant where the text misses it.
+
+    Examples
+    --------
+    >>> confounders_of("Arava 20 mg", None), confounders_of("paracetamol", None)
+    ((('leflunomide', ''),), ())
+    >>> confounders_of("leflunamide", None)
+    (('leflunomide', 'leflunomide'),)
+    """
+    agents = confounding_agents()
+    found = tuple((agent, "") for agent, entry in agents.items() if names_agent(drug, atc, entry))
+    if found:
+        return found
+    meant = ((agent, misspelled(drug, [entry], _known_words())) for agent, entry in agents.items())
+    return tuple((agent, name) for agent, name in meant if name)
+
+
+def cmv_confounders(study: HasClinical, *, notes: Exceptions | None = None) -> pd.DataFrame:
+    """Rows of conmeds that change CMV-DNA by themselves, or what is said of it, and the days on which they count.
+
+    Parameters
+    ----------
+    study
+        Tables ``conmeds`` and ``subjects``.
+    notes
+        Takes names that were perhaps misspelled, and a CMV serology after immunoglobulins.
+
+    Returns
+    -------
+    DataFrame
+        ``schema.CMV_CONFOUNDER_COLUMNS``, one row per row of conmeds and agent, sorted. It counts from ``from_date`` to
+        ``until_date`` (the last possible dose and the days after it of the agent); empty dates are open. ``certain`` is
+        false where a date is not known to the day or the name was perhaps misspelled.
+
+    Notes
+    -----
+    resources/cmv_confounders.yaml names the sources. CMV rules carry the agents that touch them (`virology.rules`);
+    nothing is left out.
+    """
+    import pandas as pd
+
+    spans = observed_days(study)
+    rows: list[dict[str, Any]] = []
+    for number, row in rows_of(study.conmeds):
+        usubjid = text_of(row["usubjid"])
+        for agent, meant in confounders_of(row["drug"], row["atc"]):
+            entry = confounding_agents()[agent]
+            course = read_course(row["start_dtc"], row["end_dtc"], row["freq"], ongoing=truth_of(row["ongoing"]),
+                                 last_day=spans[usubjid][1] if usubjid in spans else None)  # fmt: skip
+            until = None if course.end_high is None else course.end_high + timedelta(days=entry["days_after"])
+            going_on = bool(truth_of(row["ongoing"])) and not text_of(row["end_dtc"])
+            dated = course.start_low is not None and course.start_low == course.start_high
+            certain = dated and not meant and (going_on or (until is not None and course.end_low == course.end_high))
+            remarks = [f"perhaps {meant}, spelled otherwise" if meant else "",
+                     "" if certain or meant else "start or end is not known to the day"]  # fmt: skip
+            rows.append({
+                "usubjid": usubjid, "agent": agent, "drug": text_of(row["drug"]), "kind": entry["kind"], "row": number,
+                "start_dtc": text_of(row["start_dtc"]), "end_dtc": text_of(row["end_dtc"]),
+                "from_date": "" if course.start_low is None else course.start_low.isoformat(),
+                "until_date": "" if until is None else until.isoformat(), "certain": certain,
+                "effect": entry["effect"], "evidence": entry["evidence"], "note": "; ".join(filter(None, remarks)),
+            })  # fmt: skip
+            if notes is not None and meant:
+                what = f"{row['drug']} is taken for {meant}, which changes CMV-DNA"
+                notes.add("warning", "DRUG_NAME", what, table="conmeds", row=number, usubjid=usubjid,
+                          action="correct the name of the drug")  # fmt: skip
+    rows.sort(key=lambda one: (one["usubjid"], one["from_date"], one["agent"], one["drug"], one["row"]))
+    frame = pd.DataFrame(rows, columns=list(CMV_CONFOUNDER_COLUMNS)).astype({"certain": "bool", "row": "int64"})
+    if notes is not None:
+        _note_serology(study, frame, notes)
+    return frame
+
+
+def _note_serology(study: HasClinical, confounders: pd.DataFrame, notes: Exceptions) -> None:
+    """A CMV IgG that immunoglobulins may have brought."""
+    passive = confounders[confounders["agent"].isin(("immunoglobulin", "cmv_immunoglobulin"))]
+    for number, subject in rows_of(study.subjects):
+        usubjid, dose = text_of(subject["usubjid"]), day_of(first_dose(subject))
+        if text_of(subject["cmv_igg_baseline"]) != "POS":
+            continue
+        day = "" if dose is None else dose.isoformat()
+        for _, row in rows_of(passive[passive["usubjid"] == usubjid]):
+            if not day or (row["from_date"] <= day and (not row["until_date"] or day <= row["until_date"])):
+                notes.add("warning", "SEROLOGY_PASSIVE", f"CMV IgG at baseline may come from {row['drug']}",
+                          table="subjects", row=number, usubjid=usubjid,
+                          action="take the serology from before it, or say UNK")  # fmt: skip
