@@ -277,6 +277,7 @@ def test_columns_are_those_of_the_schema():
         "courses": schema.COURSE_COLUMNS, "exposure": schema.EXPOSURE_COLUMNS, "adequacy": schema.ADEQUACY_COLUMNS,
         "bars": schema.BAR_COLUMNS, "il2_timing": schema.IL2_TIMING_COLUMNS, "steroids": schema.STEROID_COLUMNS,
         "steroid_records": schema.STEROID_RECORD_COLUMNS, "immunosuppressants": schema.IMMUNOSUPPRESSANT_COLUMNS,
+        "confounders": schema.CMV_CONFOUNDER_COLUMNS,
         "flags": schema.SAFETY_FLAG_COLUMNS,
     }  # fmt: skip
     assert set(tables.files()) == set(schema.SAFETY_FILES.values())
