@@ -92,7 +92,7 @@ class GatedSample:
         return self.sample.n_events if population == ROOT else self.evaluation.counts[population]
 
     def counts(self) -> pd.DataFrame:
-        """Counts, one row a population: ``tube population parent gate_path n n_parent pct_parent``.
+        """Counts, one row a population: ``tube population label parent gate_path n n_parent pct_parent``.
 
         The percentage of an empty parent is NaN.
         """
@@ -121,7 +121,7 @@ class GatedSample:
 
 
 def count_table(strategy: Strategy, evaluation: Evaluation) -> pd.DataFrame:
-    """Counts of one file, one row a population: ``tube population parent gate_path n n_parent pct_parent``.
+    """Counts of one file, one row a population: ``tube population label parent gate_path n n_parent pct_parent``.
 
     The percentage of an empty parent is NaN.
     """
@@ -133,8 +133,8 @@ def count_table(strategy: Strategy, evaluation: Evaluation) -> pd.DataFrame:
         n_parent = evaluation.n_events if gate.parent == ROOT else evaluation.counts[gate.parent]
         path = "/".join((*strategy.path(gate.population), gate.population))
         percentage = 100.0 * n / n_parent if n_parent else float("nan")
-        name = gate.label or gate.population
-        rows.append((strategy.tube, name, gate.parent, path, n, n_parent, percentage))
+        label = gate.label or gate.population
+        rows.append((strategy.tube, gate.population, label, gate.parent, path, n, n_parent, percentage))
     return pd.DataFrame(rows, columns=list(schema.COUNT_COLUMNS[2:]))
 
 

@@ -195,6 +195,6 @@ def read_flags(path: Path) -> tuple[dict[str, NDArray[np.bool_]], NDArray[np.flo
 def _count_rows(gated: GatedSample) -> tuple[tuple[str, str, str, str, int, int], ...]:
     rows = gated.counts().to_dict("records")
     return tuple(
-        (gate.population, str(r["population"]), str(r["parent"]), str(r["gate_path"]), int(r["n"]), int(r["n_parent"]))
-        for gate, r in zip(gated.strategy.gates, rows, strict=True)
+        (str(r["population"]), str(r["label"]), str(r["parent"]), str(r["gate_path"]), int(r["n"]), int(r["n_parent"]))
+        for r in rows
     )

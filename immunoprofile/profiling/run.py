@@ -279,6 +279,7 @@ def _counts(outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
             o.sample_id,
             o.file,
             o.tube,
+            population,
             label,
             parent,
             path,
@@ -287,6 +288,6 @@ def _counts(outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
             100.0 * n / n_parent if n_parent else float("nan"),
         )
         for o in sorted(outcomes.values(), key=lambda o: o.sample_id)
-        for _, label, parent, path, n, n_parent in o.counts
+        for population, label, parent, path, n, n_parent in o.counts
     ]
     return pd.DataFrame(rows, columns=list(schema.COUNT_COLUMNS))

@@ -13,8 +13,10 @@ EXCEPTION_COLUMNS: Final = (
 """``severity`` is ``error`` (something was left out), ``warning`` (used, but look) or ``note``."""
 
 COUNT_COLUMNS: Final = (
-    "sample_id", "file", "tube", "population", "parent", "gate_path", "n", "n_parent", "pct_parent",
+    "sample_id", "file", "tube", "population", "label", "parent", "gate_path", "n", "n_parent", "pct_parent",
 )  # fmt: skip
+"""``population``, ``parent`` and the parts of ``gate_path`` are ids, so that the table joins on itself; ``label`` is
+the name with which a population came."""
 
 QUALITY_COLUMNS: Final = ("usubjid", "visit", "tube", "sample_id", "check", "value", "unit", "limits", "state", "flag")
 """One row per check of a sample or visit; ``state`` is one of QUALITY_STATES."""

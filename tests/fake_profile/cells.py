@@ -153,7 +153,7 @@ def count_rows(sample: dict[str, Any], found: Counted) -> list[dict[str, Any]]:
     return [
         {
             "sample_id": sample["sample_id"], "file": sample["fcs_path"], "tube": home, "population": name,
-            "parent": parent, "gate_path": f"root/{parent}", "n": found.layers["counts"][name],
+            "label": name, "parent": parent, "gate_path": f"root/{parent}", "n": found.layers["counts"][name],
             "n_parent": found.layers["parent_counts"][name], "pct_parent": found.x[name],
         }
         for name, (parent, home, _, _) in POPULATIONS.items()

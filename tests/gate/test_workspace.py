@@ -53,6 +53,21 @@ def test_gates_names_scales_and_the_spillover_of_the_file(file):
     assert 0 < masks["g_4_pos"].sum() < cells.sum()
 
 
+def test_counts_join_on_themselves_where_names_repeat(file):
+    both = [
+        w.population(name, w.rectangle(w.axis(channel, 300)), w.population("CD69+", w.rectangle(w.axis("APC-A", 200))))
+        for name, channel in (("CD4+", "FITC-A"), ("CD8+", "PE-A"))
+    ]
+    counts = gate.batch([file], read(w.sample(1, "a.fcs", *both)))
+    assert counts["population"].is_unique
+    assert set(counts["parent"]) <= {*counts["population"], "root"}
+    assert (counts["gate_path"].str.split("/").str[-1] == counts["population"]).all()
+    assert (counts["gate_path"].str.split("/").str[-2] == counts["parent"]).all()
+    assert counts["label"].tolist() == ["CD4+", "CD69+", "CD8+", "CD69+"]
+    above = counts.merge(counts, left_on=["file", "parent"], right_on=["file", "population"], suffixes=("", "_above"))
+    assert (above["n_parent"] == above["n_above"]).all()
+
+
 def test_one_gate_that_cannot_be_read_costs_only_what_depends_on_it():
     curly = w.population("curly", w.curly("FSC-A", "SSC-A"), w.population("child", w.rectangle(w.axis("FSC-A", 1, 2))))
     derived = w.population("derived", w.rectangle(w.axis("Ratio", 1, 2)))
