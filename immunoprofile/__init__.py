@@ -32,6 +32,7 @@ _HOMES = {
     "read_results": "immunoprofile.profiling",
     "read_study": "immunoprofile.study",
     "run_study": "immunoprofile.run",
+    "study_skeleton": "immunoprofile.skeleton",
 }
 
 __all__ = sorted({"__version__", *_HOMES, *_ROOMS})

@@ -20,6 +20,7 @@ from immunoprofile.profiling import Profile as Profile
 from immunoprofile.profiling import profile as profile
 from immunoprofile.profiling import read_results as read_results
 from immunoprofile.run import run_study as run_study
+from immunoprofile.skeleton import study_skeleton as study_skeleton
 from immunoprofile.study import Study as Study
 from immunoprofile.study import read_study as read_study
 
@@ -46,6 +47,7 @@ __all__ = [
     "report",
     "run_study",
     "schema",
+    "study_skeleton",
     "tl",
     "virology",
 ]

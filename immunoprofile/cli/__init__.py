@@ -11,11 +11,11 @@ import sys
 
 import typer
 
-from immunoprofile.cli import files, registry, results, studies
+from immunoprofile.cli import files, registry, results, skeleton, studies
 from immunoprofile.cli.shell import EXIT_ERROR, EXIT_LEFT_OUT, app
 from immunoprofile.errors import ImmunoprofileError
 
-__all__ = ["EXIT_ERROR", "EXIT_LEFT_OUT", "app", "files", "main", "registry", "results", "studies"]
+__all__ = ["EXIT_ERROR", "EXIT_LEFT_OUT", "app", "files", "main", "registry", "results", "skeleton", "studies"]
 
 
 def main() -> None:

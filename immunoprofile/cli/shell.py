@@ -122,7 +122,7 @@ def _places(group: Sequence[Mapping[str, Any]]) -> str:
     shown = "; ".join(places[:_PLACES_SHOWN])
     more = len(places) - _PLACES_SHOWN
     shown += f" and {more} more" if more > 0 else ""
-    return f"({len(group)} times) {shown}" if len(group) > 1 else shown
+    return f"({len(group)} times) {shown}".rstrip() if len(group) > 1 else shown
 
 
 def tell_exceptions(exceptions: Any, *, warnings_are: str = "in exceptions.csv", every: bool = False) -> None:

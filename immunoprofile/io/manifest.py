@@ -115,7 +115,7 @@ def propose_manifest(
     fill = dict(fill or {})
     _check_fill(fill)
     problems = Problems()
-    found = [_File(path, folder, base) for path in _files(folder, problems)]
+    found = [_File(path, folder, base) for path in fcs_files(folder, problems)]
     if not found:
         raise ImmunoprofileError(
             "no FCS file below this folder", where=str(folder), todo="name the folder of the files"
@@ -187,7 +187,8 @@ class _File:
         return self.outline.get(bare) if self.outline is not None else ""
 
 
-def _files(folder: Path, problems: Problems) -> list[Path]:
+def fcs_files(folder: Path, problems: Problems) -> list[Path]:
+    """FCS files below a folder in the order of their paths; a link that leaves it is a problem."""
     found = []
     for path in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix()):
         if path.suffix.lower() not in SUFFIXES or not path.is_file() or path.name.startswith("."):
@@ -368,4 +369,4 @@ def _check_missing(found: Sequence[_File], problems: Problems) -> None:
             )  # fmt: skip
 
 
-__all__ = ["FIELDS", "Manifest", "propose_manifest", "write_manifest"]
+__all__ = ["FIELDS", "Manifest", "fcs_files", "propose_manifest", "write_manifest"]

@@ -1,0 +1,183 @@
+"""The tables of a new study: what names and keywords tell, and empty cells for what only a person knows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from immunoprofile.errors import FcsError, ImmunoprofileError, Problems
+from immunoprofile.io.manifest import fcs_files, propose_manifest
+from immunoprofile.schema import SAMPLES, SUBJECTS, VISITS
+from immunoprofile.skeleton.names import Visit, in_order, propose_pattern, role_of
+from immunoprofile.skeleton.texts import ARM
+from immunoprofile.skeleton.tubes import Head, name_tubes, plain_name, read_head
+
+if TYPE_CHECKING:
+    from immunoprofile.errors import Problem
+
+FIRST_VISIT = "BL"
+"""The visit of files whose names and dates tell none."""
+
+
+@dataclass
+class Tables:
+    """Proposed tables.
+
+    Attributes
+    ----------
+    subjects, visits, samples
+        As the study has them; ``fcs_path`` is relative to the folder of the files.
+    schedule
+        Visits in their order.
+    tubes
+        Tube -> paths of its files below the folder.
+    markers
+        Tube -> its markers in words.
+    pattern
+        Pattern that the names were read with; empty for none.
+    notes
+        What was proposed from what.
+    problems
+        What disagrees, repeats or cannot be read.
+    """
+
+    subjects: pd.DataFrame
+    visits: pd.DataFrame
+    samples: pd.DataFrame
+    schedule: list[Visit]
+    tubes: dict[str, list[str]]
+    markers: dict[str, str]
+    pattern: str = ""
+    notes: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def propose_tables(folder: Path, pattern: Sequence[str], specimen: str) -> Tables:
+    """Tables from the names and keywords of the files below a folder.
+
+    Raises
+    ------
+    ImmunoprofileError
+        The folder holds no FCS file, or the pattern cannot be understood.
+    """
+    heads, broken = _heads(folder)
+    notes = []
+    patterns = list(pattern)
+    of_samples = [head for head in heads if role_of(head.where) == "sample"]
+    if not patterns:
+        proposed = propose_pattern([head.where for head in of_samples], [head.panel for head in of_samples])
+        if proposed is not None:
+            patterns = [proposed]
+            notes.append(f"names are read as {proposed}; another reading is said with --pattern")
+        else:
+            notes.append("the names do not tell which part is the subject: each file is a subject of its own")
+    found = propose_manifest(folder, pattern=patterns or "{subject}.fcs")
+    table = found.table.set_index("fcs_path", drop=False)
+    table = table.loc[[head.where for head in heads]].astype(object)
+    if not patterns:
+        table["usubjid"] = [Path(where).stem for where in table["fcs_path"]]
+    roles = {head.where: role_of(head.where) for head in heads}
+    table["role"] = [role if pd.notna(role) else roles[str(where)] for where, role in table["role"].items()]
+    control = ~table["role"].isin(("sample", "replicate"))
+    if not patterns:
+        table.loc[control, "usubjid"] = None
+    named = [plain_name(tube) if pd.notna(tube) else None for tube in table["tube_id"]]
+    tube_of = name_tubes(heads, named)
+    table["tube_id"] = [tube_of[where] for where in table["fcs_path"]]
+    table["panel_id"] = [f"{tube}-1" for tube in table["tube_id"]]
+    if specimen:
+        table["specimen_type"] = specimen
+    _fill_visits(table, notes)
+    _name_samples(table)
+    subjects = sorted(table.loc[~control, "usubjid"].dropna().unique())
+    schedule = in_order([str(visit) for visit in table.loc[~control, "visit"].dropna()]) or [Visit(FIRST_VISIT, 1)]
+    held = set(zip(table["usubjid"], table["visit"], strict=True))
+    rows = [(subject, visit.name) for subject in subjects for visit in schedule if (subject, visit.name) in held]
+    tubes: dict[str, list[str]] = {}
+    for where, tube, role in zip(table["fcs_path"], table["tube_id"], table["role"], strict=True):
+        if role in ("sample", "replicate", "control"):
+            tubes.setdefault(tube, []).append(where)
+    return Tables(
+        subjects=pd.DataFrame({"usubjid": subjects, "arm": ARM}).reindex(columns=list(SUBJECTS.column_names)),
+        visits=pd.DataFrame(rows, columns=["usubjid", "visit"])
+        .assign(occurred=True)
+        .reindex(columns=list(VISITS.column_names)),
+        samples=table.reset_index(drop=True)[list(SAMPLES.column_names)],
+        schedule=schedule,
+        tubes=dict(sorted(tubes.items())),
+        markers={tube: _markers(tube, heads, tube_of) for tube in tubes},
+        pattern=patterns[0] if patterns else "",
+        notes=notes,
+        problems=[*broken, *(p for p in found.problems if _belongs_here(p, {str(one.where) for one in broken}))],
+    )
+
+
+def _heads(folder: Path) -> tuple[list[Head], list[Problem]]:
+    problems = Problems()
+    heads = []
+    paths = fcs_files(folder, problems)
+    for path in paths:
+        where = path.relative_to(folder).as_posix()
+        try:
+            heads.append(read_head(path, where))
+        except FcsError as error:
+            problems.add(where, error.what, allowed="left out of the study")
+    if paths and not heads:
+        raise ImmunoprofileError(f"none of the {len(paths)} files can be read", where=str(folder),
+                                 todo=f"the first: {problems.found[0]}")  # fmt: skip
+    return heads, problems.found
+
+
+def _belongs_here(problem: Problem, told: set[str]) -> bool:
+    """Cells that nobody filled yet are for `check`; attempts without an order too, once their visits are known."""
+    empty = problem.what.startswith(("is not known", "keyword "))
+    return not (empty or problem.column == "attempt" or problem.where in told)
+
+
+def _fill_visits(table: pd.DataFrame, notes: list[str]) -> None:
+    """A visit for files whose name has none: by the order of their dates inside subject and tube."""
+    loose = table["visit"].isna() & table["usubjid"].notna()
+    if not loose.any():
+        return
+    part = table[loose]
+    days = part["acquired_dtc"].map(lambda text: str(text)[:10] if pd.notna(text) else "")
+    order = {subject: sorted(set(days[part["usubjid"] == subject]) - {""}) for subject in part["usubjid"].unique()}
+    repeated = part.groupby(["usubjid", "tube_id"]).size().max() > 1
+    if repeated and (days != "").all():
+        names = [f"V{order[subject].index(day) + 1}" for subject, day in zip(part["usubjid"], days, strict=True)]
+        table.loc[loose, "visit"] = names
+        notes.append("visits V1, V2 ... are the days on which the files of a subject were acquired, in their order")
+    else:
+        table.loc[loose, "visit"] = FIRST_VISIT
+        notes.append(f"no name tells a visit: all files without one stand at {FIRST_VISIT}")
+
+
+def _name_samples(table: pd.DataFrame) -> None:
+    """Sample ids of what is known now; the name of the file where two would be called the same."""
+    wanted = []
+    for where, entry in table.iterrows():
+        parts = [entry["usubjid"], entry["visit"], entry["tube_id"]]
+        whole = all(pd.notna(part) for part in parts) and entry["role"] == "sample"
+        more = [f"a{entry['attempt']}"] if pd.notna(entry["attempt"]) and entry["attempt"] != 1 else []
+        wanted.append("_".join([*map(str, parts), *more]) if whole else Path(str(where)).stem)
+    often = Counter(wanted)
+    table["sample_id"] = [
+        _valid(name if often[name] == 1 else f"{name}_{str(sha)[:8]}")
+        for name, sha in zip(wanted, table["sha256"], strict=True)
+    ]
+
+
+def _valid(name: str) -> str:
+    """A name that a file of the results can have on every system."""
+    plain = "".join(mark if mark.isascii() and (mark.isalnum() or mark in "._-") else "-" for mark in name)
+    return (plain if plain[:1].isalnum() else f"s{plain}")[:100]
+
+
+def _markers(tube: str, heads: Sequence[Head], tube_of: dict[str, str]) -> str:
+    panels = Counter(head.panel for head in heads if tube_of[head.where] == tube)
+    return ", ".join(sorted(panels.most_common(1)[0][0])) or "no fluorescence"
