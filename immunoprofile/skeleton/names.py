@@ -16,7 +16,7 @@ _VISIT = re.compile(
     r"(bl|base(line)?|scr(een(ing)?)?|pre|post|eos|eot|fu|follow-?up\d*|(d|day|w|wk|week|m|mo|month|v|visit|t|tp)-?\d{1,3})",
     re.IGNORECASE,
 )
-_TUBE = re.compile(r"(tube|panel|mix|stain|cocktail)[-_ ]?\w{0,12}", re.IGNORECASE)
+_TUBE = re.compile(r"(tube|panel|mix|stain|cocktail)[-_ ]?\w{1,12}", re.IGNORECASE)
 _DATE = re.compile(r"(19|20)\d{6}|(19|20)\d\d-\d\d-\d\d")
 _CONTROL = (
     ("unstained", re.compile(r"unstained|blank", re.IGNORECASE)),
@@ -73,13 +73,12 @@ def propose_pattern(paths: Sequence[str], panels: Sequence[Hashable]) -> str | N
         return None
     folders = [list(parts[:-1]) for parts in split]
     stems = [PurePosixPath(path).stem for path in paths]
-    for separator in _SEPARATORS:
+    several = [separator for separator in _SEPARATORS if any(separator in stem for stem in stems)]
+    for separator in several or _SEPARATORS[:1]:
         words = [stem.split(separator) for stem in stems]
         if len({len(word) for word in words}) != 1 or not all(all(word) for word in words):
             continue
-        columns = (
-            [*zip(*folders, strict=True), *zip(*words, strict=True)] if folders[0] else [*zip(*words, strict=True)]
-        )
+        columns = [*zip(*folders, strict=True), *zip(*words, strict=True)]
         fields = _fields(columns, panels)
         if fields is not None:
             depth = len(folders[0])
