@@ -46,7 +46,7 @@ def test_visits_in_the_order_of_their_days():
 @pytest.mark.parametrize(
     ("path", "role"),
     [
-        ("P1_BL_FMO-CD25.fcs", "fmo"), ("unstained.fcs", "unstained"), ("Comp Controls/CompBead_PE.fcs", "single_stain"),
+        ("P1_BL_FMO-CD25.fcs", "fmo"), ("unstained.fcs", "unstained"), ("Controls/CompBead_PE.fcs", "single_stain"),
         ("Compensation Controls_PE.fcs", "single_stain"), ("affmode_1.fcs", "sample"), ("P1_BL.fcs", "sample"),
     ],
 )  # fmt: skip
