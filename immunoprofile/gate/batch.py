@@ -14,6 +14,7 @@ from immunoprofile import compensation, schema
 from immunoprofile.compensation import Spillover
 from immunoprofile.errors import ImmunoprofileError, Problem, ProblemListError, Problems
 from immunoprofile.gate.binding import bind
+from immunoprofile.gate.compensated_ratios import compensated_ratios
 from immunoprofile.gate.engine import evaluate_file
 from immunoprofile.gate.evaluate import GatedSample, count_table, gate_sample
 from immunoprofile.gate.flowjo_units import in_units_of, needs_events
@@ -156,7 +157,7 @@ def _bound(sample: Sample, path: Path, gates: Matcher, panels: Panels) -> Bound 
     if sample.labels in panels:
         return panels[sample.labels]
     found = gates.match(sample, path)
-    if needs_events(sample, found.strategy):
+    if needs_events(sample, found.strategy) or compensated_ratios(found.strategy):
         return None
     strategy, doubts = in_units_of(sample, found.strategy)
     bound = strategy, bind(strategy, sample), (*found.findings, *doubts)

@@ -11,6 +11,7 @@ import numpy as np
 
 from immunoprofile import compensation, schema
 from immunoprofile.gate.binding import bind
+from immunoprofile.gate.compensated_ratios import as_channels
 from immunoprofile.gate.flowjo_units import in_units_of
 from immunoprofile.gate.matching import Match, match
 from immunoprofile.gate.notices import needs_matrix, notices_of
@@ -174,7 +175,8 @@ def gate_sample(
     doubts = (*found.findings, *doubts)
     bound = bind(own, sample)
     chosen = compensation.decide(sample, comp_source, needed=needs_matrix(own))
-    evaluation = evaluate(bound, sample, chosen.spillover, compiled=compiled)
+    seen, looking = as_channels(sample, bound, chosen.spillover)
+    evaluation = evaluate(looking, seen, chosen.spillover, compiled=compiled)
     return GatedSample(
         sample,
         own,

@@ -27,7 +27,7 @@ ROOT = "root"
 class Ratio:
     """Ratio of two channels, ``a * (numerator - b) / (denominator - c)`` (fratio of GatingML 2.0).
 
-    It is computed on the recorded values, before any spillover is removed.
+    Of the recorded values; of compensated ones where its dimension is compensated (`compensated_ratios`).
 
     Attributes
     ----------

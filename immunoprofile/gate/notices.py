@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from immunoprofile.gate.compensated_ratios import ratio_notices
 from immunoprofile.io.exceptions import Notice
 from immunoprofile.io.markers import is_scatter, is_time
 
@@ -55,6 +56,7 @@ def notices_of(
         Notice("GATES_DOUBTFUL", str(doubt), "look at the gates of this file in their program") for doubt in doubts
     ]
     found += chosen.notices
+    found += ratio_notices(bound)
     if evaluation is not None and sample.n_events:
         found.extend(_counted_without_a_number(sample, bound, evaluation))
     return tuple(found)
