@@ -46,7 +46,7 @@ INTENSITY_COLUMNS = (
     "n",
     "left_out_pct",
 )
-"""Columns of `intensity_table`; ``n`` events of the population, ``left_out_pct`` the share that a geometric mean leaves out."""
+"""Columns of `intensity_table`: ``n`` events of the population, ``left_out_pct`` the share that a value leaves out."""
 
 _LOW, _HIGH = 15.865525393145708, 84.1344746068543
 """Percentiles of a normal distribution one standard deviation below and above its mean."""
