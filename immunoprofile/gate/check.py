@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from immunoprofile.compensation import from_keywords
 from immunoprofile.errors import CompensationError, FcsError, GateError, Problem, Problems
 from immunoprofile.gate.binding import find_channels
+from immunoprofile.gate.mapping import MAPPING_TABLE, proposals, sources_of
 from immunoprofile.gate.strategy import GateSet, Strategy
+from immunoprofile.gate.study_gates import StudyGates, study_gates
 from immunoprofile.gate.traps import traps
 from immunoprofile.io.fcs import read_fcs
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from immunoprofile.compensation import Spillover
-    from immunoprofile.io.config import StudyConfig
     from immunoprofile.io.fcs import Sample
     from immunoprofile.study import Study
 
@@ -27,33 +27,17 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-def for_study(gates: GateSet, config: StudyConfig) -> GateSet:
-    """The strategies of the tubes of a study, by tube: ``tubes.<tube>.gates`` of study.yaml names the template.
-
-    Raises
-    ------
-    GateError
-        A tube names a template that was not loaded.
-    """
-    problems = Problems()
-    found = []
-    for tube_id, tube in config.tubes.items():
-        if tube.gates in gates:
-            found.append(replace(gates[tube.gates], tube=tube_id))
-        else:
-            loaded = ", ".join(gates) or "none loaded"
-            problems.add(f"tube {tube_id}", "has no gating template", value=tube.gates, allowed=loaded)
-    if problems:
-        raise GateError("the gates do not fit the study", problems.found, where=config.study_id)
-    return replace(gates, strategies=tuple(found))
-
-
-def check(gates: GateSet, study: Study) -> None:
+def check(gates: GateSet, study: Study) -> StudyGates:
     """Check that the gates fit a study: its tubes, reporting tubes, endpoints, and the panels of its files.
 
     A panel is refused when none of its files fits the template; a single file that does not fit, or cannot be read, is
     left to the run, which lists it. What would be evaluated otherwise than it reads (`traps`) is refused or logged as a
     warning; gates of samples that the study does not have are logged.
+
+    Returns
+    -------
+    StudyGates
+        The gates of each tube, see `study_gates.study_gates`.
 
     Raises
     ------
@@ -62,31 +46,48 @@ def check(gates: GateSet, study: Study) -> None:
     """
     problems = Problems()
     config = study.config
-    gates = for_study(gates, config)
+    loaded, gates_of = gates, study_gates(gates, study)
     for population, tube in config.reporting_tube.items():
-        if tube in gates and population not in gates[tube]:
-            problems.add(f"reporting_tube.{population}", f"is not gated in tube {tube}")
-    populations = {name for strategy in gates.values() for name in strategy.populations}
+        if tube in gates_of and population not in gates_of[tube]:
+            problems.add(f"reporting_tube.{population}", f"is not gated in tube {tube}",
+                         allowed=_instead(population, [gates_of[tube]]))  # fmt: skip
+    populations = {name for strategy in gates_of.values() for name in strategy.populations}
     for endpoint in config.endpoints:
         if endpoint.population not in populations:
-            problems.add(f"endpoint {endpoint.population}", "is not gated in any tube")
+            problems.add(f"endpoint {endpoint.population}", "is not gated in any tube",
+                         allowed=_instead(endpoint.population, gates_of.values()))  # fmt: skip
     count_tube = config.count_tube
     has_beads = study.samples["beads_per_tube"].notna().any()
-    if has_beads and count_tube is not None and count_tube in gates and not gates[count_tube].beads:
+    if has_beads and count_tube is not None and count_tube in gates_of and not gates_of[count_tube].beads:
         problems.add(
-            f"tube {count_tube}", "has counting beads, and its template does not name their population (beads)"
+            f"tube {count_tube}",
+            "has counting beads, and its gates do not name their population",
+            allowed="the key beads of a template, or a row of populations.csv with the id beads",
         )
     samples = study.samples[study.samples["role"].isin(("sample", "control", "replicate"))]
     for (tube_id, _), group in samples.groupby(["tube_id", samples["panel_id"].fillna("")], sort=True):
         tube = str(tube_id)
-        if tube not in gates:
-            continue
-        problems.found.extend(_misfits(gates[tube], [study.fcs_path(str(name)) for name in group["sample_id"]]))
-    for strategy in gates.values():
+        if tube in gates_of:
+            paths = [study.fcs_path(str(name)) for name in group["sample_id"]]
+            problems.found.extend(_misfits(gates_of, tube, paths))
+    for strategy in loaded.values():
         for warning in _strangers(strategy, study):
             _log.warning("%s", warning)
     if problems:
         raise GateError("the gates do not fit the study", problems.found, where=config.study_id)
+    return gates_of
+
+
+def _instead(population: str, strategies: Iterable[Strategy]) -> str:
+    """What could be meant by an id that is not gated, and how to say so."""
+    strategies = list(strategies)
+    near = [proposal for strategy in strategies for proposal in proposals(strategy, [population])]
+    if near:
+        rows = " or ".join(repr(proposal.row) for proposal in near)
+        return f"if that is meant, the row {rows} in {MAPPING_TABLE} of the study (tube,source,population)"
+    names = list(dict.fromkeys(name for strategy in strategies for name in sources_of(strategy).values()))
+    shown = ", ".join(names[:20]) + (" ..." if len(names) > 20 else "")
+    return f"one of {shown}; {MAPPING_TABLE} of the study gives a name of the gates its id"
 
 
 def _strangers(strategy: Strategy, study: Study) -> list[Problem]:
@@ -101,13 +102,17 @@ def _strangers(strategy: Strategy, study: Study) -> list[Problem]:
     return problems.found
 
 
-def _misfits(strategy: Strategy, paths: Iterable[Path]) -> list[Problem]:
+def _misfits(gates: StudyGates, tube: str, paths: Iterable[Path]) -> list[Problem]:
     """Problems of the first readable file, unless some file fits."""
     first: list[Problem] = []
     for path in paths:
         try:
             sample = read_fcs(path)
+            strategy = gates.match(sample, tube, path).strategy
         except FcsError:
+            continue
+        except GateError as error:
+            first = first or list(error.problems)
             continue
         problems = Problems()
         find_channels(strategy, sample, problems)

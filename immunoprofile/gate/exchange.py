@@ -249,9 +249,7 @@ def save_gatingml(
         raise GateError(
             "GatingML needs channel names", problems.found, where=strategy.tube, todo="add channels to the header"
         )
-    named = rename(strategy, channels)
-    if spillover is not None:
-        named = named.with_matrix(_free(SPILLOVER_ID, named), Matrix(spillover.channels, rows(spillover.matrix)))
+    named = effective(strategy, channels, spillover)
     files = {sample: f"{number}_{tube_name(sample)}.xml" for number, sample in enumerate(named.custom_samples, 1)}
     folder = path.with_name(f"{path.stem}{SAMPLES_SUFFIX}")
     documents: dict[Path, tuple[Strategy, dict[str, str]]] = {
@@ -268,6 +266,14 @@ def save_gatingml(
             temporary.write_bytes(text)
         written.append(target)
     return written[-1:] + written[:-1]
+
+
+def effective(strategy: Strategy, channels: Mapping[str, str], spillover: Spillover | None) -> Strategy:
+    """Gates as they were applied to one file: naming its channels, with its matrix among them."""
+    named = replace(rename(strategy, channels), samples=())
+    if spillover is None:
+        return named
+    return named.with_matrix(_free(SPILLOVER_ID, named), Matrix(spillover.channels, rows(spillover.matrix)))
 
 
 def _free(name: str, strategy: Strategy) -> str:

@@ -64,7 +64,7 @@ def _path(strategy: Strategy, population: str, labels: Mapping[str, str]) -> tup
 
 
 def apply_mapping(
-    strategies: Sequence[Strategy], rows: Iterable[Mapping[str, object]], tube: str, problems: Problems
+    strategies: Sequence[Strategy], rows: Iterable[Mapping[str, str]], tube: str, problems: Problems
 ) -> tuple[tuple[Strategy, ...], set[int]]:
     """Strategies of a tube with the ids of a mapping in place of the names of their document.
 
@@ -88,9 +88,9 @@ def apply_mapping(
         Numbers (from 1) of the rows that found their source.
     """
     used: set[int] = set()
-    own = [(n, row) for n, row in enumerate(rows, 1) if str(row.get("tube") or "") in ("", tube)]
+    own = [(n, row) for n, row in enumerate(rows, 1) if row["tube"] in ("", tube)]
     for number, row in own:
-        if not re.match(POPULATION_ID, str(row["population"])) or row["population"] == ROOT:
+        if not re.match(POPULATION_ID, row["population"]) or row["population"] == ROOT:
             problems.add(MAPPING_TABLE, "is no id of a population", row=number, column="population",
                          value=row["population"], allowed="lower-case letters, digits and _")  # fmt: skip
     if problems:
@@ -99,12 +99,12 @@ def apply_mapping(
 
 
 def _mapped(
-    strategy: Strategy, rows: Sequence[tuple[int, Mapping[str, object]]], used: set[int], problems: Problems
+    strategy: Strategy, rows: Sequence[tuple[int, Mapping[str, str]]], used: set[int], problems: Problems
 ) -> Strategy:
     labels = {gate.population: gate.label or gate.population for gate in strategy.gates}
     new: dict[str, str] = {}
     for number, row in rows:
-        source, population = str(row["source"]), str(row["population"])
+        source, population = row["source"], row["population"]
         hits = _find(source, strategy, labels)
         if not hits:
             continue
@@ -143,20 +143,32 @@ def _find(source: str, strategy: Strategy, labels: Mapping[str, str]) -> list[st
     ]
 
 
-def renamed(strategy: Strategy, ids: Mapping[str, str]) -> Strategy:
-    """The same strategy with other ids; a renamed gate keeps the name that it came with in its note."""
+def renamed(strategy: Strategy, ids: Mapping[str, str], *, keep_names: bool = False) -> Strategy:
+    """The same strategy with other ids.
+
+    Parameters
+    ----------
+    strategy
+        Gates.
+    ids
+        Old id -> new id.
+    keep_names
+        Keep the names that the gates came with. By default a renamed gate is called by its id from now on, and its note
+        tells the name.
+    """
     if not ids:
         return strategy
 
     def gate(old: Gate) -> Gate:
         new = ids.get(old.population, old.population)
         came_as = old.label or old.population
+        given = old.population in ids and not keep_names
         return replace(
             old,
             population=new,
             parent=ids.get(old.parent, old.parent),
-            label="" if old.population in ids else old.label,
-            note=old.note or (f"{came_as} in the document" if old.population in ids and came_as != new else ""),
+            label="" if given else came_as if came_as != new else "",
+            note=old.note or (f"{came_as} in the document" if given and came_as != new else ""),
             operands=tuple(replace(o, population=ids.get(o.population, o.population)) for o in old.operands),
         )
 

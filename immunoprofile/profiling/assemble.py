@@ -10,7 +10,7 @@ import pandas as pd
 
 from immunoprofile import schema
 from immunoprofile.gate.definition import definition, difference_in_words, differences
-from immunoprofile.gate.strategy import GateSet, Strategy
+from immunoprofile.gate.strategy import Strategy
 from immunoprofile.io.dates import days_between
 from immunoprofile.io.references import UNSCHEDULED
 from immunoprofile.profiling import timeline
@@ -26,7 +26,7 @@ LYMPHOCYTES = "lymphocytes"
 LEUKOCYTES = "leukocytes"
 
 
-def reporting_tubes(study: Study, gates: GateSet) -> dict[str, str]:
+def reporting_tubes(study: Study, gates: Mapping[str, Strategy]) -> dict[str, str]:
     """Population -> tube that reports it: as declared, else the counting tube, else the first tube that has it."""
     order = [tube for tube in study.config.tubes if tube in gates]
     if study.config.count_tube in order:
@@ -64,7 +64,7 @@ def choose_attempts(
     return chosen
 
 
-def assemble(study: Study, gates: GateSet, chosen: Chosen, virology: pd.DataFrame) -> anndata.AnnData:
+def assemble(study: Study, gates: Mapping[str, Strategy], chosen: Chosen, virology: pd.DataFrame) -> anndata.AnnData:
     """The visits object with counts, percentages of common denominators and everything that ``obs`` and ``var`` hold.
 
     Cells/uL, intervals, ratios, changes and verdicts are added by `immunoprofile.pp`.
@@ -92,6 +92,8 @@ def assemble(study: Study, gates: GateSet, chosen: Chosen, virology: pd.DataFram
             if outcome is None:
                 continue
             counts = {row[0]: (row[4], row[5]) for row in outcome.counts}
+            if population not in counts:  # this sample of a workspace was gated without it
+                continue
             n, n_parent = counts[population]
             layers[schema.COUNTS][i, j] = n
             layers[schema.PARENT_COUNTS][i, j] = n_parent
@@ -100,7 +102,7 @@ def assemble(study: Study, gates: GateSet, chosen: Chosen, virology: pd.DataFram
                 if ancestor in (*path, population) and counts[ancestor][0]:
                     layers[layer][i, j] = 100.0 * n / counts[ancestor][0]
             anchor = var["abs_anchor"].iloc[j]
-            if anchor:
+            if anchor in counts:
                 layers[schema.ANCHOR_COUNTS][i, j] = counts[anchor][0]
     with np.errstate(invalid="ignore", divide="ignore"):
         parents = layers[schema.PARENT_COUNTS]
@@ -127,7 +129,7 @@ def _visit_order(study: Study) -> list[str]:
     return [*study.config.visit_names, *sorted(extra)]
 
 
-def _var(study: Study, gates: GateSet) -> pd.DataFrame:
+def _var(study: Study, gates: Mapping[str, Strategy]) -> pd.DataFrame:
     tubes = reporting_tubes(study, gates)
     registry = known_populations()
     keys = {endpoint.population for endpoint in study.config.endpoints}
@@ -173,7 +175,7 @@ def _anchor(population: str, strategy: Strategy, tubes: Mapping[str, str], count
 
 
 def _obs(
-    study: Study, gates: GateSet, rows: Sequence[tuple[str, str]], chosen: Chosen, virology: pd.DataFrame
+    study: Study, gates: Mapping[str, Strategy], rows: Sequence[tuple[str, str]], chosen: Chosen, virology: pd.DataFrame
 ) -> pd.DataFrame:
     samples = study.samples[study.samples["role"] == "sample"]
     numbers = {visit.visit: visit.visitnum for visit in study.config.visits}
@@ -223,7 +225,9 @@ def _leading_sample(own: pd.DataFrame, chosen: Chosen, count_tube: str | None) -
     return ordered.iloc[0]
 
 
-def _beads(own: pd.DataFrame, outcome: Outcome | None, count_tube: str | None, gates: GateSet) -> dict[str, Any]:
+def _beads(
+    own: pd.DataFrame, outcome: Outcome | None, count_tube: str | None, gates: Mapping[str, Strategy]
+) -> dict[str, Any]:
     names = ("beads_per_tube", "blood_volume_ul", "dilution")
     if outcome is None or count_tube is None or count_tube not in gates:
         return {"n_beads": np.nan, **dict.fromkeys(names, np.nan), "bead_lot": ""}
@@ -279,7 +283,7 @@ def _key(marker: str) -> str:
     return "".join(c if c.isalnum() else "_" for c in marker.casefold())
 
 
-def _uns(study: Study, gates: GateSet) -> dict[str, Any]:
+def _uns(study: Study, gates: Mapping[str, Strategy]) -> dict[str, Any]:
     config = study.config
     return {
         schema.UNS_SCHEDULE: pd.DataFrame(

@@ -1,16 +1,20 @@
-"""The gates of each sample as GatingML, made and read back once for all files that have the same."""
+"""The gates of each sample as a document, made and read back once for all files that have the same."""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
-from immunoprofile.gate.exchange import save_gatingml
+from immunoprofile.errors import GateError
+from immunoprofile.gate.exchange import effective, save, save_gatingml
 from immunoprofile.io.files import write_bytes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from immunoprofile.gate.evaluate import GatedSample
+
+_log = logging.getLogger(__name__)
 
 
 class GateDocuments:
@@ -21,20 +25,18 @@ class GateDocuments:
     """
 
     def __init__(self) -> None:
-        self._known: dict[object, bytes] = {}
+        self._known: dict[object, tuple[str, bytes]] = {}
 
     def write(self, gated: GatedSample, path: Path) -> list[Path]:
         """Write the gates of one file, with its channels and its spillover matrix.
+
+        The document is GatingML; where GatingML has no words for the gates (scales of FlowJo), it is ``.json``, which
+        holds every kind.
 
         Returns
         -------
         list of Path
             Files written: the document, and those of gates of single samples.
-
-        Raises
-        ------
-        GateError
-            As `gate.exchange.save_gatingml`.
         """
         channels = {
             dimension.marker: bound.marker
@@ -43,11 +45,15 @@ class GateDocuments:
         }
         matrix = None if gated.spillover is None else (gated.spillover.channels, gated.spillover.matrix.tobytes())
         key = (gated.strategy, tuple(sorted(channels.items())), matrix)
-        known = self._known.get(key)
-        if known is not None:
-            write_bytes(path, known)
-            return [path]
-        written = save_gatingml(gated.strategy, path, channels=channels, spillover=gated.spillover)
+        if key in self._known:
+            suffix, content = self._known[key]
+            write_bytes(path.with_suffix(suffix), content)
+            return [path.with_suffix(suffix)]
+        try:
+            written = save_gatingml(gated.strategy, path, channels=channels, spillover=gated.spillover)
+        except GateError as error:
+            _log.debug("%s is kept as .json: %s", path.stem, error)
+            written = save(effective(gated.strategy, channels, gated.spillover), path.with_suffix(".json"))
         if len(written) == 1:  # else gates of single samples stand in documents of their own
-            self._known[key] = path.read_bytes()
+            self._known[key] = written[0].suffix, written[0].read_bytes()
         return written

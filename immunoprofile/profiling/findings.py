@@ -7,20 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from immunoprofile.errors import FcsError
-from immunoprofile.gate.strategy import GateSet
 from immunoprofile.profiling.outcome import Chosen
 from immunoprofile.profiling.records import read_panel
 from immunoprofile.quality import PanelComparison, PanelQuantiles, compare_panels
 from immunoprofile.resources.checks import Finding, quality_checks, quality_table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import anndata
     import pandas as pd
 
+    from immunoprofile.gate.strategy import Strategy
     from immunoprofile.study import Study
 
 
-def panel_findings(gates: GateSet, visits: anndata.AnnData, chosen: Chosen) -> pd.DataFrame:
+def panel_findings(gates: Mapping[str, Strategy], visits: anndata.AnnData, chosen: Chosen) -> pd.DataFrame:
     """What the panel of a tube leaves open: NK cells by CD16 without CD14 may hold CD16+ monocytes.
 
     The check is not evaluable, which is never a pass and no fault of the sample: it judges no tube

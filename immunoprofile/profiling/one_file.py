@@ -88,12 +88,13 @@ def _left_out(request: Request, digest: str, error: ImmunoprofileError) -> Outco
         error = other
     place = {"sample_id": request.sample_id, "file": request.file}
     row = {name: str(value) for name, value in gating_exception(error, **place).items()}
-    return Outcome(request.sample_id, request.file, request.strategy.tube, sha256=digest, exception=row)
+    return Outcome(request.sample_id, request.file, request.tube, sha256=digest, exception=row)
 
 
 def _gate(request: Request, sample: Sample, out: Path, *, cells: bool) -> tuple[Outcome, list[Path]]:
     """What the study needs of a file, and the files that were written for it."""
-    gated = gate_sample(sample, request.strategy, comp_source=request.comp_source)
+    match = request.gates.match(sample, request.tube, request.path)
+    gated = gate_sample(sample, match, comp_source=request.comp_source)
     values = ScaledValues(gated)
     events = _assess(gated, values, request.limits)
     written = [out / "quality" / f"{request.sample_id}.npz", out / "rasters" / f"{request.sample_id}.npz"]
@@ -107,7 +108,7 @@ def _gate(request: Request, sample: Sample, out: Path, *, cells: bool) -> tuple[
     outcome = Outcome(
         sample_id=request.sample_id,
         file=request.file,
-        tube=request.strategy.tube,
+        tube=request.tube,
         sha256=sample.sha256,
         n_events=sample.n_events,
         comp_source=gated.comp_source,

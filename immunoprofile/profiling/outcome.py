@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from immunoprofile.gate.strategy import Strategy
+from immunoprofile.gate.study_gates import StudyGates
 from immunoprofile.profiling.documents import GateDocuments
 from immunoprofile.resources.checks import Finding
 
@@ -22,9 +22,10 @@ class Request:
     path: Path
     file: str
     """Path as the samples table has it."""
-    strategy: Strategy
+    tube: str
+    gates: StudyGates
     gates_sha256: str
-    """Hash of the strategy."""
+    """Hash of the gates of the tube."""
     comp_source: str | None
     sha256: str | None
     """Content hash that the samples table expects."""

@@ -7,7 +7,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from immunoprofile import pp
-from immunoprofile.gate.check import check, for_study
+from immunoprofile.gate.check import check
 from immunoprofile.gate.definition import definition, difference_in_words, differences
 from immunoprofile.gate.strategy import GateSet
 from immunoprofile.io.exceptions import Exceptions
@@ -20,7 +20,12 @@ from immunoprofile.resources import reference_ranges
 from immunoprofile.study import Study
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
+
+    from immunoprofile.gate.strategy import Strategy
+    from immunoprofile.gate.study_gates import StudyGates
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,12 +35,12 @@ class Prepared:
     Attributes
     ----------
     gates
-        One strategy per tube of the study.
+        The gates of each tube.
     clinical
         CMV-DNA, safety, doses and eligibility.
     """
 
-    gates: GateSet
+    gates: StudyGates
     clinical: ClinicalHalf
 
 
@@ -47,8 +52,7 @@ def prepare(study: Study, gates: GateSet) -> Prepared:
     GateError, StudyError, AnalysisError, NotAvailableError
         What does not fit; nothing was written.
     """
-    check(gates, study)
-    own = for_study(gates, study.config)
+    own = check(gates, study)
     half = evaluate_clinical(study)
     pp.quality_checks(study.config.check_limits)
     if study.config.reference_ranges:
@@ -97,7 +101,7 @@ def acquisition_notes(study: Study) -> pd.DataFrame:
     return notes.table()
 
 
-def definition_notes(gates: GateSet) -> pd.DataFrame:
+def definition_notes(gates: Mapping[str, Strategy]) -> pd.DataFrame:
     """Populations whose gates say something else than their ids usually mean.
 
     Returns

@@ -16,7 +16,7 @@ from immunoprofile.gate.cells import cells_of
 from immunoprofile.gate.evaluate import gate_sample
 from immunoprofile.gate.exchange import load
 from immunoprofile.gate.raster import GateRaster, read_rasters
-from immunoprofile.gate.strategy import GateSet
+from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.io.fcs import read_fcs
 from immunoprofile.io.files import replacing
 from immunoprofile.profiling.one_file import read_flags
@@ -225,6 +225,15 @@ class Profile:
             merged.obs[column] = merged.obs[column].astype("category")
         return merged
 
+    def _gates_of(self, sample_id: str, tube: str) -> Strategy:
+        """Gates of one sample: those of its tube, or where a workspace has gates for each sample, the sample's."""
+        if not self.gates[tube].samples:
+            return self.gates[tube]
+        names = [f"gating/{sample_id}{suffix}" for suffix in (".json", ".xml")]
+        name = next(name for name in names if (self.folder / name).is_file())
+        with self._files.reading(name) as path:
+            return next(iter(load(path).values()))
+
     def _cells_of_sample(
         self, sample_id: str, tube: str, population: str, per_visit: int | None, seed: int
     ) -> anndata.AnnData:
@@ -256,7 +265,8 @@ class Profile:
                 where=str(file),
                 todo="run the study again",
             )
-        gated = gate_sample(sample, self.gates[tube], comp_source=None if pd.isna(declared) else str(declared))
+        strategy = self._gates_of(sample_id, tube)
+        gated = gate_sample(sample, strategy, comp_source=None if pd.isna(declared) else str(declared))
         inside = np.flatnonzero(gated.masks[population])
         return cells_of(gated, sample_id, events=_draw(inside, per_visit, rng))
 

@@ -13,9 +13,12 @@ import pandas as pd
 
 from immunoprofile import pp, schema
 from immunoprofile._version import __version__
+from immunoprofile.errors import GateError
 from immunoprofile.gate.batch import in_order
+from immunoprofile.gate.exchange import save
 from immunoprofile.gate.sources import left_out_gates
-from immunoprofile.gate.strategy import GateSet
+from immunoprofile.gate.strategy import GateSet, Strategy
+from immunoprofile.gate.study_gates import GATED_ROLES, StudyGates
 from immunoprofile.gate.template import write_template
 from immunoprofile.io.files import sha256_of, write_table
 from immunoprofile.io.only_writer import only_writer
@@ -40,9 +43,6 @@ if TYPE_CHECKING:
     import anndata
 
 _log = logging.getLogger(__name__)
-
-GATED_ROLES = ("sample", "control", "replicate")
-"""Roles whose files have the whole panel; FMO controls and single stains lack markers on purpose."""
 
 
 def profile(
@@ -125,7 +125,7 @@ def gate_study(
     flow = pp.quality_checks(study.config.check_limits)["flow_rate"]
     chosen = choose_attempts(study, outcomes, passes=lambda pct: flow.state(pct) == "PASS")
     notes = notes_of_files(study, outcomes, chosen)
-    notes.rows += left_out_gates(gates)
+    notes.rows += left_out_gates(gates.whole)
     visits = assemble(study, gates, chosen, virology)
     note_visits(visits, study, notes)
     add_functional(visits, study.functional, notes)
@@ -162,25 +162,32 @@ def gate_study(
     return Gated(facts, dict(sorted(files.items())))
 
 
-def _write_gates(gates: GateSet, folder: Path) -> list[Path]:
-    """Write the templates; what an earlier run left of a tube that is gone would be read as gates of this one."""
+def _write_gates(gates: Mapping[str, Strategy], folder: Path) -> list[Path]:
+    """Write the gates of each tube: as template where one can say them, else as ``.json``, which holds every kind.
+
+    What an earlier run left of a tube that is gone would be read as gates of this one.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     for tube, strategy in gates.items():
-        write_template(strategy, folder / f"{tube}.csv")
+        try:
+            write_template(strategy, folder / f"{tube}.csv")
+        except GateError:
+            save(strategy, folder / f"{tube}.json")
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def _requests(study: Study, gates: GateSet) -> list[Request]:
+def _requests(study: Study, gates: StudyGates) -> list[Request]:
     rows = study.samples[study.samples["role"].isin(GATED_ROLES)].sort_values("sample_id", kind="stable")
     excluded = rows["exclude_flag"].fillna(value=False).astype(bool)
-    hashes = {tube: strategy.sha256 for tube, strategy in gates.items()}
+    hashes = {tube: gates.sha256(tube) for tube in gates}
     documents = GateDocuments()
     return [
         Request(
             sample_id=str(row.sample_id),
             path=study.fcs_path(str(row.sample_id)),
             file=str(row.fcs_path),
-            strategy=gates[str(row.tube_id)],
+            tube=str(row.tube_id),
+            gates=gates,
             gates_sha256=hashes[str(row.tube_id)],
             comp_source=None if pd.isna(row.comp_source) else str(row.comp_source),
             sha256=None if pd.isna(row.sha256) else str(row.sha256),
@@ -204,7 +211,11 @@ def _gate_all(requests: list[Request], out: Path, *, jobs: int, cells: bool, pro
 
 
 def _verdict(
-    visits: anndata.AnnData, study: Study, gates: GateSet, chosen: Mapping[tuple[str, str, str], Outcome], out: Path
+    visits: anndata.AnnData,
+    study: Study,
+    gates: Mapping[str, Strategy],
+    chosen: Mapping[tuple[str, str, str], Outcome],
+    out: Path,
 ) -> pd.DataFrame:
     """Checks of every sample and visit, and their summary in ``obs``."""
     counts = pd.DataFrame(
@@ -246,12 +257,14 @@ def _verdict(
     return quality
 
 
-def _facts(study: Study, gates: GateSet, outcomes: Mapping[str, Outcome], *, cells: bool) -> dict[str, Any]:
+def _facts(study: Study, gates: StudyGates, outcomes: Mapping[str, Outcome], *, cells: bool) -> dict[str, Any]:
     files = {outcome.file: outcome.sha256 for outcome in outcomes.values()}
     return {
         "study_id": study.config.study_id,
         "inputs": files | dict(study.inputs),
-        "gates": {tube: {"sha256": s.sha256, "version": s.version, "panel": s.panel} for tube, s in gates.items()},
+        "gates": {
+            tube: {"sha256": gates.sha256(tube), "version": s.version, "panel": s.panel} for tube, s in gates.items()
+        },
         "compensation": {outcome.sample_id: outcome.comp_source for outcome in outcomes.values() if outcome.gated},
         "versions": versions(),
         "engine": {outcome.sample_id: outcome.engine for outcome in outcomes.values() if outcome.engine is not None},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from immunoprofile.errors import AnalysisError, Problems, StudyError
-from immunoprofile.gate.check import for_study
+from immunoprofile.gate.study_gates import study_gates
 from immunoprofile.profiling.functional import readouts
 from immunoprofile.tl.plan import check_arguments
 from immunoprofile.virology import rulebook
@@ -47,7 +47,7 @@ def check_plan(study: Study, gates: GateSet) -> None:
     for endpoint in config.virology_endpoints:
         unknown("virology_endpoints", endpoint.rule, rules, "CMV rule")
     if config.plan is not None:
-        populations = {name for strategy in for_study(gates, config).values() for name in strategy.populations}
+        populations = {name for strategy in study_gates(gates, study).values() for name in strategy.populations}
         for analysis in config.plan.analyses:
             place = f"plan.{analysis.key}"
             functional_only = analysis.measure == "functional"
