@@ -62,10 +62,11 @@ def load(source: str | Path) -> GateSet:
     Parameters
     ----------
     source
-        A folder of templates (one ``<tube>.csv`` per tube), one template, one GatingML document (``.xml``; its file
-        name gives the tube), a FlowJo workspace (``.wsp``, see `workspace.read_workspace`), or gates that `save` wrote
-        as ``.json``. What GatingML and workspaces hold is kept in the user's cache (``IMMUNOPROFILE_CACHE`` moves it,
-        ``off`` goes without), since it takes FlowKit to read them.
+        One template (``.csv``), one GatingML document (``.xml``; its file name gives the tube), a FlowJo workspace
+        (``.wsp``, see `workspace.read_workspace`), gates that `save` wrote as ``.json``, or a folder of these. Of
+        documents with one name in a folder the first of template, ``.json``, workspace and GatingML counts: a template
+        may have its export beside it. What GatingML and workspaces hold is kept in the user's cache
+        (``IMMUNOPROFILE_CACHE`` moves it, ``off`` goes without), since it takes FlowKit to read them.
 
     Returns
     -------
@@ -80,11 +81,7 @@ def load(source: str | Path) -> GateSet:
     path = Path(source)
     problems = Problems()
     if path.is_dir():
-        templates = sorted(p for p in path.glob("*.csv") if not p.name.endswith(VERTICES_SUFFIX))
-        if not templates:
-            problems.add(str(path), "no template (*.csv) in this folder")
-            raise GateError("no gates found", problems.found)
-        return GateSet(tuple(read_template(template) for template in templates))
+        return _load_folder(path)
     suffix = path.suffix.lower()
     if suffix == ".csv":
         return GateSet((read_template(path),))
@@ -114,6 +111,32 @@ def load(source: str | Path) -> GateSet:
         return gates
     tube = tube_name(path.stem)
     return GateSet((_load_gatingml(path, content, tube),))
+
+
+_KINDS = (".csv", ".json", ".wsp", ".xml")
+"""Documents of a folder, in the order in which one of them stands for others of the same name."""
+
+
+def _load_folder(folder: Path) -> GateSet:
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir(), key=lambda path: (_rank(path), path.name)):
+        if _rank(path) < len(_KINDS) and not path.name.endswith(VERTICES_SUFFIX) and path.is_file():
+            found.setdefault(path.stem, path)
+    if not found:
+        problems = Problems()
+        problems.add(str(folder), f"no gates in this folder ({', '.join(f'*{kind}' for kind in _KINDS)})")
+        raise GateError("no gates found", problems.found)
+    sets = [load(path) for path in sorted(found.values())]
+    return GateSet(
+        tuple(sorted((strategy for gates in sets for strategy in gates.values()), key=lambda strategy: strategy.tube)),
+        tuple(problem for gates in sets for problem in gates.problems),
+        tuple(known for gates in sets for known in gates.ungated),
+    )
+
+
+def _rank(path: Path) -> int:
+    suffix = path.suffix.lower()
+    return _KINDS.index(suffix) if suffix in _KINDS else len(_KINDS)
 
 
 def _read_workspace(content: bytes, where: str) -> GateSet:
