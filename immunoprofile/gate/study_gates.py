@@ -95,8 +95,8 @@ def study_gates(gates: GateSet, study: Study) -> StudyGates:
     """Strategies of the tubes of a study.
 
     A tube takes the strategy that ``tubes.<tube>.gates`` names: by its name, by the name of its document (``Trial
-    gates.xml``), or, in a study with one tube, the only one that was loaded. Gates of a workspace are found by the
-    files of the tube. ``populations.csv`` of the study gives populations their ids.
+    gates.xml``), or, where it only repeats the name of the only tube, the one that was loaded. Gates of a workspace
+    are found by the files of the tube. ``populations.csv`` of the study gives populations their ids.
 
     Raises
     ------
@@ -154,12 +154,13 @@ def _paths(study: Study, tube: str) -> list[Path]:
 
 
 def _named(tube: str, gates: GateSet, config: StudyConfig) -> Strategy | None:
-    """The strategy that study.yaml names for a tube, or the only one in a study with one tube."""
+    """The strategy that study.yaml names for a tube; the only one where it names none but the only tube."""
     wanted = config.tubes[tube].gates
     for name in (wanted, tube_name(Path(wanted).stem), tube_name(wanted)):
         if name in gates:
             return gates[name]
-    return next(iter(gates.values())) if len(gates) == len(config.tubes) == 1 else None
+    unnamed = wanted == tube and len(gates) == len(config.tubes) == 1
+    return next(iter(gates.values())) if unnamed else None
 
 
 def _by_files(

@@ -271,7 +271,7 @@ def test_repeated_invalid_result_does_not_hide_the_valid_one(folder, gates, tmp_
 def test_template_is_taken_by_the_name_in_study_yaml(folder, gates, tmp_path):
     config = (folder / "study" / "study.yaml").read_text().replace("gates: t,", "gates: tcells,")
     study = ip.read_study(write_study(tmp_path / "study", config=config))
-    with pytest.raises(GateError, match=r"has no gating template \(found 'tcells'\); allowed: t"):
+    with pytest.raises(GateError, match=r"has no gates \(found 'tcells'\); allowed: t"):
         ip.profile(study, gates, out=tmp_path / "results")
     text = (folder / "gates" / "t.csv").read_text().replace("tube: t", "tube: tcells")
     (tmp_path / "tcells.csv").write_text(text)
