@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["cmv", "statistics", "visits"]
+__all__ = ["cmv", "layer_names", "statistics", "visits"]
 
 PCT_PARENT = "pct_parent"
 """Name that ``X`` has in a tidy table."""
@@ -65,7 +65,7 @@ def visits(
     missing = [name for name in layers if name != PCT_PARENT and name not in adata.layers]
     if missing and asked:
         raise NotAvailableError(f"no layer {', '.join(missing)}", where="layers",
-                                todo=f"one of: {', '.join([PCT_PARENT, *adata.layers])}")  # fmt: skip
+                                todo=f"one of: {', '.join([PCT_PARENT, *layer_names(adata)])}")  # fmt: skip
     columns = [adata.var_names.get_loc(name) for name in names]
     table = pd.DataFrame(
         {name: pd.Series(adata.obs[name].array.repeat(len(names))) for name in ROW_COLUMNS if name in adata.obs}
@@ -79,6 +79,11 @@ def visits(
             values = adata.X if name == PCT_PARENT else adata.layers[name]
             table[name] = np.asarray(values, dtype=np.float64)[:, columns].ravel()
     return table
+
+
+def layer_names(adata: AnnData) -> list[str]:
+    """Names of the layers in their order; without ``X``, which anndata 0.13 lists among them under the name None."""
+    return [str(name) for name in adata.layers if name is not None]
 
 
 def statistics(adata: AnnData, key: str) -> pd.DataFrame:

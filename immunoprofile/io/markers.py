@@ -44,18 +44,27 @@ _ALIASES: dict[str, tuple[str, ...]] = {
     "NKG2D": ("CD314",),
     "NKp46": ("CD335",),
     "CD107a": ("LAMP-1",),
-    VIABILITY: ("L/D", "LD", "Live/Dead", "LiveDead", "Live", "Dead", "Zombie", "Zombie Aqua", "Zombie NIR", "Aqua",
-                "FVS", "FVS510", "FVS780", "7-AAD", "DAPI", "PI", "Viability dye", "Live/Dead Aqua", "Live/Dead Yellow",
-                "Live/Dead NIR", "Live/Dead Near IR", "Zombie Violet", "Zombie Yellow", "Zombie UV", "FVD",
-                "Aqua Live/Dead", "Fixable Viability Dye", "Fixable Viability Stain"),
+    VIABILITY: ("Aqua", "TO-PRO-3"),
     "CD16+CD56": ("CD16CD56", "CD56+CD16", "CD16/CD56", "CD56/CD16", "CD16/56", "CD16+56"),
     "CD14+CD19": ("CD14CD19", "CD19+CD14", "CD14/CD19", "CD19/CD14", "Dump"),
 }  # fmt: skip
 
+# A label of nothing but such words, one of the first list among them, is a viability dye: "L/D Aqua - Viability".
+_VIABILITY = (
+    "viability viable viab via livedead live dead ld zombie ghost fvs fvd vivid amine viakrome viadye viobility sytox "
+    "draq7 aad 7aad dapi pi propidium topro cisplatin"
+)
+_VIABILITY_BESIDE = (
+    "fixable dye stain cell cells marker kit discriminator aqua blue violet yellow green red crimson lime orange far "
+    "near ir nir uv efluor ef fluor iodide 7 3"
+)
+_OF_VIABILITY, _BESIDE_VIABILITY = frozenset(_VIABILITY.split()), frozenset(_VIABILITY_BESIDE.split())
+_NUMBERED = re.compile(r"^(?:ef|efluor|fvs|fvd|zombie|ghost)?\d{3}$")
+
 # Words of a label that name the dye, not the antigen. "-A", "-H" and "-W" are area, height and width.
 _TANDEM = "|".join((
-    r"Cy ?-?[357](?:\.5|-5)?", r"CF ?594", r"Dazzle ?594", r"Texas ?Red", "TxRed", "TR", r"Fire ?\d{3}", r"Vio ?\d{3}",
-    "H7", "R700", r"e(?:F|Fluor)? ?\d{3}",
+    r"Cy ?-?[357](?:[.,_-]?5)?", r"CF ?594", r"Dazzle ?594", r"Texas ?Red", "TxRed", "TR", r"Fire ?\d{3}",
+    r"Vio ?\d{3}", "H7", "R700", r"e(?:F|Fluor)? ?\d{3}",
 ))  # fmt: skip
 _DYE = "(?:" + "|".join((
     "FITC", rf"(?:PerCP|PE|APC)(?:[-_ ./]?(?:{_TANDEM}))?", r"(?:Cy ?-?[57](?:\.?5)?|H7|R700)[- ](?:PE|APC)",
@@ -138,11 +147,21 @@ def _known(name: str) -> str | None:
     alias = _CANONICAL.get(_plain(name))
     if alias:
         return alias
+    if _is_viability(name):
+        return VIABILITY
     number = _CD.match(name)
     if not number:
         return None
     suffix = number.group(2) or number.group(3) or ""
     return f"CD{int(number.group(1))}{suffix.upper() if suffix.upper() in _UPPER else suffix.lower()}"
+
+
+def _is_viability(name: str) -> bool:
+    """Whether every word of a label speaks of a viability dye; parts of words are no words."""
+    words = re.findall(r"[a-z0-9]+", re.sub(r"\bl\s*/\s*d\b", "ld", name.casefold()))
+    numbers = {word for word in words if _NUMBERED.match(word)}
+    named = _OF_VIABILITY.intersection(words) or {word for word in numbers if not word.isdigit() and word[0] in "fzg"}
+    return bool(named) and set(words) <= _OF_VIABILITY | _BESIDE_VIABILITY | numbers
 
 
 def _bare(name: str) -> str:

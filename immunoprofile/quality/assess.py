@@ -59,7 +59,8 @@ class EventQuality:
     raster, raster_edges
         Counts of events over area x height, and the edges of both axes: for the figure.
     time_gate
-        Proposed good intervals in seconds, both ends included; empty when Time is not assessable.
+        Proposed good intervals in seconds, both ends included; empty when Time is not assessable or has fewer than 20
+        distinct values.
     findings
         One row a check.
     """
@@ -183,7 +184,7 @@ def assess(
     if dead is not None:
         masks["dead"] = dead.bad_events
     untimely = stability.bad_events | rate.bad_events
-    gate = good_intervals(time, untimely) if time is not None else ()
+    gate = good_intervals(time, untimely) if time is not None and not rate.coarse else ()
     return EventQuality(
         name=sample.name,
         sha256=sample.sha256,
@@ -320,7 +321,7 @@ def _findings(
     unseen = "TIME_NOT_ASSESSABLE" if time is None else "FEW_BINS" if not stability.starts.size else "NOT_ASSESSABLE"
     unstable = [name for name, bad in zip(stability.channels, stability.bad_channels.T, strict=True) if bad.any()]
     lost = nan
-    if time is not None and (stability.assessable or rate.assessable):
+    if time is not None and not rate.coarse and (stability.assessable or rate.assessable):
         lost = 100.0 * float(np.mean(~in_time_gate(time, gate)))
     drift = row("signal_drift", float(len(stability.drifting)) if stability.assessable else nan, missing=unseen,
                 note=", ".join(stability.drifting))  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +26,12 @@ GAP_EXPECTED = 1e-3
 """A pause is a gap from this length on, and when a steady flow would show so few of its length in the whole file."""
 MAD_TO_SD = 1.4826
 _MIN_BINS = 20
+FEWEST_TIMES = 20
+"""Distinct times below which a clock says nothing on the rate: what is between two ticks cannot be seen."""
+TICKS_PER_BIN = 3
+"""A bin of a coarse clock holds at least so many whole ticks."""
+_FINE = 9.5
+"""A bin so many ticks wide has as good as the same number of them wherever its edges lie."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +45,7 @@ class FlowRate:
     reason
         Why it is not assessable.
     edges
-        Bin edges in seconds, length bins + 1.
+        Bin edges in seconds, length bins + 1; of a coarse clock they lie on its ticks and are unevenly spaced.
     rate
         Events per second in each bin.
     bad_bins
@@ -50,6 +56,8 @@ class FlowRate:
         Begin and end, in seconds, of pauses without any event that a steady flow would not show.
     backwards
         How often Time falls from one recorded event to the next; events may be in disorder.
+    coarse
+        The clock has fewer than 20 distinct times: nothing can be cut out by time.
     """
 
     assessable: bool
@@ -60,6 +68,7 @@ class FlowRate:
     bad_events: NDArray[np.bool_]
     gaps: tuple[tuple[float, float], ...] = ()
     backwards: int = 0
+    coarse: bool = False
 
     @property
     def pct_backwards(self) -> float:
@@ -69,7 +78,12 @@ class FlowRate:
     @property
     def pct_time(self) -> float:
         """Per cent of the acquisition time with an unstable rate; NaN when not assessable."""
-        return 100.0 * float(np.mean(self.bad_bins)) if self.assessable else float("nan")
+        if not self.assessable:
+            return float("nan")
+        width = np.diff(self.edges)
+        if np.allclose(width, width[0]):
+            return 100.0 * float(np.mean(self.bad_bins))
+        return 100.0 * float(width[self.bad_bins].sum() / width.sum())
 
     @property
     def pct_events(self) -> float:
@@ -84,6 +98,9 @@ def flow_rate(sample: Sample) -> FlowRate:
     6 robust standard deviations (1.4826 MAD, at least the Poisson one), or when it is a quarter or four times of it and
     that is no chance of counting. Medians are taken over events, not over time.
 
+    Where the clock is coarse, a bin holds at least three whole ticks, and the first and the last tick, during which the
+    acquisition began and ended, are not judged. A file with fewer than 20 distinct times is not assessable.
+
     Parameters
     ----------
     sample
@@ -97,32 +114,80 @@ def flow_rate(sample: Sample) -> FlowRate:
     if time is None:
         return _not_assessable(sample, reason)
     span = float(np.ptp(time))
+    moments = np.unique(time)
+    if moments.size < FEWEST_TIMES:
+        reason = f"the clock has {moments.size} distinct times, fewer than {FEWEST_TIMES}"
+        return replace(_not_assessable(sample, reason), coarse=True)
     if time.size < _MIN_BINS * EVENTS_PER_BIN:
         return _not_assessable(sample, f"fewer than {_MIN_BINS * EVENTS_PER_BIN} events")
     width = max(SHORTEST_BIN_S, span * EVENTS_PER_BIN / time.size)
-    bins = max(_MIN_BINS, int(np.floor(span / width)))
-    edges = np.linspace(float(time.min()), float(time.max()), bins + 1)
-    which = np.clip(np.searchsorted(edges, time, side="right") - 1, 0, bins - 1)
-    counts = np.bincount(which, minlength=bins).astype(np.float64)
-    # The usual rate is the one at which the median event was acquired: a standstill takes long and holds few events, so
-    # the median of the bins could be the standstill.
-    usual = _median_of_events(counts, counts)
-    deviation = np.abs(counts - usual)
-    spread = max(MAD_TO_SD * _median_of_events(deviation, counts), np.sqrt(max(usual, 1.0)))
-    bad = deviation > Z_LIMIT * spread
-    # Where the rate wanders, the spread is wide; a standstill or a burst is one nevertheless.
-    extreme = (counts < usual / TIMES_USUAL) | (counts > usual * TIMES_USUAL)
-    bad |= extreme & (deviation > Z_LIMIT * np.sqrt(max(usual, 1.0)))
+    tick = float(np.median(np.diff(moments)))
+    if width >= _FINE * tick:
+        bins = max(_MIN_BINS, int(np.floor(span / width)))
+        edges = np.linspace(float(time.min()), float(time.max()), bins + 1)
+        which = np.clip(np.searchsorted(edges, time, side="right") - 1, 0, bins - 1)
+        counts = np.bincount(which, minlength=bins).astype(np.float64)
+        seconds = np.diff(edges)
+    else:
+        edges, which, counts, seconds = _whole_ticks(time, moments, width)
+    bad = _unsteady(counts, seconds)
+    usual = _median_of_events(counts / seconds, counts)
     return FlowRate(
         assessable=True,
         reason="",
         edges=edges,
-        rate=counts / np.diff(edges),
+        rate=counts / seconds,
         bad_bins=bad,
         bad_events=bad[which],
-        gaps=_gaps(time, usual / float(edges[1] - edges[0])),
+        gaps=_gaps(time, usual),
         backwards=int(np.count_nonzero(np.diff(time) < 0)),
     )
+
+
+def _unsteady(counts: NDArray[np.float64], seconds: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Bins whose count is not that of the usual rate."""
+    # The usual rate is the one at which the median event was acquired: a standstill takes long and holds few events, so
+    # the median of the bins could be the standstill.
+    if np.allclose(seconds, seconds[0]):
+        usual = np.full(counts.size, _median_of_events(counts, counts))
+    else:
+        usual = _median_of_events(counts / seconds, counts) * seconds
+    deviation = np.abs(counts - usual)
+    poisson = np.sqrt(np.maximum(usual, 1.0))
+    # Bins of unequal length are compared in units of their counting error.
+    relative = deviation / poisson
+    spread = np.maximum(MAD_TO_SD * _median_of_events(relative, counts), 1.0)
+    bad = relative > Z_LIMIT * spread
+    # Where the rate wanders, the spread is wide; a standstill or a burst is one nevertheless.
+    extreme = (counts < usual / TIMES_USUAL) | (counts > usual * TIMES_USUAL)
+    return np.asarray(bad | (extreme & (relative > Z_LIMIT)), dtype=np.bool_)
+
+
+def _whole_ticks(
+    time: NDArray[np.float64], moments: NDArray[np.float64], width: float
+) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
+    """Bins of whole ticks: edges, bin of each event, and the events and seconds of the ticks that were seen whole.
+
+    An event that is stamped with a moment was recorded between it and the next one.
+    """
+    starts, place = [1], 1
+    last = moments.size - 1
+    while place < last:
+        place = max(int(np.searchsorted(moments, moments[starts[-1]] + width, side="left")), starts[-1] + TICKS_PER_BIN)
+        if place >= last:
+            break
+        starts.append(place)
+    # What is left at the end is no bin of its own unless it is as long as the others.
+    if len(starts) > 1 and (last - starts[-1] < TICKS_PER_BIN or moments[last] - moments[starts[-1]] < 0.999 * width):
+        starts.pop()
+    inner = moments[[*starts, last]]
+    bins = len(starts)
+    which = np.clip(np.searchsorted(inner, time, side="right") - 1, 0, bins - 1)
+    whole = (time >= inner[0]) & (time < inner[-1])
+    counts = np.bincount(which[whole], minlength=bins).astype(np.float64)
+    edges = inner.copy()
+    edges[0], edges[-1] = moments[0], moments[-1]
+    return edges, which, counts, np.diff(inner)
 
 
 def _gaps(time: NDArray[np.float64], rate: float) -> tuple[tuple[float, float], ...]:

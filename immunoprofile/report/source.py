@@ -13,6 +13,7 @@ import numpy as np
 
 from immunoprofile import schema
 from immunoprofile.errors import NotAvailableError
+from immunoprofile.get import layer_names
 from immunoprofile.io.dates import iso_day
 from immunoprofile.io.records import BLANK, cells, records
 from immunoprofile.pl.series import anchors_of, axis_day
@@ -262,7 +263,8 @@ class Source:
     @cached_property
     def _layers(self) -> dict[str, NDArray[np.float64]]:
         # An access to adata.layers costs a quarter of a millisecond, and a report makes hundreds.
-        return {str(name): np.asarray(values, dtype=np.float64) for name, values in self.visits.layers.items()}
+        layers = self.visits.layers
+        return {name: np.asarray(layers[name], dtype=np.float64) for name in layer_names(self.visits)}
 
     @cached_property
     def _positive(self) -> Mapping[str, NDArray[np.float64]]:

@@ -27,7 +27,17 @@ from immunoprofile.io.markers import canonical_marker, find_marker, marker_of_ch
         ("CD8a AF700", "CD8"), ("CD62L PerCP-Cy5.5", "CD62L"), ("CD21;FITC;530/30@488/B", "CD21"),
         ("viability;7-AAD;695/40@488/A", "Viability"), ("CD103-FITC", "CD103"), ("CD22-PC5", "CD22"),
         ("Live/Dead NIR", "Viability"), ("l/d", "Viability"), ("HLADr", "HLA-DR"), ("TCRyd", "TCRgd"),
+        # Cy5.5 as people type it, and viability in any words that say only that.
+        ("PerCP-Cy55 - CD45RA", "CD45RA"), ("PerCP Cy55 CD8", "CD8"), ("CD4 PerCPCy55", "CD4"),
+        ("L/D Aqua - Viability", "Viability"), ("LiveDead Aqua", "Viability"), ("Live Dead Blue", "Viability"),
+        ("Aqua LD", "Viability"), ("Dead Cells", "Viability"), ("LIVE/DEAD Fixable Near-IR", "Viability"),
+        ("Fixable Viability Dye eFluor 780", "Viability"), ("FVD eF506", "Viability"), ("Viability-eF780", "Viability"),
+        ("Ghost Dye Violet 510", "Viability"), ("Zombie NIR - BUV395", "Viability"), ("FVS 780", "Viability"),
+        ("Amine Aqua", "Viability"), ("ViViD", "Viability"), ("L/D APC-Cy7", "Viability"), ("FVS700", "Viability"),
+        ("Zombie UV", "Viability"), ("Via Dye Red", "Viability"), ("7AAD viability", "Viability"),
+        ("Propidium Iodide", "Viability"), ("TO-PRO-3", "Viability"), ("Live/Dead (BV510)", "Viability"),
         # Mass cytometry.
+        ("Cisplatin(Pt195)Di", "Viability"),
         ("CD3(Er170)Di", "CD3"), ("CD3(110:114)Dd", "CD3"), ("HLA-DR(Yb174)Dd", "HLA-DR"), ("170Er_CD3", "CD3"),
         ("CD45RA_153Eu", "CD45RA"), ("CD3_Cd112Di", "CD3"),
     ],
@@ -42,7 +52,8 @@ def test_spellings_are_understood(label, marker):
     [
         "PE-A", "APC-Cy7-A", "Alexa Fluor 700-A", "e450-A", "FL1-H", "FL1-Height", "(Er170)Dd", "CD4+CD20",
         "CD19/TCRgd", "CD56+IgK", "VIVID / CD14", "CD3 UCHT1", "CD4 CD8", "pp38", "DNA1", "BC1", "Isotype Control",
-        "GFP/FITC-A", "CD3-A", "CD8b", "CD3e", "", "CD", "CD3PE",
+        "Deadbox", "Live cells CD3+", "Aqua Blue", "Blue", "Dye", "Red 710", "Cells", "Liver", "Viability CD14",
+        "LD CD19", "Alive", "710", "PIP2", "Viagen", "GFP/FITC-A", "CD3-A", "CD8b", "CD3e", "", "CD", "CD3PE",
     ],
 )  # fmt: skip
 def test_what_is_not_understood_keeps_its_spelling(label):

@@ -169,3 +169,21 @@ def test_intervals_by_hand():
     assert gate == ((0.0, 0.0), (2.0, 3.0), (5.0, 5.0))
     assert in_time_gate(time, gate).tolist() == [True, False, False, True, True, False, True]
     assert good_intervals(time, np.ones(7, dtype=bool)) == ()
+
+
+@pytest.mark.parametrize("times", [4, 15])
+def test_a_clock_of_few_times_fails_nothing_that_rests_on_time(times):
+    sample = tube()
+    time = sample.channels[-1]
+    assert time.marker == "Time"
+    sample.events[:, -1] = np.floor(sample.events[:, -1] * times / 60)
+    # one stretch of events that the signal check flags must not take a whole tick with it
+    sample.events[8_000:10_000, 3] *= 0.2
+    quality = assess(sample)
+    states = {finding.check: (finding.state, finding.flag) for finding in quality.findings}
+    for check in ("flow_rate", "time_loss", "time_gaps", "time_order"):
+        assert states[check] == ("NOT_EVALUABLE", "TIME_NOT_ASSESSABLE")
+    assert quality.time_gate == ()
+    assert states["signal_stability"][0] in ("PASS", "WARN")
+    told = next(finding for finding in quality.findings if finding.check == "flow_rate")
+    assert "distinct times" in told.text

@@ -23,6 +23,56 @@ def test_steady_flow_passes(seed, n):
     assert rate.pct_time == 0
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("n", [3000, 24_000, 300_000])
+@pytest.mark.parametrize(
+    ("seconds", "step"), [(60, 0.1), (60, 0.25), (60, 1), (60, 2.9), (25, 1), (600, 7), (1800, 60)]
+)
+def test_steady_flow_passes_on_every_clock(seconds, step, n, seed):
+    """The acquisition begins and ends in the middle of a tick; the step need not be a nice number."""
+    rng = np.random.default_rng(seed)
+    time = np.sort(rng.uniform(0.37 * step, seconds + 0.61 * step, n))
+    rate = flow_rate(sample(np.floor(time / step) * step))
+    assert rate.assessable
+    assert rate.pct_time == 0 and not rate.bad_events.any()
+    assert rate.gaps == ()
+    inner = np.diff(rate.edges)[1:-1]
+    assert (inner > 2.9 * step).all() or (np.diff(rate.edges) > 9 * step).all()
+    np.testing.assert_allclose(np.median(rate.rate), n / seconds, rtol=0.1)
+
+
+@pytest.mark.parametrize("step", [0.01, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize(("part", "begin", "end"), [(0.05, 30, 60), (0.0, 20, 40), (0.1, 0, 15)])
+def test_a_clog_is_found_on_every_clock(step, part, begin, end):
+    rng = np.random.default_rng(1)
+    time = rng.uniform(0, 60, 24_000)
+    time = np.sort(time[(time < begin) | (time > end) | (rng.random(time.size) < part)])
+    rate = flow_rate(sample(np.floor(time / step) * step))
+    assert rate.pct_time == pytest.approx(100 * (end - begin) / 60, abs=6)
+    middle = (rate.edges[:-1] + rate.edges[1:]) / 2
+    assert rate.bad_bins[(middle > begin + 3) & (middle < end - 3)].all()
+    assert not rate.bad_bins[(middle < begin - 5) | (middle > end + 5)].any()
+
+
+def test_a_clock_that_is_stamped_by_packets():
+    """Events get the time at which their packet was sent, about once a second and never twice the same."""
+    rng = np.random.default_rng(4)
+    sent = np.cumsum(rng.uniform(0.8, 1.2, 60))
+    time = np.sort(rng.uniform(0, sent[-1], 30_000))
+    stamped = np.concatenate([[0.0], sent])[np.searchsorted(sent, time)]
+    rate = flow_rate(sample(stamped))
+    assert rate.assessable and rate.pct_time == 0
+
+
+@pytest.mark.parametrize("times", [2, 3, 19])
+def test_few_distinct_times_are_not_assessable(times):
+    time = np.sort(np.random.default_rng(0).integers(0, times, 9000)).astype(float)
+    rate = flow_rate(sample(time))
+    assert not rate.assessable and rate.coarse
+    assert rate.reason == f"the clock has {times} distinct times, fewer than 20"
+    assert np.isnan(rate.pct_time) and not rate.bad_events.any()
+
+
 def test_rate_is_events_per_second():
     rate = flow_rate(sample(np.linspace(0, 50, 10_001)))
     np.testing.assert_allclose(rate.rate[1:-1], 200, rtol=0.05)
