@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from immunoprofile import schema
-from immunoprofile.io.markers import is_scatter, is_time
+from immunoprofile.io.markers import is_event_parameter, is_scatter, is_time, same_marker
 
 if TYPE_CHECKING:
     import anndata
     from numpy.typing import NDArray
 
     from immunoprofile.gate.evaluate import GatedSample
+    from immunoprofile.io.fcs import Channel
 
 
 def cells_of(
@@ -41,10 +42,11 @@ def cells_of(
     Returns
     -------
     anndata.AnnData
-        ``X`` float32: fluorescence compensated and on the scale of its gates (logicle when it has none), scatter
-        divided by its range, Time in seconds. ``layers``: ``raw`` and ``comp`` on the linear scale. ``obs``:
-        ``sample_id``, ``time`` (s), ``gate_<population>`` and ``population`` (the deepest). ``uns``: ``spillover``,
-        ``transform``, ``immunoprofile``.
+        ``X`` float32: fluorescence compensated and on the scale of its gates, without gates on the one that the
+        template declares for it (``marker_scales``, else ``default_scale``, else its first logicle); scatter and the
+        event length of a mass cytometer divided by their range, Time in seconds. ``layers``: ``raw`` and ``comp`` on
+        the linear scale. ``obs``: ``sample_id``, ``time`` (s), ``gate_<population>`` and ``population`` (the deepest).
+        ``uns``: ``spillover``, ``transform``, ``immunoprofile``.
     """
     import anndata
     import pandas as pd
@@ -115,13 +117,25 @@ def cells_of(
 
 
 def _scale_names(gated: GatedSample) -> list[str]:
-    """Scale of each channel: that of its gates, else the first logicle of the template; ``range`` for scatter."""
+    """Scale of each channel: that of its gates, else the one that the strategy declares for it, else its usual one.
+
+    ``range`` for scatter and for what a mass cytometer says of an event: linear, whatever the others are.
+    """
     of_channel = {d.marker: d.scale for gate in gated.bound.gates for d in gate.dimensions if d.scale is not None}
-    fallback = next((name for name, scale in gated.strategy.scales if scale.kind == "logicle"), "none")
-    return [
-        "none" if is_time(c.pnn) else "range" if is_scatter(c.pnn) else of_channel.get(c.pnn) or fallback
-        for c in gated.sample.channels
-    ]
+    usual = gated.strategy.usual_scale or "none"
+
+    def scale_of(channel: Channel) -> str:
+        if channel.pnn in of_channel:
+            return of_channel[channel.pnn]
+        declared = (
+            name
+            for marker, name in gated.strategy.marker_scales
+            if marker == channel.pnn or same_marker(marker, channel.marker)
+        )
+        linear = is_scatter(channel.pnn) or is_event_parameter(channel.pnn)
+        return next(declared, "range" if linear else usual)
+
+    return ["none" if is_time(channel.pnn) else scale_of(channel) for channel in gated.sample.channels]
 
 
 def _deepest(gated: GatedSample, chosen: NDArray[np.int64]) -> Any:

@@ -75,6 +75,8 @@ def _strategy(content: Mapping[str, Any]) -> Strategy:
         custom=tuple((str(sample), _gate(one)) for sample, one in content["custom"]),
         samples=tuple(KnownSample.from_content(one) for one in content.get("samples", ())),
         flowjo_units=content.get("flowjo_units") is True,
+        default_scale=str(content.get("default_scale", "")),
+        marker_scales=tuple((str(marker), str(name)) for marker, name in content.get("marker_scales", ())),
         units="data" if content.get("units") == "data" else "scale",
         **plain,
     )

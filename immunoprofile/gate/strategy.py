@@ -71,6 +71,11 @@ class Strategy:
         How a template states the limits: ``scale`` or ``data``. The gates here are on their scales either way.
     samples
         Samples of the document that the gates came with, by which `matching.match` finds the gates of a file.
+    default_scale
+        Name of the scale of a channel that has no gate and is not in ``marker_scales``, in the cells object; empty is
+        the first logicle, else the first scale that is not linear.
+    marker_scales
+        (marker or $PnN, name of its scale) pairs of channels without a gate.
     flowjo_units
         Whether limits are in the values that FlowJo showed, which `flowjo_units.in_units_of` brings to those of a file.
     """
@@ -88,6 +93,8 @@ class Strategy:
     units: Units = "scale"
     samples: tuple[KnownSample, ...] = ()
     flowjo_units: bool = False
+    default_scale: str = ""
+    marker_scales: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         problems = Problems()
@@ -167,6 +174,10 @@ class Strategy:
             found = [name for name, _ in pairs]
             for name in sorted({name for name in found if found.count(name) > 1}):
                 problems.add(f"{kind} {name}", "stands twice")
+        known = {name for name, _ in self.scales}
+        for marker, scale in (("channels without a gate", self.default_scale), *self.marker_scales):
+            if scale and scale not in known:
+                problems.add(f"scale of {marker}", "is unknown", value=scale, allowed=", ".join(sorted(known)))
         for name, matrix in self.matrices:
             for fault in matrix.faults():
                 problems.add(f"matrix {name}", fault)
@@ -322,8 +333,16 @@ class Strategy:
             for dimension in gate["dimensions"]:
                 _drop_unused(dimension, ratio=None, matrix="")
         content["custom"] = sorted(content["custom"], key=lambda pair: (pair[0], pair[1]["population"]))
-        _drop_unused(content, matrices=(), custom=[], samples=(), flowjo_units=False)
+        _drop_unused(content, matrices=(), custom=[], samples=(), flowjo_units=False, default_scale="",
+                     marker_scales=())  # fmt: skip
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def usual_scale(self) -> str:
+        """Name of the scale of a channel for which nothing is declared; empty where there is none."""
+        kinds = [(name, scale.kind) for name, scale in self.scales]
+        logicle = [name for name, kind in kinds if kind == "logicle"]
+        return self.default_scale or next(iter([*logicle, *(name for name, kind in kinds if kind != "linear")]), "")
 
     def tree(self) -> str:
         """The gates as an indented text, one line a population."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +96,12 @@ def read_template(path: str | Path) -> Strategy:
         raise GateError(
             "the template is not valid", problems.found, where=path.name, todo="see docs/gating-templates.md"
         )
-    return Strategy(
+    gated = {dimension.marker for gate in gates for dimension in gate.dimensions}
+    strategy = Strategy(
         tube=header.tube,
         gates=gates,
         scales=scales,
+        marker_scales=tuple(pair for pair in header.marker_scales.items() if pair[0] not in gated),
         channels=tuple(header.channels.items()),
         beads=header.beads,
         version=header.version,
@@ -106,6 +109,9 @@ def read_template(path: str | Path) -> Strategy:
         instrument=header.instrument,
         units=header.units,
     )
+    # What goes without saying is not kept: the same gates have the same hash, however much of it was written.
+    default = header.default_scale or ""
+    return strategy if default == strategy.usual_scale else replace(strategy, default_scale=default)
 
 
 def _parse_header(lines: Sequence[str], path: Path, problems: Problems) -> _Header | None:
@@ -331,7 +337,10 @@ def write_template(strategy: Strategy, path: str | Path) -> Path:
         header["channels"] = dict(strategy.channels)
     if strategy.scales:
         header["scales"] = {name: {"kind": scale.kind, **scale.by_letter} for name, scale in strategy.scales}
-        header["marker_scales"] = {marker: scale for marker, scale in scale_of.items() if scale is not None}
+        of_gates = {marker: scale for marker, scale in scale_of.items() if scale is not None}
+        header["marker_scales"] = {**of_gates, **dict(strategy.marker_scales)}
+    if strategy.default_scale:
+        header["default_scale"] = strategy.default_scale
     if any(not d.compensated for d in fluorescence):
         header["compensated"] = False
     text = "".join(f"# {line}\n" for line in yaml.safe_dump(header, sort_keys=False, allow_unicode=True).splitlines())

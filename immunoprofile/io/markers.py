@@ -112,6 +112,11 @@ def is_scatter(name: str) -> bool:
     return bool(_SCATTER.match(name.strip()))
 
 
+def is_event_parameter(name: str) -> bool:
+    """Whether a channel tells of the shape of a mass cytometer's event (Event_length, Center ...), not of a marker."""
+    return _plain(name) in ("eventlength", "celllength", "center", "offset", "width", "residual")
+
+
 def is_time(name: str) -> bool:
     """Whether a channel name is the Time channel."""
     return _plain(name) in ("time", "hdrt")
