@@ -49,7 +49,7 @@ def copies(source: Path, folder: Path, number: int) -> list[Path]:
 def gate_them(folder: Path, out: Path, *, jobs: int, cells: bool) -> None:
     """Gate all files of a folder and print the peak memory of this process and the time."""
     from immunoprofile.gate import Dimension, Gate, Scale, Strategy
-    from immunoprofile.gate.batch_folder import batch_to_folder
+    from immunoprofile.gate.batch_folder import Extras, batch_to_folder
 
     logicle = Scale.of("logicle", {"T": 262144.0, "W": 0.5, "M": 4.5, "A": 0.0})
     scatter = (Dimension("FSC-A", 40_000.0, 200_000.0), Dimension("SSC-A", 10_000.0, 200_000.0))
@@ -61,7 +61,9 @@ def gate_them(folder: Path, out: Path, *, jobs: int, cells: bool) -> None:
     )
     begun = time.perf_counter()
     files = sorted(folder.glob("*.fcs"))
-    summary = batch_to_folder(files, Strategy("t", gates, (("log", logicle),)), out, jobs=jobs, cells=cells)
+    summary = batch_to_folder(
+        files, Strategy("t", gates, (("log", logicle),)), out, jobs=jobs, extras=Extras(cells=cells)
+    )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 * 1024 if sys.platform == "darwin" else 1024)
     print(f"{summary.gated:>6} files, {jobs} jobs: peak {peak:7.1f} MiB, {time.perf_counter() - begun:6.1f} s")
 

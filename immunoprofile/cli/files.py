@@ -30,6 +30,14 @@ DatasetOption = Annotated[
     int | None, typer.Option("--dataset", min=1, help="Data set of files that hold several (.lmd); or name FILE[2].")
 ]
 
+WriteFcsOption = Annotated[
+    bool, typer.Option("--write-fcs", help="Also write each file as FCS with a channel of 0 and 1 a population.")
+]
+PopulationOption = Annotated[str | None, typer.Option(help="With --write-fcs: only the events of this population.")]
+StatisticsOption = Annotated[
+    str | None, typer.Option(help="Statistics of intensities for intensities.csv, e.g. median,geomean,rcv,p5.")
+]
+
 
 @app.command(name="gate")
 def gate_files(
@@ -38,6 +46,9 @@ def gate_files(
     gates: GatesOption = None,
     jobs: JobsOption = 1,
     cells: CellsOption = False,  # noqa: FBT002
+    write_fcs: WriteFcsOption = False,  # noqa: FBT002
+    population: PopulationOption = None,
+    stats: StatisticsOption = None,
     comp: CompOption = None,
     dataset: DatasetOption = None,
     quiet: QuietOption = False,  # noqa: FBT002
@@ -48,12 +59,16 @@ def gate_files(
     stopped, the same one goes on where it stopped and ends with the same bytes.
     """
     from immunoprofile import gate
-    from immunoprofile.gate.batch_folder import batch_to_folder
+    from immunoprofile.gate.batch_folder import Extras, batch_to_folder
 
+    if population is not None and not write_fcs:
+        raise typer.BadParameter("goes with --write-fcs", param_hint="--population")
     strategies = gate.load(gates or gate.shipped_folder())
     declared = _declared(comp)
+    wanted = tuple(name.strip() for name in (stats or "").split(",") if name.strip())
+    extras = Extras(cells=cells, fcs=write_fcs, population=population, statistics=wanted)
     done = batch_to_folder(
-        files, strategies, out, jobs=jobs, cells=cells, comp_source=declared, dataset=dataset, progress=not quiet
+        files, strategies, out, jobs=jobs, extras=extras, comp_source=declared, dataset=dataset, progress=not quiet
     )
     if done.resumed:
         typer.echo(f"{done.resumed} files were known from a run that was stopped")

@@ -7,15 +7,16 @@ import hashlib
 import io
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from immunoprofile import schema
 from immunoprofile._version import __version__
 from immunoprofile.compensation import Spillover
-from immunoprofile.errors import ImmunoprofileError, ResultsError
+from immunoprofile.errors import GateError, ImmunoprofileError, Problem, ResultsError
 from immunoprofile.gate.batch import (
     CompSource,
     Counted,
@@ -28,9 +29,11 @@ from immunoprofile.gate.batch import (
     worth_compiling,
 )
 from immunoprofile.gate.cells import cells_of
+from immunoprofile.gate.intensities import INTENSITY_COLUMNS, check_statistics, intensity_table
 from immunoprofile.gate.matching import Matcher
 from immunoprofile.gate.sources import Source, distinct, left_out_gates, same_content, sources
 from immunoprofile.gate.strategy import GateSet, Strategy
+from immunoprofile.gate.write_fcs import write_fcs
 from immunoprofile.io.files import remove_leftovers, replacing, sha256_of, write_json
 
 if TYPE_CHECKING:
@@ -38,8 +41,38 @@ if TYPE_CHECKING:
 
 COUNTS = "counts.csv"
 EXCEPTIONS = "exceptions.csv"
+INTENSITIES = "intensities.csv"
 PARTIAL = ".partial"
 """Folder of what is known of each file while a batch runs."""
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What a batch writes of each file besides its counts.
+
+    Attributes
+    ----------
+    cells
+        All events as ``cells/<content hash>.h5ad``, see `cells.cells_of`.
+    fcs
+        Its events with a channel a population as ``fcs/<name>.fcs``, see `write_fcs.write_fcs`.
+    population
+        Only the events of this population go into ``fcs``.
+    statistics
+        Statistics of intensities (`intensities.INTENSITY_STATISTICS`) of every population and channel, joined as
+        ``intensities.csv``.
+    """
+
+    cells: bool = False
+    fcs: bool = False
+    population: str | None = None
+    statistics: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.cells or self.fcs or bool(self.statistics)
+
+
+NOTHING_ELSE = Extras()
 
 
 @dataclass(frozen=True)
@@ -70,15 +103,14 @@ def batch_to_folder(
     jobs: int = 1,
     comp_source: CompSource = None,
     dataset: int | None = None,
-    cells: bool = False,
+    extras: Extras = NOTHING_ELSE,
     progress: bool = False,
 ) -> BatchSummary:
     """Gate files without a study and write their counts, file by file.
 
-    Writes ``counts.csv``, ``exceptions.csv``, with ``cells`` also ``cells/<content hash>.h5ad`` (see `cells.cells_of`)
-    into ``out``. What is known of each file is kept in ``out/.partial`` until all are done: the same call goes on
-    where a killed one stopped and ends with the same bytes. Memory does not grow with the number of files beyond their
-    names.
+    Writes ``counts.csv``, ``exceptions.csv`` and what ``extras`` asks for into ``out``. What is known of each file is
+    kept in ``out/.partial`` until all are done: the same call goes on where a killed one stopped and ends with the same
+    bytes. Memory does not grow with the number of files beyond their names.
 
     Parameters
     ----------
@@ -90,8 +122,8 @@ def batch_to_folder(
         Folder to write; made when absent. Other files in it stay.
     jobs
         Number of threads; the bytes do not depend on it.
-    cells
-        Also write all events of each file, in the same pass.
+    extras
+        What else to write of each file, in the same pass.
     progress
         Show a progress bar.
 
@@ -99,24 +131,31 @@ def batch_to_folder(
     ------
     ResultsError
         ``out`` is a file.
+    GateError
+        A statistic is not known.
     """
     from tqdm import tqdm
 
     from immunoprofile.io.progress import hidden
 
     out = Path(out)
+    check_statistics(extras.statistics)
     found, repeated = distinct(sources(files, dataset))
     if out.exists() and not out.is_dir():
         raise ResultsError("is a file, not a folder", where=str(out), todo="choose another folder for the results")
     (out / PARTIAL).mkdir(parents=True, exist_ok=True)
-    for folder in (out, out / PARTIAL, out / "cells"):
+    for folder in (out, out / PARTIAL, out / "cells", out / "fcs"):
         remove_leftovers(folder)
     matcher = Matcher(gates, [source.path for source in found])
-    worker = _Worker(matcher, out, comp_source, cells=cells, compiled=worth_compiling(source.path for source in found))
+    compiled = worth_compiling(source.path for source in found)
+    worker = _Worker(matcher, out, comp_source, extras=extras, names=_names(found), compiled=compiled)
     outcomes = in_order(worker.process, found, jobs=jobs)
     resumed = sum(tqdm(outcomes, total=len(found), desc="gating", unit="file", disable=hidden(wanted=progress)))
-    if cells:
+    if extras.cells:
         worker.place_cells(found)
+    if extras.statistics:
+        parts = (record["intensities"] for record in worker.records(found) if record["gated"])
+        _join(out / INTENSITIES, ("sample_id", "file", *INTENSITY_COLUMNS), parts)
     gated = _join(out / COUNTS, schema.COUNT_COLUMNS, worker.rows(found))
     exceptions = [*left_out_gates(gates), *worker.exceptions(found), *repeated, *worker.same_content(found)]
     listed = [[row[name] for name in schema.EXCEPTION_COLUMNS] for row in exceptions]
@@ -128,14 +167,24 @@ def batch_to_folder(
 class _Worker:
     """Gates one file after another and keeps a record of each."""
 
-    def __init__(self, gates: Matcher, out: Path, comp_source: CompSource, *, cells: bool, compiled: bool) -> None:
+    def __init__(
+        self,
+        gates: Matcher,
+        out: Path,
+        comp_source: CompSource,
+        *,
+        extras: Extras,
+        names: Mapping[Source, str],
+        compiled: bool,
+    ) -> None:
         self._gates = gates
         self._compiled = compiled
         self._out = out
         self._comp_source = comp_source
-        self._cells = cells
+        self._extras = extras
+        self._names = names
         self._panels: Panels = {}
-        self._options = [__version__, gates.sha256, _declared(comp_source), cells]
+        self._options = [__version__, gates.sha256, _declared(comp_source), list(astuple(extras))]
 
     def process(self, source: Source) -> bool:
         """Gate a file unless a record of the same content, gates and options is there; returns whether there was."""
@@ -144,8 +193,8 @@ class _Worker:
             return True
         record: dict[str, Any] = {"gated": True}
         try:
-            counted = self._counts(source)
-            record |= {"sample_id": counted.sample_id, "rows": _lines(counted.counts)}
+            counted, intensities = self._counts(source)
+            record |= {"intensities": intensities, "sample_id": counted.sample_id, "rows": _lines(counted.counts)}
             record |= {"exceptions": counted.rows(source)}
         except ImmunoprofileError as error:
             record = {"gated": False, "sample_id": source.sample_id(_digest(source.path)), "rows": []}
@@ -184,16 +233,28 @@ class _Worker:
                 made.replace(target)
             placed.add(record["sample_id"])
 
-    def _counts(self, source: Source) -> Counted:
-        if not self._cells:
-            return count_file(
+    def _counts(self, source: Source) -> tuple[Counted, list[list[str]]]:
+        """Counts of a file and the rows of its intensities; writes the rest of what is asked for."""
+        if not self._extras:
+            counted = count_file(
                 source, self._gates, comp_source=self._comp_source, panels=self._panels, compiled=self._compiled
             )
+            return counted, []
         gated = gate_file(source, self._gates, comp_source=self._comp_source, compiled=self._compiled)
-        sha256 = gated.sample.sha256
-        with replacing(self._cells_path(source)) as temporary:
-            cells_of(gated, source.sample_id(sha256)).write_h5ad(temporary, compression="gzip")
-        return table_of(source, gated.counts(), sha256, gated.notices)
+        sample_id = source.sample_id(gated.sample.sha256)
+        if self._extras.cells:
+            with replacing(self._cells_path(source)) as temporary:
+                cells_of(gated, sample_id).write_h5ad(temporary, compression="gzip")
+        if self._extras.fcs:
+            if source.dataset not in (None, 1):
+                problem = Problem(source.file, f"data set {source.dataset}; only the first is written")
+                raise GateError("events cannot be handed back as FCS", [problem], todo="gate it without --write-fcs")
+            write_fcs(gated, source.path, self._fcs_path(source), population=self._extras.population)
+        rows: list[list[str]] = []
+        if self._extras.statistics:
+            table = intensity_table(gated, self._extras.statistics)
+            rows = [[sample_id, source.file, *line] for line in _lines(table, INTENSITY_COLUMNS)]
+        return table_of(source, gated.counts(), gated.sample.sha256, gated.notices), rows
 
     def _is_valid(self, kept: Path, source: Source) -> bool:
         try:
@@ -202,7 +263,11 @@ class _Worker:
             return False
         if record.get("key") != self._key(source, source.sample_id(_digest(source.path))):
             return False
-        if not self._cells or not record["gated"]:
+        if not record["gated"]:
+            return True
+        if self._extras.fcs and not self._fcs_path(source).is_file():
+            return False
+        if not self._extras.cells:
             return True
         placed = self._out / "cells" / f"{record['sample_id']}.h5ad"
         return self._cells_path(source).is_file() or placed.is_file()
@@ -215,8 +280,21 @@ class _Worker:
     def _record_path(self, source: Source) -> Path:
         return self._out / PARTIAL / f"{_name(source)}.json"
 
+    def _fcs_path(self, source: Source) -> Path:
+        return self._out / "fcs" / f"{self._names[source]}.fcs"
+
     def _cells_path(self, source: Source) -> Path:
         return self._out / PARTIAL / f"{_name(source)}.h5ad"
+
+
+def _names(found: Sequence[Source]) -> dict[Source, str]:
+    """Name of the copy of each file; files with one name get a number, in their order."""
+    stems = [source.path.stem.casefold() for source in found]
+    names, seen = {}, Counter[str]()
+    for source, stem in zip(found, stems, strict=True):
+        seen[stem] += 1
+        names[source] = source.path.stem if stems.count(stem) == 1 else f"{source.path.stem}-{seen[stem]}"
+    return names
 
 
 def _name(source: Source) -> str:
@@ -240,9 +318,9 @@ def _digest(path: Path) -> str:
         return ""
 
 
-def _lines(counts: pd.DataFrame) -> list[list[str]]:
+def _lines(table: pd.DataFrame, columns: Sequence[str] = schema.COUNT_COLUMNS) -> list[list[str]]:
     """Cells of the table as `io.files.write_table` would write them."""
-    text = counts[list(schema.COUNT_COLUMNS)].to_csv(index=False, header=False, lineterminator="\n")
+    text = table[list(columns)].to_csv(index=False, header=False, lineterminator="\n")
     return list(csv.reader(io.StringIO(text, newline="")))
 
 

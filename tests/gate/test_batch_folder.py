@@ -14,11 +14,12 @@ import pandas as pd
 import pytest
 
 from immunoprofile import gate, schema
-from immunoprofile.errors import FcsError, ResultsError
+from immunoprofile.errors import FcsError, GateError, ResultsError
 from immunoprofile.gate import batch_folder
 from immunoprofile.gate.batch import in_order
-from immunoprofile.gate.batch_folder import batch_to_folder
+from immunoprofile.gate.batch_folder import Extras, batch_to_folder
 from immunoprofile.io import fcs
+from immunoprofile.io.fcs import read_fcs
 from immunoprofile.io.files import sha256_of, write_table
 from tests.gate.test_evaluate import strategy
 from tests.io.fcs_files import events, spill_text, write
@@ -46,14 +47,14 @@ def files(tmp_path_factory):
 @pytest.fixture(scope="module")
 def whole(files, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole")
-    summary = batch_to_folder(files, strategy(), out, cells=True)
+    summary = batch_to_folder(files, strategy(), out, extras=Extras(cells=True))
     assert (summary.gated, summary.resumed, len(summary.exceptions)) == (6, 0, 1)
     return content(out)
 
 
 @pytest.mark.parametrize("jobs", [2, 3])
 def test_same_bytes_whatever_the_jobs(files, whole, tmp_path, jobs):
-    batch_to_folder(files, strategy(), tmp_path, cells=True, jobs=jobs)
+    batch_to_folder(files, strategy(), tmp_path, extras=Extras(cells=True), jobs=jobs)
     assert content(tmp_path) == whole
 
 
@@ -90,7 +91,8 @@ def with_pause(self, path):
     time.sleep(0.3)
     return slow(self, path)
 batch_folder._Worker._counts = with_pause
-batch_folder.batch_to_folder(sys.argv[2:], strategy(), Path(sys.argv[1]), jobs=2, cells=True)
+extras = batch_folder.Extras(cells=True)
+batch_folder.batch_to_folder(sys.argv[2:], strategy(), Path(sys.argv[1]), jobs=2, extras=extras)
 """
 
 
@@ -110,7 +112,7 @@ def test_killed_batch_goes_on_and_ends_with_the_same_bytes(files, whole, tmp_pat
     gated = []
     counts = batch_folder._Worker._counts
     monkeypatch.setattr(batch_folder._Worker, "_counts", lambda self, path: gated.append(path) or counts(self, path))
-    summary = batch_to_folder(files, strategy(), out, cells=True)
+    summary = batch_to_folder(files, strategy(), out, extras=Extras(cells=True))
     assert summary.resumed == done
     assert len(gated) == len(files) - done
     assert content(out) == whole
@@ -129,8 +131,8 @@ def stop_before_the_join(monkeypatch, files, gates, out, **options):
 
 
 def test_cells_that_were_placed_before_the_kill_are_not_made_again(files, whole, tmp_path, monkeypatch):
-    stop_before_the_join(monkeypatch, files, strategy(), tmp_path, cells=True)
-    assert batch_to_folder(files, strategy(), tmp_path, cells=True).resumed == len(files)
+    stop_before_the_join(monkeypatch, files, strategy(), tmp_path, extras=Extras(cells=True))
+    assert batch_to_folder(files, strategy(), tmp_path, extras=Extras(cells=True)).resumed == len(files)
     assert content(tmp_path) == whole
 
 
@@ -143,7 +145,7 @@ def test_records_of_other_content_gates_or_options_are_not_taken(files, tmp_path
     own[0].write_bytes(files[3].read_bytes())
     assert batch_to_folder(own, strategy(), out).resumed == 1
     assert pd.read_csv(out / "counts.csv")["sample_id"].unique().tolist() == [sha256_of(file) for file in own]
-    for change in ({"comp_source": "none"}, {"cells": True}):
+    for change in ({"comp_source": "none"}, {"extras": Extras(cells=True)}):
         stop_before_the_join(monkeypatch, own, strategy(), out)
         assert batch_to_folder(own, strategy(), out, **change).resumed == 0
     stop_before_the_join(monkeypatch, own, strategy(), out)
@@ -152,11 +154,11 @@ def test_records_of_other_content_gates_or_options_are_not_taken(files, tmp_path
 
 
 def test_a_record_that_is_damaged_is_made_again(files, whole, tmp_path, monkeypatch):
-    stop_before_the_join(monkeypatch, files, strategy(), tmp_path, cells=True)
+    stop_before_the_join(monkeypatch, files, strategy(), tmp_path, extras=Extras(cells=True))
     sorted((tmp_path / ".partial").glob("*.json"))[0].write_text("{")
     record = sorted((tmp_path / ".partial").glob("*.json"))[1]
     record.write_text(json.dumps({**json.loads(record.read_text()), "key": "0"}))
-    assert batch_to_folder(files, strategy(), tmp_path, cells=True).resumed == len(files) - 2
+    assert batch_to_folder(files, strategy(), tmp_path, extras=Extras(cells=True)).resumed == len(files) - 2
     assert content(tmp_path) == whole
 
 
@@ -165,7 +167,7 @@ def test_files_that_are_named_twice_or_have_the_same_content(files, tmp_path):
     twin.write_bytes(files[0].read_bytes())
     out = tmp_path / "out"
     again = files[0].parent / "." / ".." / files[0].parent.name / files[0].name
-    summary = batch_to_folder([files[0], twin, again], strategy(), out, cells=True, jobs=3)
+    summary = batch_to_folder([files[0], twin, again], strategy(), out, extras=Extras(cells=True), jobs=3)
     assert summary.gated == 2
     told = {row["code"]: row for row in summary.exceptions}
     assert set(told) == {"FILE_TWICE", "DUPLICATE_CONTENT"}
@@ -232,3 +234,28 @@ def test_in_order_takes_no_more_than_it_needs():
     assert list(in_order(lambda item: item * item, range(7), jobs=3)) == [0, 1, 4, 9, 16, 25, 36]
     with pytest.raises(ZeroDivisionError):
         list(in_order(lambda item: 1 // item, range(7), jobs=3))
+
+
+def test_fcs_and_intensities_of_each_file(files, tmp_path):
+    good = [path for path in files if path.stat().st_size > 5000][:2]
+    extras = Extras(fcs=True, statistics=("median", "geomean"))
+    summary = batch_to_folder(good, strategy(), tmp_path, extras=extras, jobs=2)
+    assert summary.gated == len(good)
+    table = pd.read_csv(tmp_path / "intensities.csv")
+    assert set(table["statistic"]) == {"median", "geomean"}
+    counts = pd.read_csv(tmp_path / "counts.csv")
+    for path in good:
+        written = read_fcs(tmp_path / "fcs" / path.name)
+        own = counts[counts["file"] == path.as_posix()]
+        for row in own.itertuples():
+            inside = written.values(str(row.population))
+            assert inside.sum() == row.n
+            rows = table[(table["file"] == path.as_posix()) & (table["population"] == row.population)]
+            assert set(rows["n"]) == {row.n}
+    assert not (tmp_path / ".partial").exists()
+
+
+def test_an_unknown_statistic_is_refused_before_a_file_is_gated(files, tmp_path):
+    with pytest.raises(GateError, match="mode"):
+        batch_to_folder(files, strategy(), tmp_path, extras=Extras(statistics=("mode",)))
+    assert not list(tmp_path.iterdir())
