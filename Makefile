@@ -52,8 +52,9 @@ torture: $(STAMP)  ## Print what becomes of every damaged or strange FCS file of
 fuzz: $(STAMP)  ## The long fuzzing run of the FCS reader (100,000 damaged files)
 	$(PY) -m tests.fuzz.fcs_mutations --cases 100000
 
-differential: $(STAMP)  ## Random gates on nasty data: our engine against FlowKit (3,000 cases)
+differential: $(STAMP)  ## Random gates (3,000 cases) and workspaces (10,000) against FlowKit
 	$(PY) -m tests.gate.engine.differential --cases 3000
+	$(PY) -m tests.gate.workspace_differential --cases 10000
 
 bench: $(STAMP)  ## Engine against FlowKit: wall, CPU and memory (needs a quiet machine, about 15 minutes)
 	$(PY) -m benchmarks.engine

@@ -141,7 +141,9 @@ def _walk(element: Xml.Element, parent: Node | None, found: list[Node]) -> None:
         path = (*(parent.path if parent else ()), part.get("name") or "")
         gate = next((g for holder in part if local(holder.tag) == "Gate" for g in holder), None)
         shape = BOOLEAN_NODES.get(tag) or (tag if gate is None else SHAPES.get(local(gate.tag), local(gate.tag)))
-        dependents = [e for e in part.iter() if local(e.tag) == "Dependent"] if tag in BOOLEAN_NODES else []
+        # Not those of Boolean gates below it
+        listed = [e for holder in part if local(holder.tag) == "Dependents" for e in holder]
+        dependents = [e for e in listed if local(e.tag) == "Dependent"] if tag in BOOLEAN_NODES else []
         depends = tuple(e.get("name") or "" for e in dependents)
         node = Node(path, shape, _count(part), f"k{len(found) + 1}", parent, part, depends)
         if any(other.path == path for other in found):

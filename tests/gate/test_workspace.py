@@ -84,6 +84,18 @@ def test_one_gate_that_cannot_be_read_costs_only_what_depends_on_it():
     }
 
 
+def test_a_boolean_gate_below_another_keeps_its_operands_to_itself():
+    inner = w.boolean("Or", "inner", "one", "two")
+    outer = w.boolean("Not", "outer", "one").replace(
+        "</NotNode>", f"<Subpopulations>{inner}</Subpopulations></NotNode>"
+    )
+    shapes = [w.population(name, w.rectangle(w.axis("FSC-A", low))) for name, low in (("one", 1), ("two", 2))]
+    strategy = read(w.sample(1, "a.fcs", *shapes, outer))["gating"]
+    assert [o.population for o in strategy["outer"].operands] == ["one"]
+    assert [o.population for o in strategy["inner"].operands] == ["one", "two"]
+    assert strategy["inner"].parent == "outer"
+
+
 def test_scale_that_cannot_be_read_costs_only_its_gates():
     scales = w.SCALES.replace(w.biex("PE-A"), w.biex("PE-A", length=512))
     gates = read(w.sample(1, "a.fcs", CELLS, scales=scales))
