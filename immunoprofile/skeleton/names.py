@@ -95,9 +95,18 @@ def _fields(columns: Sequence[Sequence[str]], panels: Sequence[Hashable]) -> lis
         while found.count(kind) > 1:  # the last one is the nearest to the file
             found[found.index(kind)] = ""
     open_parts = [n for n, kind in enumerate(found) if kind == "subject"]
-    if len(open_parts) != 1:
+    for n in open_parts[:-1]:
+        if any(_belongs_to(columns[n], columns[other]) for other in open_parts if other > n):
+            found[n] = ""
+    if found.count("subject") != 1:
         return None
     return [f"{{{kind}}}" if kind else "{}" for kind in found]
+
+
+def _belongs_to(coarse: Sequence[str], fine: Sequence[str]) -> bool:
+    """Whether one part is known from another that comes back: the folder of a subject, or its site."""
+    pairs, distinct = set(zip(coarse, fine, strict=True)), set(fine)
+    return len(pairs) == len(distinct) < len(fine) or tuple(coarse) == tuple(fine)
 
 
 def _kind(values: Sequence[str], panels: Sequence[Hashable]) -> str:

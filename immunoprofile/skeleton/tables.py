@@ -76,6 +76,7 @@ def propose_tables(folder: Path, pattern: Sequence[str], specimen: str) -> Table
             notes.append(f"names are read as {proposed}; another reading is said with --pattern")
         else:
             notes.append("the names do not tell which part is the subject: each file is a subject of its own")
+            notes.append("say it with --pattern, for example '{subject}_{visit}_{tube}.fcs', into an empty folder")
     found = propose_manifest(folder, pattern=patterns or "{subject}.fcs")
     table = found.table.set_index("fcs_path", drop=False)
     table = table.loc[[head.where for head in heads]].astype(object)

@@ -17,6 +17,8 @@ from immunoprofile.skeleton.names import in_order, propose_pattern, role_of
         (["TRIAL P01 W2 panelA.fcs", "TRIAL P02 W4 panelA.fcs"], "{} {subject} {visit} {tube}.fcs"),
         (["BL/P01_tube1.fcs", "D14/P01_tube1.fcs", "D14/P02_tube2.fcs"], "{visit}/{subject}_{tube}.fcs"),
         (["P01/20240101_BL.fcs", "P02/20240108_D7.fcs"], "{subject}/{}_{visit}.fcs"),
+        (["P1/P1_BL_tube1.fcs", "P1/P1_D7_tube1.fcs", "P2/P2_BL_tube1.fcs"], "{subject}_{visit}_{tube}.fcs"),
+        (["A/P1_BL.fcs", "A/P1_D7.fcs", "A/P2_BL.fcs", "B/P3_BL.fcs"], "{subject}_{visit}.fcs"),
         (["Anna_Maria_BL.fcs", "Otto_Karl_D7.fcs"], None),
         (["P01_BL.fcs", "P02.fcs"], None),
         (["68983.fcs"], "{subject}.fcs"),
