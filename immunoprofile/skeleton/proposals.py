@@ -27,6 +27,8 @@ COFACTOR: Final = 5.0
 _LOW_SHARE = 5.0
 """Percentile of the values below zero that W is fitted to (Parks, Roederer, Moore 2006, doi:10.1002/cyto.a.20258)."""
 _FEWEST_NEGATIVE = 50
+_MOST_OF_DEBRIS = 0.45
+"""Share of the forward scatter of large cells up to which a valley can be that between debris and cells."""
 _FEWEST_EVENTS = 500
 _MOST_WIDTH = 1.5
 _TRANSFORMED_BELOW = 25.0
@@ -163,8 +165,10 @@ def _cells(events: Events, found: Proposal, keep: NDArray[np.bool_], parent: str
     if name is None:
         return None, keep
     values = events.column(name)
-    low, middle = np.percentile(values, (1, 60))
-    cut = mindensity(values, (float(low), float(middle))) if values.size >= _FEWEST_EVENTS else None
+    low, high = np.percentile(values, (1, 95))
+    # Higher valleys part lymphocytes from the larger cells: files that were acquired above a threshold have no debris.
+    search = (float(low), _MOST_OF_DEBRIS * float(high))
+    cut = mindensity(values, search) if values.size >= _FEWEST_EVENTS and search[0] < search[1] else None
     if cut is None:
         found.missing.append(f"no valley of {name} between debris and cells: the gate cells takes everything, draw it")
         note = "proposed: everything, no valley was found; draw it"

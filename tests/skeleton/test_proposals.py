@@ -90,6 +90,13 @@ def test_no_valley_no_gate():
     assert "no valley of FSC-A" in told and "no viability dye" in told and "no valley of CD3: t is not proposed" in told
 
 
+def test_the_valley_between_small_and_large_cells_is_no_debris():
+    """Lymphocytes at half the scatter of granulocytes, nothing below: all of them are cells."""
+    fsc = np.concatenate([RNG.normal(380, 30, 5000), RNG.normal(700, 60, 4000)])
+    (gate,) = propose(events_of({"FSC-H": fsc}, ranges=1024.0)).gates
+    assert gate.limits[0].low == 0.0
+
+
 def test_values_that_were_transformed_before_are_named():
     found = propose(events_of({"CD3": RNG.normal(2, 1, 2000), "CD4": RNG.normal(3, 1, 2000)}))
     assert found.gates == [] and found.scales == {}
