@@ -266,7 +266,7 @@ def _todo(tables: Tables, specimen: str, book: str, given: dict[str, TubeOfWorks
         "study.yaml, tubes: staining_protocol, and counts: true for the tube that gives cells/uL",
         *(["gating/: look at every proposed gate in the plots of a first run, move it, raise its version"]
           if len(given) < len(tables.tubes) else []),
-        *(["populations.csv: ids of the populations of the workspace ('immunoprofile populations' proposes them)"]
+        *([f"populations.csv: which name of the workspace is which id; see immunoprofile populations --gates {GATES}"]
           if given else []),
         "cmv_dna, labs, dosing and further tables, where the study has them",
     ]  # fmt: skip

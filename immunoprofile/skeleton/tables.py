@@ -128,8 +128,8 @@ def _heads(folder: Path) -> tuple[list[Head], list[Problem]]:
             heads.append(read_head(path, where))
         except FcsError as error:
             problems.add(where, error.what, allowed="left out of the study")
-    if paths and not heads:
-        raise ImmunoprofileError(f"none of the {len(paths)} files can be read", where=str(folder),
+    if problems and not heads:
+        raise ImmunoprofileError(f"none of the {len(problems)} files can be read", where=str(folder),
                                  todo=f"the first: {problems.found[0]}")  # fmt: skip
     return heads, problems.found
 
