@@ -18,6 +18,7 @@ from immunoprofile import schema
 from immunoprofile.errors import Problems, StudyError
 from immunoprofile.io.config import StudyConfig, read_config, write_config
 from immunoprofile.io.exceptions import Exceptions
+from immunoprofile.io.fcs_source import FcsSource
 from immunoprofile.io.files import inside
 from immunoprofile.io.inputs import Inputs
 from immunoprofile.io.record_dates import check_data_cut, note_far_dates, note_visit_order
@@ -61,6 +62,13 @@ class Study:
         """FCS file of a sample; KeyError for an unknown sample."""
         samples = self.tables["samples"].set_index("sample_id")
         return inside(self.folder, str(samples.loc[sample_id, "fcs_path"]))
+
+    def fcs_source(self, sample_id: str) -> FcsSource:
+        """FCS file of a sample, data set and amplifiers as the study states them; KeyError for an unknown sample."""
+        row = self.tables["samples"].set_index("sample_id").loc[sample_id]
+        tube = self.config.tubes.get(str(row["tube_id"]))
+        dataset: int | None = None if pd.isna(row["dataset"]) else int(row["dataset"])
+        return FcsSource(self.fcs_path(sample_id), dataset, tuple(tube.amplifiers.items()) if tube else ())
 
     def subject(self, usubjid: str) -> pd.Series[Any]:
         """Row of the subjects table; ValueError for an unknown subject."""

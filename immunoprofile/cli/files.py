@@ -29,6 +29,10 @@ CompOption = Annotated[
 DatasetOption = Annotated[
     int | None, typer.Option("--dataset", min=1, help="Data set of files that hold several (.lmd); or name FILE[2].")
 ]
+AmplifierOption = Annotated[
+    list[str] | None,
+    typer.Option("--amplifier", help="CHANNEL=log or =linear: floating point data whose $PnE names an amplifier."),
+]
 
 WriteFcsOption = Annotated[
     bool, typer.Option("--write-fcs", help="Also write each file as FCS with a channel of 0 and 1 a population.")
@@ -51,6 +55,7 @@ def gate_files(
     stats: StatisticsOption = None,
     comp: CompOption = None,
     dataset: DatasetOption = None,
+    amplifier: AmplifierOption = None,
     quiet: QuietOption = False,  # noqa: FBT002
 ) -> None:
     """Gate files without a study; the template of each file is found by its panel.
@@ -60,15 +65,23 @@ def gate_files(
     """
     from immunoprofile import gate
     from immunoprofile.gate.batch_folder import Extras, batch_to_folder
+    from immunoprofile.io.fcs_source import amplifiers_of
 
     if population is not None and not write_fcs:
         raise typer.BadParameter("goes with --write-fcs", param_hint="--population")
     strategies = gate.load(gates or gate.shipped_folder())
-    declared = _declared(comp)
     wanted = tuple(name.strip() for name in (stats or "").split(",") if name.strip())
     extras = Extras(cells=cells, fcs=write_fcs, population=population, statistics=wanted)
     done = batch_to_folder(
-        files, strategies, out, jobs=jobs, extras=extras, comp_source=declared, dataset=dataset, progress=not quiet
+        files,
+        strategies,
+        out,
+        jobs=jobs,
+        extras=extras,
+        comp_source=_declared(comp),
+        dataset=dataset,
+        amplifiers=amplifiers_of(amplifier or ()),
+        progress=not quiet,
     )
     if done.resumed:
         typer.echo(f"{done.resumed} files were known from a run that was stopped")

@@ -26,7 +26,7 @@ from immunoprofile.gate.names import FCS_SPILLOVER, UNCOMPENSATED
 from immunoprofile.gate.scales import flowkit_arguments
 from immunoprofile.gate.strategy import ROOT, Dimension, Gate, Matrix, Ratio, Strategy
 from immunoprofile.io import guarded_xml
-from immunoprofile.io.markers import is_scatter, is_time
+from immunoprofile.io.markers import is_scatter
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,11 +68,11 @@ class _InMemory(flowio.FlowData):  # type: ignore[misc]
             for number, c in enumerate(sample.channels, 1)
         }
         self.scatter_indices = [i for i, name in enumerate(self.pnn_labels) if is_scatter(name)]
-        self.time_index = next((i for i, name in enumerate(self.pnn_labels) if is_time(name)), None)
+        self.time_index = next((i for i, channel in enumerate(sample.channels) if channel.kind == "time"), None)
         self.fluoro_indices = [
             i
             for i, name in enumerate(self.pnn_labels)
-            if not is_scatter(name) and not is_time(name) and (compensated is None or name in compensated)
+            if not is_scatter(name) and i != self.time_index and (compensated is None or name in compensated)
         ]
         self._events = sample.events
 

@@ -20,10 +20,11 @@ from immunoprofile.gate.evaluate import GatedSample, count_table, gate_sample
 from immunoprofile.gate.flowjo_units import in_units_of, needs_events
 from immunoprofile.gate.matching import Matcher, match
 from immunoprofile.gate.notices import needs_matrix, notices_of
-from immunoprofile.gate.sources import STAGE, Source, distinct, left_out_gates, same_content, sources
+from immunoprofile.gate.sources import STAGE, distinct, left_out_gates, same_content
 from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.io.exceptions import Notice
-from immunoprofile.io.fcs import Sample, read_fcs, read_fcs_head
+from immunoprofile.io.fcs import Sample
+from immunoprofile.io.fcs_source import FcsSource, named_source
 from immunoprofile.io.files import sha256_of
 
 if TYPE_CHECKING:
@@ -74,9 +75,11 @@ def worth_compiling(paths: Iterable[Path]) -> bool:
     return sum(path.stat().st_size for path in paths if path.is_file()) >= SMALL_BATCH_BYTES
 
 
-def gate_file(source: Source, gates: Matcher, *, comp_source: CompSource = None, compiled: bool = True) -> GatedSample:
+def gate_file(
+    source: FcsSource, gates: Matcher, *, comp_source: CompSource = None, compiled: bool = True
+) -> GatedSample:
     """Read and gate one file; its gates are found as `matching.match` says."""
-    sample = read_fcs(source.path, dataset=source.dataset)
+    sample = source.read()
     return gate_sample(sample, gates.match(sample, source.path), comp_source=comp_source, compiled=compiled)
 
 
@@ -88,12 +91,12 @@ class Counted:
     sample_id: str
     notices: tuple[Notice, ...]
 
-    def rows(self, source: Source) -> list[dict[str, Any]]:
+    def rows(self, source: FcsSource) -> list[dict[str, Any]]:
         """Rows of exceptions.csv."""
         return [notice.row(STAGE, sample_id=self.sample_id, file=source.file) for notice in self.notices]
 
 
-def table_of(source: Source, table: pd.DataFrame, sha256: str, notices: tuple[Notice, ...]) -> Counted:
+def table_of(source: FcsSource, table: pd.DataFrame, sha256: str, notices: tuple[Notice, ...]) -> Counted:
     """The table with the columns that say which file it is of."""
     sample_id = source.sample_id(sha256)
     table.insert(0, "file", source.file)
@@ -167,7 +170,7 @@ def _bound(sample: Sample, path: Path, gates: Matcher, panels: Panels) -> Bound 
 
 
 def count_file(
-    source: Source,
+    source: FcsSource,
     gates: Matcher,
     *,
     comp_source: CompSource = None,
@@ -189,9 +192,9 @@ def count_file(
     compiled
         As in `gate_sample`.
     """
-    head = read_fcs_head(source.path, dataset=source.dataset) if comp_source is not None and compiled else None
+    head = source.read_head() if comp_source is not None and compiled else None
     found = None
-    if head is not None and head.complete:
+    if head is not None:
         found = _bound(head.empty, source.path, gates, {} if panels is None else panels)
     if head is not None and found is not None:
         strategy, bound, doubts = found
@@ -209,6 +212,7 @@ def batch(
     jobs: int = 1,
     comp_source: CompSource = None,
     dataset: int | None = None,
+    amplifiers: tuple[tuple[str, str], ...] = (),
     progress: bool = False,
     exceptions: list[dict[str, Any]] | None = None,
 ) -> pd.DataFrame:
@@ -228,6 +232,8 @@ def batch(
         takes the matrix of each file when it has one, and reads the file whole to tell whether it was applied already.
     dataset
         Data set of all files whose name does not say one.
+    amplifiers
+        What floating point data under a log amplifier hold: (``$PnN`` or ``*``, ``log`` or ``linear``) pairs.
     progress
         Show a progress bar.
     exceptions
@@ -252,12 +258,12 @@ def batch(
 
     from immunoprofile.io.progress import hidden
 
-    found, repeated = distinct(sources(files, dataset))
+    found, repeated = distinct(named_source(file, dataset=dataset, amplifiers=amplifiers) for file in files)
     panels: Panels = {}
     matcher = Matcher(gates, [source.path for source in found])
     compiled = worth_compiling(source.path for source in found)
 
-    def one(source: Source) -> Counted | ImmunoprofileError:
+    def one(source: FcsSource) -> Counted | ImmunoprofileError:
         try:
             return count_file(source, matcher, comp_source=comp_source, panels=panels, compiled=compiled)
         except ImmunoprofileError as error:

@@ -31,9 +31,10 @@ from immunoprofile.gate.batch import (
 from immunoprofile.gate.cells import cells_of
 from immunoprofile.gate.intensities import INTENSITY_COLUMNS, check_statistics, intensity_table
 from immunoprofile.gate.matching import Matcher
-from immunoprofile.gate.sources import Source, distinct, left_out_gates, same_content, sources
+from immunoprofile.gate.sources import distinct, left_out_gates, same_content
 from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.gate.write_fcs import write_fcs
+from immunoprofile.io.fcs_source import FcsSource, named_source
 from immunoprofile.io.files import remove_leftovers, replacing, sha256_of, write_json
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def batch_to_folder(
     jobs: int = 1,
     comp_source: CompSource = None,
     dataset: int | None = None,
+    amplifiers: tuple[tuple[str, str], ...] = (),
     extras: Extras = NOTHING_ELSE,
     progress: bool = False,
 ) -> BatchSummary:
@@ -116,7 +118,7 @@ def batch_to_folder(
     ----------
     files
         FCS files, of one or several tubes. A file that is named twice is gated once, and that is told.
-    gates, comp_source, dataset
+    gates, comp_source, dataset, amplifiers
         As for `batch.batch`.
     out
         Folder to write; made when absent. Other files in it stay.
@@ -140,7 +142,7 @@ def batch_to_folder(
 
     out = Path(out)
     check_statistics(extras.statistics)
-    found, repeated = distinct(sources(files, dataset))
+    found, repeated = distinct(named_source(file, dataset=dataset, amplifiers=amplifiers) for file in files)
     if out.exists() and not out.is_dir():
         raise ResultsError("is a file, not a folder", where=str(out), todo="choose another folder for the results")
     (out / PARTIAL).mkdir(parents=True, exist_ok=True)
@@ -174,7 +176,7 @@ class _Worker:
         comp_source: CompSource,
         *,
         extras: Extras,
-        names: Mapping[Source, str],
+        names: Mapping[FcsSource, str],
         compiled: bool,
     ) -> None:
         self._gates = gates
@@ -186,7 +188,7 @@ class _Worker:
         self._panels: Panels = {}
         self._options = [__version__, gates.sha256, _declared(comp_source), list(astuple(extras))]
 
-    def process(self, source: Source) -> bool:
+    def process(self, source: FcsSource) -> bool:
         """Gate a file unless a record of the same content, gates and options is there; returns whether there was."""
         kept = self._record_path(source)
         if kept.is_file() and self._is_valid(kept, source):
@@ -203,26 +205,26 @@ class _Worker:
         write_json(kept, record | {"key": self._key(source, record["sample_id"])})
         return False
 
-    def records(self, found: Iterable[Source]) -> Iterator[dict[str, Any]]:
+    def records(self, found: Iterable[FcsSource]) -> Iterator[dict[str, Any]]:
         """Records of files, in their order."""
         for source in found:
             record: dict[str, Any] = json.loads(self._record_path(source).read_text(encoding="utf-8"))
             yield record
 
-    def rows(self, found: Iterable[Source]) -> Iterator[list[list[str]]]:
+    def rows(self, found: Iterable[FcsSource]) -> Iterator[list[list[str]]]:
         """Rows of counts.csv of each gated file, in the order of the files."""
         return (record["rows"] for record in self.records(found) if record["gated"])
 
-    def exceptions(self, found: Iterable[Source]) -> list[dict[str, Any]]:
+    def exceptions(self, found: Iterable[FcsSource]) -> list[dict[str, Any]]:
         """Rows of exceptions.csv of each file, in the order of the files."""
         return [row for record in self.records(found) for row in record["exceptions"]]
 
-    def same_content(self, found: Sequence[Source]) -> list[dict[str, Any]]:
+    def same_content(self, found: Sequence[FcsSource]) -> list[dict[str, Any]]:
         """Rows of exceptions.csv of gated files whose content stands in an earlier one."""
         pairs = zip(found, self.records(found), strict=True)
         return list(same_content((source, record["sample_id"]) for source, record in pairs if record["gated"]))
 
-    def place_cells(self, found: Sequence[Source]) -> None:
+    def place_cells(self, found: Sequence[FcsSource]) -> None:
         """Give the cells of each file their name; of files with the same content the first in order is kept."""
         placed = set()
         for source, record in zip(found, self.records(found), strict=True):
@@ -233,7 +235,7 @@ class _Worker:
                 made.replace(target)
             placed.add(record["sample_id"])
 
-    def _counts(self, source: Source) -> tuple[Counted, list[list[str]]]:
+    def _counts(self, source: FcsSource) -> tuple[Counted, list[list[str]]]:
         """Counts of a file and the rows of its intensities; writes the rest of what is asked for."""
         if not self._extras:
             counted = count_file(
@@ -256,7 +258,7 @@ class _Worker:
             rows = [[sample_id, source.file, *line] for line in _lines(table, INTENSITY_COLUMNS)]
         return table_of(source, gated.counts(), gated.sample.sha256, gated.notices), rows
 
-    def _is_valid(self, kept: Path, source: Source) -> bool:
+    def _is_valid(self, kept: Path, source: FcsSource) -> bool:
         try:
             record = json.loads(kept.read_text(encoding="utf-8"))
         except ValueError:
@@ -272,22 +274,22 @@ class _Worker:
         placed = self._out / "cells" / f"{record['sample_id']}.h5ad"
         return self._cells_path(source).is_file() or placed.is_file()
 
-    def _key(self, source: Source, sample_id: str) -> str:
+    def _key(self, source: FcsSource, sample_id: str) -> str:
         refused = str(self._gates.refused.get(source.path, ""))
-        content = [sample_id, source.dataset, refused, *self._options]
+        content = [sample_id, source.dataset, source.amplifiers, refused, *self._options]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
-    def _record_path(self, source: Source) -> Path:
+    def _record_path(self, source: FcsSource) -> Path:
         return self._out / PARTIAL / f"{_name(source)}.json"
 
-    def _fcs_path(self, source: Source) -> Path:
+    def _fcs_path(self, source: FcsSource) -> Path:
         return self._out / "fcs" / f"{self._names[source]}.fcs"
 
-    def _cells_path(self, source: Source) -> Path:
+    def _cells_path(self, source: FcsSource) -> Path:
         return self._out / PARTIAL / f"{_name(source)}.h5ad"
 
 
-def _names(found: Sequence[Source]) -> dict[Source, str]:
+def _names(found: Sequence[FcsSource]) -> dict[FcsSource, str]:
     """Name of the copy of each file; files with one name get a number, in their order."""
     stems = [source.path.stem.casefold() for source in found]
     names, seen = {}, Counter[str]()
@@ -297,7 +299,7 @@ def _names(found: Sequence[Source]) -> dict[Source, str]:
     return names
 
 
-def _name(source: Source) -> str:
+def _name(source: FcsSource) -> str:
     """Name of the record of a file, by its path: two files may have the same name or the same content."""
     text = source.file if source.dataset is None else f"{source.file}[{source.dataset}]"
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

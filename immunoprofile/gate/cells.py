@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from immunoprofile import schema
-from immunoprofile.io.markers import is_event_parameter, is_scatter, is_time, same_marker
+from immunoprofile.io.markers import is_event_parameter, is_scatter, same_marker
 
 if TYPE_CHECKING:
     import anndata
@@ -68,7 +68,7 @@ def cells_of(
             values[:, column] = known[name].apply(comp[:, column])
     names = [f"{sample_id}_{event}" for event in chosen]
     obs = pd.DataFrame({"sample_id": pd.Categorical([sample_id] * len(chosen))}, index=pd.Index(names, name=None))
-    times = [i for i, channel in enumerate(sample.channels) if is_time(channel.pnn)]
+    times = [i for i, channel in enumerate(sample.channels) if channel.kind == "time"]
     obs["time"] = comp[:, times[0]] if times else np.nan
     for population in gated.strategy.populations:
         obs[f"{schema.GATE_PREFIX}{population}"] = gated.masks[population][chosen]
@@ -135,7 +135,7 @@ def _scale_names(gated: GatedSample) -> list[str]:
         linear = is_scatter(channel.pnn) or is_event_parameter(channel.pnn)
         return next(declared, "range" if linear else usual)
 
-    return ["none" if is_time(channel.pnn) else scale_of(channel) for channel in gated.sample.channels]
+    return ["none" if channel.kind == "time" else scale_of(channel) for channel in gated.sample.channels]
 
 
 def _deepest(gated: GatedSample, chosen: NDArray[np.int64]) -> Any:

@@ -14,13 +14,11 @@ from immunoprofile.gate.mapping import MAPPING_TABLE, proposals, sources_of
 from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.gate.study_gates import StudyGates, study_gates
 from immunoprofile.gate.traps import traps
-from immunoprofile.io.fcs import read_fcs
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from immunoprofile.compensation import Spillover
     from immunoprofile.io.fcs import Sample
+    from immunoprofile.io.fcs_source import FcsSource
     from immunoprofile.study import Study
 
 
@@ -68,8 +66,8 @@ def check(gates: GateSet, study: Study) -> StudyGates:
     for (tube_id, _), group in samples.groupby(["tube_id", samples["panel_id"].fillna("")], sort=True):
         tube = str(tube_id)
         if tube in gates_of:
-            paths = [study.fcs_path(str(name)) for name in group["sample_id"]]
-            problems.found.extend(_misfits(gates_of, tube, paths))
+            sources = [study.fcs_source(str(name)) for name in group["sample_id"]]
+            problems.found.extend(_misfits(gates_of, tube, sources))
     for strategy in loaded.values():
         for warning in _strangers(strategy, study):
             _log.warning("%s", warning)
@@ -102,13 +100,13 @@ def _strangers(strategy: Strategy, study: Study) -> list[Problem]:
     return problems.found
 
 
-def _misfits(gates: StudyGates, tube: str, paths: Iterable[Path]) -> list[Problem]:
+def _misfits(gates: StudyGates, tube: str, sources: Iterable[FcsSource]) -> list[Problem]:
     """Problems of the first readable file, unless some file fits."""
     first: list[Problem] = []
-    for path in paths:
+    for source in sources:
         try:
-            sample = read_fcs(path)
-            strategy = gates.match(sample, tube, path).strategy
+            sample = source.read()
+            strategy = gates.match(sample, tube, source.path).strategy
         except FcsError:
             continue
         except GateError as error:

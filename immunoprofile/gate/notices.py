@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from immunoprofile.gate.compensated_ratios import ratio_notices
+from immunoprofile.io.clock import clock_doubts
 from immunoprofile.io.exceptions import Notice
 from immunoprofile.io.markers import is_scatter, is_time
 
@@ -57,9 +58,22 @@ def notices_of(
     ]
     found += chosen.notices
     found += ratio_notices(bound)
+    found += _clock(sample, bound)
     if evaluation is not None and sample.n_events:
         found.extend(_counted_without_a_number(sample, bound, evaluation))
     return tuple(found)
+
+
+def _clock(sample: Sample, bound: Strategy) -> Iterator[Notice]:
+    """What speaks against the clock: a warning where a gate uses it, else a note."""
+    clock = sample.clock
+    if clock is None:
+        return
+    gated = sample.channels[clock.column].pnn in bound.markers
+    for doubt in clock_doubts(sample):
+        effect = "; limits of gates on Time were held against these values" if gated else ""
+        yield Notice("CLOCK", doubt + effect, "export the file again with $TIMESTEP, or gate without Time",
+                     "warning" if gated else "note")  # fmt: skip
 
 
 def _counted_without_a_number(sample: Sample, bound: Strategy, evaluation: Evaluation) -> Iterator[Notice]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,58 +10,14 @@ from immunoprofile.io.exceptions import Notice
 
 if TYPE_CHECKING:
     from immunoprofile.gate.strategy import GateSet, Strategy
+    from immunoprofile.io.fcs_source import FcsSource
 
 STAGE = "gating"
 
 
-@dataclass(frozen=True)
-class Source:
-    """One data set of one file.
-
-    Attributes
-    ----------
-    path
-        The file.
-    dataset
-        Which of its data sets, counted from 1; None where nobody said.
-    """
-
-    path: Path
-    dataset: int | None = None
-
-    @property
-    def file(self) -> str:
-        """How tables name the file."""
-        return self.path.as_posix()
-
-    def sample_id(self, sha256: str) -> str:
-        """Content hash of the file, and the number of the data set where one was chosen."""
-        return sha256 if self.dataset is None else f"{sha256}-{self.dataset}"
-
-
-def sources(files: Iterable[str | Path], dataset: int | None = None) -> list[Source]:
-    """Files as a person names them: ``tube.lmd[2]`` is the second data set of ``tube.lmd``.
-
-    Parameters
-    ----------
-    files
-        Names of files. One that exists as it is written is taken as it is.
-    dataset
-        Data set of all files whose name does not say one.
-    """
-    return [_source(Path(file), dataset) for file in files]
-
-
-def _source(path: Path, dataset: int | None) -> Source:
-    named = re.fullmatch(r"(.+)\[([1-9]\d{0,3})\]", path.name)
-    if named is None or path.exists():
-        return Source(path, dataset)
-    return Source(path.with_name(named.group(1)), int(named.group(2)))
-
-
-def distinct(given: Iterable[Source]) -> tuple[list[Source], list[dict[str, Any]]]:
+def distinct(given: Iterable[FcsSource]) -> tuple[list[FcsSource], list[dict[str, Any]]]:
     """Each data set once, in the order given, and a row for each that was named again, whatever way its path takes."""
-    first: dict[tuple[Path, int | None], Source] = {}
+    first: dict[tuple[Path, int | None], FcsSource] = {}
     rows = []
     for source in given:
         other = first.setdefault((source.path.resolve(), source.dataset), source)
@@ -73,9 +27,9 @@ def distinct(given: Iterable[Source]) -> tuple[list[Source], list[dict[str, Any]
     return list(first.values()), rows
 
 
-def same_content(gated: Iterable[tuple[Source, str]]) -> Iterator[dict[str, Any]]:
+def same_content(gated: Iterable[tuple[FcsSource, str]]) -> Iterator[dict[str, Any]]:
     """A row for each file whose content stands in an earlier one; ``gated`` are data sets with their sample ids."""
-    first: dict[str, Source] = {}
+    first: dict[str, FcsSource] = {}
     for source, sample_id in gated:
         other = first.setdefault(sample_id, source)
         if other is not source:

@@ -80,6 +80,8 @@ class Tube(_Model):
     staining_protocol: Literal["lyse_no_wash", "washed", "permeabilised", "unknown"] = "unknown"
     counts: bool = False
     """Absolute counts come from this tube (counting beads, or the tube whose lymphocytes meet the blood count)."""
+    amplifiers: dict[str, Literal["log", "linear"]] = Field(default_factory=dict)
+    """What floating point data hold whose ``$PnE`` names a log amplifier, by ``$PnN`` (``*``: all others)."""
 
 
 class Endpoint(_Model):

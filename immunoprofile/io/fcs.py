@@ -19,19 +19,14 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from immunoprofile.errors import FcsError
-from immunoprofile.io.fcs_channels import ChannelText, read_channels
+from immunoprofile.io.clock import Clock, clock_of
+from immunoprofile.io.fcs_channels import Amplifiers, ChannelText, read_channels
 from immunoprofile.io.fcs_data import read_stored, scale_in_place
+from immunoprofile.io.fcs_datasets import DataSet, data_sets
 from immunoprofile.io.fcs_layout import Layout, Scale, byte_order, check_mode, locate
-from immunoprofile.io.fcs_repair import (
-    EXPORT_AGAIN,
-    FINDING_NOT_FINITE,
-    REPAIR_LOG_ON_FLOAT,
-    REPAIR_NEXTDATA,
-    Repairs,
-)
-from immunoprofile.io.fcs_text import Header, integer, read_at, read_header, read_text
+from immunoprofile.io.fcs_repair import FINDING_MASKED, FINDING_NOT_FINITE, REPAIR_LOG_ON_FLOAT, Repairs
 from immunoprofile.io.files import open_regular
-from immunoprofile.io.markers import find_marker, is_scatter, is_time, marker_of_channel, marker_type
+from immunoprofile.io.markers import find_marker, is_scatter, marker_of_channel, marker_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,9 +35,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _log = logging.getLogger(__name__)
-
-# Two is what cytometers write; more than this is a file that was made to keep a reader busy.
-_MOST_DATA_SETS = 32
 
 
 @dataclass(frozen=True)
@@ -54,7 +46,7 @@ class Channel:
     pnn, pns
         Short (``$PnN``) and long (``$PnS``) name as the file has them.
     marker
-        Canonical marker (``CD8``, ``FSC-A``, ``Time``).
+        Canonical marker (``CD8``, ``FSC-A``, ``Time``); Time also where only ``$PnTYPE`` says so.
     pnr
         Range ``$PnR`` in channel units.
     gain
@@ -86,8 +78,8 @@ class Sample:
     name
         File name, or the name given to data that came from elsewhere.
     events
-        float64 array, events x channels, on the linear scale: log amplifiers and gains undone, Time in the unit of
-        ``$TIMESTEP`` (seconds). Raw: not compensated.
+        float64 array, events x channels, on the linear scale: log amplifiers and gains undone, Time in seconds where
+        the file says what a tick is, else in ticks (`clock`). Raw: not compensated.
     channels
         One `Channel` per column of ``events``.
     keywords
@@ -156,6 +148,11 @@ class Sample:
         rows = [(c.pnn, c.pns, c.marker, c.kind, c.pnr) for c in self.channels]
         return pd.DataFrame(rows, columns=["channel", "label", "marker", "kind", "range"])
 
+    @property
+    def clock(self) -> Clock | None:
+        """Time channel, and whether it stands in seconds or in ticks; None without one, or with several."""
+        return clock_of(self)
+
     def __repr__(self) -> str:
         return f"Sample({self.name!r}, {self.n_events:,} events, {len(self.channels)} channels, FCS {self.version})"
 
@@ -175,24 +172,20 @@ class FcsHead:
         The file as a `Sample` without events and without hash, to bind gates to its channels.
     layout
         Binary layout with the scales of the channels.
-    complete
-        Whether the scales are final. They are not where only the data can tell whether a channel is logarithmic: such
-        a file has to be read with `read_fcs`.
     """
 
     empty: Sample
     layout: Layout
-    complete: bool
 
 
-def read_fcs_head(path: str | Path, *, dataset: int | None = None) -> FcsHead:
+def read_fcs_head(path: str | Path, *, dataset: int | None = None, amplifiers: Amplifiers | None = None) -> FcsHead:
     """Read keywords, channels and binary layout of one data set, to stream its events later.
 
     Parameters
     ----------
     path
         The file.
-    dataset
+    dataset, amplifiers
         As for `read_fcs`.
 
     Raises
@@ -203,9 +196,8 @@ def read_fcs_head(path: str | Path, *, dataset: int | None = None) -> FcsHead:
     path = Path(path)
     with _opened(path) as handle:
         size = handle.seek(0, os.SEEK_END)
-        found = _data_sets(handle, size, path.name)
-        one = _wanted(found, path.name, dataset=1 if dataset is None else dataset, only=dataset is None)[0]
-        layout, described = _described(handle, one, size)
+        one = data_sets(handle, size, path.name).chosen(dataset)
+        layout, described = _described(handle, one, size, amplifiers)
     for repair in one.repairs.texts:
         _log.warning("%s: %s", one.repairs.where, repair)
     empty = Sample(
@@ -217,11 +209,12 @@ def read_fcs_head(path: str | Path, *, dataset: int | None = None) -> FcsHead:
         repairs=one.repairs.texts,
         layout=layout,
     )
-    complete = not any(c.scale.decades and (c.datatype != "I" or np.isnan(c.scale.range)) for c in layout.channels)
-    return FcsHead(empty, layout, complete)
+    return FcsHead(empty, layout)
 
 
-def read_fcs(path: str | Path, *, strict: bool = False, dataset: int | None = None) -> Sample:
+def read_fcs(
+    path: str | Path, *, strict: bool = False, dataset: int | None = None, amplifiers: Amplifiers | None = None
+) -> Sample:
     """Read one data set of an FCS file (list mode; FCS 2.0, 3.0, 3.1, 3.2).
 
     Parameters
@@ -232,6 +225,9 @@ def read_fcs(path: str | Path, *, strict: bool = False, dataset: int | None = No
         Refuse every file that needs a repair, instead of naming the repairs.
     dataset
         Which data set of a file that holds several (``.lmd``), counted from 1. Needed only for these.
+    amplifiers
+        What floating point data hold whose ``$PnE`` names a log amplifier, which the standard forbids: ``linear`` or
+        ``log`` by ``$PnN``, ``*`` for all others. What nobody states is taken as linear, and told.
 
     Returns
     -------
@@ -251,11 +247,12 @@ def read_fcs(path: str | Path, *, strict: bool = False, dataset: int | None = No
     """
     path = Path(path)
     with _opened(path) as handle:
-        number = 1 if dataset is None else dataset
-        return _read(handle, path.name, strict=strict, dataset=number, only=dataset is None)[0]
+        return _read(handle, path.name, strict=strict, dataset=dataset, amplifiers=amplifiers)
 
 
-def read_fcs_datasets(path: str | Path, *, strict: bool = False) -> tuple[Sample, ...]:
+def read_fcs_datasets(
+    path: str | Path, *, strict: bool = False, amplifiers: Amplifiers | None = None
+) -> tuple[Sample, ...]:
     """Read all data sets of an FCS file, in the order of the file.
 
     Parameters
@@ -263,18 +260,19 @@ def read_fcs_datasets(path: str | Path, *, strict: bool = False) -> tuple[Sample
     path
         The file, for example the ``.lmd`` of a Navios, which holds one acquisition at two
         resolutions.
-    strict
+    strict, amplifiers
         As for `read_fcs`.
 
     Returns
     -------
     tuple of Sample
         Mostly one. Of several, each name ends in its number: ``tube.lmd[2]``; their ``sha256`` is that of the file.
+        A data set that cannot be read is left out, and told in ``repairs`` of the others.
 
     Raises
     ------
     FcsError
-        As for `read_fcs`; one data set that cannot be read refuses the file.
+        As for `read_fcs`; none can be read, or one cannot and ``strict`` is set.
 
     Examples
     --------
@@ -282,12 +280,12 @@ def read_fcs_datasets(path: str | Path, *, strict: bool = False) -> tuple[Sample
     """
     path = Path(path)
     with _opened(path) as handle:
-        return _read(handle, path.name, strict=strict, dataset=None, only=False)
+        return _read_all(handle, path.name, strict=strict, amplifiers=amplifiers)
 
 
 def read_fcs_bytes(content: bytes, *, name: str = "memory", strict: bool = False) -> tuple[Sample, ...]:
     """Read all data sets of an FCS file that is already in memory (an upload, a test); else as `read_fcs_datasets`."""
-    return _read(io.BytesIO(content), name, strict=strict, dataset=None, only=False)
+    return _read_all(io.BytesIO(content), name, strict=strict, amplifiers=None)
 
 
 @contextmanager
@@ -300,35 +298,31 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise FcsError(reason, where=path.name, todo="check the disk and the rights of the file") from error
 
 
-@dataclass(frozen=True)
-class _DataSet:
-    base: int
-    header: Header
-    keywords: dict[str, str]
-    repairs: Repairs
-
-
-def _read(handle: BinaryIO, name: str, *, strict: bool, dataset: int | None, only: bool) -> tuple[Sample, ...]:
+def _read(handle: BinaryIO, name: str, *, strict: bool, dataset: int | None, amplifiers: Amplifiers | None) -> Sample:
     size = handle.seek(0, os.SEEK_END)
-    found = _data_sets(handle, size, name)
-    wanted = _wanted(found, name, dataset=dataset, only=only)
+    one = data_sets(handle, size, name).chosen(dataset)
+    return _sample(handle, one, size, sha256=_digest(handle), strict=strict, amplifiers=amplifiers)
+
+
+def _read_all(handle: BinaryIO, name: str, *, strict: bool, amplifiers: Amplifiers | None) -> tuple[Sample, ...]:
+    """All data sets that can be read; the others are told with them, and refuse the file when it is read strictly."""
+    size = handle.seek(0, os.SEEK_END)
+    found = data_sets(handle, size, name)
     sha256 = _digest(handle)
-    return tuple(_sample(handle, one, size, sha256=sha256, strict=strict) for one in wanted)
-
-
-def _wanted(found: list[_DataSet], name: str, *, dataset: int | None, only: bool) -> list[_DataSet]:
-    if only and len(found) > 1:
-        each = "; ".join(
-            f"{number}: FCS {one.header.version}, {one.keywords.get('tot', '?')} events, "
-            f"{one.keywords.get('par', '?')} channels"
-            for number, one in enumerate(found, 1)
-        )
-        what = f"file holds several data sets ({each})"
-        raise FcsError(what, where=name, todo="choose one: read_fcs(path, dataset=2), or read_fcs_datasets(path)")
-    if dataset is not None and not 1 <= dataset <= len(found):
-        what = f"there is no data set {dataset}: the file has {len(found)}"
-        raise FcsError(what, where=name, todo="count from 1")
-    return found if dataset is None else found[dataset - 1 : dataset]
+    read: list[Sample] = []
+    for number, one in list(found.sound.items()):
+        try:
+            read.append(_sample(handle, one, size, sha256=sha256, strict=strict, amplifiers=amplifiers))
+        except FcsError as error:
+            found.broken[number] = error
+    if found.broken and (strict or not read):
+        raise next(iter(found.broken.values()))
+    if not found.broken:
+        return tuple(read)
+    told = Repairs(name)
+    found.tell_broken(told)
+    _log.warning("%s: %s", name, told.texts[0])
+    return tuple(replace(sample, repairs=(*sample.repairs, *told.texts)) for sample in read)
 
 
 def _digest(handle: BinaryIO) -> str:
@@ -339,41 +333,17 @@ def _digest(handle: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def _data_sets(handle: BinaryIO, size: int, name: str) -> list[_DataSet]:
-    """Header and keywords of each data set; ``$NEXTDATA`` counts from the begin of its own data set."""
-    found: list[_DataSet] = []
-    base = 0
-    while True:
-        repairs = Repairs(name if not found else f"{name}[{len(found) + 1}]")
-        header = read_header(handle, base, size, repairs.where)
-        keywords = read_text(handle, base, size, header, repairs).table
-        found.append(_DataSet(base, header, keywords, repairs))
-        if len(found) > _MOST_DATA_SETS:
-            raise FcsError(f"file holds more than {_MOST_DATA_SETS} data sets", where=name, todo=EXPORT_AGAIN)
-        text = keywords.get("nextdata", "")
-        further = integer(text) if text else 0
-        if further == 0:
-            break
-        # The standard counts from the begin of the data set; some writers count from the begin of the file.
-        places = [] if further is None or further < 0 else [base + further, further]
-        # A data set that begins inside the text of this one would have the same bytes read again and again.
-        following = [at for at in places if base + header.text.stop < at < size and read_at(handle, at, 3) == b"FCS"]
-        if not following:
-            repairs.note(REPAIR_NEXTDATA, f"found {text!r}")
-            break
-        base = following[0]
-    if len(found) > 1:
-        found[0].repairs.where = f"{name}[1]"
-    return found
-
-
-def _sample(handle: BinaryIO, one: _DataSet, size: int, *, sha256: str, strict: bool) -> Sample:
+def _sample(
+    handle: BinaryIO, one: DataSet, size: int, *, sha256: str, strict: bool, amplifiers: Amplifiers | None
+) -> Sample:
     repairs = one.repairs
-    layout, described = _described(handle, one, size)
+    layout, described = _described(handle, one, size, amplifiers)
     if strict:
         repairs.refuse()
-    events = read_stored(handle, layout, repairs.where)
-    layout = _settled(layout, events, repairs)
+    masked = np.zeros(len(described), dtype=np.int64)
+    events = read_stored(handle, layout, repairs.where, masked)
+    _note_masked(masked, described, repairs)
+    layout = _settled(layout, events, described, repairs)
     scale_in_place(events, layout.scales)
     _note_not_finite(events, described, repairs)
     if strict:
@@ -392,11 +362,13 @@ def _sample(handle: BinaryIO, one: _DataSet, size: int, *, sha256: str, strict: 
     )
 
 
-def _described(handle: BinaryIO, one: _DataSet, size: int) -> tuple[Layout, tuple[ChannelText, ...]]:
+def _described(
+    handle: BinaryIO, one: DataSet, size: int, amplifiers: Amplifiers | None
+) -> tuple[Layout, tuple[ChannelText, ...]]:
     """Layout and channels as the keywords have them; what the data change is left to `_settled`."""
     repairs, keywords = one.repairs, one.keywords
     check_mode(keywords, one.header.version, repairs)
-    datatype, described = read_channels(keywords, one.header.version, repairs)
+    datatype, described = read_channels(keywords, one.header.version, repairs, amplifiers)
     bits = [entry.stored.bits for entry in described]
     order = byte_order(keywords, bits, repairs)
     offset, length, n_events, event_bits = locate(
@@ -406,23 +378,38 @@ def _described(handle: BinaryIO, one: _DataSet, size: int) -> tuple[Layout, tupl
     return layout, described
 
 
-def _settled(layout: Layout, events: NDArray[np.float64], repairs: Repairs) -> Layout:
-    """Scales that depend on the data: a range that the file does not give, a logarithm that cannot be meant."""
+def _settled(
+    layout: Layout, events: NDArray[np.float64], described: tuple[ChannelText, ...], repairs: Repairs
+) -> Layout:
+    """What only the data tell: a range that the file does not give, and what a disputed channel looks like.
+
+    No value of an event depends on it.
+    """
     channels = list(layout.channels)
-    for column, stored in enumerate(layout.channels):
-        scale = stored.scale
-        if np.isnan(scale.range):
-            values = events[:, column]
+    for column, (stored, entry) in enumerate(zip(layout.channels, described, strict=True)):
+        values = events[:, column]
+        if np.isnan(stored.scale.range):
             largest = float(np.max(values, initial=1.0, where=np.isfinite(values)))
-            scale = replace(scale, range=largest)
-        elif scale.decades and stored.datatype != "I":
-            values = events[:, column]
-            if float(np.max(values, initial=0.0, where=~np.isnan(values))) > scale.range:
-                # Beyond its range a value is no logarithm: the writer made it linear and kept the keyword.
-                scale = replace(scale, decades=0.0, log0=0.0)
-                repairs.note(REPAIR_LOG_ON_FLOAT, f"P{column + 1} is beyond its range and was left linear")
-        channels[column] = replace(stored, scale=scale)
+            channels[column] = replace(stored, scale=replace(stored.scale, range=largest))
+        elif entry.disputed and len(values):
+            repairs.note(REPAIR_LOG_ON_FLOAT, f"{entry.pnn} {_looks_like(values, stored.scale.range)}")
     return replace(layout, channels=tuple(channels))
+
+
+def _looks_like(values: NDArray[np.float64], reach: float) -> str:
+    """What speaks for which reading of floating point data under a log amplifier."""
+    outside = float(np.mean((values < 0) | (values >= reach)))
+    if outside:
+        return f"has {100 * outside:.3g} % of its values outside its range, which an amplifier has not"
+    if np.all(values == np.floor(values)):
+        return "holds whole numbers below its range only, as an amplifier gives them"
+    return "holds fractions within its range"
+
+
+def _note_masked(masked: NDArray[np.int64], described: tuple[ChannelText, ...], repairs: Repairs) -> None:
+    for count, entry in zip(masked.tolist(), described, strict=True):
+        if count:
+            repairs.note(FINDING_MASKED, f"{entry.pnn}: {count:,}")
 
 
 def _note_not_finite(events: NDArray[np.float64], described: tuple[ChannelText, ...], repairs: Repairs) -> None:
@@ -436,7 +423,7 @@ def _channel(entry: ChannelText, scale: Scale) -> Channel:
     return Channel(
         pnn=entry.pnn,
         pns=entry.pns,
-        marker=marker_of_channel(entry.pnn, entry.pns),
+        marker="Time" if entry.is_clock else marker_of_channel(entry.pnn, entry.pns),
         pnr=scale.range,
         gain=scale.gain,
         decades=scale.decades,
@@ -446,4 +433,4 @@ def _channel(entry: ChannelText, scale: Scale) -> Channel:
 
 def fluorescence_positions(sample: Sample) -> list[int]:
     """Columns that are neither scatter nor Time."""
-    return [i for i, c in enumerate(sample.channels) if not is_time(c.pnn) and not is_scatter(c.pnn)]
+    return [i for i, c in enumerate(sample.channels) if c.kind != "time" and not is_scatter(c.pnn)]

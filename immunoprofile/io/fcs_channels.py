@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from immunoprofile.errors import FcsError
+from immunoprofile.io.clock import names_clock, time_step
 from immunoprofile.io.fcs_layout import Scale, StoredChannel
 from immunoprofile.io.fcs_repair import (
     EXPORT_AGAIN,
@@ -21,13 +22,12 @@ from immunoprofile.io.fcs_repair import (
     REPAIR_LOG_ZERO,
     REPAIR_RANGE_MISSING,
     REPAIR_SURPLUS_CHANNELS,
-    REPAIR_TIMESTEP,
     Repairs,
 )
-from immunoprofile.io.fcs_text import channel_count, integer
+from immunoprofile.io.fcs_text import channel_count, decimal, integer
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+Amplifiers = Mapping[str, str]
+"""``log`` or ``linear`` by ``$PnN``, ``*`` for all others."""
 
 _WIDTH = {"F": 32, "D": 64}
 # Amplifiers have 3 to 7 decades; more is no amplifier, and its linear values would overflow.
@@ -36,23 +36,30 @@ _MOST_DECADES = 20.0
 
 @dataclass(frozen=True)
 class ChannelText:
-    """One channel as the keywords describe it; ``stored`` has its place in the event."""
+    """One channel as the keywords describe it.
+
+    Attributes
+    ----------
+    pnn, pns
+        Its names.
+    stored
+        Its place in the event.
+    is_clock
+        Whether it is the Time channel.
+    disputed
+        Whether it holds floating point data under a log amplifier and nobody stated which of the two is meant.
+    """
 
     pnn: str
     pns: str
     stored: StoredChannel
+    is_clock: bool = False
+    disputed: bool = False
 
 
-def number(text: str | None) -> float | None:
-    """Read a finite decimal number; None for anything else (also for what Python alone would accept)."""
-    text = (text or "").strip()
-    if len(text) > 60 or not re.fullmatch(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?", text):
-        return None
-    value = float(text)
-    return value if math.isfinite(value) else None
-
-
-def read_channels(keywords: Mapping[str, str], version: str, repairs: Repairs) -> tuple[str, tuple[ChannelText, ...]]:
+def read_channels(
+    keywords: Mapping[str, str], version: str, repairs: Repairs, amplifiers: Amplifiers | None = None
+) -> tuple[str, tuple[ChannelText, ...]]:
     """Read ``$DATATYPE`` and all channels.
 
     Parameters
@@ -63,6 +70,8 @@ def read_channels(keywords: Mapping[str, str], version: str, repairs: Repairs) -
         FCS version; only 3.2 lets a channel have a data type of its own.
     repairs
         Takes the repairs that were needed.
+    amplifiers
+        What a person states of floating point data under a log amplifier, see `fcs.read_fcs`.
 
     Returns
     -------
@@ -78,18 +87,18 @@ def read_channels(keywords: Mapping[str, str], version: str, repairs: Repairs) -
     par = channel_count(keywords, where)
     datatype = _datatype(keywords.get("datatype"), "$DATATYPE", where)
     names = _names(keywords, par, repairs)
-    timestep = _timestep(keywords, repairs)
+    clocks = [names_clock(keywords, n) for n in range(1, par + 1)]
+    timestep = time_step(keywords, repairs if any(clocks) else None)[0] or 1.0
     channels: list[ChannelText] = []
     offset = 0
     for n, pnn in enumerate(names, 1):
         own = keywords.get(f"p{n}datatype") if version == "3.2" else None
         kind = _datatype(own, f"$P{n}DATATYPE", where) if own else datatype
         bits = _bits(keywords, n, kind, repairs)
-        is_clock = keywords.get(f"p{n}n", "").lower() == "time" or (
-            version == "3.2" and keywords.get(f"p{n}type", "").lower() == "time"
-        )
+        is_clock = clocks[n - 1]
         reach = _range(keywords, n, kind, bits, repairs)
-        decades, log0 = _amplifier(keywords, n, kind, reach, repairs)
+        said = _stated(amplifiers, pnn, repairs.where)
+        decades, log0, disputed = _amplifier(keywords, n, kind, reach, said, repairs)
         scale = Scale(
             decades=decades,
             log0=log0,
@@ -98,7 +107,8 @@ def read_channels(keywords: Mapping[str, str], version: str, repairs: Repairs) -
             timestep=timestep if is_clock else 1.0,
         )
         mask = _mask(reach, bits) if kind == "I" else None
-        channels.append(ChannelText(pnn, keywords.get(f"p{n}s", ""), StoredChannel(kind, bits, offset, mask, scale)))
+        stored = StoredChannel(kind, bits, offset, mask, scale)
+        channels.append(ChannelText(pnn, keywords.get(f"p{n}s", ""), stored, is_clock, disputed))
         offset += bits
     return datatype, tuple(channels)
 
@@ -142,7 +152,7 @@ def _bits(keywords: Mapping[str, str], n: int, kind: str, repairs: Repairs) -> i
 
 
 def _range(keywords: Mapping[str, str], n: int, kind: str, bits: int, repairs: Repairs) -> float:
-    reach = number(keywords.get(f"p{n}r"))
+    reach = decimal(keywords.get(f"p{n}r"))
     if reach is not None and reach > 0:
         return reach
     repairs.note(REPAIR_RANGE_MISSING, f"P{n}R {keywords.get(f'p{n}r', 'missing')}")
@@ -157,32 +167,49 @@ def _mask(reach: float, bits: int) -> int | None:
     return mask if mask < 2**bits - 1 else None
 
 
-def _amplifier(keywords: Mapping[str, str], n: int, kind: str, reach: float, repairs: Repairs) -> tuple[float, float]:
+def _stated(amplifiers: Amplifiers | None, pnn: str, where: str) -> str | None:
+    """``log`` or ``linear`` where a person says what floating point data under a log amplifier hold."""
+    said = None if amplifiers is None else amplifiers.get(pnn, amplifiers.get("*"))
+    if said not in (None, "log", "linear"):
+        raise FcsError(f"amplifier of {pnn} is stated as {said!r}", where=where, todo="state log or linear")
+    return said
+
+
+def _amplifier(
+    keywords: Mapping[str, str], n: int, kind: str, reach: float, said: str | None, repairs: Repairs
+) -> tuple[float, float, bool]:
+    """Decades, lowest value, and whether the amplifier is disputed.
+
+    FCS 3.1 has floating point data linear, whatever ``$PnE`` says, and the exports of analysis programs are; a few
+    files hold the channel numbers of the amplifier all the same. Nothing in one file tells them apart for all files
+    of a panel, so that the standard decides until a person does.
+    """
     text = keywords.get(f"p{n}e", "")
-    parts = [number(part) for part in text.split(",")]
+    parts = [decimal(part) for part in text.split(",")]
     decades, log0 = parts if len(parts) == 2 else (None, None)
     if decades is None or log0 is None or not 0 <= decades <= _MOST_DECADES or not 0 <= log0 <= 1e9:
         if text and kind == "I":
             what = f"$P{n}E {text!r} is no amplifier, so the scale of the channel is unknown"
             raise FcsError(what, where=repairs.where, todo=EXPORT_AGAIN)
         repairs.note(REPAIR_AMPLIFIER_MISSING, f"P{n}E {text or 'missing'}")
-        return 0.0, 0.0
+        return 0.0, 0.0, False
     if decades == 0:
-        return 0.0, log0
+        return 0.0, log0, False
+    if kind != "I" and said != "log":
+        if said is None:
+            repairs.note(REPAIR_LOG_ON_FLOAT, f"P{n}E {text}")
+        return 0.0, 0.0, said is None
     if math.isnan(reach):
-        # Only floating point data can lack a range here: computed channels, which were never amplified.
-        repairs.note(REPAIR_LOG_ON_FLOAT, f"P{n} has no range and was left linear")
-        return 0.0, 0.0
-    if kind != "I":
-        repairs.note(REPAIR_LOG_ON_FLOAT, f"P{n}E {text}")
+        what = f"P{n} is stated to be logarithmic, and its range ($P{n}R) is missing"
+        raise FcsError(what, where=repairs.where, todo="state it as linear, or export the file again")
     if log0 == 0:
         repairs.note(REPAIR_LOG_ZERO, f"P{n}E")
-    return decades, log0 or 1.0
+    return decades, log0 or 1.0, False
 
 
 def _gain(keywords: Mapping[str, str], n: int, repairs: Repairs) -> float:
     text = keywords.get(f"p{n}g", "")
-    gain = number(text)
+    gain = decimal(text)
     if not text or gain == 0:
         # Zero is a common way to say that there is no amplifier to speak of.
         return 1.0
@@ -190,13 +217,3 @@ def _gain(keywords: Mapping[str, str], n: int, repairs: Repairs) -> float:
         repairs.note(REPAIR_GAIN, f"P{n}G {text}")
         return 1.0
     return gain
-
-
-def _timestep(keywords: Mapping[str, str], repairs: Repairs) -> float:
-    if "timestep" not in keywords:
-        return 1.0
-    step = number(keywords["timestep"])
-    if step is None or not 1e-12 <= step <= 1e6:
-        repairs.note(REPAIR_TIMESTEP, f"found {keywords['timestep']!r}")
-        return 1.0
-    return step

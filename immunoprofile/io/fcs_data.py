@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -20,7 +20,9 @@ _PACKED_BLOCK_BYTES = 1 << 16
 _SCALE_ROWS = 1 << 14
 
 
-def read_stored(handle: BinaryIO, layout: Layout, where: str) -> NDArray[np.float64]:
+def read_stored(
+    handle: BinaryIO, layout: Layout, where: str, masked: NDArray[np.int64] | None = None
+) -> NDArray[np.float64]:
     """Read the stored values, masked but not scaled.
 
     Parameters
@@ -31,6 +33,8 @@ def read_stored(handle: BinaryIO, layout: Layout, where: str) -> NDArray[np.floa
         Binary layout; it was checked against the size of the file.
     where
         Name of the file in messages.
+    masked
+        Takes the number of integers of each channel that had bits above their mask.
 
     Returns
     -------
@@ -42,6 +46,7 @@ def read_stored(handle: BinaryIO, layout: Layout, where: str) -> NDArray[np.floa
     FcsError
         The file ended earlier than its size said (it is being written, or the disk failed).
     """
+    masked = np.zeros(len(layout.channels), dtype=np.int64) if masked is None else masked
     out = np.empty((layout.n_events, len(layout.channels)), dtype=np.float64)
     if not layout.n_events:
         return out
@@ -58,11 +63,11 @@ def read_stored(handle: BinaryIO, layout: Layout, where: str) -> NDArray[np.floa
         part = out[start:stop]
         with np.errstate(all="ignore"):  # signalling NaN in floating point data; told as FINDING_NOT_FINITE
             if layout.columnar:
-                _columns(raw, layout, part)
+                _columns(raw, layout, part, masked)
             elif whole:
-                _bytes(raw, layout, part)
+                _bytes(raw, layout, part, masked)
             else:
-                _bits(raw, layout, part)
+                _bits(raw, layout, part, masked)
     return out
 
 
@@ -84,7 +89,7 @@ def scale_in_place(events: NDArray[np.float64], scales: tuple[Scale, ...]) -> No
                 part[:, column] = values
 
 
-def _columns(raw: bytes, layout: Layout, out: NDArray[np.float64]) -> None:
+def _columns(raw: bytes, layout: Layout, out: NDArray[np.float64], masked: NDArray[np.int64]) -> None:
     """Native widths: numpy's own types, one strided view for all channels when they are alike."""
     first = layout.channels[0]
     if all((c.datatype, c.bits) == (first.datatype, first.bits) for c in layout.channels):
@@ -93,16 +98,24 @@ def _columns(raw: bytes, layout: Layout, out: NDArray[np.float64]) -> None:
         if any(mask is not None for mask in layout.masks):
             every = 2**first.bits - 1
             masks = np.array([every if mask is None else mask for mask in layout.masks], dtype=table.dtype)
+            masked += np.count_nonzero(table > masks, axis=0)
             table = table & masks
         out[:] = table
         return
     records = np.frombuffer(raw, dtype=layout.dtype())
     for column, channel in enumerate(layout.channels):
         values = records[f"c{column}"]
-        out[:, column] = values if channel.mask is None else values & values.dtype.type(channel.mask)
+        out[:, column] = values if channel.mask is None else _kept(values, channel.mask, masked, column)
 
 
-def _bytes(raw: bytes, layout: Layout, out: NDArray[np.float64]) -> None:
+def _kept(values: NDArray[Any], mask: int, masked: NDArray[np.int64], column: int) -> NDArray[Any]:
+    """Values without the bits above a mask, which is one less than a power of two; counts those that had some."""
+    masked[column] += np.count_nonzero(values > mask)
+    kept: NDArray[Any] = values & values.dtype.type(mask)
+    return kept
+
+
+def _bytes(raw: bytes, layout: Layout, out: NDArray[np.float64], masked: NDArray[np.int64]) -> None:
     """Widths of 24, 40, 48 or 56 bits, and mixed byte orders: put together byte by byte."""
     table = np.frombuffer(raw, dtype=np.uint8).reshape(len(out), -1)
     for column, channel in enumerate(layout.channels):
@@ -116,7 +129,7 @@ def _bytes(raw: bytes, layout: Layout, out: NDArray[np.float64]) -> None:
         values = np.zeros(len(out), dtype=np.uint64)
         for place, power in enumerate(significance):
             values |= table[:, first + place].astype(np.uint64) << np.uint64(8 * power)
-        out[:, column] = values if channel.mask is None else values & np.uint64(channel.mask)
+        out[:, column] = values if channel.mask is None else _kept(values, channel.mask, masked, column)
 
 
 def _significance(byte_order: str, width: int) -> list[int]:
@@ -128,7 +141,7 @@ def _significance(byte_order: str, width: int) -> list[int]:
     return [int(rank) - 1 for rank in byte_order]
 
 
-def _bits(raw: bytes, layout: Layout, out: NDArray[np.float64]) -> None:
+def _bits(raw: bytes, layout: Layout, out: NDArray[np.float64], masked: NDArray[np.int64]) -> None:
     """Any other width: one stream of bits, lowest first when little endian, highest first when big endian."""
     little = layout.byte_order == "<"
     stream = np.unpackbits(np.frombuffer(raw, dtype=np.uint8), bitorder="little" if little else "big")
@@ -137,4 +150,4 @@ def _bits(raw: bytes, layout: Layout, out: NDArray[np.float64]) -> None:
         powers = np.arange(channel.bits, dtype=np.uint64)
         weights = np.uint64(1) << (powers if little else powers[::-1])
         values = table[:, channel.offset : channel.offset + channel.bits].astype(np.uint64) @ weights
-        out[:, column] = values if channel.mask is None else values & np.uint64(channel.mask)
+        out[:, column] = values if channel.mask is None else _kept(values, channel.mask, masked, column)

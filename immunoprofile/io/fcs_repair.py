@@ -34,6 +34,8 @@ REPAIR_TIMESTEP = "REPAIR_TIMESTEP"
 REPAIR_CHANNEL_NAME = "REPAIR_CHANNEL_NAME"
 REPAIR_DUPLICATE_NAMES = "REPAIR_DUPLICATE_NAMES"
 REPAIR_SURPLUS_CHANNELS = "REPAIR_SURPLUS_CHANNELS"
+FINDING_DATA_SET_BROKEN = "FINDING_DATA_SET_BROKEN"
+FINDING_MASKED = "FINDING_MASKED"
 FINDING_NOT_FINITE = "FINDING_NOT_FINITE"
 
 EXPLANATIONS: dict[str, str] = {
@@ -56,14 +58,20 @@ EXPLANATIONS: dict[str, str] = {
     REPAIR_RANGE_MISSING: "$PnR is missing, zero or no number; taken from the bit width or the largest value",
     REPAIR_AMPLIFIER_MISSING: "$PnE is missing or, for floating point data, no pair of numbers; linear was assumed",
     REPAIR_LOG_ZERO: "$PnE gives 0 as the lowest value of a log amplifier; 1 was used, as FCS 3.1 advises",
-    REPAIR_LOG_ON_FLOAT: "$PnE states a log amplifier for floating point data, which the standard forbids",
+    REPAIR_LOG_ON_FLOAT: "$PnE names a log amplifier for floating point data, which the standard forbids; taken as "
+    "linear (amplifiers of read_fcs, of gate --amplifier and of a tube in study.yaml state it)",
     REPAIR_GAIN: "$PnG is no positive number; 1 was used",
-    REPAIR_TIMESTEP: "$TIMESTEP is no positive number; Time stays in ticks",
+    REPAIR_TIMESTEP: "the time step is no positive number and was not used",
     REPAIR_CHANNEL_NAME: "$PnN is missing; the channel is called Pn",
     REPAIR_DUPLICATE_NAMES: "several channels have the same $PnN; each was given its number: NAME [Pn]",
     REPAIR_SURPLUS_CHANNELS: "keywords of channels beyond $PAR were left out of the channels",
+    FINDING_DATA_SET_BROKEN: "another data set of the file cannot be read and was left out",
+    FINDING_MASKED: "integers have bits above their range ($PnR), which were taken off as FCS 3.1 has it",
     FINDING_NOT_FINITE: "the data hold values that are no finite numbers; they were left as they are",
 }
+
+_AS_THE_STANDARD = (FINDING_MASKED,)
+"""What the standard demands of a reader and is told all the same."""
 
 EXPORT_AGAIN = "export the file again from the cytometer"
 COPY_AGAIN = "copy the file again from the cytometer"
@@ -95,8 +103,9 @@ class Repairs:
         FcsError
             Names all repairs.
         """
-        if self.found:
-            what = "strict reading refuses what had to be repaired: " + "; ".join(self.texts)
+        told = [text for name, text in zip(self.found, self.texts, strict=True) if name not in _AS_THE_STANDARD]
+        if told:
+            what = "strict reading refuses what had to be repaired: " + "; ".join(told)
             raise FcsError(what, where=self.where, todo="read it without strict=True, or export it again")
 
 

@@ -6,6 +6,7 @@ The only place that takes a text section apart, and that says how much of one is
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -121,6 +122,15 @@ def integer(text: str | bytes | None) -> int | None:
         text = text.decode("latin-1")
     match = re.fullmatch(r"[ \t\x00]*([+-]?)0{0,100}([0-9]{1,18})[ \t\x00]*", text or "")
     return int(match.group(1) + match.group(2)) if match else None
+
+
+def decimal(text: str | None) -> float | None:
+    """Read a finite decimal number; None for anything else (also for what Python alone would accept)."""
+    text = (text or "").strip()
+    if len(text) > 60 or not re.fullmatch(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?", text):
+        return None
+    value = float(text)
+    return value if math.isfinite(value) else None
 
 
 def channel_count(keywords: Mapping[str, str], where: str) -> int:

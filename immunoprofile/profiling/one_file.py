@@ -14,7 +14,6 @@ from immunoprofile.gate.cells import cells_of
 from immunoprofile.gate.evaluate import gate_sample
 from immunoprofile.gate.raster import rasterise, write_rasters
 from immunoprofile.gate.scaled import ScaledValues
-from immunoprofile.io.fcs import read_fcs
 from immunoprofile.io.files import replacing, sha256_of, write_arrays
 from immunoprofile.io.markers import VIABILITY, same_marker
 from immunoprofile.profiling.outcome import Limits, Outcome, Request
@@ -43,14 +42,14 @@ def process(request: Request, out: Path, *, cells: bool) -> Outcome:
     """
     digest = ""
     if path_of(out, request.sample_id).is_file():
-        digest = _digest(request.path)
+        digest = _digest(request.source.path)
         known = read_record(out, request.sample_id, key_of(request, digest, cells=cells))
         if known is not None:
             return known
     panel, written = None, list[Path]()
     try:
         # Reading hashes the file as well, so a file that is gated for the first time is hashed once.
-        sample = read_fcs(request.path)
+        sample = request.source.read()
         digest = sample.sha256
         _compare_hash(request, digest)
         outcome, written = _gate(request, sample, out, cells=cells)
@@ -58,7 +57,7 @@ def process(request: Request, out: Path, *, cells: bool) -> Outcome:
     except OutputError:
         raise  # no fault of the file
     except ImmunoprofileError as error:
-        digest = digest or _digest(request.path)
+        digest = digest or _digest(request.source.path)
         outcome, written = _left_out(request, digest, error), []
     return write_record(out, key_of(request, digest, cells=cells), outcome, panel, written)
 
@@ -93,7 +92,7 @@ def _left_out(request: Request, digest: str, error: ImmunoprofileError) -> Outco
 
 def _gate(request: Request, sample: Sample, out: Path, *, cells: bool) -> tuple[Outcome, list[Path]]:
     """What the study needs of a file, and the files that were written for it."""
-    match = request.gates.match(sample, request.tube, request.path)
+    match = request.gates.match(sample, request.tube, request.source.path)
     gated = gate_sample(sample, match, comp_source=request.comp_source)
     values = ScaledValues(gated)
     events = _assess(gated, values, request.limits)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from immunoprofile.gate.study_gates import StudyGates
+from immunoprofile.io.fcs_source import FcsSource
 from immunoprofile.profiling.documents import GateDocuments
 from immunoprofile.resources.checks import Finding
 
@@ -19,7 +19,7 @@ class Request:
     """One file to gate."""
 
     sample_id: str
-    path: Path
+    source: FcsSource
     file: str
     """Path as the samples table has it."""
     tube: str

@@ -11,7 +11,6 @@ from immunoprofile.gate.check import check
 from immunoprofile.gate.definition import definition, difference_in_words, differences
 from immunoprofile.gate.strategy import GateSet
 from immunoprofile.io.exceptions import Exceptions
-from immunoprofile.io.fcs import read_fcs
 from immunoprofile.io.files import sha256_of
 from immunoprofile.io.record_dates import dates_after
 from immunoprofile.io.registry_checks import note_acquisitions
@@ -82,7 +81,7 @@ def check_files(study: Study, *, progress: bool = False) -> pd.DataFrame:
         if isinstance(row["sha256"], str) and sha256_of(path) != row["sha256"]:
             notes.add("error", "CONTENT_CHANGED", "the content is not what samples.csv says (sha256)", **place)
         try:
-            read_fcs(path)
+            study.fcs_source(str(row["sample_id"])).read()
         except ImmunoprofileError as error:
             notes.add("error", "FILE_UNREADABLE", error.what, **place, action=error.todo)
     return notes.table()

@@ -38,6 +38,8 @@ def key_of(request: Request, digest: str, *, cells: bool) -> str:
         software_digest(),
         digest,
         request.gates_sha256,
+        request.source.dataset,
+        request.source.amplifiers,
         request.comp_source,
         request.sha256,
         request.file,

@@ -17,7 +17,6 @@ from immunoprofile.gate.evaluate import gate_sample
 from immunoprofile.gate.exchange import load
 from immunoprofile.gate.raster import GateRaster, read_rasters
 from immunoprofile.gate.strategy import GateSet, Strategy
-from immunoprofile.io.fcs import read_fcs
 from immunoprofile.io.files import replacing
 from immunoprofile.profiling.one_file import read_flags
 from immunoprofile.profiling.sealing import VISITS, read_provenance
@@ -258,7 +257,7 @@ class Profile:
                 todo="read the study beside its FCS files, or run 'immunoprofile run --cells'",
             )
         declared = self.study.samples.set_index("sample_id").loc[sample_id, "comp_source"]
-        sample = read_fcs(file)
+        sample = self.study.fcs_source(sample_id).read()
         if sample.sha256 != self.provenance["inputs"][self._file(sample_id)]:
             raise ResultsError(
                 "the file is not the one that was gated: its content changed",

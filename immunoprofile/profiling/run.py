@@ -184,7 +184,7 @@ def _requests(study: Study, gates: StudyGates) -> list[Request]:
     return [
         Request(
             sample_id=str(row.sample_id),
-            path=study.fcs_path(str(row.sample_id)),
+            source=study.fcs_source(str(row.sample_id)),
             file=str(row.fcs_path),
             tube=str(row.tube_id),
             gates=gates,

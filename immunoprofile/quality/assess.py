@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 
 from immunoprofile.compensation import compensate
-from immunoprofile.io.markers import is_time
 from immunoprofile.quality.dead_cells import DeadCells, dead_cells
 from immunoprofile.quality.doublets import SingletGate, not_gated, singlet_gate
 from immunoprofile.quality.flow_rate import FlowRate, flow_rate, time_of
@@ -209,7 +208,7 @@ def channels_to_follow(sample: Sample) -> list[int]:
     names = [channel.pnn.strip() for channel in sample.channels]
     chosen: dict[str, int] = {}
     for at, name in enumerate(names):
-        if is_time(name):
+        if sample.channels[at].kind == "time":
             continue
         stem, _, kind = name.rpartition("-")
         if not stem or kind.upper() not in "AHW":

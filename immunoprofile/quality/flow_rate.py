@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from immunoprofile.io.markers import is_time
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -203,7 +201,7 @@ def _gaps(time: NDArray[np.float64], rate: float) -> tuple[tuple[float, float], 
 
 def time_of(sample: Sample) -> tuple[NDArray[np.float64] | None, str]:
     """Time of each event in seconds, or None with the reason why there is none that can be used."""
-    positions = [i for i, channel in enumerate(sample.channels) if is_time(channel.pnn)]
+    positions = [i for i, channel in enumerate(sample.channels) if channel.kind == "time"]
     if len(positions) != 1:
         return None, "no Time channel" if not positions else "several Time channels"
     time = sample.events[:, positions[0]]

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from immunoprofile.io.markers import is_time
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -82,7 +80,8 @@ def margins(
         A name is no channel of the file.
     """
     names = [channel.pnn for channel in sample.channels]
-    wanted = [name for name in names if not is_time(name)] if channels is None else list(channels)
+    measured = [channel.pnn for channel in sample.channels if channel.kind != "time"]
+    wanted = measured if channels is None else list(channels)
     positions = {name: position for position, name in reversed(list(enumerate(names)))}
     if unknown := [name for name in wanted if name not in positions]:
         raise KeyError(f"{sample.name} has no channel {', '.join(unknown)}")

@@ -110,6 +110,7 @@ SAMPLES = TableSpec(
         Column("cytometer_sn", "str", "serial number of the cytometer"),
         Column("operator", "str", "pseudonymous operator code"),
         Column("fcs_path", "str", "FCS file, relative to the study folder", required=True, nullable=False),
+        Column("dataset", "int", "which data set of a file that holds several (.lmd), from 1", minimum=1),
         Column("sha256", "str", "content hash of the FCS file; checked when given"),
         Column("n_events_recorded", "int", "events that the cytometer reported", minimum=0),
         Column("comp_source", "str", "which compensation is meant", allowed=("keyword", "none", "compensated")),

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from immunoprofile.errors import FcsError
+from immunoprofile.errors import FcsError, ImmunoprofileError
 from immunoprofile.io.fcs import read_fcs, read_fcs_bytes, read_fcs_datasets
+from immunoprofile.io.fcs_source import FcsSource, amplifiers_of, named_source
 from tests.io.fcs_bytes import encode_stream, fcs
 
 NAMES = ("FSC-A", "FL1-A", "Time")
@@ -111,6 +112,8 @@ def test_bits_above_the_range_are_masked(bits):
     sample = one(fcs(rows, "ab", datatype="I", bits=(bits, bits), ranges=(1000, 2**bits)), strict=True)
     np.testing.assert_array_equal(sample.events, [(3, 5), (1023, 65535)])
     assert sample.layout.masks == (1023, None)
+    assert [text for text in sample.repairs if text.endswith("(a: 1)")] == list(sample.repairs)
+    assert names_of(sample) == ["FINDING_MASKED"]
 
 
 def test_logarithm_gain_and_time():
@@ -161,14 +164,40 @@ def test_missing_keywords():
     np.testing.assert_array_equal(one(fcs(rows, NAMES, version="2.0", drop=("$TOT",)), strict=True).events, rows)
 
 
-def test_logarithm_on_floating_point_data():
-    within = one(fcs([(0.0,), (1024.0,)], ["FL1"], ranges=(4096,), keywords={"$P1E": "4,1"}))
-    np.testing.assert_allclose(within.events, [[1.0], [10.0]])
-    beyond = one(fcs([(0.0,), (5000.0,)], ["FL1"], ranges=(4096,), keywords={"$P1E": "4,1"}))
-    np.testing.assert_array_equal(beyond.events, [[0.0], [5000.0]])
-    assert "left linear" in beyond.repairs[0]
-    assert beyond.layout.scales[0].is_identity
-    assert names_of(within) == names_of(beyond) == ["REPAIR_LOG_ON_FLOAT"]
+AMPLIFIED = {"$P1E": "4,1", "$P2E": "4,1"}
+
+
+@pytest.mark.parametrize("brightest", [950.0, 4095.0, 5000.0])
+def test_floating_point_data_are_linear_whatever_the_brightest_event(brightest):
+    """FCS 3.1 has $PnE 0,0 for floating point data; one bright event must not turn a visit into logarithms."""
+    content = fcs(
+        [(100.0, 1.0), (100.0, 1.0), (brightest, 1.0)], ("FL1", "FL2"), ranges=(4096, 4096), keywords=AMPLIFIED
+    )
+    sample = one(content)
+    np.testing.assert_array_equal(sample.events[:, 0], [100, 100, brightest])
+    assert all(scale.is_identity for scale in sample.layout.scales)
+    assert names_of(sample) == ["REPAIR_LOG_ON_FLOAT"]
+    assert ("outside its range" in sample.repairs[0]) == (brightest > 4096)
+    with pytest.raises(FcsError, match="REPAIR_LOG_ON_FLOAT"):
+        one(content, strict=True)
+
+
+def test_a_person_may_state_the_amplifier_of_floating_point_data(tmp_path):
+    path = tmp_path / "a.fcs"
+    path.write_bytes(fcs([(0.0, 1024.0), (1024.0, 2048.0)], ("FL1", "FL2"), ranges=(4096, 4096), keywords=AMPLIFIED))
+    log = read_fcs(path, amplifiers={"FL1": "log", "*": "linear"}, strict=True)
+    np.testing.assert_allclose(log.events, [[1, 1024], [10, 2048]])
+    assert log.repairs == ()
+    np.testing.assert_allclose(read_fcs(path, amplifiers={"*": "log"}).events, [[1, 10], [10, 100]])
+    assert "FL2" in read_fcs(path, amplifiers={"FL1": "log"}).repairs[0]
+    with pytest.raises(FcsError, match="stated as 'both'"):
+        read_fcs(path, amplifiers={"FL1": "both"})
+
+
+def test_statements_of_amplifiers_as_people_write_them():
+    assert amplifiers_of(["FL1-H=log", "FL=2=linear", "log"]) == (("FL1-H", "log"), ("FL=2", "linear"), ("*", "log"))
+    with pytest.raises(ImmunoprofileError, match="neither log nor linear"):
+        amplifiers_of(["FL1-H"])
 
 
 def test_duplicate_names_are_told_apart_by_number():
@@ -344,3 +373,28 @@ def test_several_data_sets(tmp_path):
     np.testing.assert_array_equal(read_fcs(path, dataset=2).events, samples[1].events)
     with pytest.raises(FcsError, match="no data set 3"):
         read_fcs(path, dataset=3)
+    assert named_source(tmp_path / "tube.lmd[2]") == FcsSource(path, 2)
+    np.testing.assert_array_equal(named_source(tmp_path / "tube.lmd[2]").read().events, samples[1].events)
+    (tmp_path / "odd[2]").write_bytes(second)
+    assert named_source(tmp_path / "odd[2]").dataset is None
+
+
+@pytest.mark.parametrize("damage", ["header", "text", "data"])
+def test_a_broken_data_set_does_not_spoil_the_sound_one(tmp_path, damage):
+    second = fcs([(1, 2), (3, 4)], "ab", version="3.0", datatype="I")
+    first = fcs(FLOATS, NAMES, version="2.0", keywords={"$NEXTDATA": "0000000"})
+    first = first.replace(b"$NEXTDATA/0000000", f"$NEXTDATA/{len(first):07d}".encode())
+    cut = {"header": second[:30], "text": second[:58] + b"a" + second[59:], "data": second[:-3]}[damage]
+    path = tmp_path / "tube.lmd"
+    path.write_bytes(first + cut)
+    sound = read_fcs(path, dataset=1)
+    np.testing.assert_array_equal(sound.events, one(fcs(FLOATS, NAMES, version="2.0")).events)
+    (only,) = read_fcs_datasets(path)
+    np.testing.assert_array_equal(only.events, sound.events)
+    assert "FINDING_DATA_SET_BROKEN" in str(only.repairs)
+    with pytest.raises(FcsError):
+        read_fcs_datasets(path, strict=True)
+    with pytest.raises(FcsError, match=r"tube\.lmd\[2\]"):
+        read_fcs(path, dataset=2)
+    if damage != "data":
+        assert "FINDING_DATA_SET_BROKEN" in str(read_fcs(path).repairs)

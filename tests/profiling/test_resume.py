@@ -98,7 +98,7 @@ def test_record_keeps_what_the_run_needs(folder, tmp_path):
     study, gates = ip.read_study(folder / "study"), ip.gate.load(folder / "gates")
     request = _requests(study, gates)[0]
     outcome = one_file.process(request, tmp_path, cells=False)
-    sample = ip.read_fcs(request.path)
+    sample = request.source.read()
     assert outcome.sha256 == sample.sha256
     key = key_of(request, sample.sha256, cells=False)
     # As text, since values that could not be told are NaN.

@@ -15,7 +15,6 @@ from immunoprofile.gate.engine.evaluate import correct, evaluate, evaluation_of
 from immunoprofile.gate.engine.exact import word_count
 from immunoprofile.gate.engine.resolve import Matrix, Node, NotPlannedError, matrices, resolve
 from immunoprofile.gate.engine.result import EngineRecord, Evaluation
-from immunoprofile.io.fcs import read_fcs
 from immunoprofile.io.fcs_data import read_stored, scale_in_place
 from immunoprofile.io.fcs_repair import COPY_AGAIN
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from immunoprofile.compensation import Spillover
     from immunoprofile.gate.engine.bound import BoundPlan
     from immunoprofile.gate.strategy import Strategy
-    from immunoprofile.io.fcs import FcsHead
+    from immunoprofile.io.fcs import FcsHead, Sample
     from immunoprofile.io.fcs_layout import Layout
 
 CHUNK = 1 << 13
@@ -70,12 +69,8 @@ def evaluate_file(
         nodes = resolve(strategy, names, has_spillover=spillover is not None)
         known = matrices(nodes, strategy, names, spillover)
         bound = bind_plan(nodes, known)
-        if not head.complete:
-            raise NotPlannedError("only the data tell the scale of a channel")
     except NotPlannedError:
-        number = head.empty.name.rpartition("[")[2].rstrip("]")
-        dataset = int(number) if head.empty.name.endswith("]") and number.isdigit() else None
-        return evaluate(strategy, read_fcs(path, dataset=dataset), spillover)
+        return evaluate(strategy, _whole(path, head), spillover)
     stream = _Stream(path, head.layout, bound, nodes, known, head.empty.name)
     n_events = head.layout.n_events
     words = np.empty((word_count(len(nodes)), n_events), dtype=np.uint64)
@@ -87,6 +82,14 @@ def evaluate_file(
             parts = list(pool.map(lambda part: stream.run(words, part, jobs), range(jobs)))
     counts = np.sum([part[0] for part in parts], axis=0)
     return evaluation_of(strategy, words, counts, EngineRecord("kernel", sum(part[1] for part in parts)))
+
+
+def _whole(path: Path, head: FcsHead) -> Sample:
+    """The file in memory, read as its head says."""
+    with path.open("rb") as handle:
+        events = read_stored(handle, head.layout, head.empty.name)
+    scale_in_place(events, head.layout.scales)
+    return replace(head.empty, events=events)
 
 
 _Chunk = tuple[int, "NDArray[np.uint64]", "NDArray[np.int64]", "NDArray[np.float64]"]
@@ -113,6 +116,7 @@ class _Stream:
         decided = 0
         single = self.layout.columnar and all((c.datatype, c.bits) == ("F", 32) for c in self.layout.channels)
         single = single and self.layout.event_bits == 32 * len(self.layout.channels)
+        single = single and not any(scale.decades for scale in self.layout.scales)
         chunks = self._single(part, parts, words, counts) if single else self._wide(part, parts, words, counts)
         for start, out, near, events in chunks:
             correct(out, counts, near, events, self.nodes, self.known)
