@@ -207,7 +207,7 @@ def test_only_as_many_files_are_in_memory_as_there_are_threads(tmp_path, monkeyp
         for place, name in enumerate(names):
             name.write_bytes(one.read_bytes() + bytes([place]))
         with monkeypatch.context() as patch:
-            patch.setattr(sys.modules["immunoprofile.gate.batch"], "read_fcs", counted)
+            patch.setattr(sys.modules["immunoprofile.io.fcs_source"], "read_fcs", counted)
             if to_folder:
                 batch_to_folder(names, strategy(), tmp_path / f"out{number}", jobs=2)
             else:
