@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from immunoprofile.gate.evaluate import GatedSample
 
 BINS = 96
+_FAR = 1.5
 _SECOND_AXIS = ("SSC-A", "SSC", "FSC-A", "FSC")
 """Axes that a one-dimensional gate is drawn against, in order of preference."""
 
@@ -182,11 +183,47 @@ def _placed(dimension: Dimension, values: ScaledValues) -> _Placed:
         top = float(np.max(linear, initial=1.0))
         return _Placed(linear, (0.0, top), tuple((v, f"{v:.0f} s") for v in (0.0, top / 2, top)))
     low = 0.0 if is_scatter(dimension.marker) else float(np.min(linear, initial=0.0))
-    top = channel.pnr if channel.pnr > 0 else float(np.max(linear, initial=1.0))
-    ticks = tuple(
-        (top * part / 4, f"{top * part / 4000:.0f}k" if top >= 4000 else f"{top * part / 4:.0f}") for part in range(5)
-    )
-    return _Placed(linear, (low, top), ticks)
+    top = _fitted(linear, channel.pnr, _limits_on(dimension, gated))
+    return _Placed(linear, (low, top), _linear_ticks(top))
+
+
+def _limits_on(dimension: Dimension, gated: GatedSample) -> list[tuple[float, float]]:
+    """Where every gate on a linear axis begins and ends; one that is open ends where it begins."""
+    found: list[tuple[float, float]] = []
+    for gate in gated.strategy.gates:
+        for position, own in enumerate(gate.dimensions[:2]):
+            if own.marker == dimension.marker and own.scale is None:
+                ends = [one for one in (own.minimum, own.maximum) if one is not None and np.isfinite(one)]
+                ends += [corner[position] for corner in gate.vertices or ()]
+                if ends:
+                    found.append((min(ends), max(ends)))
+    return found
+
+
+def _fitted(values: NDArray[np.float64], pnr: float, gates: list[tuple[float, float]]) -> float:
+    """End of a linear axis that the data fill: what 999 of 1000 events and the gates need, at most $PnR.
+
+    Every gate begins on the plot; its end is on it where that is not far beyond the events.
+
+    A file may claim a range of 262,144 for values to 1,024.
+    """
+    known = values[np.isfinite(values)]
+    most = float(np.quantile(known, 0.999)) if len(known) else 0.0
+    ends = [low if high > _FAR * max(most, low) else high for low, high in gates]
+    need = 1.05 * max([most, *ends])
+    if need <= 0:
+        return pnr if pnr > 0 else 1.0
+    step = 10.0 ** (np.floor(np.log10(need)) - 1)
+    rounded = float(np.ceil(need / step - 1e-9) * step)
+    return min(rounded, pnr) if pnr > 0 else rounded
+
+
+def _linear_ticks(top: float) -> tuple[tuple[float, str], ...]:
+    """Round numbers from 0 to the end of an axis, three to six of them."""
+    power = 10.0 ** np.floor(np.log10(top / 4))
+    step = float(next(power * part for part in (1, 2, 2.5, 5, 10) if top / (power * part) <= 5))
+    values = [step * number for number in range(int(top / step + 1e-9) + 1)]
+    return tuple((value, f"{value / 1000:g}k" if top >= 4000 else f"{value:g}") for value in values)
 
 
 def _bins(values: NDArray[np.float64], limits: tuple[float, float]) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.pl import style
-from immunoprofile.pl.thumbnails import Panel, draw_panel
+from immunoprofile.pl.thumbnails import ACROSS, GAP_X, SIDE, Drawn, Panel, draw_panel, prepare
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from immunoprofile.gate.evaluate import GatedSample
     from immunoprofile.gate.raster import GateRaster
 
-_CELL_X: Final = 1.62
-_CELL_Y: Final = 1.78
-_MOST_WIDE: Final = 1.25
-"""Inches of one unit; a wide tree is drawn smaller so that it fits the page."""
+_CELL_X: Final = 1 + GAP_X
+_LEFT: Final = 0.48
+_BELOW: Final = 0.34
+"""Sides of a plot: from one plot to the next, left of the first, and below each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,24 +130,35 @@ def place_tree(
 
 def tree_figure(nodes: Sequence[TreeNode], *, displays: Mapping[str, str]) -> Figure:
     """The tree from placed plots."""
-    across = max(node.column for node in nodes) + 1
-    down = max(node.row for node in nodes) + 1
-    wide, high = across * _CELL_X + 0.1, down * _CELL_Y + 0.12
-    scale = min(style.WIDTH / wide, _MOST_WIDE)
+    drawn = [prepare(Panel(node.raster, node.percentages), None, displays) for node in nodes]
+    tops = _tops([(node.row, one) for node, one in zip(nodes, drawn, strict=True)], link=0.16)
+    wide = _LEFT + max(node.column for node in nodes) * _CELL_X + 1.1
+    high = tops[0] + 0.1
     with style.look():
-        figure = style.new_figure(wide * scale, high * scale, tree_alt(nodes, displays))
+        figure = style.new_figure(wide * SIDE, high * SIDE, tree_alt(nodes, displays))
         axes = _canvas(figure, wide, high)
-        corners = [(0.48 + node.column * _CELL_X, high - 0.38 - 1 - node.row * _CELL_Y) for node in nodes]
-        for node, (x0, y0) in zip(nodes, corners, strict=True):
-            panel = Panel(node.raster, node.percentages)
-            draw_panel(axes, panel, panel, x0=x0, y0=y0, displays=displays, top_row=True)
+        corners = [(_LEFT + node.column * _CELL_X, tops[node.row] - one.head - 1)
+                   for node, one in zip(nodes, drawn, strict=True)]  # fmt: skip
+        for node, one, (x0, y0) in zip(nodes, drawn, corners, strict=True):
+            draw_panel(axes, one, x0=x0, y0=y0)
             if node.above >= 0:
                 top_x, top_y = corners[node.above]
-                start, end = (top_x + 0.5, top_y - 0.26), (x0 + 0.5, y0 + 1.26)
+                start, end = (top_x + 0.5, top_y - 0.23), (x0 + 0.5, y0 + 1 + one.head)
                 middle = (start[1] + end[1]) / 2
                 axes.plot([start[0], start[0], end[0], end[0]], [start[1], middle, middle, end[1]], color=style.GREY,
                           linewidth=0.8, zorder=0)  # fmt: skip
         return figure
+
+
+def _tops(rows: Sequence[tuple[int, Drawn]], *, link: float = 0.0) -> list[float]:
+    """Height of the top of every row of plots, the first one highest; ``link``: room for lines between rows."""
+    heads = [max(one.head for at, one in rows if at == row) for row in range(max(at for at, _ in rows) + 1)]
+    total = sum(head + 1 + _BELOW for head in heads) + link * (len(heads) - 1)
+    tops = []
+    for head in heads:
+        tops.append(total)
+        total -= head + 1 + _BELOW + link
+    return tops
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,27 +170,27 @@ class StrategyExample:
     nodes: tuple[TreeNode, ...]
 
 
-def strategy_figure(example: StrategyExample, *, displays: Mapping[str, str], across: int = 5) -> Figure:
+def strategy_figure(example: StrategyExample, *, displays: Mapping[str, str], across: int = ACROSS) -> Figure:
     """The strategy as numbered plots in reading order, ``across`` side by side: what a deep tree needs on a page.
 
     Each plot names its parent and the number of the plot that holds the parent's gate; an arrow joins neighbours.
     """
     nodes = reading_order(example.nodes)
-    across = min(across, len(nodes))
-    wide, high = across * _CELL_X + 0.1, math.ceil(len(nodes) / across) * _CELL_Y + 0.32
-    scale = min(style.WIDTH / wide, _MOST_WIDE)
+    drawn = [prepare(Panel(node.raster, node.percentages), None, displays) for node in nodes]
+    tops = _tops([(number // across, one) for number, one in enumerate(drawn)])
+    wide, high = _LEFT + across * _CELL_X - GAP_X + 0.06, tops[0] + 0.24
+    scale = style.WIDTH / wide
     with style.look():
-        figure = style.new_figure(wide * scale, high * scale, strategy_alt(example, displays))
+        figure = style.new_figure(style.WIDTH, high * scale, strategy_alt(example, displays))
         axes = _canvas(figure, wide, high)
-        for number, node in enumerate(nodes):
+        for number, (node, one) in enumerate(zip(nodes, drawn, strict=True)):
             row, column = divmod(number, across)
-            x0, y0 = 0.48 + column * _CELL_X, high - 0.38 - 1 - row * _CELL_Y
-            panel = Panel(node.raster, node.percentages)
-            draw_panel(axes, panel, panel, x0=x0, y0=y0, displays=displays, top_row=True)
+            x0, y0 = _LEFT + column * _CELL_X, tops[row] + 0.24 - one.head - 1
+            draw_panel(axes, one, x0=x0, y0=y0)
             origin = f"{number + 1}, from {node.above + 1}" if node.above >= 0 else f"{number + 1}"
-            axes.text(x0 + 1, y0 + 1.03, origin, ha="right", va="bottom", fontsize=5.6, color=style.GREY)
+            axes.text(x0 + 1, y0 + 1.03, origin, ha="right", va="bottom", fontsize=6, color=style.GREY)
             if column and node.above == number - 1:
-                axes.annotate("", (x0 - 0.36, y0 + 0.8), (x0 - _CELL_X + 1.03, y0 + 0.8),
+                axes.annotate("", (x0 - 0.3, y0 + 0.85), (x0 - GAP_X + 0.03, y0 + 0.85),
                               arrowprops={"arrowstyle": "->", "color": style.GREY, "linewidth": 0.8})  # fmt: skip
         # Names of subjects are text, never formulas.
         figure.text(0.008, 0.005, f"{example.words} Per cent of the parent.", ha="left", va="bottom", fontsize=7,
@@ -293,21 +304,19 @@ def back_plots(gated: GatedSample, population: str, *, most: int, seed: int) -> 
 
 def back_figure(plots: Sequence[BackPlot], *, name: str, total: int) -> Figure:
     """The figure from plain values, at most four plots side by side."""
-    across = min(len(plots), 4)
-    down = math.ceil(len(plots) / 4)
-    wide, high = across * _CELL_X + 0.1, down * _CELL_Y + 0.38
-    scale = min(style.WIDTH / wide, _MOST_WIDE)
+    drawn = [prepare(Panel(plot.raster, plot.percentages), None, {}) for plot in plots]
+    tops = _tops([(number // ACROSS, one) for number, one in enumerate(drawn)])
+    wide, high = _LEFT + min(len(plots), ACROSS) * _CELL_X - GAP_X + 0.06, tops[0] + 0.24
     shown = len(plots[0].x)
     words = f"{name}: {total:,} cells" + (f", {shown:,} of them drawn (random)" if shown < total else "")
     with style.look():
-        figure = style.new_figure(wide * scale, high * scale, _back_alt(plots, words))
-        axes = _canvas(figure, wide, high)
-        for number, plot in enumerate(plots):
-            x0 = 0.48 + (number % 4) * _CELL_X
-            y0 = high - 0.38 - 1 - (number // 4) * _CELL_Y
+        figure = style.new_figure(max(wide * SIDE, 4.6), high * SIDE, _back_alt(plots, words))
+        axes = _canvas(figure, max(wide, 4.6 / SIDE), high)
+        for number, (plot, one) in enumerate(zip(plots, drawn, strict=True)):
+            row, column = divmod(number, ACROSS)
+            x0, y0 = _LEFT + column * _CELL_X, tops[row] + 0.24 - one.head - 1
+            draw_panel(axes, one, x0=x0, y0=y0)
             raster = plot.raster
-            panel = Panel(raster, plot.percentages)
-            draw_panel(axes, panel, panel, x0=x0, y0=y0, displays={}, top_row=True)
             (x_low, x_high), (y_low, y_high) = raster.x_range, raster.y_range
             axes.plot(
                 x0 + (plot.x - x_low) / (x_high - x_low), y0 + (plot.y - y_low) / (y_high - y_low), linestyle="none",

@@ -79,7 +79,6 @@ class Timeline:
     labs: tuple[LabSeries, ...]
     bars: tuple[Bar, ...]
     undrawn: tuple[str, ...] = ()
-    measure: Measure = "abs"
     schedule: tuple[tuple[str, float], ...] = ()
     day_zero: str = DAY_ZERO
 
@@ -246,8 +245,10 @@ def timeline_figure(view: Timeline, *, height: float | None = None, legend: bool
     lines = len({bar.label for bar in view.bars})
     words = textwrap.wrap(" ".join(legend_words(view)), 150) if legend else []
     head, gap, foot = 0.06, 0.1 if height is None else 0.07, 0.44 + 0.12 * len(words)
-    heights = [_CMV_HEIGHT, _CELLS_HEIGHT] + [_LAB_HEIGHT] * len(view.labs)
+    groups = _by_measure(view.series)
+    heights = [_CMV_HEIGHT] + [_CELLS_HEIGHT] * max(len(groups), 1) + [_LAB_HEIGHT] * len(view.labs)
     bars = [(0.17 if height is None else 0.14) * lines] if lines else []
+    tight = height is not None
     if height is not None:
         left = height - head - foot - sum(bars) - gap * (len(bars) + len(heights) - 1)
         heights = [left * tall / sum(heights) for tall in heights]
@@ -266,11 +267,15 @@ def timeline_figure(view: Timeline, *, height: float | None = None, legend: bool
             panels.draw_cmv(axes[start], view.cmv)
         else:
             panels.nothing(axes[start], "CMV-DNA: not done")
-        if view.series:
-            panels.draw_cells(axes[start + 1], view.series, view.measure)
-        else:
+        for panel, (measure, group) in zip(axes[start + 1 :], groups.items(), strict=False):
+            panels.draw_cells(panel, group, measure)
+        if not groups:
             panels.nothing(axes[start + 1], "cells: not done")
-        for panel, lab in zip(axes[start + 2 :], view.labs, strict=True):
+        if tight:
+            for panel in axes[start : start + 1 + max(len(groups), 1)]:
+                panel.set_ylabel(panel.get_ylabel(), rotation=0, ha="right", va="center", fontsize=7, labelpad=4)
+                panel.tick_params(axis="y", labelsize=6.2)
+        for panel, lab in zip(axes[start + 1 + max(len(groups), 1) :], view.labs, strict=True):
             _draw_lab(panel, lab, low=height is not None)
         first, last = min([max(day, _BEFORE) for day in every] + [0.0]), max(every + [bar.end for bar in view.bars])
         for panel in axes:
@@ -282,6 +287,14 @@ def timeline_figure(view: Timeline, *, height: float | None = None, legend: bool
                 panel.tick_params(axis="x", labelbottom=False)
         style.note(figure, "\n".join(words))
         return figure
+
+
+def _by_measure(series: Sequence[Series]) -> dict[Measure, list[Series]]:
+    """Series that share an axis: percentages and cells/uL have one each."""
+    found: dict[Measure, list[Series]] = {}
+    for one in series:
+        found.setdefault(one.measure, []).append(one)
+    return found
 
 
 def _days(series: Sequence[Series], cmv: Sequence[CmvSeries], labs: Sequence[LabSeries]) -> list[float]:
@@ -345,8 +358,8 @@ def _draw_lab(axes: Axes, lab: LabSeries, *, low: bool) -> None:
 def timeline_alt(view: Timeline) -> str:
     """What the figure says, in words."""
     parts = [f"Timeline of {view.subject}, days since {view.day_zero}"]
-    unit = "cells/µL" if view.measure == "abs" else "% of parent"
     for one in view.series:
+        unit = "cells/µL" if one.measure == "abs" else "% of parent"
         pairs = zip(one.visits, one.values, strict=True)
         words = ", ".join(f"{visit} {style.amount(value)}" for visit, value in pairs if not math.isnan(value))
         parts.append(f"{one.display}, {unit}: {words or 'no value'}")

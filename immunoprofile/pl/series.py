@@ -48,6 +48,7 @@ class Series:
     failed: tuple[bool, ...] = ()
     unit: str = ""
     """Of a functional readout."""
+    measure: Measure = "abs"
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,7 @@ def population_series(
                 tuple(float(matrix[row, column]) for _, row, _ in own),
                 limits(low),
                 limits(high),
+                measure=measure,
             )
         )
     return found

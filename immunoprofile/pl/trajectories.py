@@ -98,7 +98,7 @@ def trajectory(
         medicines = conmeds if conmeds is not None else pd.DataFrame(columns=["usubjid", "drug"])
         bars = treatment_bars(dosing, medicines, subject, anchors_of(visits).get(subject), until=last)
     rows = tuple(row for one in series for row in one)
-    return timeline_figure(Timeline(subject, rows, tuple(cmv), (), tuple(bars), measure=measure))
+    return timeline_figure(Timeline(subject, rows, tuple(cmv), (), tuple(bars)))
 
 
 def arm_figure(

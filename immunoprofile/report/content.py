@@ -25,6 +25,8 @@ class Cell:
         Class of the style sheet for the whole cell.
     note
         A second, smaller line.
+    struck
+        Words struck through, in front of the others.
     hint
         What a pointer that rests on the cell is told; nothing that is said nowhere else.
     rows, columns
@@ -36,6 +38,7 @@ class Cell:
     mark: str = ""
     look: str = ""
     note: str = ""
+    struck: str = ""
     hint: str = ""
     rows: int = 1
     columns: int = 1
@@ -109,6 +112,15 @@ class Image:
 
 
 @dataclass(frozen=True)
+class Fold:
+    """Blocks that are folded on the screen and open in print."""
+
+    title: str
+    blocks: tuple[Block, ...]
+    kind: Literal["fold"] = "fold"
+
+
+@dataclass(frozen=True)
 class Beside:
     """Blocks that stand beside each other where there is room."""
 
@@ -123,7 +135,7 @@ class Review:
     kind: Literal["review"] = "review"
 
 
-Block = Review | Table | Text | Bullets | Image | Beside
+Block = Review | Table | Text | Bullets | Image | Beside | Fold
 
 
 @dataclass(frozen=True)
@@ -135,7 +147,7 @@ class Section:
     """
 
     id: str
-    title: str
+    title: str | Callable[[Any], str]
     reportlets: tuple[Callable[[Any], tuple[Block, ...]], ...]
     empty: str = ""
 
@@ -157,7 +169,8 @@ def assemble(sections: tuple[Section, ...], view: Any) -> tuple[Part, ...]:
         if not blocks and section.empty:
             blocks = (Text(section.empty),)
         if blocks:
-            parts.append(Part(section.id, section.title, blocks))
+            title = section.title if isinstance(section.title, str) else section.title(view)
+            parts.append(Part(section.id, title, blocks))
     return tuple(parts)
 
 

@@ -16,7 +16,7 @@ from immunoprofile.pl.style import to_data_uri
 from immunoprofile.pl.thumbnails import gating_figure
 from immunoprofile.pl.trajectories import arm_figure
 from immunoprofile.report import cohort_figures, visit_figures, wording
-from immunoprofile.report.content import Beside, Block, Image, Table
+from immunoprofile.report.content import Beside, Block, Fold, Image, Table
 from immunoprofile.report.visit_model import VisitModel
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from immunoprofile.report.cohort_model import CohortModel
 
-_COURSE_HEIGHT: Final = 4.5
-_LINE_HEIGHT: Final = 0.16
-_LEAST_HEIGHT: Final = 2.5
+_COURSE_HEIGHT: Final = 5.1
+_LINE_HEIGHT: Final = 0.15
+_LEAST_HEIGHT: Final = 2.1
 """Inches that the course would have on a page one without findings and queries, that a line of them takes, and below
 which the course cannot be read."""
 _LINE: Final = 110
@@ -60,6 +60,8 @@ def _images(blocks: tuple[Block, ...]) -> Iterator[Image]:
         elif isinstance(block, Beside):
             for side in block.sides:
                 yield from _images(side)
+        elif isinstance(block, Fold):
+            yield from _images(block.blocks)
 
 
 @singledispatch
@@ -86,21 +88,27 @@ def _course_height(model: VisitModel) -> float:
     asked = next(part for part in model.parts if part.id == "queries").blocks
     words = [row[1].words for table in asked if isinstance(table, Table) for row in table.rows if row[1] is not None]
     lines += sum(math.ceil(len(question) / _QUERY_LINE) for question in words) + len(model.reviews)
+    rows = next(part for part in model.parts if part.id == "key-populations").blocks
+    lines += sum(len(block.rows) for block in rows if isinstance(block, Table))
+    lines += sum(4 for block in rows if not isinstance(block, Table))
     return max(_COURSE_HEIGHT - _LINE_HEIGHT * lines, _LEAST_HEIGHT)
 
 
 @draw.register
 def _(data: visit_figures.GatingPanels) -> Picture:
     figure = gating_figure(data.now, data.before or None, displays=dict(data.displays), labels=data.labels)
+    names = dict(data.displays)
+    shown = [panel for panel in data.now if panel is not None]
     parts = [
-        f"{name} {wording.percent(value)}"
-        for panel in data.now
-        if panel is not None
+        f"{names.get(name, name)} {wording.percent(value)}"
+        for panel in shown
         for name, value in panel.percentages.items()
         if not math.isnan(value)
     ]
-    plots = f"Gating plots at {data.labels[0]} and {data.labels[1]} on identical axes."
-    return _picture(figure, f"{plots} {', '.join(parts)} of parent.")
+    parts += [f"{names.get(name, name)}{words}" for panel in shown for name, words in panel.remarks.items()]
+    failed = " FAIL: no number of this tube is used." if any(panel.remark for panel in shown) else ""
+    plots = f"Gating plots of tube {data.tube} at {data.labels[0]} and {data.labels[1]} on identical axes."
+    return _picture(figure, f"{plots}{failed} Per cent of the parent: {', '.join(parts) or 'none'}.")
 
 
 @draw.register

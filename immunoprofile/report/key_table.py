@@ -34,6 +34,8 @@ class Cell:
     words: str
     state: str = "ok"
     number: float = math.nan
+    withheld: str = ""
+    """The number of a tube that failed."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Line:
     events: str
     reference: str
     verdict: Verdict
+    tubes: tuple[str, ...]
+    """Where the number comes from."""
     declared: bool
     """The study declares this measure of the population as an endpoint."""
 
@@ -179,6 +183,7 @@ def _line(
         wording.count(now.events) + ("†" if 0 <= now.events < 100 else ""),
         NONE_APPLIES if confirmed else reference(source, rows[0], population, measure, now),
         _verdict(source, now, then, rows, measure),
+        tuple(source.tubes_of(population, measure)),
         declared,
     )
 
@@ -193,7 +198,8 @@ def _written(value: float, measure: Measure) -> str:
 
 
 def _cell(value: Value, measure: Measure) -> Cell:
-    return Cell(_written(value.number, measure) if value.state == "ok" else value.reason, value.state, value.number)
+    words = _written(value.number, measure) if value.state == "ok" else value.reason
+    return Cell(words, value.state, value.number, _written(value.withheld, measure))
 
 
 def _interval(value: Value, measure: Measure) -> str:

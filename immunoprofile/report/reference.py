@@ -9,14 +9,14 @@ from immunoprofile.resources import reference_flag, reference_ranges
 if TYPE_CHECKING:
     from immunoprofile.report.source import Measure, Source, Value
 
-NONE_APPLIES = "REFRANGE_NA"
+NONE_APPLIES = "–"
 _LETTERS = {"LOW": " L", "HIGH": " H"}
 
 
 def reference(source: Source, row: int | None, population: str, measure: Measure, value: Value) -> str:
     """Limits with their unit, and L or H where the value is outside limits that may say so.
 
-    A range applies to its own sex, specimen and measure; another is never taken in its place. ``REFRANGE_NA`` where
+    A range applies to its own sex, specimen and measure; another is never taken in its place. A dash where
     none applies. Ranges marked as orientation (few reference subjects, or another method) never produce L or H.
     """
     name = source.config.reference_ranges

@@ -18,6 +18,8 @@ from immunoprofile.io.dates import iso_day
 from immunoprofile.io.records import BLANK, cells, records
 from immunoprofile.pl.series import anchors_of, axis_day
 from immunoprofile.pp.verdict import tube_states
+from immunoprofile.report import wording
+from immunoprofile.resources.checks import check_title
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +51,8 @@ class Value:
     """Variance of its natural logarithm from counting (cells/uL from beads: also pipetting)."""
     state: State = "ok"
     reason: str = ""
+    withheld: float = math.nan
+    """What stands there in a tube that failed: shown struck through, used nowhere."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,9 +205,10 @@ class Source:
         return found
 
     def fail_reason(self, subject: str, visit: str, tube: str) -> str:
-        """Why a tube failed, in words."""
+        """Why a tube failed: each check with its value and its limits."""
         words = [
-            schema.FLAGS.get(row["flag"], row["check"].replace("_", " "))
+            f"{check_title(row['check'])} {wording.measured(row['value'], row['unit'])} "
+            f"({wording.limit_words(row['limits'], row['unit'])})"
             for row in self.checks.get((subject, visit), [])
             if row["tube"] == tube and row["state"] == "FAIL"
         ]
@@ -230,6 +235,21 @@ class Source:
                 )
                 found.setdefault(key, {}).setdefault(row["tube_id"], []).append((rank, name))
         return {key: {tube: max(names)[1] for tube, names in tubes.items()} for key, tubes in found.items()}
+
+    def percentages(self, sample_id: str) -> dict[str, float]:
+        """Population -> per cent of its parent in one acquisition."""
+        return {name: pct for name, (pct, _) in self._counted.get(sample_id, {}).items()}
+
+    def parents_of(self, sample_id: str) -> dict[str, str]:
+        """Population -> parent in one acquisition."""
+        return {name: parent for name, (_, parent) in self._counted.get(sample_id, {}).items()}
+
+    @cached_property
+    def _counted(self) -> dict[str, dict[str, tuple[float, str]]]:
+        found: dict[str, dict[str, tuple[float, str]]] = {}
+        for row in records(self.profile.counts, "counts"):
+            found.setdefault(row["sample_id"], {}).setdefault(row["population"], (row["pct_parent"], row["parent"]))
+        return found
 
     @cached_property
     def sample_rows(self) -> dict[str, dict[str, Any]]:
@@ -284,6 +304,11 @@ class Source:
         """Entry of ``var`` of a population."""
         return self._var[population][name]
 
+    def tubes_of(self, population: str, measure: Measure) -> list[str]:
+        """Tubes that a number comes from: its own, and for cells/uL the one that counts."""
+        tube, count_tube = self.var(population, "tube"), self.config.count_tube
+        return [tube] if measure == "pct_parent" or count_tube in ("", None, tube) else [tube, count_tube]
+
     def definition(self, population: str) -> str:
         """Definition by the gates in force, and how it differs from what the id usually means."""
         one = self._var[population]
@@ -305,21 +330,19 @@ class Source:
         if row is None:
             return Value(math.nan, state="missing", reason="not done")
         subject, visit = (self.obs(row, name) for name in ("usubjid", "visit"))
-        tube, count_tube = self.var(population, "tube"), self.config.count_tube
-        concerned = [tube] if measure == "pct_parent" or not count_tube or count_tube == tube else [tube, count_tube]
-        for name in concerned:
-            if self.states.get((subject, visit, name)) == "FAIL":
-                reason = f"{name} tube FAIL: {self.fail_reason(subject, visit, name)}"
-                return Value(math.nan, state="suppressed", reason=reason)
-        if self._failed(population, measure)[row]:
-            reason = f"FAIL: {self.fail_reason(subject, visit, '')}"
-            return Value(math.nan, state="suppressed", reason=reason)
-        events, parent = self.layer(schema.COUNTS, row, population), self.layer(schema.PARENT_COUNTS, row, population)
         found = (
             self.layer(schema.ABS, row, population)
             if measure == "abs"
             else float(self.visits.X[row, self._columns[population]])
         )
+        for name in self.tubes_of(population, measure):
+            if self.states.get((subject, visit, name)) == "FAIL":
+                reason = f"{name} tube FAIL: {self.fail_reason(subject, visit, name)}"
+                return Value(math.nan, state="suppressed", reason=reason, withheld=found)
+        if self._failed(population, measure)[row]:
+            reason = f"FAIL: {self.fail_reason(subject, visit, '')}"
+            return Value(math.nan, state="suppressed", reason=reason, withheld=found)
+        events, parent = self.layer(schema.COUNTS, row, population), self.layer(schema.PARENT_COUNTS, row, population)
         if math.isnan(found):
             return Value(math.nan, events=events, state="missing", reason=self._why_missing(row, population, measure))
         column = self._columns[population]

@@ -23,27 +23,24 @@ from immunoprofile.pl.series import (
     undated_treatment,
 )
 from immunoprofile.pl.thumbnails import Panel
+from immunoprofile.report import visit_key
 from immunoprofile.report.content import Block, Image, Text
-from immunoprofile.report.key_table import shown_populations
-from immunoprofile.report.source import Source
+from immunoprofile.report.key_table import CONFIRMED, shown_populations
 
 if TYPE_CHECKING:
     from immunoprofile.report.view import VisitView
 
 COURSE_TESTS: Final = ("ANC", "PLT", "CREAT")
 """Laboratory tests of the course on page one: what ganciclovir harms, and what its dose depends on."""
-THUMBNAILS: Final = 6
-_WANTED: Final = (
-    ("lymphocytes",), ("nk",), ("cd8", "cd4"), ("treg",), ("nk_bright", "nk_dim"), ("cd8_act",), ("treg_foxp3",),
-    ("t",), ("cd8_naive",),
-)  # fmt: skip
-"""Gates worth a thumbnail, the most telling first; a plot that shows several stands once."""
+MOST_PLOTS: Final = 8
+"""Plots of one tube: with more of them those nearest to the root are left out."""
 
 
 @dataclass(frozen=True, eq=False)
 class GatingPanels:
-    """Thumbnails of the visit and the same plots at baseline."""
+    """Plots of one tube at the visit, in gating order, and the same plots at baseline."""
 
+    tube: str
     now: tuple[Panel | None, ...]
     before: tuple[Panel | None, ...]
     displays: tuple[tuple[str, str], ...]
@@ -83,23 +80,31 @@ def course(view: VisitView) -> tuple[Block, ...]:
 
 def timeline(view: VisitView) -> Timeline:
     """What the course is drawn from."""
-    found, measure = series(view)
     return Timeline(
-        view.subject, found, cmv(view), lab_course(view), bars(view), undrawn(view), measure, schedule(view),
+        view.subject, series(view), cmv(view), lab_course(view), bars(view), undrawn(view), schedule(view),
         "day 0" if view.source.blinded else DAY_ZERO,
     )  # fmt: skip
 
 
 def gating(view: VisitView) -> tuple[Block, ...]:
-    """Gating plots of the visit below those of the baseline."""
-    panels = gating_panels(view)
-    if panels is None:
+    """One figure a tube: the way to the numbers that come from it, the baseline above the visit."""
+    found = gating_panels(view)
+    if not found:
         return (Text("No gating plot: nothing was gated at this visit."),)
     caption = (
-        "Identical axes in both rows; percentages are of the parent named above each plot, n its events; colour is log "
-        "density. Fluorescence in arbitrary units."
+        "Identical axes at both visits; per cent of the parent named above each plot, n its events. A gate has the "
+        "colour of its name; a name without room on the plot stands above it. Colour is log density, single dots are "
+        "few events. Fluorescence in arbitrary units. Each population has its number from one tube only."
     )
-    return (Image("gating", panels, caption, style="wide"),)
+    images = tuple(
+        Image(f"gating_{one.tube}", one, title=_tube_title(view, one.tube), style="wide gates") for one in found
+    )
+    return (*images, Text(caption, small=True), *visit_key.failures(view))
+
+
+def _tube_title(view: VisitView, tube: str) -> str:
+    own = [one.display for one in view.rows if one.main.tubes[0] == tube]
+    return f"Tube {tube}" + (f": numbers of {', '.join(own)}" if own else "")
 
 
 def ratios(view: VisitView) -> tuple[Block, ...]:
@@ -124,18 +129,23 @@ def rows_until(view: VisitView) -> list[int]:
     return [row for day, row in sorted(found) if day <= view.until]
 
 
-def series(view: VisitView) -> tuple[tuple[Series, ...], Measure]:
-    """Three populations of a subject: cells/uL, or percentages where the subject has no cells/uL at all."""
-    source = view.source
-    populations = [endpoint.population for endpoint in source.config.endpoints if source.has(endpoint.population)]
-    populations = list(dict.fromkeys([*populations, *shown_populations(source)[0]]))[:3]
-    rows = rows_until(view)
-    measures: tuple[Measure, ...] = ("abs", "pct_parent")
-    for measure in measures:
-        found = tuple(_series(view, population, rows, measure) for population in populations)
-        if any(not math.isnan(value) for one in found for value in one.values):
-            return found, measure
-    return (), "pct_parent"
+def series(view: VisitView) -> tuple[Series, ...]:
+    """Three populations, each in the measure that the study declares, else in cells/uL where the visit has them."""
+    source, rows = view.source, rows_until(view)
+    declared = {one.population: one.measure for one in reversed(source.config.endpoints) if source.has(one.population)}
+    wanted = list(dict.fromkeys([*reversed(declared), *shown_populations(source)[0]]))[:3]
+    found = []
+    for population in wanted:
+        measure = declared.get(population, "abs")
+        # Cells/uL that this visit does not have would leave it out of its own figure.
+        if measure == "abs" and _absent(view, population, "abs") and not _absent(view, population, "pct_parent"):
+            measure = "pct_parent"
+        found.append(_series(view, population, rows, measure))
+    return tuple(one for one in found if any(not math.isnan(value) for value in one.values))
+
+
+def _absent(view: VisitView, population: str, measure: Measure) -> bool:
+    return view.source.value(view.row, population, measure).state == "missing"
 
 
 def _series(view: VisitView, population: str, rows: list[int], measure: Measure) -> Series:
@@ -152,6 +162,7 @@ def _series(view: VisitView, population: str, rows: list[int], measure: Measure)
         tuple(value.lower for value in values),
         tuple(value.upper for value in values),
         tuple(value.state == "suppressed" for value in values),
+        measure=measure,
     )
 
 
@@ -198,50 +209,60 @@ def schedule(view: VisitView) -> tuple[tuple[str, float], ...]:
     return tuple((name, source.planned_days[name]) for name in source.flow_visits if source.planned_days[name] <= last)
 
 
-def gating_panels(view: VisitView) -> GatingPanels | None:
-    """Thumbnails of the visit and the same plots at baseline; None without a plot of the visit."""
-    now = _panels(view.source, view.subject, view.visit)
+def gating_panels(view: VisitView) -> tuple[GatingPanels, ...]:
+    """Plots of every tube on the way to the key populations whose numbers come from it, in gating order."""
     base = view.baseline_visit
-    before = _panels(view.source, view.subject, base) if base not in ("", view.visit) else {}
-    keys = _choose({**before, **now})
-    if not any(key in now for key in keys):
-        return None
-    names = {name for key in keys for name in (key[1], *key[4])}
-    displays = tuple((name, view.source.display(name)) for name in sorted(names) if view.source.has(name))
-    shown = tuple(now.get(key) for key in keys)
-    earlier = tuple(before.get(key) for key in keys) if before else ()
-    return GatingPanels(shown, earlier, displays, (base or "none", view.visit))
+    earlier = base not in ("", view.visit)
+    found = []
+    for tube in view.tubes:
+        now = _panels(view, view.visit, tube)
+        before = _panels(view, base, tube) if earlier else {}
+        keys = _on_the_way(view, tube, {**before, **now})
+        if not any(key in now for key in keys):
+            continue
+        names = {name for key in keys for name in (key[0], *key[3])}
+        displays = tuple((name, view.source.display(name)) for name in sorted(names) if view.source.has(name))
+        shown, then = (tuple(panels.get(key) for key in keys) for panels in (now, before))
+        found.append(GatingPanels(tube, shown, then if before else (), displays, (base or "none", view.visit)))
+    return tuple(found)
 
 
-Key = tuple[str, str, str, str, tuple[str, ...]]
+Key = tuple[str, str, str, tuple[str, ...]]
 
 
-def _panels(source: Source, subject: str, visit: str) -> dict[Key, Panel]:
+def _panels(view: VisitView, visit: str, tube: str) -> dict[Key, Panel]:
+    """Plots of a tube by parent, axes and gates; a population whose number is from another tube has none here."""
+    source = view.source
+    sample_id = source.samples.get((view.subject, visit), {}).get(tube)
+    if sample_id is None:
+        return {}
+    numbers = source.percentages(sample_id)
+    elsewhere = {one.population: one.main.tubes[0] for one in view.rows if one.main.tubes[0] != tube}
+    remark = "FAIL" if source.states.get((view.subject, visit, tube)) == "FAIL" else ""
     found: dict[Key, Panel] = {}
-    for tube, sample_id in source.samples.get((subject, visit), {}).items():
-        counts = source.profile.counts
-        own = counts[counts["sample_id"] == sample_id]
-        percentages: dict[str, float] = {}
-        for population, value in zip(cells(own["population"], "text"), cells(own["pct_parent"], "number"), strict=True):
-            percentages.setdefault(population, value)
-        failed = source.states.get((subject, visit, tube)) == "FAIL"
-        for raster in source.profile.rasters(sample_id):
-            key = (tube, raster.parent, raster.x_marker, raster.y_marker, tuple(o.population for o in raster.outlines))
-            shown = {} if failed else {name: percentages.get(name, math.nan) for name in key[4]}
-            found[key] = Panel(raster, shown, "FAIL" if failed else "")
+    for raster in source.profile.rasters(sample_id):
+        gates = tuple(outline.population for outline in raster.outlines)
+        shown = {} if remark else {name: numbers.get(name, math.nan) for name in gates if name not in elsewhere}
+        notes = {name: f" (number: tube {elsewhere[name]})" for name in gates if name in elsewhere}
+        found[raster.parent, raster.x_marker, raster.y_marker, gates] = Panel(raster, shown, remark, notes)
     return found
 
 
-def _choose(panels: dict[Key, Panel]) -> list[Key]:
-    """At most six plots: those with a wanted gate, then any others, in a fixed order."""
-    chosen: list[Key] = []
-    for group in _WANTED:
-        for name in group[:1]:
-            key = next((key for key in panels if name in key[4]), None)
-            if key is not None and key not in chosen:
-                chosen.append(key)
-    chosen += [key for key in panels if key not in chosen and key[1] != "root"]
-    return chosen[:THUMBNAILS]
+def _on_the_way(view: VisitView, tube: str, panels: dict[Key, Panel]) -> list[Key]:
+    """Plots that cut out key populations of the tube or their ancestors; every plot of a tube without any."""
+    wanted = [one.population for one in view.rows if one.main.tubes[0] == tube]
+    wanted += [CONFIRMED] if "treg" in wanted else []
+    parents = view.source.parents_of(view.tubes[tube])
+    line = set(wanted)
+    for name in wanted:
+        while (name := parents.get(name, "")) not in ("", "root"):
+            line.add(name)
+    # A Boolean population is on no plot: the gates that it is made of are those of its parent that lead nowhere else.
+    drawn = {name for key in panels for name in key[3]}
+    unseen = {parents.get(name) for name in line if name not in drawn}
+    leads = drawn & {parent for parent in parents.values()}
+    chosen = [key for key in panels if line & {*key[3]} or (key[0] in unseen and not leads & {*key[3]})]
+    return (chosen or list(panels))[-MOST_PLOTS:]
 
 
 def ratio_course(view: VisitView) -> RatioCourse:

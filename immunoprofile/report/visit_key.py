@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from immunoprofile.report import key_table
-from immunoprofile.report.content import Block, Cell, Column, Table, Text, columns
+from immunoprofile.report.content import Block, Bullets, Cell, Column, Table, Text, columns
 from immunoprofile.report.content import Row as TableRow
 from immunoprofile.report.noise import Verdict
 
@@ -17,29 +18,64 @@ _LOOKS: Final = {"suppressed": "grey", "missing": "missing"}
 _SHORT: Final = {"suppressed": "FAIL", "missing": "not done"}
 
 
+def heading(view: VisitView) -> str:
+    """Heading with the number of rows."""
+    return f"Key populations ({len(_shown(view))} rows)"
+
+
 def page_one(view: VisitView) -> tuple[Block, ...]:
-    """The percentages of the key populations with their cells/uL, and the verdict on the declared measure."""
-    rows: list[TableRow] = []
-    for one in view.rows:
-        counts = {line.confirmed: line for line in one.lines if line.scale == "abs"}
-        for line in (line for line in one.lines if line.scale == "pct_parent"):
-            name = f"{one.display}, FoxP3+" if line.confirmed else one.display
-            verdict = line.verdict if line.confirmed else one.main.verdict
-            rows.append((
-                Cell(name), Cell(line.measure), _before(view, line.previous), _earlier(line.now), Cell(line.interval),
-                _earlier(counts[line.confirmed].now), _chip(verdict),
-            ))  # fmt: skip
+    """Each key population in the measure that its verdict is about: baseline, previous, now; then what failed."""
+    rows = tuple(_short_row(view, one, line) for one, line in _shown(view))
     before, base = view.previous_visit or "none", view.baseline_visit or "none"
     heads = columns(
-        "Population", "Measure", f"#Previous ({before})", f"#Now ({view.visit})", "#95 % interval", "#Now, cells/µL",
-        "Verdict",
+        "Population", "Measure", f"#Baseline ({base})", f"#Previous ({before})", f"#Now ({view.visit})",
+        "#95 % interval", "Reference", "#Change from baseline", "Verdict",
     )  # fmt: skip
     caption = (
-        "Per cent of the parent named in the second column, with 95 % interval of counting only; cells/µL now. "
-        f"Verdict on the change of the declared measure (else the percentage) from baseline ({base}). All measures, "
-        "references and events: next page."
+        f"Verdict: change from baseline ({base}) to now, in the measure of the row (of the declared endpoint, else the "
+        "percentage). Interval: counting only. Second line: the other measure. L, H: below, above the reference "
+        "range; –: none applies. All measures and events: Key populations in full."
     )
-    return (Table(heads, tuple(rows), "", caption, "six"),)
+    return (Table(heads, rows, "", caption, "six"), *failures(view))
+
+
+def failures(view: VisitView) -> tuple[Block, ...]:
+    """Every tube that failed: what, its value and limits, and how a person decides otherwise."""
+    source = view.source
+    failed = [tube for tube in view.tubes if source.states.get((view.subject, view.visit, tube)) == "FAIL"]
+    items = [f"Tube {tube}: {source.fail_reason(view.subject, view.visit, tube)}." for tube in failed]
+    if not items:
+        return ()
+    how = (
+        "Numbers struck through enter no statistic. To decide otherwise: a row with the reason in overrides.csv of the "
+        "study, then run again."
+    )
+    return (Bullets((*items, how), "FAIL"),)
+
+
+def _shown(view: VisitView) -> list[tuple[Row, Line]]:
+    """Line of each population that the verdict is about, and the same of its confirmed cells."""
+    return [(one, line) for one in view.rows for line in one.lines if line.scale == one.main.scale]
+
+
+def _short_row(view: VisitView, one: Row, line: Line) -> TableRow:
+    other = next((own for own in one.lines if own.scale != line.scale and own.confirmed == line.confirmed), None)
+    beside = ""
+    if other is not None and other.now.state == "ok":
+        beside = other.now.words if other.scale == "abs" else f"{other.now.words} {other.measure.removeprefix('% ')}"
+        beside = f"{beside} cells/µL" if other.scale == "abs" else beside
+    name = f"{one.display}, FoxP3+" if line.confirmed else one.display
+    outside = line.reference[-2:] in (" L", " H")
+    return (
+        Cell(name), Cell(line.measure, note=tube_words(line)), _earlier(line.baseline), _before(view, line.previous),
+        replace(_earlier(line.now), note=beside), Cell(line.interval),
+        Cell(line.reference, look="ref outside" if outside else "ref"), Cell(line.from_baseline), _chip(line.verdict),
+    )  # fmt: skip
+
+
+def tube_words(line: Line) -> str:
+    """Tubes of a number."""
+    return f"tube {line.tubes[0]}" + "".join(f", counted in {tube}" for tube in line.tubes[1:])
 
 
 def full_table(view: VisitView) -> tuple[Block, ...]:
@@ -59,7 +95,7 @@ def full_table(view: VisitView) -> tuple[Block, ...]:
     absent = key_table.shown_populations(view.source)[1]
     caption = (
         "* Intervals hold counting noise only, for cells/µL from beads also pipetting, never biology. Verdict on the "
-        f"change from baseline ({base}): more than noise, within noise or not assessable. REFRANGE_NA: no reference "
+        f"change from baseline ({base}): more than noise, within noise or not assessable. –: no reference "
         "range applies. points: percentage points; ×: ratio of the two values. † fewer than 100 events. Bold: endpoint "
         "declared by the study. Reference: range of the table that the study names for sex and specimen; L or H "
         "outside it; orientation ranges never give L or H."
@@ -79,11 +115,14 @@ def _line(view: VisitView, one: Row, line: Line) -> TableRow:
         Cell(line.from_previous),
     )
     if line.now.state != "ok":
-        now = (Cell(line.now.words, look=_LOOKS[line.now.state], columns=4), None, None, None)
+        now = (
+            Cell(line.now.words, look=_LOOKS[line.now.state], columns=4, struck=line.now.withheld), None, None, None,
+        )  # fmt: skip
     measure = f"FoxP3+: {line.measure}" if line.confirmed else line.measure
+    head = Cell(measure, look="measure", note=tube_words(line))
     reason = line.verdict.reason if line.now.state == "ok" else ""
     return (
-        name, Cell(measure, look="measure"), _earlier(line.baseline), _before(view, line.previous), *now,
+        name, head, _earlier(line.baseline), _before(view, line.previous), *now,
         Cell(line.events), Cell(line.reference, look="ref"), _chip(line.verdict, reason),
     )  # fmt: skip
 
@@ -99,4 +138,4 @@ def _before(view: VisitView, cell: key_table.Cell) -> Cell:
 def _earlier(cell: key_table.Cell) -> Cell:
     if cell.state == "ok":
         return Cell(cell.words, cell.number)
-    return Cell(_SHORT[cell.state], look=_LOOKS[cell.state], hint=cell.words)
+    return Cell(_SHORT[cell.state], look=_LOOKS[cell.state], hint=cell.words, struck=cell.withheld)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from immunoprofile import schema
 from immunoprofile.report import wording
-from immunoprofile.report.content import Beside, Block, Bullets, Cell, Column, Table, Text, columns, row
+from immunoprofile.report.content import Beside, Block, Bullets, Cell, Column, Fold, Table, Text, columns, row
 from immunoprofile.report.visit_results import ExceptionRow
+from immunoprofile.resources.checks import check_title
 
 if TYPE_CHECKING:
     from immunoprofile.report.view import VisitView
@@ -16,12 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CheckCell:
-    """Outcome of a check in one tube, or for the whole visit; ``figures`` is ``value`` without its unit."""
+    """Outcome of a check in one tube, or for the whole visit."""
 
     state: str
     value: str
     flag: str
-    figures: str = ""
 
     @property
     def state_text(self) -> str:
@@ -60,11 +60,10 @@ def check_rows(view: VisitView) -> tuple[CheckRow, ...]:
     found: dict[tuple[str, str, str], dict[str, CheckCell]] = {}
     for one in view.judged:
         unit, limits = one["unit"], one["limits"]
-        with_unit = f"{limits} {unit}" if limits and unit and not limits.endswith(unit) else limits
-        key = (one["check"].replace("_", " "), with_unit, unit)
+        key = (_check_name(view, one["check"]), wording.limit_words(limits, unit), unit)
         value = wording.measured(one["value"], unit)
         place = one["tube"] or "visit"
-        cell = CheckCell(one["state"], value, one["flag"], value.removesuffix(unit).rstrip())
+        cell = CheckCell(one["state"], value, one["flag"])
         # Of two acquisitions of one tube the worse outcome is shown; both stand in quality.csv.
         former = found.setdefault(key, {}).get(place)
         if former is None or _SEVERITY[cell.state] < _SEVERITY[former.state]:
@@ -129,31 +128,44 @@ def checks(view: VisitView) -> tuple[Block, ...]:
     """Every check with its outcome at each place."""
     if not view.checks:
         return (Text("Checks", heading=True), Text("No check: nothing was measured."))
-    failed = sum(not one.passed for one in view.checks)
+    failed = [one for one in view.checks if not one.passed]
+    passed = [one for one in view.checks if one.passed]
+    blocks: list[Block] = [Text("Checks", heading=True)]
+    blocks.append(_check_table(view, failed) if failed else Text("Every check passed."))
+    if passed:
+        blocks.append(Fold(f"{len(passed)} checks passed", (_check_table(view, passed),)))
+    return tuple(blocks)
+
+
+def _check_table(view: VisitView, rows_of: list[CheckRow]) -> Table:
+    flagged = any(one.remark for one in rows_of)
     places = [place if place == "visit" else f"{place} tube" for place in check_places(view)]
     head = (*columns("Check", *places), Column("Limits", look="limits"))
     rows = []
-    for one in view.checks:
+    for one in rows_of:
         cells = [Cell(one.check), *map(_outcome, one.cells)]
         cells.append(Cell(wording.short_limits(one.limits or one.unit), look="limits"))
-        if failed:
+        if flagged:
             cells.append(Cell(one.remark, look="limits"))
         rows.append(tuple(cells))
-    caption = "✓ passed. Numbers in the unit of the limits; those that did not pass stand first."
-    return (
-        Table(
-            (*head, Column("Remark", look="remark")) if failed else head, tuple(rows), "Checks", caption,
-            "checks" if failed else "checks passed", breaks=(failed,),
-        ),
+    return Table(
+        (*head, Column("Remark", look="remark")) if flagged else head, tuple(rows), "", "✓ passed.",
+        "checks" if flagged else "checks passed",
     )  # fmt: skip
+
+
+def _check_name(view: VisitView, check: str) -> str:
+    """Name of a check, with the population that it is about by its name."""
+    name, _, of = check.partition(" ")
+    return check_title(name) + (f": {view.source.display(of)}" if of else "")
 
 
 def _outcome(cell: CheckCell | None) -> Cell:
     if cell is None:
         return Cell("")
     if cell.state == "PASS":
-        return Cell(f"✓ {cell.figures}")
-    return Cell(f"{cell.state_text} {cell.figures}".rstrip(), mark=f"state {cell.state}")
+        return Cell(f"✓ {cell.value}")
+    return Cell(f"{cell.state_text} {cell.value}".rstrip(), mark=f"state {cell.state}")
 
 
 def flag_meaning(code: str) -> str:

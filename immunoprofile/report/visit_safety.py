@@ -200,7 +200,7 @@ def _haematology_limit(view: VisitView) -> list[tuple[Cell, ...]]:
     if found is None:
         return [row(label, "not available", "no safety_flags.csv in the results")]
     if found:
-        return [row(label, Cell("GCV_HAEM_LIMIT", mark="GRADE_HIGH"), "; ".join(found))]
+        return [row(label, Cell("yes", mark="GRADE_HIGH"), "; ".join(found))]
     counted = {lab["test"] for _, lab in view.shown_labs}
     missing = [name for name in ("ANC", "PLT", "HGB") if name not in counted]
     return [row(label, "no" if not missing else "not known", f"not measured: {', '.join(missing)}" if missing else "")]
@@ -211,7 +211,7 @@ def _immunosuppressants(view: VisitView) -> list[tuple[Cell, ...]]:
     found = _flags(view, "IMMUNOSUPPRESSANT")
     if found is None:
         return [row(label, "not available", "no safety_flags.csv in the results")]
-    return [row(label, "IMMUNOSUPPRESSANT" if found else "none recorded", _named(view, found))]
+    return [row(label, "recorded" if found else "none recorded", _named(view, found))]
 
 
 def _named(view: VisitView, details: list[str]) -> str:

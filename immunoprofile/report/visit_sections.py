@@ -17,7 +17,7 @@ from immunoprofile.report import (
 from immunoprofile.report.content import Section, review_place
 
 VISIT_SECTIONS: Final = (
-    Section("key-populations", "Key populations", (visit_key.page_one,)),
+    Section("key-populations", visit_key.heading, (visit_key.page_one,)),
     Section("course", "Course", (visit_figures.course,)),
     Section("queries", "Open queries", (visit_summary.queries,)),
     Section("review", "Review", (review_place,)),

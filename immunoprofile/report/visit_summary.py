@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from immunoprofile.report.view import VisitView
 
 _LIMITING: Final = ("RECENT_IL2", "STEROID_PULSE", "SPECIMEN_MISMATCH", "STAIN_LATE", "TUBES_DISAGREE", "TUBE_MISSING")
+_SEVERE: Final = 3
+_SPECIMENS: Final = {
+    "WB_EDTA": "whole blood, EDTA", "WB_HEP": "whole blood, heparin", "PBMC_FRESH": "PBMC, fresh",
+    "PBMC_FROZEN": "PBMC, frozen",
+}  # fmt: skip
 _COUNTED_BY: Final = {
     "bead": "counting beads", "dual_lymph": "blood count (lymphocytes)", "dual_wbc": "blood count (WBC)",
 }  # fmt: skip
@@ -110,6 +115,7 @@ def findings(view: VisitView) -> tuple[str, ...]:
     ]
     if not found and any(row.main.verdict.level == "BASELINE" for row in rows):
         found = ["Baseline visit: the values that later visits are compared with."]
+    found += _outside(view)
     current = [row for row in view.virology if row.of_this_visit]
     if current:
         last = current[-1]
@@ -123,6 +129,27 @@ def findings(view: VisitView) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _outside(view: VisitView) -> list[str]:
+    """Low and high values of the visit that were judged: populations, laboratory, and grades of 3 and more."""
+    found = []
+    low_high = [
+        f"{one.display} {line.now.words}{f' {wording.MICRO}' if line.scale == 'abs' else ''} ({line.reference})"
+        for one in view.rows
+        for line in one.lines
+        if line.scale == one.main.scale and line.reference[-2:] in (" L", " H")
+    ]
+    if low_high:
+        found.append(f"Outside the reference range: {', '.join(low_high)}.")
+    labs = [f"{one.test.partition(' (')[0]} {one.value} {one.mark}" for one in view.labs if one.mark]
+    if labs:
+        found.append(f"Laboratory outside its limits: {', '.join(labs)}.")
+    severe = [one for one in view.table("safety") or [] if one["visit"] == view.visit and one["grade"] >= _SEVERE]
+    if severe:
+        words = ", ".join(f"{one['term']} grade {one['grade']:.0f}" for one in severe)
+        found.append(f"{severe[0]['version']}: {words}.")
+    return found
+
+
 def header(view: VisitView) -> tuple[tuple[str, str], ...]:
     """Label and words of what the page is about."""
     source, subject = view.source, view.subject
@@ -133,7 +160,8 @@ def header(view: VisitView) -> tuple[tuple[str, str], ...]:
         arm = source.subject(subject)["arm"]
         entries.append(("Arm", source.config.arm_labels.get(arm, arm)))
     entries += [("Visit", view.visit), ("Study day", planned if math.isnan(day) else f"{day:g}")]
-    entries.append(("Specimen", view.obs("specimen_type")))
+    specimen = view.obs("specimen_type")
+    entries.append(("Specimen", _SPECIMENS.get(specimen, specimen)))
     if not source.blinded:
         entries.append(("Collected", view.obs("collected_dtc").replace("T", " ")))
         acquired = {source.sample_rows[name]["acquired_dtc"].replace("T", " ") for name in view.tubes.values()}

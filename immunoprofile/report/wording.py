@@ -70,6 +70,8 @@ def measured(value: float, unit: str) -> str:
     """Number with its unit; a check without unit is a pure number."""
     if math.isnan(value):
         return ""
+    if unit == "points":
+        return f"{value:.1f} points"
     return percent(value) if unit == "%" else f"{plain(value)} {unit}".strip()
 
 
@@ -92,6 +94,11 @@ def fall_or_rise(point: float, lower: float, upper: float) -> str:
         point, lower, upper = -point, -upper, -lower
     words = drop_text(point, lower, upper)
     return f"{'rise' if rises else 'fall'} {words}" if words else ""
+
+
+def limit_words(limits: str, unit: str) -> str:
+    """Limits with their unit, once."""
+    return limits if not (limits and unit) or limits.endswith(unit) else f"{limits} {unit}"
 
 
 def short_limits(words: str) -> str:

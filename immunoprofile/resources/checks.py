@@ -21,7 +21,17 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["Check", "Finding", "Limits", "QualityRow", "State", "StudyLimits", "quality_checks", "quality_table"]
+__all__ = [
+    "Check",
+    "Finding",
+    "Limits",
+    "QualityRow",
+    "State",
+    "StudyLimits",
+    "check_title",
+    "quality_checks",
+    "quality_table",
+]
 
 State = Literal["PASS", "WARN", "FAIL", "NOT_EVALUABLE"]
 Limits = tuple[float, float]
@@ -218,6 +228,19 @@ def _table() -> Mapping[str, Check]:
         )
         for name, entry in load_yaml("quality_checks.yaml")["checks"].items()
     }
+
+
+def check_title(name: str) -> str:
+    """Name of a check for people; a check of a population keeps that behind it.
+
+    Examples
+    --------
+    >>> check_title("t_sum"), check_title("events nk")
+    ('CD4 + CD8 against CD3', 'Events: nk')
+    """
+    check, _, of = name.partition(" ")
+    title = str(load_yaml("quality_checks.yaml")["titles"].get(check, check.replace("_", " ")))
+    return f"{title}: {of}" if of else title
 
 
 def _with_limits(check: Check, given: Mapping[str, Sequence[float | None]]) -> Check:

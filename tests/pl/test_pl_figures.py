@@ -76,7 +76,7 @@ def test_units_and_n_are_on_the_figures(profile: Any) -> None:
     assert "n = 5 subjects" in made["cmv"]
     assert "5 vs 4" in made["forest"]
     assert "not estimable: refused: fewer than 3 residual degrees" in made["forest"]
-    assert "treg 8.5 %" in made["gating"]
+    assert "treg\n8.5 %" in made["gating"]
     assert "not done" in made["gating"]
     assert "GCV" not in made["blinded"]
 

@@ -137,7 +137,7 @@ def test_a_given_height_is_kept_and_its_letters_stay_legible(profile: Any) -> No
 
 def test_percentages_have_their_unit_and_day_zero_its_name(profile: Any) -> None:
     series = tuple(population_series(profile.visits, "treg", measure="pct_parent", subject=S1))
-    view = Timeline(S1, series, (), (), (), measure="pct_parent", schedule=(("D28", 27.0),), day_zero="day 0")
+    view = Timeline(S1, series, (), (), (), schedule=(("D28", 27.0),), day_zero="day 0")
     alt = timeline_alt(view)
     assert "days since day 0;" in alt
     assert ", % of parent: BL" in alt
