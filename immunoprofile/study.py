@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,12 @@ class Study:
 
     def fcs_path(self, sample_id: str) -> Path:
         """FCS file of a sample; KeyError for an unknown sample."""
-        samples = self.tables["samples"].set_index("sample_id")
-        return inside(self.folder, str(samples.loc[sample_id, "fcs_path"]))
+        return inside(self.folder, self._paths[sample_id])
+
+    @cached_property
+    def _paths(self) -> dict[str, str]:
+        samples = self.tables["samples"]
+        return dict(zip(samples["sample_id"].astype(str), samples["fcs_path"].astype(str), strict=True))
 
     def fcs_source(self, sample_id: str) -> FcsSource:
         """FCS file of a sample, data set and amplifiers as the study states them; KeyError for an unknown sample."""
@@ -112,7 +117,8 @@ def read_study(folder: str | Path, *, require_files: bool = True) -> Study:
     folder
         Folder with ``study.yaml`` and the tables (docs/study-folder.md).
     require_files
-        A missing FCS file is a problem. Switch it off for folders that never had them, such as a results folder.
+        A missing FCS file is a problem, unless ``study.yaml`` says ``on_missing_file: exclude``. Switch it off for
+        folders that never had them, such as a results folder.
 
     Returns
     -------
@@ -148,7 +154,8 @@ def read_study(folder: str | Path, *, require_files: bool = True) -> Study:
     check_references(tables, config, problems)
     check_data_cut(tables, config.data_cut, problems)
     if require_files:
-        check_registered_files(folder, tables["samples"], problems)
+        refuse = config.on_missing_file == "refuse"
+        check_registered_files(folder, tables["samples"], problems, missing_is_problem=refuse)
         check_equal_content(folder, tables["samples"], problems)
     problems.rename({f"{name}.csv": file.where for name, file in files.items()})
     if problems:

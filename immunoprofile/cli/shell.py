@@ -10,14 +10,32 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+import typer.core
 
 from immunoprofile._version import __version__
+from immunoprofile.errors import ImmunoprofileError
 
 EXIT_ERROR = 1
 EXIT_LEFT_OUT = 3
 
+
+class Commands(typer.core.TyperGroup):
+    """The commands; a file that ends too early is an error with a name, which Typer takes for the end of the input."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:
+            raise ImmunoprofileError(
+                f"a file ends too early ({str(error) or 'no more data'})",
+                todo="look at the file, then give the command again",
+            ) from error
+
+
 app = typer.Typer(
     name="immunoprofile",
+    cls=Commands,
     help="Immune monitoring in clinical trials: from FCS files to a per-visit immune report. Research use only.",
     no_args_is_help=True,
     add_completion=False,

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,9 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from immunoprofile import schema
-from immunoprofile._version import __version__
 from immunoprofile.compensation import Spillover
-from immunoprofile.errors import GateError, ImmunoprofileError, Problem, ResultsError
+from immunoprofile.errors import GateError, ImmunoprofileError, OutputError, Problem, ResultsError
 from immunoprofile.gate.batch import (
     CompSource,
     Counted,
@@ -35,7 +35,10 @@ from immunoprofile.gate.sources import distinct, left_out_gates, same_content
 from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.gate.write_fcs import write_fcs
 from immunoprofile.io.fcs_source import FcsSource, named_source
-from immunoprofile.io.files import remove_leftovers, replacing, sha256_of, write_json
+from immunoprofile.io.files import cannot_write, remove_leftovers, replacing, sha256_of, write_json
+from immunoprofile.io.formula_cells import guarded, guarded_table
+from immunoprofile.io.only_writer import only_writer
+from immunoprofile.io.software import software_digest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +48,8 @@ EXCEPTIONS = "exceptions.csv"
 INTENSITIES = "intensities.csv"
 PARTIAL = ".partial"
 """Folder of what is known of each file while a batch runs."""
+_SAMPLE_ID = re.compile(r"[0-9a-f]{64}")
+"""Begin of the names of cells: hash of the content, and a data set."""
 
 
 @dataclass(frozen=True)
@@ -132,20 +137,40 @@ def batch_to_folder(
     Raises
     ------
     ResultsError
-        ``out`` is a file.
+        ``out`` is a file, or another process is at work in it.
+    OutputError
+        The results cannot be written: no room, no permission.
     GateError
         A statistic is not known.
     """
-    from tqdm import tqdm
-
-    from immunoprofile.io.progress import hidden
-
     out = Path(out)
     check_statistics(extras.statistics)
     found, repeated = distinct(named_source(file, dataset=dataset, amplifiers=amplifiers) for file in files)
     if out.exists() and not out.is_dir():
         raise ResultsError("is a file, not a folder", where=str(out), todo="choose another folder for the results")
-    (out / PARTIAL).mkdir(parents=True, exist_ok=True)
+    with only_writer(out, "gate"):
+        return _batch(found, repeated, gates, out, jobs, comp_source, extras, progress=progress)
+
+
+def _batch(
+    found: Sequence[FcsSource],
+    repeated: Sequence[Mapping[str, Any]],
+    gates: GateSet | Strategy,
+    out: Path,
+    jobs: int,
+    comp_source: CompSource,
+    extras: Extras,
+    *,
+    progress: bool,
+) -> BatchSummary:
+    from tqdm import tqdm
+
+    from immunoprofile.io.progress import hidden
+
+    try:
+        (out / PARTIAL).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(out / PARTIAL, error) from error
     for folder in (out, out / PARTIAL, out / "cells", out / "fcs"):
         remove_leftovers(folder)
     matcher = Matcher(gates, [source.path for source in found])
@@ -153,14 +178,13 @@ def batch_to_folder(
     worker = _Worker(matcher, out, comp_source, extras=extras, names=_names(found), compiled=compiled)
     outcomes = in_order(worker.process, found, jobs=jobs)
     resumed = sum(tqdm(outcomes, total=len(found), desc="gating", unit="file", disable=hidden(wanted=progress)))
-    if extras.cells:
-        worker.place_cells(found)
+    worker.place_cells(found)
     if extras.statistics:
         parts = (record["intensities"] for record in worker.records(found) if record["gated"])
         _join(out / INTENSITIES, ("sample_id", "file", *INTENSITY_COLUMNS), parts)
     gated = _join(out / COUNTS, schema.COUNT_COLUMNS, worker.rows(found))
     exceptions = [*left_out_gates(gates), *worker.exceptions(found), *repeated, *worker.same_content(found)]
-    listed = [[row[name] for name in schema.EXCEPTION_COLUMNS] for row in exceptions]
+    listed = [[str(guarded(row[name])) for name in schema.EXCEPTION_COLUMNS] for row in exceptions]
     _join(out / EXCEPTIONS, schema.EXCEPTION_COLUMNS, iter([listed] if listed else []))
     shutil.rmtree(out / PARTIAL, ignore_errors=True)
     return BatchSummary(out / COUNTS, gated, resumed, tuple(exceptions))
@@ -186,7 +210,7 @@ class _Worker:
         self._extras = extras
         self._names = names
         self._panels: Panels = {}
-        self._options = [__version__, gates.sha256, _declared(comp_source), list(astuple(extras))]
+        self._options = [software_digest(), gates.sha256, _declared(comp_source), list(astuple(extras))]
 
     def process(self, source: FcsSource) -> bool:
         """Gate a file unless a record of the same content, gates and options is there; returns whether there was."""
@@ -198,17 +222,24 @@ class _Worker:
             counted, intensities = self._counts(source)
             record |= {"intensities": intensities, "sample_id": counted.sample_id, "rows": _lines(counted.counts)}
             record |= {"exceptions": counted.rows(source)}
+            record |= {"files": {path.suffix: sha256_of(path) for path in self._made(source)}}
+        except OutputError:
+            raise  # no fault of the file
         except ImmunoprofileError as error:
             record = {"gated": False, "sample_id": source.sample_id(_digest(source.path)), "rows": []}
             record |= {"exceptions": [gating_exception(error, file=source.file)]}
         # Written last: what it stands for is complete.
-        write_json(kept, record | {"key": self._key(source, record["sample_id"])})
+        record |= {"key": self._key(source, record["sample_id"])}
+        write_json(kept, {"sha256": _sha256(record), "record": record})
         return False
 
     def records(self, found: Iterable[FcsSource]) -> Iterator[dict[str, Any]]:
         """Records of files, in their order."""
         for source in found:
-            record: dict[str, Any] = json.loads(self._record_path(source).read_text(encoding="utf-8"))
+            record = _read_record(self._record_path(source))
+            if record is None:
+                raise ResultsError("was changed while the batch was at work", where=str(self._record_path(source)),
+                                   todo="give the same command again")  # fmt: skip
             yield record
 
     def rows(self, found: Iterable[FcsSource]) -> Iterator[list[list[str]]]:
@@ -225,7 +256,10 @@ class _Worker:
         return list(same_content((source, record["sample_id"]) for source, record in pairs if record["gated"]))
 
     def place_cells(self, found: Sequence[FcsSource]) -> None:
-        """Give the cells of each file their name; of files with the same content the first in order is kept."""
+        """Give the cells of each file their name; of files with the same content the first in order is kept.
+
+        Cells that an earlier batch left, of other files or other gates, go.
+        """
         placed = set()
         for source, record in zip(found, self.records(found), strict=True):
             made = self._cells_path(source)
@@ -234,6 +268,9 @@ class _Worker:
                 target.parent.mkdir(exist_ok=True)
                 made.replace(target)
             placed.add(record["sample_id"])
+        for path in (self._out / "cells").glob("*.h5ad"):
+            if _SAMPLE_ID.match(path.stem) and not (self._extras.cells and path.stem in placed):
+                path.unlink()
 
     def _counts(self, source: FcsSource) -> tuple[Counted, list[list[str]]]:
         """Counts of a file and the rows of its intensities; writes the rest of what is asked for."""
@@ -259,20 +296,19 @@ class _Worker:
         return table_of(source, gated.counts(), gated.sample.sha256, gated.notices), rows
 
     def _is_valid(self, kept: Path, source: FcsSource) -> bool:
-        try:
-            record = json.loads(kept.read_text(encoding="utf-8"))
-        except ValueError:
-            return False
-        if record.get("key") != self._key(source, source.sample_id(_digest(source.path))):
+        record = _read_record(kept)
+        if record is None or record["key"] != self._key(source, source.sample_id(_digest(source.path))):
             return False
         if not record["gated"]:
             return True
-        if self._extras.fcs and not self._fcs_path(source).is_file():
-            return False
-        if not self._extras.cells:
-            return True
         placed = self._out / "cells" / f"{record['sample_id']}.h5ad"
-        return self._cells_path(source).is_file() or placed.is_file()
+        made = [placed if path.suffix == ".h5ad" and not path.is_file() else path for path in self._made(source)]
+        return all(path.is_file() and sha256_of(path) == record["files"].get(path.suffix) for path in made)
+
+    def _made(self, source: FcsSource) -> list[Path]:
+        """Files that are written of a file."""
+        cells = [self._cells_path(source)] if self._extras.cells else []
+        return cells + ([self._fcs_path(source)] if self._extras.fcs else [])
 
     def _key(self, source: FcsSource, sample_id: str) -> str:
         refused = str(self._gates.refused.get(source.path, ""))
@@ -305,6 +341,20 @@ def _name(source: FcsSource) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
+def _read_record(path: Path) -> dict[str, Any] | None:
+    """Record of a file; None when it is damaged."""
+    try:
+        stored = json.loads(path.read_bytes())
+        record: dict[str, Any] = stored["record"]
+        return record if stored["sha256"] == _sha256(record) else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _sha256(record: Any) -> str:
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
 def _declared(comp_source: CompSource) -> object:
     """What is declared of compensation, for the hash of the options."""
     if not isinstance(comp_source, Spillover):
@@ -322,7 +372,7 @@ def _digest(path: Path) -> str:
 
 def _lines(table: pd.DataFrame, columns: Sequence[str] = schema.COUNT_COLUMNS) -> list[list[str]]:
     """Cells of the table as `io.files.write_table` would write them."""
-    text = table[list(columns)].to_csv(index=False, header=False, lineterminator="\n")
+    text = guarded_table(table[list(columns)]).to_csv(index=False, header=False, lineterminator="\n")
     return list(csv.reader(io.StringIO(text, newline="")))
 
 

@@ -223,6 +223,8 @@ class StudyConfig(_Model):
     reporting_tube: dict[str, str] = Field(default_factory=dict)
     """Population -> tube, for populations that several tubes see; the others are reported by the tube that has them."""
     attempt_rule: Literal["last", "first", "last_passing"] = "last_passing"
+    on_missing_file: Literal["refuse", "exclude"] = "refuse"
+    """Whether a run is refused when an FCS file of samples.csv is missing, or goes on without the sample."""
     assays: dict[str, Assay] = Field(default_factory=dict)
     ctcae: Annotated[Literal["5", "6"], BeforeValidator(_version_text)] = "5"
     """Version of CTCAE by which laboratory values are graded, as the protocol says; printed with every grade."""

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from immunoprofile.errors import FcsError, ImmunoprofileError, OutputError
+from immunoprofile.io.formula_cells import guarded_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -195,8 +196,11 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table as CSV: missing values empty, floats with the 17 digits that re-read to the same bits."""
-    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    """Write a table as CSV: missing values empty, floats with the 17 digits that re-read to the same bits.
+
+    A cell that a spreadsheet would run is written so that it shows it as text (`io.formula_cells`).
+    """
+    write_text(path, guarded_table(table).to_csv(index=False, lineterminator="\n"))
 
 
 def inside(folder: Path, relative: str) -> Path:

@@ -114,8 +114,13 @@ def _check_samples(samples: pd.DataFrame, config: StudyConfig, problems: Problem
             problems.add("samples.csv", "a sample without a subject", row=int(str(row)), column="usubjid")
 
 
-def check_registered_files(folder: Path, samples: pd.DataFrame, problems: Problems) -> None:
-    """Every FCS file of the samples table that is missing, outside the folder, or named twice is a problem."""
+def check_registered_files(
+    folder: Path, samples: pd.DataFrame, problems: Problems, *, missing_is_problem: bool = True
+) -> None:
+    """Every FCS file of the samples table that is missing, outside the folder, or named twice is a problem.
+
+    A study that sets ``on_missing_file: exclude`` leaves out the samples of missing files when it is run, by name.
+    """
     paths: dict[str, int] = {}
     for row, value in samples["fcs_path"].dropna().items():
         try:
@@ -125,14 +130,14 @@ def check_registered_files(folder: Path, samples: pd.DataFrame, problems: Proble
                 "samples.csv", error.what, row=int(str(row)), column="fcs_path", value=value, allowed=error.todo
             )
             continue
-        if not path.is_file():
+        if missing_is_problem and not path.is_file():
             problems.add(
                 "samples.csv",
                 "FCS file is missing",
                 row=int(str(row)),
                 column="fcs_path",
                 value=value,
-                allowed="a file below the study folder",
+                allowed="a file below the study folder; 'on_missing_file: exclude' in study.yaml leaves the sample out",
             )
         first = paths.setdefault(value, int(str(row)))
         if first != row:

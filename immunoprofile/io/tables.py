@@ -20,6 +20,7 @@ from immunoprofile.errors import Problems
 from immunoprofile.io.config import TableForm
 from immunoprofile.io.date_forms import settle_dates
 from immunoprofile.io.delimited import read_delimited
+from immunoprofile.io.formula_cells import is_formula, unguarded_table
 from immunoprofile.io.number_marks import PLAIN_NUMBER, settle_numbers
 from immunoprofile.io.table_cells import LONGEST_SHOWN, Cells, frame, named_columns
 from immunoprofile.schema import Column, TableSpec
@@ -67,6 +68,7 @@ def read_table(
     cells = None if file is None else _read_cells(file, spec, form, problems)
     if file is None or cells is None:
         return _empty(spec), []
+    cells.table = unguarded_table(cells.table)
     where = file.where
     missing = [column.name for column in spec.columns if column.required and column.name not in cells.table.columns]
     for name in missing:
@@ -86,8 +88,20 @@ def read_table(
         text = raw[column.name] if column.name in raw.columns else pd.Series(np.nan, index=raw.index, dtype=object)
         text = _spelled(text, column, raw)
         table[column.name] = _typed(text, column, where, problems, bad_cells)
+        if column.kind == "str":
+            _note_formulas(table[column.name], spec, where, notes)
     _apply_rules(table, spec, where, {*missing}, problems, bad_cells)
     return table, unknown
+
+
+def _note_formulas(column: pd.Series[Any], spec: TableSpec, where: str, notes: Exceptions) -> None:
+    """Name the cells that a spreadsheet would run."""
+    for row, value in column.items():
+        if is_formula(value):
+            notes.add("warning", "FORMULA_CELL",
+                      f"{where}, column {column.name}: a spreadsheet would take the cell for a formula "
+                      f"({value[:LONGEST_SHOWN]})", table=spec.name, row=row,
+                      action="correct the cell; results show it as text, with an apostrophe before it")  # fmt: skip
 
 
 def _spelled(text: pd.Series[Any], column: Column, raw: pd.DataFrame) -> pd.Series[Any]:

@@ -23,7 +23,9 @@ ADDED_COLUMNS: Final = ("computed_state", "override_reason", "override_author", 
 OVERRIDE: Final = "OVERRIDE"
 
 
-def apply_overrides(quality: pd.DataFrame, overrides: pd.DataFrame | None) -> pd.DataFrame:
+def apply_overrides(
+    quality: pd.DataFrame, overrides: pd.DataFrame | None, *, unused: list[int] | None = None
+) -> pd.DataFrame:
     """Set the states that a person decided, and keep what was computed.
 
     Parameters
@@ -33,6 +35,8 @@ def apply_overrides(quality: pd.DataFrame, overrides: pd.DataFrame | None) -> pd
     overrides
         Columns ``OVERRIDE_COLUMNS``; ``check`` as it stands in the table of checks (``lymphosum``, ``events treg``).
         None or no rows: nothing is overridden.
+    unused
+        List that takes the numbers of rows (from 1) that name no row of the checks; without it these are an error.
 
     Returns
     -------
@@ -75,6 +79,9 @@ def apply_overrides(quality: pd.DataFrame, overrides: pd.DataFrame | None) -> pd
         if state not in OVERRIDE_STATES:
             problems.add("overrides", "no state that a person can set", row=number, column="state", value=state,
                          allowed=", ".join(OVERRIDE_STATES))  # fmt: skip
+        if key not in places and unused is not None:
+            unused.append(number)
+            continue
         if key not in places:
             problems.add(
                 "overrides", "there is no such check to override", row=number, column="check", value=" ".join(key)

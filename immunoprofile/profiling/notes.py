@@ -103,3 +103,30 @@ def note_visits(visits: anndata.AnnData, study: Study, notes: Exceptions) -> Non
                 else "no visit was measured before the first dose: no change from baseline"
             )
             notes.add("warning", "BASELINE", message, table="samples", usubjid=usubjid, visit=name)
+
+
+def note_overrides(study: Study, unused: list[int], notes: Exceptions) -> None:
+    """Overrides of checks that were not made in this run, for example since the file could not be read.
+
+    Parameters
+    ----------
+    study
+        From `read_study`.
+    unused
+        Numbers of the rows, from 1, as `pp.apply_overrides` gives them.
+    notes
+        Takes a row for each.
+    """
+    for number in unused:
+        row = study.overrides.iloc[number - 1]
+        tube = "" if pd.isna(row["tube_id"]) else f" of tube {row['tube_id']}"
+        notes.add(
+            "error",
+            "OVERRIDE_NOT_USED",
+            f"the check {row['check']}{tube} was not made; the override was left out",
+            table="overrides",
+            row=study.overrides.index[number - 1],
+            usubjid=row["usubjid"],
+            visit=row["visit"],
+            action="look up the check in quality.csv; a check of the visit as a whole has no tube_id",
+        )

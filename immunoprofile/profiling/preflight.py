@@ -11,10 +11,10 @@ from immunoprofile.gate.check import check
 from immunoprofile.gate.definition import definition, difference_in_words, differences
 from immunoprofile.gate.strategy import GateSet
 from immunoprofile.io.exceptions import Exceptions
-from immunoprofile.io.files import sha256_of
 from immunoprofile.io.record_dates import dates_after
 from immunoprofile.io.registry_checks import note_acquisitions
 from immunoprofile.profiling.clinical_half import ClinicalHalf, evaluate_clinical
+from immunoprofile.profiling.decisions import check_decisions
 from immunoprofile.resources import reference_ranges
 from immunoprofile.study import Study
 
@@ -44,7 +44,7 @@ class Prepared:
 
 
 def prepare(study: Study, gates: GateSet) -> Prepared:
-    """Check gates, CMV-DNA results, limits of checks and the table of reference ranges against each other.
+    """Check gates, CMV-DNA results, decisions of people, limits of checks and reference ranges against each other.
 
     Raises
     ------
@@ -52,6 +52,7 @@ def prepare(study: Study, gates: GateSet) -> Prepared:
         What does not fit; nothing was written.
     """
     own = check(gates, study)
+    check_decisions(study, own)
     half = evaluate_clinical(study)
     pp.quality_checks(study.config.check_limits)
     if study.config.reference_ranges:
@@ -77,13 +78,13 @@ def check_files(study: Study, *, progress: bool = False) -> pd.DataFrame:
     for row in tqdm(rows, desc="files", unit="file", disable=hidden(wanted=progress)):
         place = {"table": "samples", "sample_id": row["sample_id"], "file": row["fcs_path"], "usubjid": row["usubjid"]}
         place["visit"] = row["visit"]
-        path = study.fcs_path(str(row["sample_id"]))
-        if isinstance(row["sha256"], str) and sha256_of(path) != row["sha256"]:
-            notes.add("error", "CONTENT_CHANGED", "the content is not what samples.csv says (sha256)", **place)
         try:
-            study.fcs_source(str(row["sample_id"])).read()
+            sample = study.fcs_source(str(row["sample_id"])).read()
         except ImmunoprofileError as error:
             notes.add("error", "FILE_UNREADABLE", error.what, **place, action=error.todo)
+            continue
+        if isinstance(row["sha256"], str) and sample.sha256 != row["sha256"]:
+            notes.add("error", "CONTENT_CHANGED", "the content is not what samples.csv says (sha256)", **place)
     return notes.table()
 
 

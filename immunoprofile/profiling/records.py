@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from immunoprofile.io.files import sha256_of, write_arrays, write_text
+from immunoprofile.io.software import software_digest
 from immunoprofile.profiling.outcome import Outcome
-from immunoprofile.profiling.software import software_digest
 from immunoprofile.quality import PanelQuantiles
 
 if TYPE_CHECKING:

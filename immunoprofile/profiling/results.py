@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from immunoprofile.profiling.one_file import read_flags
 from immunoprofile.profiling.sealing import VISITS, read_provenance
 from immunoprofile.profiling.stored_files import (
     StoredFiles,
+    read_numbers,
     read_quality,
     read_result_table,
     read_statistics,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     import anndata
 
 METHODS = "statistics/methods.txt"
+_TABLES = ("counts", "quality", "exceptions", "virology")
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +94,8 @@ class Profile:
 
         provenance = read_provenance(folder) if provenance is None else provenance
         files = StoredFiles(folder, provenance.get("outputs"))
+        # All at once, before the first is parsed.
+        files.check(VISITS, *(f"{name}.csv" for name in (*_TABLES, *schema.RESULT_TABLES)), "study", "gating/templates")
         with files.reading(VISITS) as path:
             visits = anndata.read_h5ad(path)
         if files.outputs is not None:
@@ -100,13 +105,13 @@ class Profile:
             with files.reading(f"{name}.csv") as path:
                 tables[name] = read_result_table(path, spec)
         with files.reading("counts.csv") as path:
-            counts = pd.read_csv(path, float_precision="round_trip")
+            counts = read_numbers(path)
         with files.reading("quality.csv") as path:
             quality = read_quality(path)
         with files.reading("exceptions.csv") as path:
             exceptions = read_text_table(path)
         with files.reading("virology.csv") as path:
-            virology = pd.read_csv(path, float_precision="round_trip")
+            virology = read_numbers(path)
         if study is None:
             with files.reading("study") as path:
                 study = read_study(path, require_files=False)
@@ -158,11 +163,16 @@ class Profile:
 
     def sample_of(self, usubjid: str, visit: str, tube: str) -> str | None:
         """Sample that was used for a tube of a visit; None when there is none."""
-        own = self.quality[
-            (self.quality["usubjid"] == usubjid) & (self.quality["visit"] == visit) & (self.quality["tube"] == tube)
-        ]
-        used = [str(name) for name in own["sample_id"] if name]
-        return used[0] if used else None
+        return self._used.get((usubjid, visit, tube))
+
+    @cached_property
+    def _used(self) -> dict[tuple[str, str, str], str]:
+        found: dict[tuple[str, str, str], str] = {}
+        columns = (self.quality[name].astype(str) for name in ("usubjid", "visit", "tube", "sample_id"))
+        for usubjid, visit, tube, sample_id in zip(*columns, strict=True):
+            if sample_id:
+                found.setdefault((usubjid, visit, tube), sample_id)
+        return found
 
     def cells(
         self, population: str, *, per_visit: int | None = 2000, tube: str | None = None, seed: int = 0
@@ -256,7 +266,7 @@ class Profile:
                 where=sample_id,
                 todo="read the study beside its FCS files, or run 'immunoprofile run --cells'",
             )
-        declared = self.study.samples.set_index("sample_id").loc[sample_id, "comp_source"]
+        declared = self._samples[sample_id]["comp_source"]
         sample = self.study.fcs_source(sample_id).read()
         if sample.sha256 != self.provenance["inputs"][self._file(sample_id)]:
             raise ResultsError(
@@ -270,7 +280,11 @@ class Profile:
         return cells_of(gated, sample_id, events=_draw(inside, per_visit, rng))
 
     def _file(self, sample_id: str) -> str:
-        return str(self.study.samples.set_index("sample_id").loc[sample_id, "fcs_path"])
+        return str(self._samples[sample_id]["fcs_path"])
+
+    @cached_property
+    def _samples(self) -> dict[str, dict[Any, Any]]:
+        return {str(row["sample_id"]): row for row in self.study.samples.to_dict("records")}
 
     def __repr__(self) -> str:
         left_out = int((self.exceptions["severity"] == "error").sum())

@@ -22,20 +22,20 @@ from immunoprofile.gate.study_gates import GATED_ROLES, StudyGates
 from immunoprofile.gate.template import write_template
 from immunoprofile.io.files import sha256_of, write_table
 from immunoprofile.io.only_writer import only_writer
+from immunoprofile.io.software import versions
 from immunoprofile.profiling.assemble import assemble, choose_attempts
 from immunoprofile.profiling.clinical_half import add_clinical, add_il2_hours
 from immunoprofile.profiling.documents import GateDocuments
 from immunoprofile.profiling.findings import channel_swaps, panel_findings, specimen_findings
 from immunoprofile.profiling.functional import add_functional
-from immunoprofile.profiling.notes import note_visits, notes_of_files
+from immunoprofile.profiling.notes import note_overrides, note_visits, notes_of_files
 from immunoprofile.profiling.one_file import process
-from immunoprofile.profiling.outcome import Outcome, Request
+from immunoprofile.profiling.outcome import Chosen, Outcome, Request
 from immunoprofile.profiling.preflight import Prepared, acquisition_notes, prepare
 from immunoprofile.profiling.queries import join_queries
 from immunoprofile.profiling.records import path_of
 from immunoprofile.profiling.results import Profile, write_visits
 from immunoprofile.profiling.sealing import VISITS, Gated, begin, seal, sweep
-from immunoprofile.profiling.software import versions
 from immunoprofile.resources.checks import quality_table
 from immunoprofile.study import Study
 
@@ -134,7 +134,9 @@ def gate_study(
     pp.ratios(visits)
     pp.baseline_change(visits)
     add_il2_hours(visits, half)
-    quality = _verdict(visits, study, gates, chosen, out)
+    unused: list[int] = []
+    quality = _verdict(visits, study, gates, chosen, out, unused)
+    note_overrides(study, unused, notes)
     add_clinical(visits, study, half)
     exceptions = pd.concat(
         [study.exceptions, acquisition_notes(study), half.safety.exceptions, notes.table()], ignore_index=True
@@ -214,10 +216,11 @@ def _verdict(
     visits: anndata.AnnData,
     study: Study,
     gates: Mapping[str, Strategy],
-    chosen: Mapping[tuple[str, str, str], Outcome],
+    chosen: Chosen,
     out: Path,
+    unused: list[int],
 ) -> pd.DataFrame:
-    """Checks of every sample and visit, and their summary in ``obs``."""
+    """Checks of every sample and visit, and their summary in ``obs``; ``unused`` takes overrides of other checks."""
     counts = pd.DataFrame(
         [
             (usubjid, visit, tube, outcome.sample_id, row[0], row[2], row[4], row[5])
@@ -251,7 +254,7 @@ def _verdict(
     ]
     quality = pd.concat([quality, findings, *others], ignore_index=True)[list(schema.QUALITY_COLUMNS)]
     quality = quality.sort_values(["usubjid", "visit", "tube", "check"], kind="stable", ignore_index=True)
-    quality = pp.apply_overrides(quality, study.overrides)
+    quality = pp.apply_overrides(quality, study.overrides, unused=unused)
     pp.summarise(visits, quality)
     visits.uns[schema.UNS_QUALITY] = quality
     return quality

@@ -162,7 +162,8 @@ def gated_of(provenance: Mapping[str, Any]) -> Gated:
 
 def is_later(name: str) -> bool:
     """Whether a file of the results folder is made of the others: statistics, reports, the overview of the checks."""
-    return name.startswith(("statistics/", "reports/", "quality/overview"))
+    overview = name.startswith("quality/overview") and name.endswith(".svg")
+    return overview or name.startswith(("statistics/", "reports/"))
 
 
 def facts_of(provenance: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import pandas as pd
 from immunoprofile import schema
 from immunoprofile.errors import ImmunoprofileError, ResultsError
 from immunoprofile.io.files import sha256_of
+from immunoprofile.io.formula_cells import unguarded_table
 from immunoprofile.io.inputs import reason
 from immunoprofile.profiling.sealing import AGAIN
 
@@ -59,7 +60,7 @@ class StoredFiles:
         ResultsError
             A file is missing, changed or not of the run; or the block could not read what is in it.
         """
-        self._check(name)
+        self.check(name)
         try:
             yield self.folder / name
         except ImmunoprofileError:
@@ -72,15 +73,30 @@ class StoredFiles:
                 todo=AGAIN,
             ) from error
 
-    def _check(self, name: str) -> None:
-        if self.outputs is None:
+    def check(self, *names: str) -> None:
+        """Refuse files, or folders of files, that are not as they were sealed.
+
+        Raises
+        ------
+        ResultsError
+            The first that is missing, changed or not of the run.
+        """
+        for name in names if self.outputs is not None else ():
+            self._check(name, self.outputs or {})
+
+    def _check(self, name: str, outputs: Mapping[str, str]) -> None:
+        if name in outputs:  # without a look at the others: there may be many
+            self._compare(name, {name: outputs[name]}, {name})
             return
         below = f"{name}/"
-        expected = {one: sha for one, sha in self.outputs.items() if one == name or one.startswith(below)}
+        expected = {one: sha for one, sha in outputs.items() if one.startswith(below)}
         place = self.folder / name
         there = {path.relative_to(self.folder).as_posix() for path in place.rglob("*") if not path.is_dir()}
         if not place.is_dir():
             there = {name} if place.exists() else set()
+        self._compare(name, expected, there)
+
+    def _compare(self, name: str, expected: Mapping[str, str], there: set[str]) -> None:
         for one in sorted({*expected, *there} or {name}):
             if one not in expected:
                 self._refuse(one, "was not written by the run" if one in there else "is missing")
@@ -100,14 +116,19 @@ class StoredFiles:
 
 def read_quality(path: Path) -> pd.DataFrame:
     """The table of checks: empty cells of text columns as empty text; numbers stay missing."""
-    table = pd.read_csv(path, float_precision="round_trip")
+    table = read_numbers(path)
     words = [name for name in table.columns if name != "value"]
     return table.astype(dict.fromkeys(words, object)).fillna(dict.fromkeys(words, ""))
 
 
 def read_text_table(path: Path) -> pd.DataFrame:
     """A table of which all cells are text."""
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
+    return unguarded_table(pd.read_csv(path, dtype=str, keep_default_na=False))
+
+
+def read_numbers(path: Path) -> pd.DataFrame:
+    """A table whose columns of numbers are numbers, to the last bit."""
+    return unguarded_table(pd.read_csv(path, float_precision="round_trip"))
 
 
 def read_result_table(path: Path, spec: schema.ResultTable) -> pd.DataFrame:
@@ -124,7 +145,7 @@ def read_statistics(path: Path) -> pd.DataFrame:
     """A table of statistics as it was written: empty text is empty, not missing."""
     try:
         # Exact: the last digit is part of the content that the id of a report stands for.
-        table = pd.read_csv(path, float_precision="round_trip")
+        table = read_numbers(path)
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
     counts = [name for name in schema.STATISTIC_COUNTS if name in table]

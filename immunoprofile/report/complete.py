@@ -15,6 +15,7 @@ from immunoprofile.errors import ResultsError
 from immunoprofile.io.files import cannot_write, sha256_of, write_bytes
 from immunoprofile.io.inputs import read_plain
 from immunoprofile.io.only_writer import only_writer
+from immunoprofile.io.software import software_digest
 from immunoprofile.profiling.results import Profile, add_statistics
 from immunoprofile.profiling.sealing import (
     AGAIN,
@@ -32,7 +33,6 @@ from immunoprofile.profiling.sealing import (
     sweep,
     verify,
 )
-from immunoprofile.profiling.software import software_digest
 from immunoprofile.report.pages import pages_of, write_pages
 from immunoprofile.report.source import Source
 from immunoprofile.tl.declared import declared
@@ -42,6 +42,8 @@ Stage = Callable[[str], AbstractContextManager[None]]
 """Gives a context for the work that it names, for example to time it."""
 
 PARTS: Final = ("profile", "statistics", "reports")
+SAMPLES_A_PAGE: Final = 200
+"""Samples of one picture of all checks."""
 _MADE: Final = "made.jsonl"
 
 
@@ -195,10 +197,20 @@ def analyse(profile: Profile) -> list[Path]:
     """
     declared(profile.visits)
     written = write_statistics(profile.visits, profile.folder / "statistics")
+    return written + _overviews(profile)
+
+
+def _overviews(profile: Profile) -> list[Path]:
+    """The checks of all samples as a picture, or as several where one would be metres long."""
     of_samples = profile.quality[profile.quality["sample_id"] != ""]
-    if len(of_samples):
-        written.append(profile.folder / "quality" / "overview.svg")
-        write_bytes(written[-1], pl.to_svg(pl.quality_overview(of_samples)))
+    names = list(dict.fromkeys(of_samples["sample_id"]))
+    pages = [names[begin : begin + SAMPLES_A_PAGE] for begin in range(0, len(names), SAMPLES_A_PAGE)]
+    page_of = {name: number for number, page in enumerate(pages, 1) for name in page}
+    written = []
+    for number, rows in of_samples.groupby(of_samples["sample_id"].map(page_of), sort=True):
+        stem = "overview" if len(pages) == 1 else f"overview-{number:0{len(str(len(pages)))}d}"
+        written.append(profile.folder / "quality" / f"{stem}.svg")
+        write_bytes(written[-1], pl.to_svg(pl.quality_overview(rows)))
     return written
 
 

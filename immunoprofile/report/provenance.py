@@ -102,7 +102,7 @@ def compensation(source: Source, sample_id: str) -> str:
     if isinstance(recorded, Mapping):
         recorded = ", ".join(f"{key} {value}" for key, value in sorted(recorded.items()) if _plain(value))
     found = "" if recorded is None else str(recorded)
-    flagged = any(row["sample_id"] == sample_id and row["flag"] == "COMP_NONE" for row in source.records["quality"])
+    flagged = sample_id in source.uncompensated
     if found:
         return _COMPENSATION.get(found, found)
     if flagged:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from immunoprofile.resources import reference_flag, reference_ranges
 
@@ -22,22 +23,28 @@ def reference(source: Source, row: int | None, population: str, measure: Measure
     name = source.config.reference_ranges
     if not name or row is None:
         return NONE_APPLIES
-    table = reference_ranges(name)
     wanted: list[str] = [measure]
     if measure == "pct_parent" and source.var(population, "parent") == "lymphocytes":
         wanted.append("pct_lymphocytes")
     sex = source.subject(source.obs(row, "usubjid"))["sex"]
-    fitting = table[
-        (table["population"] == population)
-        & table["measure"].isin(wanted)
-        & table["sex"].isin([sex, "any"])
-        & (table["specimen"] == source.obs(row, "specimen_type"))
-    ]
-    if fitting.empty:
+    limits = next(
+        (one for one in _limits(name).get((population, source.obs(row, "specimen_type")), ())
+         if one["measure"] in wanted and one["sex"] in (sex, "any")),
+        None,
+    )  # fmt: skip
+    if limits is None:
         return NONE_APPLIES
-    limits = fitting.iloc[0]
     low, high, orientation = float(limits["low"]), float(limits["high"]), bool(limits["orientation"])
     unit = "/µL" if measure == "abs" else " %"
     number = value.number if value.state == "ok" else float("nan")
     letter = _LETTERS.get(reference_flag(number, low, high, orientation=orientation), "")
     return f"{low:g} to {high:g}{unit}{' (orientation)' if orientation else ''}{letter}"
+
+
+@cache
+def _limits(name: str) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """(population, specimen) -> rows of a table of reference ranges, in its order."""
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in reference_ranges(name).to_dict("records"):
+        found.setdefault((row["population"], row["specimen"]), []).append({str(k): v for k, v in row.items()})
+    return found

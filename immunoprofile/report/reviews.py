@@ -41,8 +41,8 @@ def reviews_of(source: Source, subject: str, visit: str) -> tuple[Reviewed, ...]
             row["report_id"], row["decision"], row["reviewer"],
             "" if source.blinded else row["dtc"], "" if source.blinded else row["comment"],
         )
-        for row in source.records["reviews"]
-        if row["usubjid"] == subject and row["visit"] == visit
+        for row in source.of_subject("reviews", subject)
+        if row["visit"] == visit
     ]  # fmt: skip
     return tuple(sorted(found, key=lambda one: one.date))
 

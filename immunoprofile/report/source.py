@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -65,6 +65,7 @@ class Source:
     visits: AnnData = field(init=False)
     _failures: dict[tuple[str, str], NDArray[np.bool_]] = field(init=False, default_factory=dict)
     _by_subject: dict[str, dict[str, list[dict[str, Any]]]] = field(init=False, default_factory=dict)
+    _grouped: dict[str, dict[str, list[dict[str, Any]]]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "config", self.profile.study.config)
@@ -84,13 +85,46 @@ class Source:
         tables["queries"] = self.profile.tables.get("queries", study.queries)
         return {name: records(table, name) for name, table in tables.items()}
 
+    def of_subject(self, name: str, subject: str) -> list[dict[str, Any]]:
+        """Rows of a table of `records` about a subject, found without reading the others again."""
+        if name not in self._grouped:
+            self._grouped[name] = _by_subject(self.records[name])
+        return self._grouped[name].get(subject, [])
+
     def labs_of(self, subject: str) -> list[dict[str, Any]]:
         """Laboratory values of a subject."""
-        return self._labs.get(subject, [])
+        return self.of_subject("labs", subject)
+
+    def exceptions_of(self, subject: str, sample_ids: Iterable[str]) -> list[dict[str, Any]]:
+        """Exceptions about a subject or one of its samples, in the order of the table."""
+        places = {place for key in (("", subject), *(("sample", one) for one in sample_ids))
+                  for place in self._exception_places.get(key, ())}  # fmt: skip
+        return [self.records["exceptions"][place] for place in sorted(places)]
 
     @cached_property
-    def _labs(self) -> dict[str, list[dict[str, Any]]]:
-        return _by_subject(self.records["labs"])
+    def _exception_places(self) -> dict[tuple[str, str], list[int]]:
+        found: dict[tuple[str, str], list[int]] = {}
+        for place, row in enumerate(self.records["exceptions"]):
+            found.setdefault(("", row["usubjid"]), []).append(place)
+            found.setdefault(("sample", row["sample_id"]), []).append(place)
+        return found
+
+    def queries_about(self, asked: Iterable[str]) -> list[dict[str, Any]]:
+        """Queries about any of these records, in the order of the table."""
+        places = sorted({place for one in asked for place in self._query_places.get(one, ())})
+        return [self.records["queries"][place] for place in places]
+
+    @cached_property
+    def _query_places(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for place, row in enumerate(self.records["queries"]):
+            found.setdefault(row["record"], []).append(place)
+        return found
+
+    @cached_property
+    def uncompensated(self) -> frozenset[str]:
+        """Acquisitions that the checks flag as not compensated."""
+        return frozenset(row["sample_id"] for row in self.records["quality"] if row["flag"] == "COMP_NONE")
 
     def results_of(self, name: str) -> dict[str, list[dict[str, Any]]] | None:
         """Rows of a table of the results folder (`schema.RESULT_TABLES`) by subject; None when it is not there."""
@@ -108,10 +142,10 @@ class Source:
 
     def subject(self, usubjid: str) -> dict[str, Any]:
         """Row of a subject; KeyError for an unknown one."""
-        for row in self.records["subjects"]:
-            if row["usubjid"] == usubjid:
-                return row
-        raise KeyError(usubjid)
+        own = self.of_subject("subjects", usubjid)
+        if not own:
+            raise KeyError(usubjid)
+        return own[0]
 
     @cached_property
     def flow_visits(self) -> list[str]:
@@ -121,7 +155,8 @@ class Source:
 
     def visits_of(self, subject: str) -> list[str]:
         """Visits that have a report: the planned flow visits, and unscheduled ones that were measured."""
-        extra = [visit for one, visit in self.rows if one == subject and visit not in self.config.visit_names]
+        own = [str(self.obs(row, "visit")) for row in self.rows_of(subject)]
+        extra = [visit for visit in own if visit not in self.config.visit_names]
         return [*self.flow_visits, *extra]
 
     @cached_property
@@ -138,12 +173,23 @@ class Source:
 
     def rows_of(self, subject: str) -> list[int]:
         """Rows of a subject."""
-        return [row for (owner, _), row in self.rows.items() if owner == subject]
+        return self._rows_of.get(subject, [])
+
+    @cached_property
+    def _rows_of(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for (subject, _), row in self.rows.items():
+            found.setdefault(subject, []).append(row)
+        return found
 
     def virology_of(self, subject: str) -> pd.DataFrame:
         """CMV-DNA results of a subject."""
-        table: pd.DataFrame = self.profile.virology
-        return table[table["usubjid"].astype(str) == subject]
+        places = self._virology_places.get(subject)
+        return self.profile.virology.iloc[[] if places is None else places]
+
+    @cached_property
+    def _virology_places(self) -> Mapping[Any, Any]:
+        return self.profile.virology.groupby(self.profile.virology["usubjid"].astype(str), sort=False).indices
 
     @cached_property
     def baselines(self) -> dict[str, int]:

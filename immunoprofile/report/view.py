@@ -81,8 +81,8 @@ class VisitView:
     @cached_property
     def record(self) -> dict[str, Any]:
         """Row of the visits table; empty without one."""
-        own = (self.subject, self.visit)
-        return next((one for one in self.source.records["visits"] if (one["usubjid"], one["visit"]) == own), {})
+        own = self.source.of_subject("visits", self.subject)
+        return next((one for one in own if one["visit"] == self.visit), {})
 
     @cached_property
     def tubes(self) -> dict[str, str]:

@@ -88,9 +88,7 @@ def cmv_rows(view: VisitView) -> tuple[CmvRow, ...]:
     source, subject = view.source, view.subject
     anchor = source.anchors.get(subject)
     found: list[tuple[float, CmvRow]] = []
-    for row in source.records["virology"]:
-        if row["usubjid"] != subject:
-            continue
+    for row in source.of_subject("virology", subject):
         day = days_since(anchor, row["collected_dtc"])
         here = row["visit"] == view.visit
         # A result without a day belongs to no time, but it was reported at its visit.
@@ -124,16 +122,15 @@ def cmv_rows(view: VisitView) -> tuple[CmvRow, ...]:
 def assay_note(source: Source, subject: str) -> str:
     """Assay, specimen and limits of the results of a subject."""
     seen = []
-    for row in source.records["virology"]:
-        if row["usubjid"] == subject:
-            assay = source.config.assays.get(row["assay_id"])
-            name = assay.name if assay else row["assay_id"]
-            limits = [
-                f"{label} {wording.plain(row[key])} {row['unit']}"
-                for label, key in (("LOD", "lod"), ("LLOQ", "lloq"), ("ULOQ", "uloq"))
-                if not math.isnan(row[key])
-            ]
-            seen.append(f"{name}, {row['specimen']}, {', '.join(limits)}")
+    for row in source.of_subject("virology", subject):
+        assay = source.config.assays.get(row["assay_id"])
+        name = assay.name if assay else row["assay_id"]
+        limits = [
+            f"{label} {wording.plain(row[key])} {row['unit']}"
+            for label, key in (("LOD", "lod"), ("LLOQ", "lloq"), ("ULOQ", "uloq"))
+            if not math.isnan(row[key])
+        ]
+        seen.append(f"{name}, {row['specimen']}, {', '.join(limits)}")
     return "; ".join(dict.fromkeys(seen)) or "no assay: no CMV-DNA result"
 
 
@@ -177,7 +174,8 @@ def exception_rows(source: Source, view: VisitView | None = None) -> tuple[Excep
 
     A message may hold a file name, a date, a drug or an arm, so that a blinded page keeps only the code.
     """
-    return tuple(_exception(source, row) for row in source.records["exceptions"] if view is None or _touches(view, row))
+    rows = source.records["exceptions"] if view is None else source.exceptions_of(view.subject, view.sample_ids)
+    return tuple(_exception(source, row) for row in rows if view is None or _touches(view, row))
 
 
 def _touches(view: VisitView, row: dict[str, Any]) -> bool:

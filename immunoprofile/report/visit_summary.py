@@ -185,8 +185,8 @@ def open_queries(view: VisitView) -> tuple[Query, ...]:
             "(text hidden in blinded mode)" if hidden else one["question"],
             "" if hidden else one["owner"],
         )
-        for one in view.source.records["queries"]
-        if one["record"] in asked and not one["closed"]
+        for one in view.source.queries_about(asked)
+        if not one["closed"]
     )
 
 

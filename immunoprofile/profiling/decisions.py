@@ -1,0 +1,141 @@
+"""What people wrote about results - overrides, reviews, queries - held against the study, before a file is gated."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from immunoprofile import schema
+from immunoprofile.compensation.applied import CHECK as ALREADY_COMPENSATED
+from immunoprofile.errors import Problems, StudyError
+from immunoprofile.resources.checks import quality_checks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from immunoprofile.gate.strategy import Strategy
+    from immunoprofile.study import Study
+
+COHORT: Final = "COHORT"
+"""In the column ``visit`` of ``reviews.csv``: the cohort report."""
+_COUNTED: Final = ("events", "parent_events")
+"""Checks that are made of each declared endpoint: ``events treg``."""
+_OTHERS: Final = ("attempts", ALREADY_COMPENSATED, "nk_without_monocytes", "specimen")
+"""Checks without limits, which the table of checks does not have."""
+_REPORT_ID: Final = re.compile(r"[0-9a-f]{8,64}\Z")
+_TABLE_ROW: Final = re.compile(r"(\w+?)(?:\.csv)?,? row (\d+)\Z")
+
+
+def check_decisions(study: Study, gates: Mapping[str, Strategy]) -> None:
+    """Refuse rows of ``overrides``, ``reviews`` and ``queries`` that are about nothing in the study.
+
+    A run lasts hours; what a person mistyped is told before it begins. Whether a check was made that an override is
+    about can only be known at its end: then the override is listed in ``exceptions.csv`` (`notes.note_overrides`).
+
+    Parameters
+    ----------
+    study
+        From `read_study`.
+    gates
+        The strategies of its tubes.
+
+    Raises
+    ------
+    StudyError
+        All rows that name an unknown subject, visit, tube, check, report or record.
+    """
+    problems = Problems()
+    _left_out(study, problems)
+    _overrides(study, gates, problems)
+    _reviews(study, problems)
+    _queries(study, problems)
+    if problems:
+        raise StudyError(
+            "what people wrote does not fit the study", problems.found, where=str(study.folder),
+            todo="correct overrides, reviews or queries; see docs/study-folder.md",
+        )  # fmt: skip
+
+
+def known_checks(study: Study) -> list[str]:
+    """Names that a row of quality.csv of this study can have in the column ``check``."""
+    endpoints = [endpoint.population for endpoint in study.config.endpoints]
+    plain = [name for name in quality_checks(study.config.check_limits) if name not in _COUNTED]
+    return sorted([*plain, *_OTHERS, *(f"{name} {population}" for name in _COUNTED for population in endpoints)])
+
+
+def _left_out(study: Study, problems: Problems) -> None:
+    """Rows that `read_study` left out, since their subject is unknown."""
+    for row in study.exceptions.to_dict("records"):
+        if row["table"] in ("overrides", "reviews") and row["code"] == "UNKNOWN_SUBJECT":
+            number = int(row["row"]) if str(row["row"]).isdigit() else None
+            problems.add(f"{row['table']}.csv", "no such subject in the study", row=number, column="usubjid",
+                         value=row["usubjid"])  # fmt: skip
+
+
+def _overrides(study: Study, gates: Mapping[str, Strategy], problems: Problems) -> None:
+    held = {(str(row["usubjid"]), str(row["visit"])) for row in _records(study.samples) if row["visit"]}
+    used = {(str(row["usubjid"]), str(row["visit"]), str(row["tube_id"])) for row in _records(study.samples)}
+    checks = known_checks(study)
+    for number, row in _numbered(study.overrides):
+        subject, visit, tube, check = (row[name] for name in ("usubjid", "visit", "tube_id", "check"))
+        told = _teller(problems, "overrides.csv", number)
+        if check not in checks:
+            near = difflib.get_close_matches(check, checks, n=1)
+            told("check", "there is no such check", check, f"did you mean {near[0]}?" if near else ", ".join(checks))
+        if tube and tube not in gates:
+            told("tube_id", "there is no such tube", tube, ", ".join(gates))
+        elif tube and (subject, visit) in held and (subject, visit, tube) not in used:
+            told("tube_id", "the visit has no sample of this tube", tube, "")
+        if (subject, visit) not in held:
+            told("visit", f"subject {subject} has no sample of this visit", visit, "")
+
+
+def _reviews(study: Study, problems: Problems) -> None:
+    visits = {(str(row["usubjid"]), str(row["visit"])) for row in _records(study.samples)}
+    planned = set(study.config.visit_names)
+    for number, row in _numbered(study.reviews):
+        told = _teller(problems, "reviews.csv", number)
+        if (row["visit"] == COHORT) == bool(row["usubjid"]):
+            told("usubjid", "the cohort report has no subject, that of a visit has one", row["usubjid"], "")
+        if row["visit"] not in planned | {COHORT} and (row["usubjid"], row["visit"]) not in visits:
+            told("visit", "there is no such visit", row["visit"], ", ".join([*study.config.visit_names, COHORT]))
+        if not _REPORT_ID.match(row["report_id"]):
+            told("report_id", "is no id of a report", row["report_id"], "the id as it is printed on the report")
+
+
+def _queries(study: Study, problems: Problems) -> None:
+    samples, subjects = set(study.samples["sample_id"]), set(study.subjects["usubjid"])
+    visits = {f"{one} {visit}" for one in subjects for visit in study.config.visit_names}
+    visits |= {f"{row['usubjid']} {row['visit']}" for row in _records(study.samples)}
+    rows = {visit.replace(" ", "_") for visit in visits}  # as the rows of the visits object are named
+    # A query may well be about a row that was left out.
+    left_out = {str(row[name]) for row in study.exceptions.to_dict("records") for name in ("sample_id", "usubjid")}
+    for number, row in _numbered(study.queries):
+        record = row["record"]
+        of_table = _TABLE_ROW.match(record)
+        known = record in samples | subjects | visits | rows | left_out
+        if not known and not (of_table and of_table[1] in schema.TABLES):
+            near = difflib.get_close_matches(record, [*samples, *visits], n=1)
+            _teller(problems, "queries.csv", number)(
+                "record", "names nothing in the study", record,
+                f"did you mean {near[0]}?" if near else "a sample_id, SUBJECT VISIT, a subject, or TABLE row NUMBER",
+            )  # fmt: skip
+
+
+def _teller(problems: Problems, where: str, number: int) -> Callable[[str, str, str, str], None]:
+    def told(column: str, what: str, value: str, allowed: str) -> None:
+        problems.add(where, what, row=number, column=column, value=value, allowed=allowed)
+
+    return told
+
+
+def _records(table: pd.DataFrame) -> Iterable[Mapping[Any, Any]]:
+    return table.astype(object).where(table.notna(), "").to_dict("records")
+
+
+def _numbered(table: pd.DataFrame) -> Iterable[tuple[int, dict[str, str]]]:
+    """Rows with their number in the file, all cells as text."""
+    for number, row in zip(table.index, _records(table), strict=True):
+        yield int(str(number)), {str(name): str(value) for name, value in row.items()}
