@@ -8,7 +8,6 @@ import io
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 20
 _LONGEST_SHOWN = 200
-_LEFTOVER = re.compile(r"\..+\.(\d+)\.tmp(\.[^.]*)?$")
+_LEFTOVER = re.compile(r"\..+\.\d+\.tmp(\.[^.]*)?$")
 """Names that `replacing` gives."""
 _NO_ROOM = {errno.ENOSPC, errno.EFBIG, *(getattr(errno, name) for name in ("EDQUOT",) if hasattr(errno, name))}
 _begun: set[Path] = set()
@@ -143,30 +142,17 @@ def abandon() -> None:
 def remove_leftovers(folder: Path) -> None:
     """Delete what `replacing` began in a folder, not below it, and a killed process never finished.
 
-    What a process that lives may still be writing is left alone.
+    The caller holds the folder (`io.only_writer`), so that no other process is writing in it; what threads of this one
+    are writing is left alone.
     """
     for path in folder.glob(".*"):
-        found = _LEFTOVER.match(path.name)
-        if found and path.is_file() and path not in _begun and not _lives(int(found[1])):
+        if is_leftover(path) and path.is_file() and path not in _begun:
             path.unlink(missing_ok=True)
 
 
 def is_leftover(path: Path) -> bool:
     """Whether a file is one that `replacing` began: no result, and gone or renamed soon."""
     return _LEFTOVER.match(path.name) is not None
-
-
-def _lives(pid: int) -> bool:
-    """Whether another process of this number is at work on this machine."""
-    if pid == os.getpid() or sys.platform == "win32":  # there, asking would end it
-        return False
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def write_bytes(path: Path, content: bytes) -> None:
