@@ -47,6 +47,7 @@ class ClinicalHalf:
             "virology_rules": self.virology.rules,
             "virology_kinetics": self.virology.kinetics,
             "virology_clearance": self.virology.clearance,
+            "virology_agreement": self.virology.agreement,
             **{name.removesuffix(".csv"): table for name, table in self.safety.files().items()},
         }
 
@@ -182,7 +183,10 @@ def _followed_days(study: Study, grades: pd.DataFrame, worst: pd.DataFrame) -> l
 def _responses(rules: pd.DataFrame) -> pd.DataFrame:
     """Verdicts after the baseline: arms are not compared by what they were before treatment."""
     known = virology.rulebook().rules
-    later = [name not in known or not known[name].describes_baseline for name in rules["rule_id"].astype(str)]
+    later = [
+        name not in known or (known[name].compared and not known[name].describes_baseline)
+        for name in rules["rule_id"].astype(str)
+    ]
     rules = rules[later]
     verdict = rules["result"].map({"TRUE": True, "FALSE": False}).astype("boolean")
     table = rules[["usubjid", "rule_id", "reason"]].assign(response=verdict)

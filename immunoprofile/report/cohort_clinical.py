@@ -88,6 +88,30 @@ def rule_definitions(view: CohortView) -> tuple[Block, ...]:
     return (Text(book.caveat), Table(columns("Rule", "Definition", "Source"), rows, "CMV rules", ""))
 
 
+def rule_agreement(view: CohortView) -> tuple[Block, ...]:
+    """Definitions of one thing held against each other."""
+    table = view.table("virology_agreement")
+    if not table:
+        return ()
+    rows = []
+    for one in table:
+        known = one["both"] + one["only_rule"] + one["only_other"] + one["neither"]
+        if not known:
+            continue
+        cells = (subgroup(one[name]) for name in ("both", "only_rule", "only_other", "neither"))
+        few = 0 < known < SMALLEST_GROUP
+        share = "not shown" if few else Cell(f"{one['agree_pct']:.0f} %", one["agree_pct"])
+        rows.append(
+            row(one["concept"], one["rule"], one["other_rule"], *cells, share, subgroup(one["n_not_evaluable"]))
+        )
+    caption = (
+        "Subjects by the verdicts of two definitions of the same thing. Agree: of those whom both can judge. Where "
+        "definitions differ, so does what the study concludes: name the one that was declared beforehand."
+    )
+    heads = ("Of", "Rule", "Other rule", "#Both", "#Rule only", "#Other only", "#Neither", "#Agree", "#Not evaluable")
+    return (Table(columns(*heads), tuple(rows), "Agreement of the CMV definitions", caption),) if rows else ()
+
+
 def worst_grades(view: CohortView) -> tuple[Block, ...]:
     """Baseline grade to worst grade on treatment, subjects by arm."""
     table = view.table("safety_shift")

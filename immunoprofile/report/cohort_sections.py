@@ -25,7 +25,7 @@ COHORT_SECTIONS: Final = (
         "CMV-DNA",
         (
             cohort_figures.cmv, cohort_statistics.clearance, cohort_statistics.responders, cohort_clinical.kinetics,
-            cohort_clinical.rule_definitions,
+            cohort_clinical.rule_agreement, cohort_clinical.rule_definitions,
         ),
     ),
     Section(

@@ -77,6 +77,11 @@ RESULT_TABLES: Final[dict[str, ResultTable]] = {
             flags=("observed",),
         ),
         ResultTable(
+            "virology_agreement",
+            "definitions of one thing held against each other, subjects by verdict",
+            numbers=("both", "only_rule", "only_other", "neither", "n_not_evaluable", "agree_pct"),
+        ),
+        ResultTable(
             "safety",
             "CTCAE grade of every laboratory result",
             numbers=("value", "lln", "uln", "baseline", "grade", "baseline_grade"),

@@ -22,6 +22,13 @@ the first ganciclovir; equal days: at that result; an infinite upper day: not un
 that change CMV-DNA by themselves and were, or may have been, active from the first result of the series to the last one
 that the verdict rests on, joined by a blank."""
 
+CMV_AGREEMENT_COLUMNS: Final = (
+    "concept", "rule", "other_rule", "both", "only_rule", "only_other", "neither", "n_not_evaluable", "agree_pct",
+    "differ",
+)  # fmt: skip
+"""One row per pair of definitions of one thing (virology_agreement.csv): subjects for whom both are TRUE, one alone is,
+or neither is; those for whom either is not known; the subjects on whom they differ, joined by a blank."""
+
 DOSE_ADEQUACY_COLUMNS: Final = ("usubjid", "from_day", "to_day", "drug", "appropriately_dosed")
 """What the rules need of a table of dose adequacy; days are included on both sides and count from the first
 ganciclovir; ``appropriately_dosed`` is TRUE, FALSE or UNKNOWN."""

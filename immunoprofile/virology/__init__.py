@@ -1,5 +1,6 @@
 """CMV-DNA: results as the laboratory wrote them, what they prove, rules, kinetics and times to clearance."""
 
+from immunoprofile.virology.agreement import agreement
 from immunoprofile.virology.assays import known_assays
 from immunoprofile.virology.clearance_times import time_to_clearance
 from immunoprofile.virology.evaluation import VirologyTables, annotate_visits, evaluate
@@ -20,6 +21,7 @@ __all__ = [
     "RuleBook",
     "TobitFit",
     "VirologyTables",
+    "agreement",
     "analytical_noise",
     "annotate_visits",
     "censored_regression",

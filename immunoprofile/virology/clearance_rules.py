@@ -154,6 +154,24 @@ def recurrence(course: Course, rule: Rule, known: Mapping[str, Verdict]) -> Verd
     return Verdict("TRUE", words, watched[-2].day, back.day, back.date, evidence=(watched[-2], back))
 
 
+def recurrence_two_negatives(course: Course, rule: Rule, known: Mapping[str, Verdict]) -> Verdict:
+    """Detected again after two results that were not, in somebody in whom it had been detected before."""
+    apart = rule.parameters["days_apart"]
+    gone = clearance(course.samples, lambda one: one.negative, days_apart=apart, name="not detected")
+    if not gone.true:
+        why = gone.reason if gone.result == "FALSE" else "no detected result before a negative one"
+        return unknown(f"no two results not detected {apart:g} days apart: {why}", *gone.evidence)
+    later = [sample for sample in course.samples if sample.date > gone.confirmed]
+    if not later:
+        return unknown(f"no valid result after the second negative one of {gone.confirmed}", *gone.evidence)
+    for before, sample in pairwise((gone.evidence[-1], *later)):
+        if not sample.negative:
+            words = f"detected again {sample.day - gone.upper:g} days after the first of the negative results"
+            return Verdict("TRUE", words, before.day, sample.day, sample.date, evidence=(*gone.evidence, sample))
+    return Verdict("FALSE", f"not detected again until day {later[-1].day}", later[-1].day, math.inf,
+                   evidence=(*gone.evidence, later[-1]))  # fmt: skip
+
+
 def late_onset(course: Course, rule: Rule, known: Mapping[str, Verdict]) -> Verdict:
     """A recurrence long after the last dose of the antiviral."""
     assert course.stop_day is not None
@@ -207,6 +225,7 @@ CLEARANCE_PREDICATES: Final[dict[str, Predicate]] = {
     "rebound": rebound,
     "possible_rebound": possible_rebound,
     "recurrence": recurrence,
+    "recurrence_two_negatives": recurrence_two_negatives,
     "late_onset": late_onset,
     "virologic_failure": virologic_failure,
 }

@@ -110,8 +110,8 @@ class Course:
         The first ganciclovir is known: samples have a day.
     dosed
         The first dose of either study drug is known.
-    series
-        Assay and specimen of the samples; others are never mixed in.
+    series, specimen
+        Assay and specimen of the samples, and the specimen alone; others are never mixed in.
     baseline
         Of that series.
     samples
@@ -136,6 +136,7 @@ class Course:
     anchored: bool
     dosed: bool
     series: str = ""
+    specimen: str = ""
     unit: str = ""
     baseline: Sample | None = None
     samples: tuple[Sample, ...] = ()
@@ -168,6 +169,8 @@ class Course:
             "first_gcv": self.anchored,
             "baseline": self.baseline is not None,
             "results": bool(self.later),
+            "any_result": bool(self.samples),
+            "plasma": self.specimen == "plasma",
             "adequacy": self.dosing is not None,
             "genotype": bool(self.genotypes),
             "antiviral_stop": self.stop_day is not None,
@@ -277,7 +280,7 @@ def _with_samples(course: Course, rows: list[dict[Hashable, Any]], study: HasCou
     samples = tuple(days[date] for date in sorted(days))
     assay = study.config.assays[chosen[0]]
     return replace(
-        course, series=", ".join(chosen), unit=assay.unit, baseline=baseline, left_out=tuple(notes),
+        course, series=", ".join(chosen), specimen=chosen[1], unit=assay.unit, baseline=baseline, left_out=tuple(notes),
         samples=samples if baseline is None else (baseline, *samples),
         iu_factor=math.nan if assay.iu_factor is None else assay.iu_factor,
     )  # fmt: skip

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from immunoprofile.schema import CMV_VISIT_OBS
+from immunoprofile.virology.agreement import agreement
 from immunoprofile.virology.clearance_rules import blips, clearance
 from immunoprofile.virology.clearance_times import time_to_clearance
 from immunoprofile.virology.courses import Course, HasCourses, courses
@@ -38,6 +39,8 @@ class VirologyTables:
         virology_kinetics.csv: one row a subject, ``schema.CMV_KINETICS``.
     clearance
         virology_clearance.csv: ``schema.CMV_CLEARANCE_COLUMNS``.
+    agreement
+        virology_agreement.csv: definitions of one thing held against each other, ``schema.CMV_AGREEMENT_COLUMNS``.
     visits
         ``usubjid``, ``visit`` and the columns ``schema.CMV_VISIT_OBS``, for visits with a result.
     caveat
@@ -48,6 +51,7 @@ class VirologyTables:
     rules: pd.DataFrame
     kinetics: pd.DataFrame
     clearance: pd.DataFrame
+    agreement: pd.DataFrame
     visits: pd.DataFrame
     caveat: str
 
@@ -94,11 +98,13 @@ def evaluate(
     )
     found = courses(study, results, adequacy, confounders=confounders)
     results = _with_blips(results, found, chosen)
+    judged = rule_frame([(course, judge(course, chosen)) for course in found], chosen)
     return VirologyTables(
         results,
-        rule_frame([(course, judge(course, chosen)) for course in found], chosen),
+        judged,
         kinetics(study, results=results, censoring=censoring, book=chosen),
         time_to_clearance(study, results=results, book=chosen),
+        agreement(judged, book=chosen),
         annotate_visits(study, results=results, adequacy=adequacy, confounders=confounders, book=chosen),
         chosen.caveat,
     )

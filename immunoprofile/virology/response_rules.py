@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from immunoprofile.virology.verdicts import Predicate, Verdict, at, compared, fall, unknown
@@ -57,6 +57,41 @@ def entry_registry(course: Course, rule: Rule, known: Mapping[str, Verdict]) -> 
     if not sample.below and compared(sample.lower - math.log10(threshold)) >= 0:
         return at(sample, "TRUE", f"above the range of the assay, limit {threshold:g} {sample.unit}")
     return unknown(f"the limits of the assay do not decide on {threshold:g} {sample.unit}", sample)
+
+
+def significant_sle(course: Course, rule: Rule, known: Mapping[str, Verdict]) -> Verdict:
+    """Plasma above a threshold in IU/mL in any result; copies/mL only through the factor of the assay."""
+    threshold = rule.parameters["above_iu_per_ml"]
+    if course.unit != "IU/mL":
+        if math.isnan(course.iu_factor):
+            return unknown(f"the assay reports {course.unit} and has no factor to IU/mL", *course.samples[:1])
+        threshold /= course.iu_factor
+    limit = f"limit {threshold:g} {course.unit}"
+    answers = [_above(sample, threshold) for sample in course.samples]
+    if True in answers:
+        first = course.samples[answers.index(True)]
+        return _on_course(course, at(first, "TRUE", f"above the {limit}"))
+    if None in answers:
+        open_results = [one for one, answer in zip(course.samples, answers, strict=True) if answer is None]
+        return unknown(f"the limits of the assay do not decide on the {limit}", *open_results)
+    highest, last = max(course.samples, key=lambda one: one.upper), course.samples[-1]
+    words = f"never above the {limit}; highest {highest.text}"
+    return _on_course(course, Verdict("FALSE", words, last.day, math.inf, evidence=(highest, last)))
+
+
+def _above(sample: Sample, threshold: float) -> bool | None:
+    """Whether a result is above a threshold, strictly; None where the limits of the assay do not tell."""
+    if sample.kind == "QUANT":
+        return sample.value > threshold
+    if sample.below:
+        # Below the LLOQ is below every threshold that is not lower.
+        return False if sample.lloq <= threshold else None
+    return True if compared(sample.lower - math.log10(threshold)) >= 0 else None
+
+
+def _on_course(course: Course, verdict: Verdict) -> Verdict:
+    """Without a first ganciclovir samples have a date and no day."""
+    return verdict if course.anchored else replace(verdict, lower=math.nan, upper=math.nan)
 
 
 def response_d14(course: Course, rule: Rule, known: Mapping[str, Verdict]) -> Verdict:
@@ -218,6 +253,7 @@ RESPONSE_PREDICATES: Final[dict[str, Predicate]] = {
     "cmv_positive_detect": positive_detect,
     "cmv_positive_quant": positive_quant,
     "entry_registry": entry_registry,
+    "significant_sle": significant_sle,
     "vr_d14": response_d14,
     "refractory_2019": refractory,
     "probable_refractory_2019": persistent,

@@ -45,6 +45,8 @@ class Rule:
     parameters: Mapping[str, float] = field(default_factory=dict)
     on_missing: Mapping[str, str] = field(default_factory=dict)
     genes: tuple[str, ...] = ()
+    compared: bool = True
+    """Arms may be compared by it: false where results before treatment can meet it."""
 
     @property
     def describes_baseline(self) -> bool:
@@ -62,6 +64,8 @@ class RuleBook:
     rules: Mapping[str, Rule]
     reserved: tuple[str, ...]
     """Ids kept for definitions whose text a clinician must enter first."""
+    concepts: Mapping[str, tuple[str, ...]]
+    """What several rules define -> these rules."""
 
     @property
     def baseline_window_days(self) -> int:
@@ -109,7 +113,12 @@ def rulebook(changes: Mapping[str, Mapping[str, float]] | None = None) -> RuleBo
 def _shipped() -> RuleBook:
     content = load_yaml("cmv_rules.yaml")
     rules = {name: _rule(name, entry, content["inputs"]) for name, entry in content["rules"].items()}
-    return RuleBook(content["version"], content["caveat"], content["inputs"], rules, tuple(content["reserved"]))
+    concepts = {name: tuple(of) for name, of in content["concepts"].items()}
+    unknown = sorted({one for of in concepts.values() for one in of} - set(rules))
+    if unknown:
+        raise AnalysisError(f"concepts name {', '.join(unknown)}", where="cmv_rules.yaml")
+    reserved = tuple(content["reserved"])
+    return RuleBook(content["version"], content["caveat"], content["inputs"], rules, reserved, concepts)
 
 
 def _rule(name: str, entry: Mapping[str, object], inputs: Mapping[str, str]) -> Rule:
