@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from immunoprofile.clinical.courses import dose_tables, read_course
+from immunoprofile.clinical.courses import Course, dose_tables, read_course
 from immunoprofile.clinical.drug_names import misspelled, names_agent
 from immunoprofile.clinical.tables import HasClinical, day_of, observed_days, rows_of, truth_of
 from immunoprofile.io.dates import first_dose, text_of
@@ -54,6 +55,44 @@ def confounders_of(drug: object, atc: object) -> tuple[tuple[str, str], ...]:
     return tuple((agent, name) for agent, name in meant if name)
 
 
+@dataclass(frozen=True)
+class Recognised:
+    """A row of conmeds that names an agent; ``meant`` is the name that its text misses by a letter, or empty."""
+
+    usubjid: str
+    row: int
+    agent: str
+    meant: str
+    course: Course
+    cells: Mapping[str, Any]
+
+    def given_between(self, first: str, last: str) -> bool | None:
+        """Whether a dose fell between two ISO dates, both included; None where its own dates or name do not tell.
+
+        An empty ``first`` is any time before ``last``.
+        """
+        start_low, start_high, end_low, end_high = (
+            "" if day is None else day.isoformat()
+            for day in (self.course.start_low, self.course.start_high, self.course.end_low, self.course.end_high)
+        )
+        if (start_low and start_low > last) or (first and end_high and end_high < first):
+            return False
+        begun = bool(start_high) and start_high <= last
+        until = not first or (bool(end_low) and end_low >= first)
+        return True if begun and until and not self.meant else None
+
+
+def recognised(study: HasClinical) -> Iterator[Recognised]:
+    """Rows of conmeds that name an agent of resources/cmv_confounders.yaml, in the order of the table."""
+    spans = observed_days(study)
+    for number, row in rows_of(study.conmeds):
+        usubjid = text_of(row["usubjid"])
+        for agent, meant in confounders_of(row["drug"], row["atc"]):
+            course = read_course(row["start_dtc"], row["end_dtc"], row["freq"], ongoing=truth_of(row["ongoing"]),
+                                 last_day=spans[usubjid][1] if usubjid in spans else None)  # fmt: skip
+            yield Recognised(usubjid, number, agent, meant, course, row)
+
+
 def cmv_confounders(study: HasClinical, *, notes: Exceptions | None = None) -> pd.DataFrame:
     """Rows of conmeds that change CMV-DNA by themselves, or what is said of it, and the days on which they count.
 
@@ -78,31 +117,27 @@ def cmv_confounders(study: HasClinical, *, notes: Exceptions | None = None) -> p
     """
     import pandas as pd
 
-    spans = observed_days(study)
     rows: list[dict[str, Any]] = []
-    for number, row in rows_of(study.conmeds):
-        usubjid = text_of(row["usubjid"])
-        for agent, meant in confounders_of(row["drug"], row["atc"]):
-            entry = confounding_agents()[agent]
-            course = read_course(row["start_dtc"], row["end_dtc"], row["freq"], ongoing=truth_of(row["ongoing"]),
-                                 last_day=spans[usubjid][1] if usubjid in spans else None)  # fmt: skip
-            until = None if course.end_high is None else course.end_high + timedelta(days=entry["days_after"])
-            going_on = bool(truth_of(row["ongoing"])) and not text_of(row["end_dtc"])
-            dated = course.start_low is not None and course.start_low == course.start_high
-            certain = dated and not meant and (going_on or (until is not None and course.end_low == course.end_high))
-            remarks = [f"perhaps {meant}, spelled otherwise" if meant else "",
-                     "" if certain or meant else "start or end is not known to the day"]  # fmt: skip
-            rows.append({
-                "usubjid": usubjid, "agent": agent, "drug": text_of(row["drug"]), "kind": entry["kind"], "row": number,
-                "start_dtc": text_of(row["start_dtc"]), "end_dtc": text_of(row["end_dtc"]),
-                "from_date": "" if course.start_low is None else course.start_low.isoformat(),
-                "until_date": "" if until is None else until.isoformat(), "certain": certain,
-                "effect": entry["effect"], "evidence": entry["evidence"], "note": "; ".join(filter(None, remarks)),
-            })  # fmt: skip
-            if notes is not None and meant:
-                what = f"{row['drug']} is taken for {meant}, which changes CMV-DNA"
-                notes.add("warning", "DRUG_NAME", what, table="conmeds", row=number, usubjid=usubjid,
-                          action="correct the name of the drug")  # fmt: skip
+    for one in recognised(study):
+        number, row, agent, meant, course = one.row, one.cells, one.agent, one.meant, one.course
+        usubjid, entry = one.usubjid, confounding_agents()[one.agent]
+        until = None if course.end_high is None else course.end_high + timedelta(days=entry["days_after"])
+        going_on = bool(truth_of(row["ongoing"])) and not text_of(row["end_dtc"])
+        dated = course.start_low is not None and course.start_low == course.start_high
+        certain = dated and not meant and (going_on or (until is not None and course.end_low == course.end_high))
+        remarks = [f"perhaps {meant}, spelled otherwise" if meant else "",
+                 "" if certain or meant else "start or end is not known to the day"]  # fmt: skip
+        rows.append({
+            "usubjid": usubjid, "agent": agent, "drug": text_of(row["drug"]), "kind": entry["kind"], "row": number,
+            "start_dtc": text_of(row["start_dtc"]), "end_dtc": text_of(row["end_dtc"]),
+            "from_date": "" if course.start_low is None else course.start_low.isoformat(),
+            "until_date": "" if until is None else until.isoformat(), "certain": certain,
+            "effect": entry["effect"], "evidence": entry["evidence"], "note": "; ".join(filter(None, remarks)),
+        })  # fmt: skip
+        if notes is not None and meant:
+            what = f"{row['drug']} is taken for {meant}, which changes CMV-DNA"
+            notes.add("warning", "DRUG_NAME", what, table="conmeds", row=number, usubjid=usubjid,
+                      action="correct the name of the drug")  # fmt: skip
     rows.sort(key=lambda one: (one["usubjid"], one["from_date"], one["agent"], one["drug"], one["row"]))
     frame = pd.DataFrame(rows, columns=list(CMV_CONFOUNDER_COLUMNS)).astype({"certain": "bool", "row": "int64"})
     if notes is not None:

@@ -228,7 +228,7 @@ class StudyConfig(_Model):
     assays: dict[str, Assay] = Field(default_factory=dict)
     ctcae: Annotated[Literal["5", "6"], BeforeValidator(_version_text)] = "5"
     """Version of CTCAE by which laboratory values are graded, as the protocol says; printed with every grade."""
-    eligibility_profile: Literal["seed", "registry"] = "seed"
+    eligibility_profile: Literal["seed", "registry", "successor"] = "seed"
     eligibility: EligibilitySettings = Field(default_factory=EligibilitySettings)
     reference_ranges: str = ""
     """Name of a table of the package's resources, or empty for none."""

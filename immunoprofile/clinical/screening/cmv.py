@@ -21,9 +21,14 @@ BLQ_PARAMETER = "study.yaml i2_blq_counts"
 _BLQ_TRUTH: dict[str, Truth] = {"pass": True, "fail": False, "unknown": None}
 
 
-def cmv_positive(case: Case, criterion: Criterion) -> Verdict:
+def cmv_positive_plasma(case: Case, criterion: Criterion) -> Verdict:
+    """S2: the latest valid result of plasma is positive."""
+    return cmv_positive(case, criterion, specimen="plasma")
+
+
+def cmv_positive(case: Case, criterion: Criterion, *, specimen: str = "") -> Verdict:
     """I2: the latest valid result is positive, and above the threshold of the profile."""
-    found, results = _latest_results(case, criterion)
+    found, results = _latest_results(case, criterion, specimen)
     if found.why:
         return Verdict("UNKNOWN", found.why, missing=(CMV,), evidence=_evidence(results))
     limit = case.rules.number("i2_above_copies_ml")
@@ -56,9 +61,13 @@ _Reading = tuple[Truth, str, tuple[str, ...]]
 _Result = tuple[Record, CmvResult, str]
 
 
-def _latest_results(case: Case, criterion: Criterion) -> tuple[Found, list[_Result]]:
+def _latest_results(case: Case, criterion: Criterion, specimen: str = "") -> tuple[Found, list[_Result]]:
     """The latest results that are valid or cannot be read; one that the laboratory calls invalid is passed over."""
     found = case.find(criterion, CMV)
+    if specimen:
+        own = tuple(one for one in found.within if one.text("specimen") == specimen)
+        absent = f"no CMV-DNA of {specimen}" if found.within and not own else found.absent
+        found = replace(found, within=own, absent=absent)
     read = {id(record): _read(case, record) for record in found.within}
     usable = [one for one in found.within if read[id(one)][1] or read[id(one)][0].valid]
     chosen = latest(usable)

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from immunoprofile.clinical.cmv_confounders import Recognised, recognised
 from immunoprofile.clinical.renal import creatinine_clearance
-from immunoprofile.clinical.screening import cmv, corticosteroid, history, infections, kleene, organs
+from immunoprofile.clinical.screening import cmv, corticosteroid, history, infections, kleene, organs, successor
 from immunoprofile.clinical.screening.records import DATE_COLUMNS, Case, Evidence, Record, Verdict
 from immunoprofile.clinical.screening.rules import Criterion, RuleSet, load_rules
 from immunoprofile.clinical.screening.wording import listed
@@ -32,7 +33,8 @@ PREDICATES: Final[dict[str, Predicate]] = {
         history.rheumatic_disease, cmv.cmv_positive, corticosteroid.corticosteroid_below, cmv.cmv_negative,
         infections.bacteremia, infections.hepatitis_b, infections.hepatitis_c, infections.hiv, infections.syphilis,
         infections.ebv, history.stated, organs.heart_failure, organs.renal, organs.hepatic, history.malignancy,
-        history.pregnancy, history.adult,
+        history.pregnancy, history.adult, cmv.cmv_positive_plasma, organs.transaminases, successor.age_between,
+        successor.weight_between, successor.consented, successor.treated_before,
     )
 }  # fmt: skip
 """Functions that judge a criterion, by the name that resources/eligibility.yaml gives them."""
@@ -93,7 +95,8 @@ def eligibility(study: HasEligibility, *, profile: str | None = None) -> Eligibi
         Tables ``subjects``, ``visits``, ``labs``, ``cmv_dna``, ``conmeds``, ``attestations``, ``screening_tests``,
         ``medical_history`` and ``eligibility_overrides``; ``config`` has the profile and its parameters.
     profile
-        ``seed`` (CMV-DNA detectable) or ``registry`` (above 1000 copies/mL besides); None takes that of the study.
+        ``seed`` (CMV-DNA detectable) or ``registry`` (above 1000 copies/mL besides) of the trial, or ``successor``
+        (the criteria of NCT06971913); None takes that of the study.
 
     Returns
     -------
@@ -112,7 +115,8 @@ def eligibility(study: HasEligibility, *, profile: str | None = None) -> Eligibi
 
     Notes
     -----
-    Criteria of NCT04225780 as resources/eligibility.yaml states them; logic of Kleene with three values.
+    Criteria of NCT04225780 and NCT06971913 as resources/eligibility.yaml states them; logic of Kleene with three
+    values.
 
     Examples
     --------
@@ -161,6 +165,9 @@ def _cases(study: HasEligibility, rules: RuleSet) -> list[Case]:
     clearances: dict[str, list[Mapping[str, Any]]] = {}
     for _, row in rows_of(creatinine_clearance(known)):
         clearances.setdefault(row["usubjid"], []).append(row)
+    confounders: dict[str, list[Recognised]] = {}
+    for one in recognised(study):
+        confounders.setdefault(one.usubjid, []).append(one)
     tables = {name: _by_subject(name, getattr(study, name)) for name in (*DATE_COLUMNS, "medical_history")}
     cases = []
     for number, row in subjects:
@@ -168,7 +175,7 @@ def _cases(study: HasEligibility, rules: RuleSet) -> list[Case]:
         date, kind = references[usubjid]
         own = {name: table.get(usubjid, ()) for name, table in tables.items()}
         cases.append(Case(row, number, date, kind, rules, own, steroids.get(usubjid, {}), clearances.get(usubjid, ()),
-                          study.config.assays))  # fmt: skip
+                          study.config.assays, confounders.get(usubjid, ())))  # fmt: skip
     return cases
 
 

@@ -21,16 +21,17 @@ _LAST_FEBRUARY = (2, 28)
 
 
 def rheumatic_disease(case: Case, criterion: Criterion) -> Verdict:
-    """I1: a listed diagnosis that meets named classification criteria."""
+    """I1 and S1: a listed diagnosis that meets named classification criteria."""
     diagnosis, name, met = (case.column(one) for one in ("dx", "dx_criteria_set", "dx_criteria_met"))
-    known = list(case.rules.parameters["i1_diagnoses"])
+    listed_in = f"{criterion.id.lower()}_diagnoses"
+    known = list(case.rules.parameters[listed_in])
     listed_dx: Truth = None if diagnosis.value is None else is_listed(str(diagnosis.value), known)
     fulfilled: Truth = {"Y": True, "N": False}.get(str(met.value))
     truth = all_of([listed_dx, None if name.value is None else True, fulfilled])
     texts = [f"{diagnosis.value or 'diagnosis missing'}, {name.value or 'criteria set missing'}"]
     texts.append({True: "criteria met", False: "criteria not met", None: "criteria met: unknown"}[fulfilled])
     if listed_dx is False:
-        texts.append("the diagnosis is not in i1_diagnoses of the study")
+        texts.append(f"the diagnosis is not in {listed_in} of the study")
     missing = [one.name for one in (diagnosis, name) if one.value is None]
     missing += [met.name] if fulfilled is None else []
     return Verdict(when_met(truth), listed(texts), value=str(diagnosis.value or ""), limit="criteria met",

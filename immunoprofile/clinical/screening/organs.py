@@ -127,10 +127,15 @@ def _missing_for_clearance(case: Case, row: Any) -> tuple[str, ...]:
     return tuple(missing)
 
 
-def hepatic(case: Case, criterion: Criterion) -> Verdict:
+def transaminases(case: Case, criterion: Criterion) -> Verdict:
+    """SX7b: ALT or AST above its multiple of the upper limit of normal of its own laboratory."""
+    return hepatic(case, criterion, tests=("ALT", "AST"))
+
+
+def hepatic(case: Case, criterion: Criterion, *, tests: tuple[str, ...] = ("ALT", "AST", "TBIL")) -> Verdict:
     """X4c: ALT, AST or bilirubin above its multiple of the upper limit of normal of its own laboratory."""
     readings = []
-    for test in ("ALT", "AST", "TBIL"):
+    for test in tests:
         limit = case.rules.number(f"x4c_{test.lower()}_uln") or 0.0
         readings.append(_ratio(case, criterion, test, limit))
     truth = any_of([one.truth for one in readings])
@@ -140,7 +145,7 @@ def hepatic(case: Case, criterion: Criterion) -> Verdict:
         when_present(truth), listed(one.said for one in decisive),
         value="" if math.isnan(first.value) else f"{first.value:.10g}", unit="x ULN", date=first.date,
         limit="; ".join(f"{test} <= {shown(case.rules.number(f'x4c_{test.lower()}_uln') or 0.0)} x ULN"
-                        for test in ("ALT", "AST", "TBIL")),
+                        for test in tests),
         missing=tuple(one for part in decisive for one in part.missing) if truth is None else (),
         evidence=tuple(piece for one in readings for piece in one.evidence),
     )  # fmt: skip

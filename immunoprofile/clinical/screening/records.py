@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
 
+from immunoprofile.clinical.cmv_confounders import Recognised
 from immunoprofile.clinical.courses import day_span
 from immunoprofile.clinical.screening.kleene import State, Truth
 from immunoprofile.clinical.screening.rules import Criterion, RuleSet
@@ -15,6 +16,7 @@ from immunoprofile.io.dates import drawn_before, text_of
 
 DATE_COLUMNS: Final = {
     "labs": "collected_dtc", "screening_tests": "collected_dtc", "cmv_dna": "collected_dtc", "attestations": "dtc",
+    "visits": "start_dtc",
 }  # fmt: skip
 KEY_COLUMNS: Final = {"labs": "test", "screening_tests": "test", "attestations": "item"}
 """Column of a table that holds the key of an input; every row of the other tables belongs to it."""
@@ -131,6 +133,8 @@ class Case:
         Creatinine clearances.
     assays
         CMV-DNA assays by id.
+    confounders
+        Rows of conmeds that name an agent which changes CMV-DNA.
     """
 
     subject: Mapping[str, Any]
@@ -142,6 +146,7 @@ class Case:
     steroids: Mapping[str, Mapping[str, Any]]
     clearances: Sequence[Mapping[str, Any]]
     assays: Mapping[str, Any]
+    confounders: Sequence[Recognised] = ()
 
     def column(self, name: str) -> Evidence:
         """A cell of the subjects table as evidence; the value is None when it is missing."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from immunoprofile.io.config import EligibilitySettings
 
 RESOURCE: Final = "eligibility.yaml"
+OF_THE_TRIAL: Final = ("seed", "registry")
+"""Profiles of the trial itself, which hold every criterion that names no profiles."""
 
 Need = Literal["required", "alternative", "optional"]
 Kind = Literal["INCLUSION", "EXCLUSION", "CHECK"]
@@ -59,6 +61,8 @@ class Criterion:
         Name of the function that judges it; empty for a composite.
     inputs
         Inputs by name.
+    agents
+        Agents of resources/cmv_confounders.yaml that it asks for.
     """
 
     id: str
@@ -69,6 +73,7 @@ class Criterion:
     parent: str
     predicate: str
     inputs: Mapping[str, Input]
+    agents: tuple[str, ...] = ()
 
     def lookback(self, name: str) -> int | None:
         """Days in which a record of an input counts; None is any time before the reference date."""
@@ -113,7 +118,7 @@ def load_rules(profile: str, settings: EligibilitySettings | None = None) -> Rul
     Parameters
     ----------
     profile
-        ``seed`` or ``registry``.
+        ``seed``, ``registry`` or ``successor``.
     settings
         ``StudyConfig.eligibility``; None changes nothing.
 
@@ -142,7 +147,9 @@ def load_rules(profile: str, settings: EligibilitySettings | None = None) -> Rul
     if problems:
         raise StudyError("study.yaml: eligibility is not valid", problems.found, todo="see docs/eligibility.md")
     criteria = {
-        name: _criterion(name, entry, own, lookbacks.get(name, {})) for name, entry in content["criteria"].items()
+        name: _criterion(name, entry, own, lookbacks.get(name, {}))
+        for name, entry in content["criteria"].items()
+        if profile in entry.get("profiles", OF_THE_TRIAL)
     }
     return RuleSet(profile, str(content["version"]), criteria, values, content["plausible"])
 
@@ -166,7 +173,7 @@ def _criterion(name: str, entry: Mapping[str, Any], own: Mapping[str, Any], days
     version = f"{entry['version']} ({', '.join(changed)})" if changed else str(entry["version"])
     return Criterion(
         name, entry["kind"], entry["text"], entry["rule"], version, entry.get("parent", ""), entry.get("predicate", ""),
-        inputs,
+        inputs, tuple(entry.get("agents", ())),
     )  # fmt: skip
 
 

@@ -42,7 +42,8 @@ def test_the_criteria_are_those_of_the_trial_and_each_has_its_predicate() -> Non
     assert list(rules.criteria) == ["I1", "I2", "I3", "X1", "X2", *x2, "X3", "X4", *x4, "X5", "X6", "X7", "A1"]
     assert [one.id for one in rules.parts("X2")] == x2
     assert [one.id for one in rules.parts("X4")] == x4
-    assert {one.predicate for one in rules.criteria.values()} == {*PREDICATES, ""}
+    every = [*rules.criteria.values(), *load_rules("successor").criteria.values()]
+    assert {one.predicate for one in every} == {*PREDICATES, ""}
     for name, one in rules.criteria.items():
         assert one.kind == {"I": "INCLUSION", "X": "EXCLUSION", "A": "CHECK"}[name[0]]
         assert one.text
@@ -53,17 +54,18 @@ def test_the_criteria_are_those_of_the_trial_and_each_has_its_predicate() -> Non
 
 
 def test_inputs_are_columns_tests_and_statements_of_the_schema() -> None:
-    for one in load_rules("seed").criteria.values():
+    every = [*load_rules("seed").criteria.values(), *load_rules("successor").criteria.values()]
+    for one in every:
         for name in one.inputs:
             table, _, key = name.partition(".")
             spec = schema.TABLES[table]
             known = {
                 "labs": schema.LAB_TESTS, "screening_tests": schema.SCREENING_TESTS,
                 "attestations": tuple(schema.ATTESTATION_ITEMS), "medical_history": schema.HISTORY_CATEGORIES,
-                "conmeds": ("corticosteroid",),
+                "conmeds": ("corticosteroid", "cmv_vaccine", "immunoglobulin_or_leflunomide", "plasmapheresis"),
             }.get(table, spec.column_names)  # fmt: skip
             assert key in known, name
-    read = {name for one in load_rules("seed").criteria.values() for name in one.inputs}
+    read = {name for one in every for name in one.inputs}
     assert {f"attestations.{item}" for item in schema.ATTESTATION_ITEMS} <= read
     assert {f"screening_tests.{test}" for test in schema.SCREENING_TESTS} <= read
 
@@ -129,8 +131,8 @@ def test_everything_wrong_in_study_yaml_is_told_at_once() -> None:
 
 
 def test_unknown_profile() -> None:
-    with pytest.raises(StudyError, match="allowed: seed, registry"):
-        load_rules("successor")
+    with pytest.raises(StudyError, match="allowed: seed, registry, successor"):
+        load_rules("predecessor")
 
 
 def test_parameters_of_study_yaml(tmp_path: Path) -> None:
