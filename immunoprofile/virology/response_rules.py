@@ -74,6 +74,9 @@ def significant_sle(course: Course, rule: Rule, known: Mapping[str, Verdict]) ->
     if None in answers:
         open_results = [one for one, answer in zip(course.samples, answers, strict=True) if answer is None]
         return unknown(f"the limits of the assay do not decide on the {limit}", *open_results)
+    if course.baseline is None or not course.later:
+        what = "the baseline" if course.baseline is None else "a result after the baseline"
+        return unknown(f"not above the {limit}, but {what} is missing", *course.samples)
     highest, last = max(course.samples, key=lambda one: one.upper), course.samples[-1]
     words = f"never above the {limit}; highest {highest.text}"
     return _on_course(course, Verdict("FALSE", words, last.day, math.inf, evidence=(highest, last)))

@@ -32,8 +32,9 @@ def sle(series: Series, assay: Assay = ROCHE, **subject: Any) -> pd.Series[Any]:
 @pytest.mark.parametrize(
     ("series", "assay", "result"),
     [
-        ([(0, "990")], ROCHE, "FALSE"),
-        ([(0, "1000")], ROCHE, "FALSE"),  # above, strictly
+        ([(0, "990"), (14, "990")], ROCHE, "FALSE"),
+        ([(0, "1000"), (14, "TND")], ROCHE, "FALSE"),  # above, strictly
+        ([(0, "990")], ROCHE, "NOT_EVALUABLE"),  # nothing after the baseline
         ([(0, "1,010")], ROCHE, "TRUE"),
         ([(0, "<137"), (14, "20,000")], ROCHE, "TRUE"),
         ([(0, "<137"), (14, "TND")], ROCHE, "FALSE"),
@@ -43,7 +44,7 @@ def sle(series: Series, assay: Assay = ROCHE, **subject: Any) -> pd.Series[Any]:
         ([(0, ">900")], NARROW, "NOT_EVALUABLE"),
         ([(0, "5000")], COPIES, "NOT_EVALUABLE"),  # no factor to IU
         ([(0, "2001")], FACTOR, "TRUE"),
-        ([(0, "2000")], FACTOR, "FALSE"),
+        ([(0, "2000"), (14, "2000")], FACTOR, "FALSE"),
         ([(0, "50000")], BLOOD, "NOT_EVALUABLE"),  # whole blood is another quantity
         ([(0, "haemolysed")], ROCHE, "NOT_EVALUABLE"),
         ([], ROCHE, "NOT_EVALUABLE"),

@@ -17,6 +17,7 @@ from immunoprofile.virology import evaluate, time_to_clearance
 from immunoprofile.virology.rulebook import rulebook
 from tests.virology.made_up_study import (
     GOLDEN,
+    Config,
     MadeUpStudy,
     Series,
     antiviral,
@@ -206,6 +207,12 @@ def _no_results(study: MadeUpStudy) -> MadeUpStudy:
     return study.with_results(study.cmv_dna.assign(result_raw=study.cmv_dna["result_raw"].mask(late, "haemolysed")))
 
 
+def _whole_blood(study: MadeUpStudy) -> MadeUpStudy:
+    assays = {name: one.model_copy(update={"specimen": "whole_blood"}) for name, one in study.config.assays.items()}
+    table = study.cmv_dna.assign(specimen="whole_blood")
+    return replace(study, config=Config(assays=assays)).with_results(table)
+
+
 BLANKED: dict[str, Callable[[MadeUpStudy], MadeUpStudy]] = {
     "first_gcv": lambda study: replace(study, subjects=study.subjects.assign(first_gcv_dtc=None)),
     "first_dose": lambda study: replace(study, subjects=study.subjects.assign(first_dose_dtc=None, first_gcv_dtc=None)),
@@ -216,6 +223,8 @@ BLANKED: dict[str, Callable[[MadeUpStudy], MadeUpStudy]] = {
     "antiviral_stop": lambda study: replace(study, dosing=study.dosing.iloc[:0]),
     "rescue": lambda study: replace(study, events=study.events.iloc[:0]),
     "iu_factor": lambda study: study,
+    "any_result": lambda study: study.with_results(study.cmv_dna.assign(result_raw="haemolysed")),
+    "plasma": _whole_blood,
 }
 
 
