@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 LONGEST_NAME = 8
 """Characters of a variable or test code (SAS XPORT version 5)."""
 
+LONGEST_TEST = 40
+"""Characters of a --TEST; the text of a criterion (IETEST) may be longer."""
+
 LONGEST_TEXT = 200
 """Bytes of a text value (SAS XPORT version 5)."""
 
@@ -83,7 +86,8 @@ def to_sdtm(sources: Mapping[str, pd.DataFrame], *, study_id: str) -> Sdtm:
     Raises
     ------
     ProblemListError
-        The mapping breaks a rule of the format: names or test codes over 8 characters, two tests with one code.
+        The mapping breaks a rule of the format: names or test codes over 8 characters, tests over 40, two tests with
+        one code or two codes with one test.
 
     Notes
     -----
@@ -141,6 +145,27 @@ def _domain(
     return pd.DataFrame(records, columns=names)
 
 
+def not_exported(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Columns of the tables of a study that have no domain here, as rows of ``unmapped``.
+
+    Parameters
+    ----------
+    tables
+        Tables of a study by name; those that a domain takes are passed over.
+    """
+    import pandas as pd
+
+    exported = {rules["source"] for rules in mapping()["domains"].values()}
+    rows = []
+    for name in (name for name in tables if name not in exported):
+        reason = f"not exported; belongs to {mapping()['not_exported'].get(name, 'no domain of the mapping')}"
+        for column in tables[name].columns:
+            filled = sum(bool(as_text(value)) for value in tables[name][column])
+            if filled:
+                rows.append(("", name, str(column), "", str(filled), reason))
+    return pd.DataFrame(rows, columns=list(UNMAPPED_COLUMNS))
+
+
 def _column(rule: Any) -> str | None:
     """Column that a rule reads; None for a constant."""
     if isinstance(rule, str):
@@ -175,6 +200,7 @@ def _shortened(text: str, place: tuple[str, str, str], unmapped: list[tuple[str,
 
 def _list_columns(code: str, rules: Mapping[str, Any], source: pd.DataFrame, unmapped: list[tuple[str, ...]]) -> None:
     read = {_column(rule) for rule in rules["variables"].values()} | {"usubjid", "visit", "visitnum"}
+    read |= set(rules.get("carried", {}))
     for column in source.columns:
         filled = sum(bool(as_text(value)) for value in source[column])
         if column in read or not filled:
@@ -205,6 +231,11 @@ def _check(result: Sdtm) -> None:
         if f"{code}TESTCD" not in table.columns:
             continue
         tests = table[[f"{code}TESTCD", f"{code}TEST"]].drop_duplicates()
+        for test, group in tests.groupby(f"{code}TEST"):
+            if len(str(test)) > LONGEST_TEST and code != "IE":
+                problems.add(f"{code}TEST {test}", f"is longer than {LONGEST_TEST} characters")
+            if len(group) > 1:
+                problems.add(f"{code}TEST {test}", "has several codes", value=", ".join(group.iloc[:, 0]))
         for testcd, group in tests.groupby(f"{code}TESTCD"):
             if len(str(testcd)) > LONGEST_NAME:
                 problems.add(f"{code}TESTCD {testcd}", f"is longer than {LONGEST_NAME} characters")

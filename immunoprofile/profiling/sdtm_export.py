@@ -11,7 +11,7 @@ import pandas as pd
 from immunoprofile import schema
 from immunoprofile.gate.definition import definition
 from immunoprofile.io.dates import days_between, drawn_before, first_dose, text_of
-from immunoprofile.io.sdtm import Sdtm, mapping, to_sdtm
+from immunoprofile.io.sdtm import LONGEST_TEST, Sdtm, mapping, not_exported, to_sdtm
 from immunoprofile.resources import Population, populations
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ _LOINC = {
     ("copies/mL", "whole_blood"): "29604-6",
 }
 _ANY_COPIES = "33006-8"
+_PARENT = "Parent"
 _CMV_COLUMNS = ("usubjid", "visit", "collected_dtc", "assay_id", "specimen", "unit", "kind")
 
 
@@ -49,7 +50,8 @@ def export_sdtm(profile: Profile, out: str | Path) -> Sdtm:
     record ``NOT DONE``. Codes of populations that the guide does not print must be looked up before a submission.
     """
     mapped = to_sdtm(sources(profile), study_id=profile.study.config.study_id)
-    result = Sdtm(mapped.domains, pd.concat([mapped.unmapped, _undecided(profile)], ignore_index=True))
+    listed = [mapped.unmapped, _undecided(profile), not_exported(profile.study.tables)]
+    result = Sdtm(mapped.domains, pd.concat(listed, ignore_index=True))
     result.write(out)
     return result
 
@@ -166,11 +168,16 @@ def _cmv(profile: Profile) -> pd.DataFrame:
         quantified = row["kind"] == "QUANT"
         assay = assays.get(str(row["assay_id"]))
         unit = str(row["unit"])
+        # The value stands on the linear scale; a result that was sent as a logarithm keeps its own unit.
+        raw, logarithm = str(row["result_raw"]), schema.LOG10 + unit
+        sent = logarithm if raw.endswith(logarithm) else unit
         plasma = _LOINC.get((unit, str(row["specimen"])), _ANY_COPIES if unit == "copies/mL" else "")
         rows.append(
             {name: row[name] for name in ("usubjid", "visit", "collected_dtc", "assay_id", "specimen", "unit")}
-            | {name: row[name] for name in ("result_raw", "kind", "lloq", "lod", "uloq")}
+            | {name: row[name] for name in ("kind", "lloq", "lod", "uloq")}
             | {
+                "result_raw": raw.removesuffix(f" {logarithm}"),
+                "result_unit": sent,
                 "quantified": row["value"] if quantified else np.nan,
                 "quantified_unit": unit if quantified else "",
                 "standard_text": f"{row['value']:.10g}" if quantified else words[str(row["kind"])],
@@ -250,7 +257,7 @@ def _flow(profile: Profile, dated: Any) -> pd.DataFrame:
                     | {"testcd": term.get("abs", ""), "test": term.get("test", "")}
                     | {"result_type": "NUMBER CONCENTRATION", "marker_string": marker}
                 )
-    table = pd.DataFrame(rows)
+    table = _one_test_a_code(pd.DataFrame(rows))
     done = set(zip(table["usubjid"], table["visit"], strict=True)) if rows else set()
     flow_visits = {visit.visit for visit in profile.study.config.visits if visit.flow}
     planned = profile.study.visits[profile.study.visits["visit"].isin(flow_visits)]
@@ -275,10 +282,26 @@ def _flow(profile: Profile, dated: Any) -> pd.DataFrame:
 
 
 def _fraction(term: dict[str, str], terms: dict[str, dict[str, str]], parent: str, above: Any) -> str:
+    """Name of a fraction: of what, within 40 characters; CPGATE has the parent in full."""
     if not term:
         return ""
     of = terms.get(parent, {}).get("test") or (above.display if above is not None else "")
-    return f"{term['test']}/{of}" if of else str(term["test"])
+    short = terms.get(parent, {}).get("short", of)
+    names = (f"{term['test']}/{of}", f"{term.get('short', term['test'])}/{short}", f"{term['test']}/{_PARENT}")
+    return next((name for name in names if of and len(name) <= LONGEST_TEST), f"{term['test']}/{_PARENT}")
+
+
+def _one_test_a_code(table: pd.DataFrame) -> pd.DataFrame:
+    """One name for a code: subsets that share it and have several parents are fractions of their parent."""
+    if table.empty:
+        return table
+    tests = table[table["testcd"] != ""].groupby("testcd")["test"].unique()
+    several = {str(code): str(names[0]).partition("/")[0] for code, names in tests.items() if len(names) > 1}
+    renamed = [
+        f"{several[code]}/{_PARENT}" if code in several else test
+        for code, test in zip(table["testcd"], table["test"], strict=True)
+    ]
+    return table.assign(test=renamed)
 
 
 def _result(value: float, unit: str, low: float, high: float) -> dict[str, Any]:

@@ -12,8 +12,9 @@ import pytest
 
 import immunoprofile as ip
 from immunoprofile import schema
+from immunoprofile.errors import ProblemListError
 from immunoprofile.io.sdtm import as_text, mapping, to_sdtm
-from immunoprofile.profiling.sdtm_export import export_sdtm
+from immunoprofile.profiling.sdtm_export import _cmv, _fraction, _one_test_a_code, export_sdtm
 from immunoprofile.resources import populations
 
 # Variables that the implementation guide (3.4) requires or that a record is useless without.
@@ -106,7 +107,7 @@ def test_every_column_of_a_source_is_mapped_or_listed_with_its_place(profile: An
     for code, name in {"DM": "subjects", "SV": "visits", "EX": "dosing", "CM": "conmeds", "LB": "labs"}.items():
         rules = spec[code]
         read = {r if isinstance(r, str) else r.get("column") for r in rules["variables"].values()}
-        known = read | set(rules["elsewhere"]) | {"usubjid", "visit", "visitnum"}
+        known = read | set(rules["elsewhere"]) | set(rules.get("carried", {})) | {"usubjid", "visit", "visitnum"}
         assert set(schema.TABLES[name].column_names) <= known, (code, set(schema.TABLES[name].column_names) - known)
 
 
@@ -209,3 +210,121 @@ def test_unknown_terms_and_absent_tables_are_listed() -> None:
 )
 def test_text_of_a_cell(value: object, text: str) -> None:
     assert as_text(value) == text
+
+
+def filled(profile: Any) -> Any:
+    """The profile with a value in every column of every table of its study; free text names its column."""
+    subject, assay = str(profile.study.subjects["usubjid"].iloc[0]), profile.study.config.assays
+    tables = {}
+    for name, spec in schema.TABLES.items():
+        table = profile.study.tables[name].copy()
+        if table.empty:
+            dtypes = {column.name: table[column.name].dtype for column in spec.columns}
+            table = pd.DataFrame({column.name: [None] for column in spec.columns}).astype(dtypes)
+        row = table.index[0]
+        for column in spec.columns:
+            if table[column.name].notna().any():
+                continue
+            values = {"str": f"zz {name} {column.name}", "date": "2021-02-03", "float": 1.5, "int": 3, "bool": True}
+            value: Any = subject if column.name == "usubjid" else values[column.kind]
+            if name == "cmv_dna" and column.name in ("lod", "lloq", "uloq"):
+                value = getattr(assay[str(table["assay_id"].iloc[0])], column.name)
+            table.loc[row, column.name] = column.allowed[0] if column.allowed else value
+        tables[name] = table
+    return replace(profile, study=replace(profile.study, tables=tables))
+
+
+def test_every_column_of_every_study_table_is_exported_or_listed(profile: Any, tmp_path: Path) -> None:
+    whole = filled(profile)
+    result = export_sdtm(whole, tmp_path)
+    texts = {code: table.to_csv() for code, table in result.domains.items()}
+    listed = {(row["table"], row["column"]): int(row["records"])
+              for row in result.unmapped[(result.unmapped["value"] == "")].to_dict("records")}  # fmt: skip
+    spec = mapping()["domains"]
+    assert set(mapping()["not_exported"]) | {rules["source"] for rules in spec.values()} >= set(schema.TABLES)
+    for name, table in whole.study.tables.items():
+        domains = {code: rules for code, rules in spec.items() if rules["source"] == name}
+        read = {"usubjid", "visit", "visitnum"} if domains else set()
+        for rules in domains.values():
+            read |= {r if isinstance(r, str) else r.get("column") for r in rules["variables"].values()}
+            read |= set(rules.get("carried", {}))
+        for column in schema.TABLES[name].column_names:
+            cells = table[column].dropna()
+            assert len(cells), (name, column)
+            assert (column in read) != ((name, column) in listed), (name, column)
+            if column not in read:
+                # limits of an assay are listed for every result, also where the row does not repeat them
+                own = len(table) if name == "cmv_dna" and column in ("lod", "lloq", "uloq") else len(cells)
+                assert listed[name, column] == own, (name, column)
+            elif any(str(cell).startswith("zz ") for cell in cells):
+                assert any(f"zz {name} {column}" in texts[code] for code in domains), (name, column)
+    for domain in ("LB", "MB", "EX", "CM", "SV", "DM"):
+        name = spec[domain]["source"]
+        rows = len(whole.study.tables[name])
+        assert len(result.domains[domain]) == rows, domain
+
+
+def test_weight_is_exported_and_not_listed(exported: Any) -> None:
+    result, _ = exported
+    assert "WEIGHT" in set(result.domains["VS"]["VSTESTCD"])
+    assert "weight_kg" not in set(result.unmapped["column"])
+
+
+def test_a_test_has_one_code_and_at_most_40_characters(exported: Any) -> None:
+    for code, table in exported[0].domains.items():
+        if f"{code}TESTCD" not in table or code == "IE":
+            continue
+        pairs = table[[f"{code}TESTCD", f"{code}TEST"]].drop_duplicates()
+        assert pairs[f"{code}TESTCD"].is_unique, code
+        assert pairs[f"{code}TEST"].is_unique, code
+        assert (pairs[f"{code}TEST"].str.len() <= 40).all(), code
+    cp = exported[0].domains["CP"]
+    bright = cp[cp["CPTESTCD"] == "NKBRP"]["CPTEST"].iloc[0]
+    assert bright == "NK CD56 Bright/NK Cells"
+    subsets = cp[cp["CPTESTCD"] == "TREGSP"]
+    marks = subsets[["CPSBMRKS", "CPCELSTA", "CPCSMRKS"]].drop_duplicates().to_numpy().tolist()
+    assert sorted(marks) == [["", "PROLIFERATING", "Ki67+"], ["FOXP3+", "", ""]]
+    assert set(subsets["CPTEST"]) == {"TLym Regulatory Sub/TLym Regulatory"}
+
+
+def test_codes_and_names_of_populations_belong_to_each_other() -> None:
+    """Whatever populations a panel has: a name of a fraction is at most 40 characters long and has one code."""
+    terms, known = mapping()["cell_populations"], populations()
+    codes: dict[str, set[str]] = {}
+    for name, term in terms.items():
+        codes.setdefault(term["test"], set()).add(term["abs"])
+        for parent, above in known.items():
+            test = _fraction(term, terms, parent, above)
+            assert len(test) <= 40, (name, parent)
+            assert "/" in test
+        codes.setdefault(f"{term['test']}/", set()).add(term["pct"])
+    assert all(len(own) == 1 for own in codes.values())
+    assert len({code for own in codes.values() for code in own}) == len(codes)
+
+
+def test_subsets_with_several_parents_are_fractions_of_their_parent() -> None:
+    rows = pd.DataFrame(
+        {
+            "testcd": ["TLYMCSP", "TLYMCSP", "TREGP", ""],
+            "test": ["TLym Cytx Sub/TLym Cytx", "TLym Cytx Sub/T Lymphocytes", "TLym Regulatory/TLym Help", ""],
+        }
+    )
+    assert _one_test_a_code(rows)["test"].tolist() == [
+        "TLym Cytx Sub/Parent", "TLym Cytx Sub/Parent", "TLym Regulatory/TLym Help", ""
+    ]  # fmt: skip
+
+
+def test_two_codes_of_one_test_break_the_format() -> None:
+    visits = pd.DataFrame(
+        [("S1", "BL", "A1", "Weight", 1.0), ("S1", "BL", "A2", "Weight", 1.0), ("S1", "BL", "A3", "x" * 41, 1.0)],
+        columns=["usubjid", "visit", "testcd", "test", "result"],
+    )
+    with pytest.raises(ProblemListError) as told:
+        to_sdtm({"vital_signs": visits}, study_id="X")
+    assert {problem.what for problem in told.value.problems} == {"has several codes", "is longer than 40 characters"}
+
+
+def test_a_logarithm_keeps_the_unit_in_which_it_was_sent(profile: Any) -> None:
+    table = profile.virology.iloc[[0]].assign(result_raw="4.09 log10 IU/mL", kind="QUANT", value=12302.7, unit="IU/mL")
+    own = _cmv(replace(profile, virology=table)).iloc[0]
+    assert (own["result_raw"], own["result_unit"], own["quantified_unit"]) == ("4.09", "log10 IU/mL", "IU/mL")
