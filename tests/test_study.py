@@ -213,3 +213,13 @@ def test_other_spellings_of_units_are_stored_in_that_of_the_package(tmp_path):
     pd.testing.assert_frame_equal(*results)
     with pytest.raises(StudyError, match="unknown unit of WBC"):
         ip.read_study(write_study(tmp_path / "c", labs=TABLES["labs"].replace("10^9/L", "10^12/L")))
+
+
+def test_limits_of_one_tube_are_those_of_its_staining(tmp_path):
+    own = STUDY_YAML.replace("staining_protocol: washed}", "staining_protocol: washed, quality_limits: {LIMITS}}")
+    limits = "collection_to_stain: {pass: [0, 4]}"
+    study = ip.read_study(write_study(tmp_path / "a", config=own.replace("LIMITS", limits)))
+    assert study.config.check_limits == {}
+    assert study.config.tube_check_limits == {"t": {"collection_to_stain": {"pass": (0, 4)}}}
+    with pytest.raises(StudyError, match="a tube sets limits of collection_to_stain"):
+        ip.read_study(write_study(tmp_path / "b", config=own.replace("LIMITS", "margins: {pass: [null, 5]}")))

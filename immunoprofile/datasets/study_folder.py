@@ -26,7 +26,8 @@ from immunoprofile.datasets.tables import write_tables
 from immunoprofile.datasets.warts import Wart, find, place_warts
 from immunoprofile.errors import ImmunoprofileError
 from immunoprofile.io.analysis_plan import FunctionalEndpoint, VirologyEndpoint
-from immunoprofile.io.config import Arm, Assay, Endpoint, QualityLimits, ScheduledVisit, StudyConfig, Tube, write_config
+from immunoprofile.io.cmv_assay import Assay
+from immunoprofile.io.config import Arm, Endpoint, QualityLimits, ScheduledVisit, StudyConfig, Tube, write_config
 
 TRUTH_SUFFIX: Final = "-truth"
 BATCH_D: Final = 28

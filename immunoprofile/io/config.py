@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from immunoprofile.errors import Problems, StudyError
 from immunoprofile.io.analysis_plan import MOST_KEY_ENDPOINTS, AnalysisPlan, FunctionalEndpoint, VirologyEndpoint
+from immunoprofile.io.cmv_assay import Assay, DateText, StudyModel, is_full_date
 from immunoprofile.io.files import write_text
 from immunoprofile.io.inputs import LARGEST_YAML, Inputs, reason
 from immunoprofile.schema import (
-    CMV_SPECIMENS,
-    CMV_UNITS,
-    LINEAR_CMV_UNITS,
-    LOG10,
     MOST_ARMS,
     TABLES,
-    cmv_unit,
-    linear_unit,
 )
 
 CONFIG_NAME = "study.yaml"
 _LONGEST_REASON = 500
-_NO_LOGARITHM = 10.0
-"""No viral load has a decimal logarithm of so much or more."""
-
-
-def _plain_date(value: object) -> object:
-    # YAML reads an unquoted 2024-03-01 as a date.
-    return value.isoformat() if type(value) is date else value
+CHECKS_OF_A_TUBE = (
+    "collection_to_stain", "collection_to_stain_heparin", "collection_to_stain_pbmc_fresh",
+    "collection_to_stain_pbmc_frozen",
+)  # fmt: skip
+"""Checks whose limits a single tube may set: tubes of one draw may keep for different times."""
 
 
 def _version_text(value: object) -> object:
@@ -41,22 +33,14 @@ def _version_text(value: object) -> object:
     return text.removeprefix("v").removesuffix(".0") if isinstance(text, str) else text
 
 
-DateText = Annotated[str, BeforeValidator(_plain_date)]
-"""ISO date as text, quoted in YAML or not."""
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Arm(_Model):
+class Arm(StudyModel):
     """A treatment arm."""
 
     code: str
     label: str
 
 
-class ScheduledVisit(_Model):
+class ScheduledVisit(StudyModel):
     """A visit of the schedule.
 
     ``day`` is the planned study day on the immunology anchor (day 1 is the day of the anchor);
@@ -70,7 +54,16 @@ class ScheduledVisit(_Model):
     baseline: bool = False
 
 
-class Tube(_Model):
+class QualityLimits(StudyModel):
+    """Limits of a quality check: lowest and highest value that pass, and that only warn; null is open."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True)
+
+    passes: tuple[float | None, float | None] | None = Field(default=None, alias="pass")
+    warns: tuple[float | None, float | None] | None = Field(default=None, alias="warn")
+
+
+class Tube(StudyModel):
     """A tube of a visit: its panel and the template that gates it."""
 
     panel: str
@@ -82,9 +75,21 @@ class Tube(_Model):
     """Absolute counts come from this tube (counting beads, or the tube whose lymphocytes meet the blood count)."""
     amplifiers: dict[str, Literal["log", "linear"]] = Field(default_factory=dict)
     """What floating point data hold whose ``$PnE`` names a log amplifier, by ``$PnN`` (``*``: all others)."""
+    quality_limits: dict[str, QualityLimits] = Field(default_factory=dict)
+    """Time from the draw to staining within which this tube counts, by the check of its specimen."""
+
+    @field_validator("quality_limits")
+    @classmethod
+    def _of_a_tube(cls, value: dict[str, QualityLimits]) -> dict[str, QualityLimits]:
+        unknown = sorted(set(value) - set(CHECKS_OF_A_TUBE))
+        if unknown:
+            known = ", ".join(CHECKS_OF_A_TUBE)
+            what = f"{', '.join(unknown)}: a tube sets limits of {known} only"
+            raise ValueError(f"{what}; the others stand in quality_limits of the study")
+        return value
 
 
-class Endpoint(_Model):
+class Endpoint(StudyModel):
     """An immune endpoint that the study declares."""
 
     population: str
@@ -95,81 +100,7 @@ class Endpoint(_Model):
     """One of the key secondary endpoints, corrected together with the primary one."""
 
 
-class Assay(_Model):
-    """A CMV-DNA assay: what it measures, in which specimen and unit, and its limits in that unit."""
-
-    name: str
-    target: str = ""
-    """Gene or region that the PCR amplifies, for example UL54."""
-    unit: str
-    """IU/mL or copies/mL. Limits declared in log10 of either are converted when they are read."""
-    specimen: str
-    lod: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    lloq: float = Field(gt=0, allow_inf_nan=False)
-    uloq: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    iu_factor: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """IU per copy, only where it was determined for this assay and specimen."""
-    iu_factor_source: str = ""
-    """Where the factor comes from; a factor without a source is refused."""
-    valid_from: DateText = ""
-    """ISO date from which results are of this assay with these limits; empty is always."""
-    source: str = ""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _on_the_linear_scale(cls, content: object) -> object:
-        """Limits that are declared as logarithms become the numbers that they stand for."""
-        if not isinstance(content, dict) or not isinstance(content.get("unit"), str):
-            return content
-        unit = cmv_unit(content["unit"])
-        if unit not in CMV_UNITS or unit == linear_unit(unit):
-            return {**content, "unit": unit}
-        limits = {name: content[name] for name in ("lod", "lloq", "uloq") if name in content}
-        high = [name for name, limit in limits.items() if isinstance(limit, int | float) and limit >= _NO_LOGARITHM]
-        if high:
-            raise ValueError(f"{', '.join(high)}: no logarithm of a viral load; write unit: {linear_unit(unit)}")
-        linear = {name: 10.0**limit if isinstance(limit, int | float) else limit for name, limit in limits.items()}
-        return {**content, **linear, "unit": linear_unit(unit)}
-
-    @model_validator(mode="after")
-    def _known_unit(self) -> Assay:
-        problems = []
-        if self.unit not in LINEAR_CMV_UNITS:
-            problems.append(f"unit {self.unit!r} is not one of {', '.join(CMV_UNITS)}")
-        if self.uloq is not None and self.uloq < _NO_LOGARITHM:
-            problems.append(f"uloq {self.uloq:g} {self.unit} looks like a logarithm; write unit: {LOG10}{self.unit}")
-        if self.specimen not in CMV_SPECIMENS:
-            problems.append(f"specimen {self.specimen!r} is not one of {', '.join(CMV_SPECIMENS)}")
-        if self.lod is not None and self.lod > self.lloq:
-            problems.append(f"lod {self.lod:g} is above lloq {self.lloq:g}: what is quantified is detected")
-        if self.uloq is not None and self.uloq <= self.lloq:
-            problems.append(f"uloq {self.uloq:g} is not above lloq {self.lloq:g}")
-        if self.iu_factor is not None and not self.iu_factor_source.strip():
-            problems.append("iu_factor needs iu_factor_source: a factor holds for one assay and specimen only")
-        if self.valid_from and not _is_full_date(self.valid_from):
-            problems.append(f"valid_from {self.valid_from!r} is not a full ISO date such as 2024-03-01")
-        if problems:
-            raise ValueError("; ".join(problems))
-        return self
-
-
-def _is_full_date(text: str) -> bool:
-    try:
-        return date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
-
-
-class QualityLimits(_Model):
-    """Limits of a quality check: lowest and highest value that pass, and that only warn; null is open."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, validate_by_alias=True)
-
-    passes: tuple[float | None, float | None] | None = Field(default=None, alias="pass")
-    warns: tuple[float | None, float | None] | None = Field(default=None, alias="warn")
-
-
-class TableForm(_Model):
+class TableForm(StudyModel):
     """How one table file is written, where the file itself leaves it open."""
 
     sheet: str = ""
@@ -190,7 +121,7 @@ class TableForm(_Model):
         return value
 
 
-class EligibilitySettings(_Model):
+class EligibilitySettings(StudyModel):
     """What this study decides about its criteria; names and values are checked where the criteria are known."""
 
     parameters: dict[str, bool | int | float | str | tuple[str, ...] | None] = Field(default_factory=dict)
@@ -199,7 +130,16 @@ class EligibilitySettings(_Model):
     """Criterion -> input -> days before the reference date in which a record counts."""
 
 
-class StudyConfig(_Model):
+def _pairs(
+    limits: dict[str, QualityLimits],
+) -> dict[str, dict[str, tuple[float | None, float | None]]]:
+    return {
+        name: {key: pair for key, pair in (("pass", own.passes), ("warn", own.warns)) if pair is not None}
+        for name, own in limits.items()
+    }
+
+
+class StudyConfig(StudyModel):
     """Everything that ``study.yaml`` says."""
 
     study_id: str
@@ -240,7 +180,7 @@ class StudyConfig(_Model):
     @field_validator("data_cut")
     @classmethod
     def _full_date(cls, value: str) -> str:
-        if value and not _is_full_date(value):
+        if value and not is_full_date(value):
             raise ValueError(f"{value!r} is not a full ISO date such as 2024-03-01")
         return value
 
@@ -315,10 +255,13 @@ class StudyConfig(_Model):
     @property
     def check_limits(self) -> dict[str, dict[str, tuple[float | None, float | None]]]:
         """Limits of checks that the study sets, as `pp.quality_checks` takes them."""
-        return {
-            name: {key: pair for key, pair in (("pass", own.passes), ("warn", own.warns)) if pair is not None}
-            for name, own in self.quality_limits.items()
-        }
+        return _pairs(self.quality_limits)
+
+    @property
+    def tube_check_limits(self) -> dict[str, dict[str, dict[str, tuple[float | None, float | None]]]]:
+        """Tube -> limits of checks in force for it where it has any of its own: those of the study, then its own."""
+        return {name: self.check_limits | _pairs(tube.quality_limits) for name, tube in self.tubes.items()
+                if tube.quality_limits}  # fmt: skip
 
     @property
     def count_tube(self) -> str | None:

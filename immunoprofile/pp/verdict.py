@@ -16,7 +16,7 @@ from immunoprofile.resources.checks import QualityRow, quality_checks, quality_t
 from immunoprofile.schema import FLAGS, QUALITY_COLUMNS, UNS_QUALITY
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
     from anndata import AnnData
@@ -34,6 +34,7 @@ def verdict(
     samples: pd.DataFrame | None = None,
     *,
     limits: StudyLimits | None = None,
+    tube_limits: Mapping[str, StudyLimits] | None = None,
     il2_subjects: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Check every visit of the object; a pure function, see :func:`summarise` for what is written back.
@@ -53,6 +54,8 @@ def verdict(
         ``bead_lot``, ``bead_expiry``); without it the times and the kind of specimen are unknown.
     limits
         Other limits, see :func:`quality_checks`.
+    tube_limits
+        Tube -> all limits in force for it, where it has limits of its own.
     il2_subjects
         Subjects that received IL-2. By default those of every arm in which the time since a dose is known of anybody.
 
@@ -75,6 +78,7 @@ def verdict(
         first = tubes[twice].iloc[0]
         raise AnalysisError(f"{first['population']} of sample {first['sample_id']} stands twice", where="tubes")
     checks = quality_checks(limits)
+    of_tube = {tube: quality_checks(own) for tube, own in (tube_limits or {}).items()}
     treated = _treated(adata, il2_subjects)
     by_visit = {
         (str(subject), str(visit)): group
@@ -98,7 +102,9 @@ def verdict(
             unknown_flag: str = "",
             key: tuple[str, str] = key,
         ) -> None:
-            found = checks[name].judge(value, standard_error=standard_error, unknown_flag=unknown_flag)
+            found = of_tube.get(tube, checks)[name].judge(
+                value, standard_error=standard_error, unknown_flag=unknown_flag
+            )
             rows.append(found.row(*key, tube, sample_id, of=of))
 
         visit_rows(visit, add)

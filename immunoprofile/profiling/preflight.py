@@ -54,7 +54,8 @@ def prepare(study: Study, gates: GateSet) -> Prepared:
     own = check(gates, study)
     check_decisions(study, own)
     half = evaluate_clinical(study)
-    pp.quality_checks(study.config.check_limits)
+    for limits in (study.config.check_limits, *study.config.tube_check_limits.values()):
+        pp.quality_checks(limits)
     if study.config.reference_ranges:
         reference_ranges(study.config.reference_ranges)
     return Prepared(own, half)

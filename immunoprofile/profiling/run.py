@@ -239,7 +239,10 @@ def _verdict(
     limits = study.config.check_limits
     dosing, subjects = study.dosing, study.subjects
     il2 = {*dosing.loc[dosing["drug"] == "IL2", "usubjid"], *subjects.loc[subjects["first_il2_dtc"].notna(), "usubjid"]}
-    quality = pp.verdict(visits, counts, study.samples, limits=limits, il2_subjects=sorted(il2))
+    quality = pp.verdict(
+        visits, counts, study.samples, limits=limits, tube_limits=study.config.tube_check_limits,
+        il2_subjects=sorted(il2),
+    )  # fmt: skip
     findings = pp.file_findings(files, tuple(study.config.tubes), study.samples, limits=limits)
     events = quality_table(
         finding.row(usubjid, visit, tube, outcome.sample_id)

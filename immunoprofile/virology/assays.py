@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from immunoprofile.io.config import Assay
+from immunoprofile.io.cmv_assay import Assay
 from immunoprofile.resources import load_yaml
 
 

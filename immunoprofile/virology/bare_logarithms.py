@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from immunoprofile.io.config import Assay
+    from immunoprofile.io.cmv_assay import Assay
     from immunoprofile.virology.results import CmvResult
 
 FAR_APART_LOG10: Final = 2.0

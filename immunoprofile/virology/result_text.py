@@ -13,7 +13,7 @@ from immunoprofile.virology import result_words as words
 from immunoprofile.virology.results import NAN, Censoring, CmvResult
 
 if TYPE_CHECKING:
-    from immunoprofile.io.config import Assay
+    from immunoprofile.io.cmv_assay import Assay
 
 HIGHEST_LOGARITHM: Final = 10.0
 """No viral load has a decimal logarithm of so much or more; a bare number below it may be one."""
@@ -89,7 +89,7 @@ def parse_result(text: str, assay: Assay, *, unit: str | None = None, censoring:
 
     Examples
     --------
-    >>> from immunoprofile.io.config import Assay
+    >>> from immunoprofile.io.cmv_assay import Assay
     >>> assay = Assay(name="A", unit="IU/mL", specimen="plasma", lod=91, lloq=137, uloq=9.1e6)
     >>> parse_result("12,400 IU/mL (4.09 log)", assay).value
     12400.0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from immunoprofile.errors import UnitError
 
 if TYPE_CHECKING:
-    from immunoprofile.io.config import Assay
+    from immunoprofile.io.cmv_assay import Assay
 
 CmvKind = Literal["QUANT", "BLQ", "TND", "ALQ", "INVALID"]
 Censoring = Literal["lloq", "lod"]

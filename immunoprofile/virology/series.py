@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from immunoprofile.io.config import Assay, StudyConfig
+    from immunoprofile.io.cmv_assay import Assay
+    from immunoprofile.io.config import StudyConfig
 
 VIROLOGY_FLAGS_COLUMN: Final = "flags"
 """Column after ``schema.VIROLOGY_COLUMNS``: CMV_BLQ, CMV_TND, ASSAY_CHANGED, BLIP (`evaluate`), joined by a blank."""

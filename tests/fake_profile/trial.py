@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from immunoprofile.io.config import Arm, Assay, Endpoint, ScheduledVisit, StudyConfig, Tube
+from immunoprofile.io.cmv_assay import Assay
+from immunoprofile.io.config import Arm, Endpoint, ScheduledVisit, StudyConfig, Tube
 from immunoprofile.resources import populations
 
 FLOW = {"BL": 1, "D7": 8, "D14": 15, "D28": 29, "W8": 57}

@@ -354,3 +354,16 @@ def test_what_the_panel_rules_out_changes_no_value_that_enters() -> None:
     assert list(adata.obs["qc_status"]) == status
     flagged = adata.obs.loc[(adata.obs["usubjid"] == "S1") & (adata.obs["visit"] == "D14"), "flags"]
     assert "NK_NO_CD14" in flagged.iloc[0].split()
+
+
+def test_a_tube_may_have_its_own_time_to_staining() -> None:
+    adata, tubes = whole_blood()
+    samples = samples_table(tubes).assign(collected_dtc="2024-03-01T08:00", stained_dtc="2024-03-01T13:00")
+    first, second = sorted(tubes["tube"].unique())
+    for hours, expected in ((4, "WARN"), (5, "PASS")):
+        own = {first: {"collection_to_stain": {"pass": [0, hours]}}}
+        table = pp.verdict(adata, tubes, samples, tube_limits=own)
+        found = table[table["check"] == "collection_to_stain"]
+        states_of = found.groupby("tube")["state"].unique().map(list).to_dict()
+        assert states_of == {first: [expected], second: ["PASS"]}
+        assert found.loc[found["tube"] == first, "limits"].str.startswith(f"pass 0 to {hours}").all()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from immunoprofile.io.config import Assay
+from immunoprofile.io.cmv_assay import Assay
 from immunoprofile.virology import rules
 from immunoprofile.virology.rulebook import RuleBook
 

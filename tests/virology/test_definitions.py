@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from immunoprofile.io.config import Assay
+from immunoprofile.io.cmv_assay import Assay
 from immunoprofile.schema import CMV_AGREEMENT_COLUMNS
 from immunoprofile.virology import agreement, evaluate, rulebook
 from tests.virology.made_up_study import BLOOD, ROCHE, Config, Series, dosed, judged, made_up

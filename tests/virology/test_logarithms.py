@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from immunoprofile.errors import StudyError, UnitError
-from immunoprofile.io.config import Assay
+from immunoprofile.io.cmv_assay import Assay
 from immunoprofile.schema import cmv_unit
 from immunoprofile.virology import ResultTextError, cmv_results, parse_result, rules
 from tests.virology.made_up_study import GOLDEN, ROCHE, MadeUpStudy, Series, dosed, made_up

@@ -18,7 +18,7 @@ from scipy.integrate import trapezoid
 from scipy.optimize import minimize
 from scipy.stats import linregress, norm
 
-from immunoprofile.io.config import Assay
+from immunoprofile.io.cmv_assay import Assay
 from immunoprofile.virology import VirologyTables, evaluate
 from tests.virology.made_up_study import Config, MadeUpStudy, made_up
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from immunoprofile.errors import AnalysisError, Problems, StudyError, UnitError
-from immunoprofile.io.config import Assay
+from immunoprofile.io.cmv_assay import Assay
 from immunoprofile.schema import VIROLOGY_COLUMNS
 from immunoprofile.virology import (
     ResultTextError,

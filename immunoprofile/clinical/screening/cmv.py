@@ -14,7 +14,7 @@ from immunoprofile.errors import ImmunoprofileError
 from immunoprofile.virology import CmvResult, parse_result
 
 if TYPE_CHECKING:
-    from immunoprofile.io.config import Assay
+    from immunoprofile.io.cmv_assay import Assay
 
 CMV = "cmv_dna.result_raw"
 BLQ_PARAMETER = "study.yaml i2_blq_counts"
