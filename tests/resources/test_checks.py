@@ -12,13 +12,13 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from immunoprofile.profiling.checkpoint import write_checkpoint
 
 from immunoprofile import compensation, pp
 from immunoprofile.compensation import Spillover
 from immunoprofile.errors import AnalysisError
 from immunoprofile.profiling.findings import channel_swaps
 from immunoprofile.profiling.outcome import Outcome
+from immunoprofile.profiling.records import FOLDER, write_record
 from immunoprofile.quality import assess, panel_quantiles
 from immunoprofile.resources.checks import Finding, QualityRow, quality_checks, quality_table
 from immunoprofile.schema import FLAGS, QUALITY_COLUMNS
@@ -150,7 +150,7 @@ def of_matrices(limits: Any, _: Path) -> pd.DataFrame:
 def of_panels(limits: Any, out: Path) -> pd.DataFrame:
     outcomes = {visit: Outcome(f"S1-{visit}", f"{visit}.fcs", "count") for visit in ("BL", "D14")}
     for seed, outcome in enumerate(outcomes.values()):
-        write_checkpoint(out, "key", outcome, panel_quantiles(tube(seed=seed)))
+        write_record(out, "key", outcome, panel_quantiles(tube(seed=seed)), ())
     obs = pd.DataFrame({"usubjid": "S1", "visit": ["BL", "D14"], "baseline_flag": [True, False]})
     study = SimpleNamespace(config=SimpleNamespace(tubes=("count",), check_limits=limits))
     chosen = {("S1", visit, "count"): outcome for visit, outcome in outcomes.items()}
@@ -162,7 +162,7 @@ RUNS = (of_events, of_visits, of_files, of_matrices, of_panels)
 
 def found_by(run: Any, limits: Any, out: Path) -> Found:
     """Check -> (value, state, limits in words) of each row that has a value."""
-    (out / ".partial").mkdir(parents=True, exist_ok=True)
+    (out / FOLDER).mkdir(parents=True, exist_ok=True)
     table = run(limits, out)
     found: Found = {}
     for check, value, state, words in table[["check", "value", "state", "limits"]].itertuples(index=False):
