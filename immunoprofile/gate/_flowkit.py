@@ -19,7 +19,7 @@ import flowkit as fk
 import numpy as np
 
 from immunoprofile.errors import GateError, Problems
-from immunoprofile.gate import gatingml
+from immunoprofile.gate import cytobank, gatingml
 from immunoprofile.gate._flowkit_scales import transform_of
 from immunoprofile.gate.from_flowkit import from_flowkit, rows
 from immunoprofile.gate.names import FCS_SPILLOVER, UNCOMPENSATED
@@ -314,7 +314,7 @@ def parse_gatingml(content: bytes, where: str, tube: str) -> Strategy:
     words = gatingml.own_words(root)
     try:
         strategy = from_flowkit(fk.parse_gating_xml(document), tube)
-        return strategy if words is None else gatingml.restore(strategy, words)
+        return cytobank.named(strategy, root) if words is None else gatingml.restore(strategy, words)
     except GateError:
         raise
     except Exception as error:  # FlowKit and lxml raise many kinds; all mean that the document is unusable

@@ -105,7 +105,7 @@ def load(source: str | Path) -> GateSet:
     if suffix == ".json":
         return from_json(content.decode("utf-8", errors="replace"), path.name)
     if suffix in WORKSPACES or is_workspace(content):
-        gates = cached(content, "flowjo", lambda: _read_workspace(content, path.name))
+        gates = cached(content, "flowjo 2", lambda: _read_workspace(content, path.name))
         for problem in gates.problems:
             _log.warning("%s: %s", path.name, problem)
         return gates
@@ -173,7 +173,7 @@ def _gatingml(content: bytes, where: str, tube: str) -> Strategy:
 
         return GateSet((_flowkit.parse_gatingml(content, where, tube),))
 
-    return next(iter(cached(content, f"gatingml {tube}", parse).values()))
+    return next(iter(cached(content, f"gatingml 2 {tube}", parse).values()))
 
 
 def save(gates: GateSet | Strategy, target: str | Path) -> list[Path]:
