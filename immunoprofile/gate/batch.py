@@ -17,7 +17,7 @@ from immunoprofile.gate.binding import bind
 from immunoprofile.gate.compensated_ratios import compensated_ratios
 from immunoprofile.gate.engine import evaluate_file
 from immunoprofile.gate.evaluate import GatedSample, count_table, gate_sample
-from immunoprofile.gate.flowjo_units import in_units_of, needs_events
+from immunoprofile.gate.file_units import in_units_of, needs_events
 from immunoprofile.gate.matching import Matcher, match
 from immunoprofile.gate.notices import needs_matrix, notices_of
 from immunoprofile.gate.sources import STAGE, distinct, left_out_gates, same_content

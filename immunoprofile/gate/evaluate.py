@@ -12,7 +12,7 @@ import numpy as np
 from immunoprofile import compensation, schema
 from immunoprofile.gate.binding import bind
 from immunoprofile.gate.compensated_ratios import as_channels
-from immunoprofile.gate.flowjo_units import in_units_of
+from immunoprofile.gate.file_units import in_units_of
 from immunoprofile.gate.matching import Match, match
 from immunoprofile.gate.notices import needs_matrix, notices_of
 from immunoprofile.gate.strategy import ROOT, GateSet, Strategy

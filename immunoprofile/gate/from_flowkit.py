@@ -99,6 +99,7 @@ class _Reader:
             channels=tuple((channel, channel) for channel in channels),
             matrices=matrices,
             custom=tuple((sample, gate) for sample, gate in custom if gate not in gates),
+            limits="fcs",
         )
 
     def _walk(self, node: Mapping[str, Any], path: tuple[str, ...]) -> None:

@@ -17,7 +17,7 @@ from xml.etree import ElementTree as Xml
 from immunoprofile.errors import GateError, Problems
 from immunoprofile.gate import other_documents
 from immunoprofile.gate.gates import parents_first
-from immunoprofile.gate.known import KnownSample
+from immunoprofile.gate.known import KnownSample, limits_of
 from immunoprofile.gate.names import FCS_SPILLOVER, UNCOMPENSATED, population_id
 from immunoprofile.gate.scales import FLOWJO_KINDS
 from immunoprofile.gate.strategy import BOOLEAN_KINDS, ROOT, Dimension, Gate, Operand, Strategy
@@ -190,7 +190,7 @@ class _Writer:
         strategy = self.strategy
         info = _add(self.root, TYPES, "custom_info", TYPES)
         header = {key: getattr(strategy, key) for key in _HEADER if getattr(strategy, key)}
-        header |= {"limits": "flowjo"} if strategy.flowjo_units else {}
+        header |= {"limits": strategy.limits} if strategy.limits != "file" else {}
         own = _add(info, OWN, "strategy", "", **header)
         for gate in strategy.gates:
             words = {key: getattr(gate, key) for key in _PLAIN if getattr(gate, key) not in ("", "fixed")}
@@ -309,7 +309,7 @@ def restore(strategy: Strategy, words: Xml.Element) -> Strategy:
         version=words.get("version", ""),
         panel=words.get("panel", ""),
         instrument=words.get("instrument", ""),
-        flowjo_units=words.get("limits") == "flowjo",
+        limits=limits_of(words.get("limits")),
         samples=tuple(_known(element) for element in words if local(element.tag) == "known"),
     )
 
@@ -335,7 +335,7 @@ def meaning(strategy: Strategy) -> dict[str, Any]:
     return {
         "scales": {name: scale for name, scale in strategy.scales if name in scales},
         "matrices": {name: matrix for name, matrix in strategy.matrices if name in matrices},
-        "samples": (strategy.samples, strategy.flowjo_units),
+        "samples": (strategy.samples, strategy.limits),
         "gates": {g.population: said(g) for g in strategy.gates},
         "custom": {(s, g.population): said(g) for s, g in strategy.custom if said(g) != said(strategy[g.population])},
     }

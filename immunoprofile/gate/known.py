@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote
+
+LimitValues = Literal["file", "fcs", "flowjo"]
+"""In which values limits are: of a file as it is read here; as the FCS standard has them, Time in ticks where the file
+has no ``$TIMESTEP``; or as FlowJo showed them."""
+
+
+def limits_of(text: object) -> LimitValues:
+    """The word for the values of limits; ``file`` for what is none."""
+    return "flowjo" if text == "flowjo" else "fcs" if text == "fcs" else "file"
+
 
 ACQUISITION = ("guid", "date", "btim", "etim")
 """Keywords that two acquisitions do not have in common all together."""

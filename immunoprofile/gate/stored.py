@@ -13,7 +13,7 @@ from typing import Any
 
 from immunoprofile._version import __version__
 from immunoprofile.errors import GateError, Problem, Problems
-from immunoprofile.gate.known import KnownSample
+from immunoprofile.gate.known import KnownSample, limits_of
 from immunoprofile.gate.scales import Scale
 from immunoprofile.gate.strategy import Dimension, Ellipsoid, Gate, GateSet, Matrix, Operand, Ratio, Strategy
 from immunoprofile.io.files import write_text
@@ -74,7 +74,7 @@ def _strategy(content: Mapping[str, Any]) -> Strategy:
         matrices=tuple((str(name), _matrix(one)) for name, one in content["matrices"]),
         custom=tuple((str(sample), _gate(one)) for sample, one in content["custom"]),
         samples=tuple(KnownSample.from_content(one) for one in content.get("samples", ())),
-        flowjo_units=content.get("flowjo_units") is True,
+        limits=limits_of(content.get("limits")),
         default_scale=str(content.get("default_scale", "")),
         marker_scales=tuple((str(marker), str(name)) for marker, name in content.get("marker_scales", ())),
         units="data" if content.get("units") == "data" else "scale",

@@ -26,7 +26,7 @@ from immunoprofile.gate.gates import (
     Ratio,
     describe,
 )
-from immunoprofile.gate.known import KnownSample
+from immunoprofile.gate.known import KnownSample, LimitValues
 from immunoprofile.gate.scales import Scale
 from immunoprofile.schema import SAMPLE_ID
 
@@ -76,8 +76,8 @@ class Strategy:
         the first logicle, else the first scale that is not linear.
     marker_scales
         (marker or $PnN, name of its scale) pairs of channels without a gate.
-    flowjo_units
-        Whether limits are in the values that FlowJo showed, which `flowjo_units.in_units_of` brings to those of a file.
+    limits
+        In which values the limits are; `file_units.in_units_of` brings them to those of a file.
     """
 
     tube: str
@@ -92,7 +92,7 @@ class Strategy:
     custom: tuple[tuple[str, Gate], ...] = ()
     units: Units = "scale"
     samples: tuple[KnownSample, ...] = ()
-    flowjo_units: bool = False
+    limits: LimitValues = "file"
     default_scale: str = ""
     marker_scales: tuple[tuple[str, str], ...] = ()
 
@@ -333,7 +333,7 @@ class Strategy:
             for dimension in gate["dimensions"]:
                 _drop_unused(dimension, ratio=None, matrix="")
         content["custom"] = sorted(content["custom"], key=lambda pair: (pair[0], pair[1]["population"]))
-        _drop_unused(content, matrices=(), custom=[], samples=(), flowjo_units=False, default_scale="",
+        _drop_unused(content, matrices=(), custom=[], samples=(), limits="file", default_scale="",
                      marker_scales=())  # fmt: skip
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

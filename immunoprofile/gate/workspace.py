@@ -302,7 +302,7 @@ def _common(samples: list[WorkspaceSample], groups: Mapping[str, set[str]], stem
             matrices=tuple((made, value) for (_, value), made in matrices.items() if made in used_matrices),
             custom=tuple(custom),
             samples=tuple(sample.known for sample in samples),
-            flowjo_units=True,
+            limits="flowjo",
         )
     except ImmunoprofileError as error:
         findings.add(f"samples {', '.join(sample.name for sample in samples)}", str(error))

@@ -59,6 +59,8 @@ def test_json_round_trip_is_equal(strategy):
 @given(strategies(flowjo=True, labels=False, custom=True))
 def test_flowkit_round_trip_is_equal(strategy):
     again = from_flowkit(_flowkit.to_flowkit(strategy), strategy.tube)
+    assert again.limits == "fcs"  # FlowKit reads Time as the standard says
+    again = replace(again, limits=strategy.limits)
     assert meaning(again) == meaning(strategy)
     for name in strategy.custom_samples:
         assert meaning(again.for_sample(name)) == meaning(strategy.for_sample(name))
@@ -95,7 +97,7 @@ def test_labels_of_flowjo_survive_flowkit():
     assert theirs.get_gate_ids() == [
         ("CD3+ CD8+", ("root",)), ("4_pos", ("root", "CD3+ CD8+")), ("4_pos", ("root",)),
     ]  # fmt: skip
-    assert gate.from_flowkit(theirs, tube="t")["t"] == strategy
+    assert replace(gate.from_flowkit(theirs, tube="t")["t"], limits="file") == strategy
     assert reread(strategy) == strategy
 
 

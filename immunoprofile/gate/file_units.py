@@ -1,4 +1,4 @@
-"""Limits of a FlowJo workspace in the units of a file as it is read here: Time in FlowJo's clock, channels with a gain.
+"""Limits in the units of a file as it is read here: FlowJo's clock, channels with a gain, clocks outside the standard.
 
 FlowJo keeps limits in the values that it showed. Of Time these are ticks times a factor that it stores as the gain of
 the scale; of a channel with ``$PnG`` they are the stored values, which the FCS standard divides by the gain. A limit is
@@ -70,8 +70,10 @@ def in_units_of(sample: Sample, strategy: Strategy) -> tuple[Strategy, tuple[Pro
         A gated channel has a gain, and the workspace does not show whether its limits are divided by it; or no gate is
         left.
     """
-    if not strategy.flowjo_units:
+    if strategy.limits == "file":
         return strategy, ()
+    if strategy.limits == "fcs":
+        return _as_standard(sample, strategy), ()
     known = strategy.samples[0] if len(strategy.samples) == 1 else None
     channels = find_channels(strategy, sample, Problems())
     by_name = {channel.pnn: channel for channel in sample.channels}
@@ -96,16 +98,26 @@ def in_units_of(sample: Sample, strategy: Strategy) -> tuple[Strategy, tuple[Pro
         raise GateError("all gates need the time in FlowJo's units, which cannot be told", findings,
                         where=sample.name, todo="draw the time gate anew in FlowJo with the file open")  # fmt: skip
     factors = {marker: unit.factor for marker, unit in units.items() if unit.factor not in (None, 1.0)}
-    done = replace(kept, samples=(), flowjo_units=False)
+    done = replace(kept, samples=(), limits="file")
     return _scaled(done, {m: f for m, f in factors.items() if f is not None}), findings
 
 
 def needs_events(sample: Sample, strategy: Strategy) -> bool:
     """Whether the units of the gates of a file cannot be told without its events."""
-    if not strategy.flowjo_units:
+    if strategy.limits != "flowjo":
         return False
     clocks = {channel.pnn for channel in sample.channels if channel.kind == "time"}
     return bool(clocks & set(find_channels(strategy, sample, Problems()).values()))
+
+
+def _as_standard(sample: Sample, strategy: Strategy) -> Strategy:
+    """Limits of the FCS standard, which knows no step of a clock but ``$TIMESTEP``, in the seconds of a file."""
+    clock, found = sample.clock, replace(strategy, limits="file")
+    if clock is None or clock.step is None or clock.source != "TIMETICKS":
+        return found
+    name = sample.channels[clock.column].pnn
+    channels = find_channels(strategy, sample, Problems())
+    return _scaled(found, {marker: clock.step for marker, channel in channels.items() if channel == name})
 
 
 def _time_unit(sample: Sample, name: str, known: KnownSample | None) -> Unit:
@@ -129,7 +141,8 @@ def _time_unit(sample: Sample, name: str, known: KnownSample | None) -> Unit:
             return Unit(1.0)
         if _near(axis.top, last):
             return Unit(step)
-    seconds = f"$TIMESTEP {step:g}" if step != 1 else "no $TIMESTEP"
+    source = sample.clock.source if sample.clock is not None and sample.clock.source else "$TIMESTEP"
+    seconds = f"{source} {step:g}" if step != 1 else "no $TIMESTEP"
     return Unit(None, f"FlowJo's Time scale ends at {_said(axis.top)} with gain {_said(axis.gain)}, which fits neither "
                       f"the last tick of the file ({last:g}) nor its seconds ({seconds})")  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from immunoprofile import gate
 from immunoprofile.errors import GateError
 from immunoprofile.gate.scales import SCALE_PARAMETERS, Scale
+from immunoprofile.gate.strategy import Dimension, Gate, Strategy
 from immunoprofile.io.fcs import read_fcs
 from tests.gate import workspaces as w
 from tests.io.fcs_files import events, write
@@ -141,6 +144,30 @@ def test_linear_scale_without_limits_is_linear(tmp_path):
     (problem,) = gate.load(tmp_path / "w.wsp").problems
     assert problem.where.endswith("gate round")
     assert "the scale of FSC-A states no limits" in problem.what
+
+
+def test_gatingml_and_flowkit_see_time_as_the_standard_does(tmp_path):
+    """A file with CellQuest's TIMETICKS and no $TIMESTEP is read in seconds; a limit of the standard is in ticks."""
+    data = events(N)
+    data[:, 5] = np.arange(N)
+    path = write(tmp_path / "a.fcs", data, TIMETICKS="100")
+    path.write_bytes(path.read_bytes().replace(b"TIMESTEP", b"XIMESTEP").replace(b"timestep", b"ximestep"))
+    sample = read_fcs(path)
+    assert sample.values("Time")[-1] == pytest.approx(0.1 * (N - 1))
+    time = Dimension("Time", 300, 900)
+    ours = Strategy("t", (Gate("steady", "root", "rectangle", (time,)),), channels=(("Time", "Time"),))
+    gate.save(ours, tmp_path / "t.xml")
+    kept, plain = (tmp_path / name for name in ("t.xml", "plain.xml"))
+    plain.write_text(
+        re.sub(r"<data-type:custom_info>.*?</data-type:custom_info>", "", kept.read_text(), flags=re.DOTALL)
+    )
+    ticks = np.arange(N)
+    for source, factor in ((gate.load(plain)["plain"], 1), (gate.load(kept)["t"], 0.1), (ours, 0.1)):
+        inside = (ticks * factor >= 300) & (ticks * factor < 900)
+        found = gate.membership(sample, source)["steady"]
+        np.testing.assert_array_equal(found, inside)
+    stated = gate.from_flowkit(gate.to_flowkit(ours))["tube"]
+    assert gate.membership(sample, stated)["steady"].sum() == 600
 
 
 def any_scale():
