@@ -8,10 +8,11 @@ from __future__ import annotations
 from immunoprofile.gate.batch import batch, membership
 from immunoprofile.gate.check import check
 from immunoprofile.gate.evaluate import GatedSample, gate_sample, strategy_for
-from immunoprofile.gate.exchange import from_flowkit, load, save, shipped_folder, to_flowkit
+from immunoprofile.gate.exchange import from_flowkit, load, shipped_folder, to_flowkit
 from immunoprofile.gate.flowjo_counts import reconcile
 from immunoprofile.gate.intensities import INTENSITY_STATISTICS, intensity_table
 from immunoprofile.gate.raster import GateRaster, Outline, rasterise
+from immunoprofile.gate.saving import save
 from immunoprofile.gate.scales import Scale
 from immunoprofile.gate.strategy import Dimension, Ellipsoid, Gate, GateSet, Matrix, Operand, Ratio, Strategy
 from immunoprofile.gate.write_fcs import write_fcs

@@ -196,9 +196,8 @@ def save(gates: GateSet | Strategy, target: str | Path) -> list[Path]:
     Raises
     ------
     GateError
-        The format cannot say what the strategy says, or a template has no channels to name in GatingML. FlowJo
-        workspaces are not written: a workspace holds the plots, the ellipses in plot bins, and the counts of its
-        files, none of which these gates have.
+        The format cannot say what the strategy says, or a template has no channels to name in GatingML. A FlowJo
+        workspace keeps gates by sample, see `saving.save`.
     """
     path = Path(target)
     strategies = (gates,) if isinstance(gates, Strategy) else tuple(gates.values())
@@ -207,9 +206,8 @@ def save(gates: GateSet | Strategy, target: str | Path) -> list[Path]:
     if suffix == ".wsp":
         problems.add(
             path.name,
-            "FlowJo workspaces are read and not written: they hold plots, ellipses in bins of a plot, and counts that "
-            "gates do not have",
-            allowed=".xml (GatingML) or .json",
+            "a FlowJo workspace keeps gates by sample",
+            allowed="gate.save(gates, target, files=[...]); or .xml (GatingML), .json",
         )
         raise GateError("gates cannot be saved", problems.found)
     if suffix == ".json":
