@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from immunoprofile import compensation, schema
 from immunoprofile.compensation import Spillover
 from immunoprofile.errors import ImmunoprofileError, Problem, ProblemListError, Problems
-from immunoprofile.gate.binding import bind
+from immunoprofile.gate.binding import bind, label_doubts
 from immunoprofile.gate.compensated_ratios import compensated_ratios
 from immunoprofile.gate.engine import evaluate_file
 from immunoprofile.gate.evaluate import GatedSample, count_table, gate_sample
@@ -163,7 +163,7 @@ def _bound(sample: Sample, path: Path, gates: Matcher, panels: Panels) -> Bound 
     if needs_events(sample, found.strategy) or compensated_ratios(found.strategy):
         return None
     strategy, doubts = in_units_of(sample, found.strategy)
-    bound = strategy, bind(strategy, sample), (*found.findings, *doubts)
+    bound = strategy, bind(strategy, sample), (*found.findings, *doubts, *label_doubts(strategy, sample))
     if not gates.knows_samples:
         panels[sample.labels] = bound
     return bound

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from immunoprofile.compensation.applied import bare_name
-from immunoprofile.errors import GateError, Problems
+from immunoprofile.errors import GateError, Problem, Problems
 from immunoprofile.gate.strategy import Dimension, Gate, Strategy
-from immunoprofile.io.markers import find_marker
+from immunoprofile.io.markers import find_marker, is_dye, same_marker
 
 if TYPE_CHECKING:
     from immunoprofile.io.fcs import Sample
@@ -19,30 +19,89 @@ def find_channels(strategy: Strategy, sample: Sample, problems: Problems) -> dic
     """Channel ($PnN) of every marker that the strategy needs; what is missing or ambiguous goes to ``problems``."""
     found: dict[str, str] = {}
     names = [channel.pnn for channel in sample.channels]
-    unmixed = _unmixed(strategy)
+    unmixed, stated = _unmixed(strategy), stated_channels(strategy)
     for marker in strategy.markers:
-        hits = find_marker(marker, sample.markers, sample.labels)
-        if marker in names and (marker, marker) in strategy.channels:  # it came with names of channels
-            hits = [position for position, name in enumerate(names) if name == marker][:1]
-        elif not hits and marker in unmixed:
-            hits = find_marker(unmixed[marker], sample.markers, sample.labels)
-        elif not hits:
-            # FlowJo writes "_" where a channel has "/", and "Comp-" before channels that it exports compensated
-            hits = [n for n, name in enumerate(names) if marker in (name.replace("/", "_"), bare_name(name))]
+        said = _said_of(marker, stated)
+        hits = _by_statement(marker, said, sample) if said else _by_label(marker, strategy, sample, unmixed)
         if len(hits) == 1:
             found[marker] = names[hits[0]]
             if names.count(found[marker]) > 1:
                 problems.add(sample.name, f"the channel of {marker} has a name that stands twice in the file",
                              value=found[marker])  # fmt: skip
-        elif not hits:
+        elif hits:
+            candidates = ", ".join(names[hit] for hit in hits)
+            problems.add(sample.name, f"marker {marker} is ambiguous", allowed=f"one of {candidates}")
+        elif said:
+            what = f"the template of tube {strategy.tube} has {marker} on {' or '.join(said)}"
+            there = ", ".join(names)
+            problems.add(sample.name, f"{what}, which the file does not have",
+                         allowed=f"in 'channels' of the template: one of {there}")  # fmt: skip
+        else:
             has = ", ".join(sample.markers)
             problems.add(
                 sample.name, f"marker {marker} of tube {strategy.tube} is missing", allowed=f"the file has {has}"
             )
-        else:
-            candidates = ", ".join(names[hit] for hit in hits)
-            problems.add(sample.name, f"marker {marker} is ambiguous", allowed=f"one of {candidates}")
     return found
+
+
+def _by_statement(marker: str, said: tuple[str, ...], sample: Sample) -> list[int]:
+    """Columns of the channels that the template names; of several that are there, those whose label agrees."""
+    names = [channel.pnn for channel in sample.channels]
+    hits = [n for n, name in enumerate(names) if name in said]
+    hits = hits or [n for n, name in enumerate(names) if bare_name(name) in said]
+    labelled = [n for n in hits if same_marker(sample.channels[n].marker, marker)]
+    return labelled if len(hits) > 1 and labelled else hits
+
+
+def _by_label(marker: str, strategy: Strategy, sample: Sample, unmixed: Mapping[str, str]) -> list[int]:
+    """Columns that carry a marker by their label or name, or have the name of the channel that the gates ask for."""
+    names = [channel.pnn for channel in sample.channels]
+    if marker in names and (marker, marker) in strategy.channels:  # it came with names of channels
+        return [names.index(marker)]
+    hits = find_marker(marker, sample.markers, sample.labels)
+    if not hits and marker in unmixed:
+        return find_marker(unmixed[marker], sample.markers, sample.labels)
+    # FlowJo writes "_" where a channel has "/", and "Comp-" before channels that it exports compensated
+    return hits or [n for n, name in enumerate(names) if marker in (name.replace("/", "_"), bare_name(name))]
+
+
+def _said_of(marker: str, stated: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Channels that are stated for a marker, however it is spelled; empty for none."""
+    same = (channels for name, channels in stated.items() if same_marker(name, marker))
+    return stated.get(marker) or next(same, ())
+
+
+def stated_channels(strategy: Strategy) -> dict[str, tuple[str, ...]]:
+    """Channels ($PnN) that a template names for a marker; several where cytometers differ.
+
+    Gates that came with names of channels (GatingML, workspaces) state nothing.
+    """
+    found: dict[str, list[str]] = {}
+    for marker, channel in strategy.channels:
+        if marker != channel:
+            found.setdefault(marker, []).append(channel)
+    return {marker: tuple(channels) for marker, channels in found.items()}
+
+
+def label_doubts(strategy: Strategy, sample: Sample) -> tuple[Problem, ...]:
+    """Labels ($PnS) of a file that contradict the channels that the template names; those of the template hold.
+
+    A channel without a label, or with the name of its dye or its own name for one, contradicts nothing.
+    """
+    stated = stated_channels(strategy)
+    found = find_channels(strategy, sample, Problems())
+    by_name = {channel.pnn: channel for channel in sample.channels}
+    doubts = Problems()
+    for marker in (marker for marker in strategy.markers if marker in found and _said_of(marker, stated)):
+        channel = by_name[found[marker]]
+        label = channel.pns.strip()
+        if label and label != channel.pnn and not is_dye(label) and not same_marker(channel.marker, marker):
+            doubts.add(sample.name, f"{channel.pnn} is {marker} by the template, and its label says {label}")
+        for other in sample.channels:
+            if other is not channel and other.pns.strip() and same_marker(other.marker, marker):
+                told = f"the label of {other.pnn} says {other.pns.strip()}"
+                doubts.add(sample.name, f"{marker} is {channel.pnn} by the template, and {told}")
+    return tuple(doubts.found)
 
 
 def _unmixed(strategy: Strategy) -> dict[str, str]:

@@ -8,8 +8,9 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from immunoprofile.compensation import from_keywords
+from immunoprofile.compensation.applied import bare_name
 from immunoprofile.errors import CompensationError, FcsError, GateError, Problem, Problems
-from immunoprofile.gate.binding import find_channels
+from immunoprofile.gate.binding import find_channels, stated_channels
 from immunoprofile.gate.mapping import MAPPING_TABLE, proposals, sources_of
 from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.gate.study_gates import StudyGates, study_gates
@@ -68,6 +69,7 @@ def check(gates: GateSet, study: Study) -> StudyGates:
         if tube in gates_of:
             sources = [study.fcs_source(str(name)) for name in group["sample_id"]]
             problems.found.extend(_misfits(gates_of, tube, sources))
+            problems.found.extend(_moved_detectors(gates_of[tube], sources))
     for strategy in loaded.values():
         for warning in _strangers(strategy, study):
             _log.warning("%s", warning)
@@ -121,6 +123,38 @@ def _misfits(gates: StudyGates, tube: str, sources: Iterable[FcsSource]) -> list
             return errors
         first = first or problems.found
     return first
+
+
+def _moved_detectors(strategy: Strategy, sources: Iterable[FcsSource]) -> list[Problem]:
+    """Markers that are measured on different channels in the files of a tube, unless the template names them all.
+
+    One gate on two detectors compares what cannot be compared. Files that cannot be read or do not fit are left to the
+    run; gates that name channels instead of markers have nothing to move.
+    """
+    named = {marker for marker, channel in strategy.channels if marker == channel}
+    carried: dict[str, dict[str, list[str]]] = {}
+    for source in sources:
+        try:
+            sample = source.read_head().empty
+        except FcsError:
+            continue
+        problems = Problems()
+        channels = find_channels(strategy, sample, problems)
+        if problems:
+            continue
+        for marker in channels.keys() - named:
+            carried.setdefault(marker, {}).setdefault(bare_name(channels[marker]), []).append(source.path.name)
+    told = Problems()
+    stated = stated_channels(strategy)
+    for marker in strategy.markers:
+        files = carried.get(marker, {})
+        if len(files) < 2 or files.keys() <= set(stated.get(marker, ())):
+            continue
+        places = "; ".join(f"{name} in {len(found)} files ({found[0]} ...)" for name, found in files.items())
+        both = f"channels: {{{marker}: [{', '.join(files)}]}}"
+        told.add(f"tube {strategy.tube}", f"{marker} is on different channels: {places}",
+                 allowed=f"one channel, or all named in the template: {both}")  # fmt: skip
+    return told.found
 
 
 def _spillover(sample: Sample) -> Spillover | None:

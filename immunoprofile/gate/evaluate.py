@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from immunoprofile import compensation, schema
-from immunoprofile.gate.binding import bind
+from immunoprofile.gate.binding import bind, label_doubts
 from immunoprofile.gate.compensated_ratios import as_channels
 from immunoprofile.gate.file_units import in_units_of
 from immunoprofile.gate.matching import Match, match
@@ -172,7 +172,7 @@ def gate_sample(
 
     found = strategy if isinstance(strategy, Match) else match(sample, strategy)
     own, doubts = in_units_of(sample, found.strategy)
-    doubts = (*found.findings, *doubts)
+    doubts = (*found.findings, *doubts, *label_doubts(own, sample))
     bound = bind(own, sample)
     chosen = compensation.decide(sample, comp_source, needed=needs_matrix(own))
     seen, looking = as_channels(sample, bound, chosen.spillover)

@@ -261,7 +261,7 @@ def save_gatingml(
     """
     from immunoprofile.gate import _flowkit
 
-    channels = dict(strategy.channels) if channels is None else channels
+    channels = dict(reversed(strategy.channels)) if channels is None else channels
     problems = Problems()
     for marker in strategy.markers:
         if marker not in channels and not marker.startswith(("FSC", "SSC", "Time")):
@@ -321,4 +321,4 @@ def to_flowkit(strategy: Strategy) -> flowkit.GatingStrategy:
     """
     from immunoprofile.gate import _flowkit
 
-    return _flowkit.to_flowkit(rename(strategy, dict(strategy.channels)), names="label")
+    return _flowkit.to_flowkit(rename(strategy, dict(reversed(strategy.channels))), names="label")

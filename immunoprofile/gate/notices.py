@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from immunoprofile.gate.compensated_ratios import ratio_notices
+from immunoprofile.gate.transformed import transformed
 from immunoprofile.io.clock import clock_doubts
 from immunoprofile.io.exceptions import Notice
 from immunoprofile.io.markers import is_scatter, is_time
@@ -49,7 +50,8 @@ def notices_of(
     Returns
     -------
     tuple of Notice
-        Repairs of the file, what `compensation.decide` tells, and events that are no numbers and were counted.
+        Repairs of the file, what `compensation.decide` tells, doubts about its clock, values that look transformed
+        already, and events that are no numbers and were counted.
     """
     look = "look at the plots of this file, or export it again"
     found = [Notice("FILE_REPAIRED", repair, look) for repair in sample.repairs]
@@ -59,6 +61,7 @@ def notices_of(
     found += chosen.notices
     found += ratio_notices(bound)
     found += _clock(sample, bound)
+    found += transformed(sample, bound)
     if evaluation is not None and sample.n_events:
         found.extend(_counted_without_a_number(sample, bound, evaluation))
     return tuple(found)

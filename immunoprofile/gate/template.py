@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ class _Header(BaseModel):
     version: str = ""
     panel: str = ""
     instrument: str = ""
-    channels: dict[str, str] = Field(default_factory=dict)
+    channels: dict[str, str | list[str]] = Field(default_factory=dict)
     scales: dict[str, dict[str, Any]] = Field(default_factory=dict)
     default_scale: str | None = None
     marker_scales: dict[str, str] = Field(default_factory=dict)
@@ -102,7 +102,7 @@ def read_template(path: str | Path) -> Strategy:
         gates=gates,
         scales=scales,
         marker_scales=tuple(pair for pair in header.marker_scales.items() if pair[0] not in gated),
-        channels=tuple(header.channels.items()),
+        channels=_pairs(header.channels),
         beads=header.beads,
         version=header.version,
         panel=header.panel,
@@ -334,7 +334,7 @@ def write_template(strategy: Strategy, path: str | Path) -> Path:
     if strategy.units != "scale":
         header["units"] = strategy.units
     if strategy.channels:
-        header["channels"] = dict(strategy.channels)
+        header["channels"] = _channels_of(strategy)
     if strategy.scales:
         header["scales"] = {name: {"kind": scale.kind, **scale.by_letter} for name, scale in strategy.scales}
         of_gates = {marker: scale for marker, scale in scale_of.items() if scale is not None}
@@ -364,6 +364,19 @@ def write_template(strategy: Strategy, path: str | Path) -> Path:
             "the strategy cannot be written as a template", problems.found, todo="save it as GatingML (.xml)"
         )
     return path
+
+
+def _pairs(channels: Mapping[str, str | list[str]]) -> tuple[tuple[str, str], ...]:
+    """(marker, $PnN) pairs; a marker may have a channel on each of several cytometers."""
+    lists = {marker: [said] if isinstance(said, str) else said for marker, said in channels.items()}
+    return tuple((marker, channel) for marker, names in lists.items() for channel in names)
+
+
+def _channels_of(strategy: Strategy) -> dict[str, str | list[str]]:
+    found: dict[str, list[str]] = {}
+    for marker, channel in strategy.channels:
+        found.setdefault(marker, []).append(channel)
+    return {marker: stated[0] if len(stated) == 1 else stated for marker, stated in found.items()}
 
 
 def _refuse_what_no_column_says(strategy: Strategy, where: str) -> None:

@@ -117,6 +117,11 @@ def is_event_parameter(name: str) -> bool:
     return _plain(name) in ("eventlength", "celllength", "center", "offset", "width", "residual")
 
 
+def is_dye(name: str) -> bool:
+    """Whether a label is the name of a dye and nothing else (``FITC``, ``PE-Cy7-A``)."""
+    return bool(_DYE_ONLY.match(name.strip()))
+
+
 def is_time(name: str) -> bool:
     """Whether a channel name is the Time channel."""
     return _plain(name) in ("time", "hdrt")
