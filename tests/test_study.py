@@ -223,3 +223,9 @@ def test_limits_of_one_tube_are_those_of_its_staining(tmp_path):
     assert study.config.tube_check_limits == {"t": {"collection_to_stain": {"pass": (0, 4)}}}
     with pytest.raises(StudyError, match="a tube sets limits of collection_to_stain"):
         ip.read_study(write_study(tmp_path / "b", config=own.replace("LIMITS", "margins: {pass: [null, 5]}")))
+
+
+def test_labs_without_tests_are_a_problem_and_no_crash(tmp_path):
+    labs = "usubjid,visit,collected_dtc,value,unit\nS-1,BL,2024-03-01,3.2,10^9/L\n"
+    with pytest.raises(StudyError, match="column test: a column is missing"):
+        ip.read_study(write_study(tmp_path, labs=labs))

@@ -15,6 +15,7 @@ from immunoprofile.errors import NotAvailableError
 from immunoprofile.resources import load_yaml
 
 Direction = Literal["low", "high"]
+NO_GRADE_WORDS: Final = "has no grade for so low a value"
 
 _RULE: Final = re.compile(r"^(<|<=|>|>=) (\d+(?:\.\d+)?)(?: (uln|lln|baseline))?$")
 
@@ -294,7 +295,7 @@ def grade_term(value: float, term: Term, references: Mapping[str, float], *, nam
     if math.isnan(value):
         return Grade(None, bool(unknown), "", "no value")
     if any(rule.holds(value, known) for rule in term.no_grade):
-        return Grade(None, provisional=False, criterion_text="", reason=f"{name} has no grade for so low a value")
+        return Grade(None, provisional=False, criterion_text="", reason=f"{name} {NO_GRADE_WORDS}")
     undecided = ""
     for criterion in _criteria_for(term, known):
         asked = criterion.without_baseline() if unknown else criterion

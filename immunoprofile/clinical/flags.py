@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.clinical.courses import dose_tables
-from immunoprofile.clinical.grades import CLEARANCE_TEST
+from immunoprofile.clinical.grades import hides_nothing
 from immunoprofile.clinical.tables import HasClinical, day_of, number_of, rows_of
 from immunoprofile.clinical.units import lab_value, significant
 from immunoprofile.errors import UnitError
@@ -63,7 +63,7 @@ def _grade_flags(tables: SafetyTables) -> Iterator[_Flag]:
         key = (row["usubjid"], row["visit"])
         if row["grade_provisional"]:
             yield key, "GRADE_PROVISIONAL", f"{row['term']}: {row['reason']}"
-        if math.isnan(number_of(row["grade"])) and row["test"] != CLEARANCE_TEST:
+        if math.isnan(number_of(row["grade"])) and not hides_nothing(row):
             yield key, "UNKNOWN_INPUT", f"{row['term']}: {row['reason']}"
 
 

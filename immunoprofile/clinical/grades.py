@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.clinical.ctcae import (
+    NO_GRADE_WORDS,
     Grade,
     Term,
     ctcae_name,
@@ -115,8 +116,7 @@ def graded_results(
         baseline = baselines.get((one.usubjid, one.test))
         for term in terms.get(one.test, ()):
             rows.append(_grade_row(one, baseline, term, doses.get(one.usubjid, ""), name))
-            # A clearance has no lower limit of normal: that it is not graded above 60 is no defect of the tables.
-            if notes is not None and rows[-1]["grade"] is None and one.test != CLEARANCE_TEST:
+            if notes is not None and rows[-1]["grade"] is None and not hides_nothing(rows[-1]):
                 notes.add(
                     "warning", "NOT_GRADED", f"{term.term}: {rows[-1]['reason']}", table="labs", row=one.row,
                     usubjid=one.usubjid, visit=one.visit, action=_remedy(one, rows[-1]["reason"]),
@@ -134,6 +134,15 @@ def graded_results(
         | dict.fromkeys(["on_treatment", "treatment_emergent"], "boolean")
         | {"grade_provisional": "bool"}
     )
+
+
+def hides_nothing(row: Mapping[str, Any]) -> bool:
+    """Whether a row without a grade is a clearance that needs none, or of which `creatinine_clearance` tells why.
+
+    A clearance has no lower limit of normal: that it is not graded above 60 is no defect of the tables. One that is too
+    low for the grades of a version is told.
+    """
+    return row["test"] == CLEARANCE_TEST and NO_GRADE_WORDS not in row["reason"]
 
 
 def _by_test(terms: Sequence[Term]) -> dict[str, list[Term]]:
@@ -229,6 +238,8 @@ _FILL_LIMITS: Final = (
 def _remedy(one: LabResult, reason: str) -> str:
     if "limit of normal" in reason:
         return _FILL_LIMITS
+    if NO_GRADE_WORDS in reason:
+        return "grade it by hand"
     return "correct value and unit" if one.reason or "value" in reason else "grade it by hand, or use another version"
 
 

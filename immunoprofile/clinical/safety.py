@@ -12,9 +12,9 @@ from immunoprofile.clinical.doses import dose_courses, dosing_bars, exposure, no
 from immunoprofile.clinical.flags import doses_at, safety_flags
 from immunoprofile.clinical.grades import (
     BASELINE_WITHIN_D,
-    CLEARANCE_TEST,
     event_rates,
     graded_results,
+    hides_nothing,
     lab_results,
     shift_table,
     worst_grades,
@@ -259,8 +259,7 @@ def _worst_of(results: list[dict[str, Any]]) -> dict[str, Any]:
     graded = [row for row in results if not math.isnan(number_of(row["grade"]))]
     worst = max((int(row["grade"]) for row in graded), default=None)
     terms = sorted({row["term"] for row in graded if worst and row["grade"] == worst})
-    # Above 60 mL/min a clearance has no grade, since it has no lower limit of normal: that hides nothing.
-    hidden = [row for row in results if math.isnan(number_of(row["grade"])) and row["test"] != CLEARANCE_TEST]
+    hidden = [row for row in results if math.isnan(number_of(row["grade"])) and not hides_nothing(row)]
     return {"worst_grade": worst, "worst_term": "; ".join(terms), "n_ungraded": len(hidden) if results else None}
 
 

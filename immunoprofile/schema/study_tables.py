@@ -165,7 +165,7 @@ LABS = TableSpec(
             "unit of the result",
             required=True,
             nullable=False,
-            spelling=lambda row: lab_unit(row["test"], row["unit"]),
+            spelling=lambda row: lab_unit(row.get("test", ""), row["unit"]),
         ),
         Column("lln", "float", "lower limit of normal of that laboratory, same unit"),
         Column("uln", "float", "upper limit of normal of that laboratory, same unit"),

@@ -117,6 +117,19 @@ def test_a_term_without_criteria_is_named():
         safety(study(), ctcae="4.03")
 
 
+def test_a_clearance_that_is_too_low_for_a_grade_is_told():
+    made = study(labs=[lab("CREAT", 700.0, lln=45, uln=84)])
+    six, five = (safety(made, ctcae=version) for version in ("6", "5"))
+    row = six.grades[six.grades["test"] == "CRCL"].iloc[0]
+    assert row["value"] < 10
+    assert pd.isna(row["grade"])
+    told = six.exceptions[six.exceptions["code"] == "NOT_GRADED"]["message"].tolist()
+    assert told == ["Creatinine clearance decreased: CTCAE v6.0 has no grade for so low a value"]
+    assert visit_columns(made, six)["n_ungraded"].tolist() == [1]
+    assert five.grades[five.grades["test"] == "CRCL"]["grade"].tolist() == [4]
+    assert not (five.exceptions["code"] == "NOT_GRADED").any()
+
+
 RESULTS = st.lists(
     st.tuples(st.sampled_from(schema.LAB_TESTS), st.floats(0.1, 300), st.booleans(), st.sampled_from([None, D14])),
     max_size=12,
