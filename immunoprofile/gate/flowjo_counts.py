@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from immunoprofile.errors import GateError, ImmunoprofileError, Problems
 from immunoprofile.gate.evaluate import GatedSample, gate_sample
+from immunoprofile.gate.known import KnownSample, StoredCount
 from immunoprofile.gate.matching import Match, Matcher
 from immunoprofile.gate.workspace import open_workspace
-from immunoprofile.gate.workspace_samples import Node, WorkspaceSample
+from immunoprofile.gate.workspace_samples import WorkspaceSample
 from immunoprofile.io.fcs import read_fcs, read_fcs_head
 from immunoprofile.schema.reconciliation import (
     RECONCILE_COLUMNS,
@@ -44,8 +45,6 @@ TOLERANCE_EVENTS = 5
 
 SAMPLING_SD = 3.3
 """Standard deviations of sampling within which the fraction of a thinned file is that of the whole (0.1 %)."""
-
-_BINNED = ("polygon", "ellipse")
 
 
 @dataclass(frozen=True)
@@ -166,11 +165,11 @@ def _rows(sample: WorkspaceSample, files: _Files, notes: list[str]) -> list[dict
             reason = " ".join(str(error).split())
     thinned = None
     if gated is not None and path is not None:
-        thinned = _Thinned.of(sample, gated)
+        thinned = _Thinned.of(sample.known, gated)
         fractions = ": fractions are compared" if thinned is not None else ""
         notes += [f"{path.as_posix()}: {finding}{fractions}" for finding in gated.findings]
     lost = {} if gated is None else {finding.where: finding.what for finding in gated.findings}
-    by_name = {node.name: node for node in sample.nodes}
+    stored = {one.gate_path: one for one in sample.known.counts}
     rows = []
     for node in sample.nodes:
         row: dict[str, object] = dict.fromkeys(RECONCILE_COLUMNS)
@@ -190,25 +189,32 @@ def _rows(sample: WorkspaceSample, files: _Files, notes: list[str]) -> list[dict
         elif gated is not None and population not in gated.strategy:
             row |= {"verdict": VERDICT_UNSUPPORTED, "reason": lost.get(f"gate {population}", "left out")}
         elif gated is not None:
-            row |= _compared(node, gated.n(population), binned=_binned(node, by_name), thinned=thinned)
+            row |= _compared(stored[node.name], gated.n(population), thinned)
         rows.append(row)
     return rows
 
 
-def _binned(node: Node, by_name: Mapping[str, Node]) -> bool:
-    """Whether a polygon or an ellipse has a part in a population."""
-    needed = [node]
-    seen: set[str] = set()
-    while needed:
-        one = needed.pop()
-        if one.name in seen:
-            continue
-        seen.add(one.name)
-        if one.shape in _BINNED:
-            return True
-        needed += [by_name[name] for name in one.depends if name in by_name]
-        needed += [one.parent] if one.parent is not None else []
-    return False
+def stored_counts(gated: GatedSample, known: KnownSample) -> list[dict[str, object]]:
+    """Our counts of a file beside those of its sample, for populations that have an id.
+
+    Returns
+    -------
+    list of dict
+        ``population`` (id), ``gate_path`` and ``gate`` of the workspace, ``n_flowjo``, ``n``, ``difference``,
+        ``difference_pct``, ``verdict``, ``reason``; as the columns of `reconcile`.
+    """
+    thinned = _Thinned.of(known, gated)
+    rows: list[dict[str, object]] = []
+    for stored in known.counts:
+        row: dict[str, object] = {"population": stored.population, "gate_path": stored.gate_path, "gate": stored.shape}
+        row |= {"n_flowjo": stored.n, "n": None, "difference": None, "difference_pct": None, "reason": ""}
+        if stored.population in gated.strategy:
+            row |= _compared(stored, gated.n(stored.population), thinned)
+        else:
+            reason = dict(known.left_out).get(stored.gate_path, "left out for this file")
+            row |= {"verdict": VERDICT_UNSUPPORTED, "reason": reason}
+        rows.append(row)
+    return rows
 
 
 @dataclass(frozen=True)
@@ -219,8 +225,8 @@ class _Thinned:
     there: int
 
     @classmethod
-    def of(cls, sample: WorkspaceSample, gated: GatedSample) -> _Thinned | None:
-        total = sample.known.keyword("tot")
+    def of(cls, known: KnownSample, gated: GatedSample) -> _Thinned | None:
+        total = known.keyword("tot")
         there = int(total) if total.isdigit() else 0
         here = gated.sample.n_events
         return cls(here, there) if there and here and there != here else None
@@ -233,16 +239,17 @@ class _Thinned:
         return abs(n / self.here - count / self.there) <= SAMPLING_SD * sd + 2 / smaller
 
 
-def _compared(node: Node, n: int, *, binned: bool, thinned: _Thinned | None) -> dict[str, object]:
-    if node.count is None:
+def _compared(stored: StoredCount, n: int, thinned: _Thinned | None) -> dict[str, object]:
+    count, binned = stored.n, stored.binned
+    if count is None:
         return {"n": n, "verdict": VERDICT_NO_COUNT, "reason": "FlowJo stored no count"}
     if thinned is not None:
-        here, there = 100.0 * n / thinned.here, 100.0 * node.count / thinned.there
-        same = thinned.agree(n, node.count)
+        here, there = 100.0 * n / thinned.here, 100.0 * count / thinned.there
+        same = thinned.agree(n, count)
         verdict = VERDICT_SHARE if same else VERDICT_DIFFERENT
         return {"n": n, "verdict": verdict, "reason": f"{here:.4g} % of all events, in FlowJo {there:.4g} %"}
-    difference = n - node.count
-    percentage = 100.0 * difference / node.count if node.count else (0.0 if difference == 0 else float("inf"))
+    difference = n - count
+    percentage = 100.0 * difference / count if count else (0.0 if difference == 0 else float("inf"))
     if difference == 0:
         verdict, reason = VERDICT_EQUAL, ""
     elif binned and abs(percentage) <= TOLERANCE_PCT:

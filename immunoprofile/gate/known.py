@@ -54,6 +54,31 @@ class ShownAxis:
 
 
 @dataclass(frozen=True)
+class StoredCount:
+    """What FlowJo counted in one population.
+
+    Attributes
+    ----------
+    gate_path
+        Names from the first gate down to it, with slashes.
+    shape
+        ``rectangle``, ``polygon``, ``ellipse``, ``and``, ``or``, ``not``, or the name that FlowJo gives it.
+    n
+        Events; None where none were stored.
+    binned
+        Whether a polygon or an ellipse has a part in it, which FlowJo looks up in bins of a plot.
+    population
+        Its id in a study; empty where nobody gave one.
+    """
+
+    gate_path: str
+    shape: str
+    n: int | None
+    binned: bool
+    population: str = ""
+
+
+@dataclass(frozen=True)
 class KnownSample:
     """One sample of a document of gates.
 
@@ -71,6 +96,8 @@ class KnownSample:
         How the channels of its gates were shown.
     left_out
         (gate, reason) pairs of what could not be read of it.
+    counts
+        What the document counted.
     """
 
     sample_id: str
@@ -79,6 +106,7 @@ class KnownSample:
     keywords: tuple[tuple[str, str], ...] = ()
     axes: tuple[ShownAxis, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
+    counts: tuple[StoredCount, ...] = ()
 
     @property
     def file(self) -> str:
@@ -115,4 +143,5 @@ class KnownSample:
                 for axis in content["axes"]
             ),
             left_out=tuple((str(gate), str(reason)) for gate, reason in content["left_out"]),
+            counts=tuple(StoredCount(**one) for one in content["counts"]),
         )

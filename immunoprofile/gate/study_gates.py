@@ -53,6 +53,8 @@ class StudyGates(Mapping[str, Strategy]):
     trees: Mapping[str, tuple[Strategy, ...]]
     _by_tree: Mapping[tuple[str, str], Strategy]
     _matcher: Matcher
+    _ids: Mapping[tuple[str, str], Mapping[str, str]]
+    """(Tube, tree) -> path of names in the document -> id."""
 
     def __getitem__(self, tube: str) -> Strategy:
         return self.whole[tube]
@@ -88,7 +90,12 @@ class StudyGates(Mapping[str, Strategy]):
             raise GateError("the file is not of its tube", problems.found, where=sample.name,
                             todo="correct tube_id in samples.csv, or the sample in the workspace")  # fmt: skip
         own = tree.for_sample("" if found.sample is None else found.sample.sample_id)
-        return replace(found, strategy=replace(own, tube=tube))
+        known = found.sample
+        if known is not None:
+            ids = self._ids[tube, tree.tube]
+            counts = tuple(replace(one, population=ids.get(one.gate_path, "")) for one in known.counts)
+            known = replace(known, counts=counts)
+        return replace(found, strategy=replace(own, tube=tube), sample=known)
 
 
 def study_gates(gates: GateSet, study: Study) -> StudyGates:
@@ -131,6 +138,7 @@ def study_gates(gates: GateSet, study: Study) -> StudyGates:
     whole: list[Strategy] = []
     mapped: dict[str, tuple[Strategy, ...]] = {}
     by_tree: dict[tuple[str, str], Strategy] = {}
+    ids: dict[tuple[str, str], dict[str, str]] = {}
     for tube, found in trees.items():
         aligned = _with_common_ids(found)
         again, rows_used = apply_mapping(aligned, rows, tube, problems)
@@ -141,10 +149,12 @@ def study_gates(gates: GateSet, study: Study) -> StudyGates:
         mapped[tube] = again
         whole.append(_union(tube, again))
         by_tree |= {(tube, tree.tube): tree for tree in again}
+        for old, new in zip(found, again, strict=True):
+            ids[tube, old.tube] = dict(zip(_places(old), new.populations, strict=True))
     _name_unused(rows, used, trees, problems)
     if problems:
         raise GateError("the gates do not fit the study", problems.found, where=config.study_id)
-    return StudyGates(replace(gates, strategies=tuple(whole)), mapped, by_tree, matcher)
+    return StudyGates(replace(gates, strategies=tuple(whole)), mapped, by_tree, matcher, ids)
 
 
 def _paths(study: Study, tube: str) -> list[Path]:
@@ -200,6 +210,12 @@ def _with_common_ids(trees: Sequence[Strategy]) -> tuple[Strategy, ...]:
             ids[gate.population] = known[place]
         result.append(renamed(tree, {a: b for a, b in ids.items() if a != b}, keep_names=True))
     return tuple(result)
+
+
+def _places(strategy: Strategy) -> list[str]:
+    """Path of names of each population, as the document has it."""
+    labels = {gate.population: gate.label or gate.population for gate in strategy.gates}
+    return ["/".join(labels[name] for name in (*strategy.path(p)[1:], p)) for p in strategy.populations]
 
 
 def _with_beads(strategy: Strategy) -> Strategy:

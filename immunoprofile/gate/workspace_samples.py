@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from xml.etree import ElementTree as Xml
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from immunoprofile.compensation import KEYWORDS
 from immunoprofile.errors import Problems
-from immunoprofile.gate.known import KEPT_KEYWORDS, KnownSample, ShownAxis
+from immunoprofile.gate.known import KEPT_KEYWORDS, KnownSample, ShownAxis, StoredCount
 from immunoprofile.gate.strategy import Matrix, Strategy
 from immunoprofile.io.guarded_xml import attribute, local
 
@@ -24,6 +24,8 @@ MATRIX_ABSOLUTE, MATRIX_RELATIVE = 1e-9, 2e-7
 
 BOOLEAN_NODES = {"AndNode": "and", "OrNode": "or", "NotNode": "not"}
 SHAPES = {"RectangleGate": "rectangle", "PolygonGate": "polygon", "EllipsoidGate": "ellipse"}
+BINNED = ("polygon", "ellipse")
+"""Shapes that FlowJo looks up in bins of a plot."""
 _PARTS = ("DataSet", "spilloverMatrix", "Transformations", "Keywords")
 
 
@@ -154,6 +156,22 @@ def _walk(element: Xml.Element, parent: Node | None, found: list[Node]) -> None:
         _walk(part, node, found)
 
 
+def _binned(node: Node, by_name: Mapping[str, Node]) -> bool:
+    """Whether a polygon or an ellipse has a part in a population."""
+    needed = [node]
+    seen: set[str] = set()
+    while needed:
+        one = needed.pop()
+        if one.name in seen:
+            continue
+        seen.add(one.name)
+        if one.shape in BINNED:
+            return True
+        needed += [by_name[name] for name in one.depends if name in by_name]
+        needed += [one.parent] if one.parent is not None else []
+    return False
+
+
 class Parts:
     """What a sample brings besides its gates, and small workspaces made of it."""
 
@@ -190,6 +208,7 @@ class Parts:
     def known(self, sample: WorkspaceSample) -> KnownSample:
         """What tells the file of the sample, and the units of its axes."""
         words = {name.lower(): value for name, value in self.keywords.items()}
+        by_name = {node.name: node for node in sample.nodes}
         if sample.n_events is not None:
             words.setdefault("tot", str(sample.n_events))
         channels = dict.fromkeys(c for node in sample.nodes for c in self.channels_of(node))
@@ -202,6 +221,9 @@ class Parts:
             keywords=tuple((name, words[name]) for name in KEPT_KEYWORDS if words.get(name)),
             axes=tuple(self._axis(self.unslashed.get(channel, channel)) for channel in channels),
             left_out=tuple(left_out),
+            counts=tuple(
+                StoredCount(node.name, node.shape, node.count, _binned(node, by_name)) for node in sample.nodes
+            ),
         )
 
     def _axis(self, channel: str) -> ShownAxis:

@@ -12,6 +12,8 @@ from immunoprofile.errors import FcsError, ImmunoprofileError, OutputError
 from immunoprofile.gate.batch import gating_exception
 from immunoprofile.gate.cells import cells_of
 from immunoprofile.gate.evaluate import gate_sample
+from immunoprofile.gate.flowjo_counts import stored_counts
+from immunoprofile.gate.matching import Match
 from immunoprofile.gate.raster import rasterise, write_rasters
 from immunoprofile.gate.scaled import ScaledValues
 from immunoprofile.io.files import replacing, sha256_of, write_arrays
@@ -119,8 +121,17 @@ def _gate(request: Request, sample: Sample, out: Path, *, cells: bool) -> tuple[
         findings=_findings(gated, events, request.limits),
         notices=tuple((n.severity, n.code, n.message, n.action) for n in gated.notices),
         engine=asdict(gated.engine),
+        stored_counts=_stored_counts(gated, match),
     )
     return outcome, written
+
+
+def _stored_counts(
+    gated: GatedSample, match: Match
+) -> tuple[tuple[str, str, str, int | None, int | None, str, str], ...]:
+    columns = ("population", "gate_path", "gate", "n_flowjo", "n", "verdict", "reason")
+    rows = [] if match.sample is None else stored_counts(gated, match.sample)
+    return tuple(tuple(row[name] for name in columns) for row in rows)  # type: ignore[misc]
 
 
 def _assess(gated: GatedSample, values: ScaledValues, limits: Limits) -> EventQuality:

@@ -65,6 +65,8 @@ class Outcome:
         How the gates were evaluated: fields of `gate.engine.EngineRecord`; None when they were not.
     exception
         Row of exceptions.csv when the file could not be gated, else None.
+    stored_counts
+        Rows (population, gate_path, gate, n_flowjo, n, verdict, reason) of what a FlowJo workspace counted.
     files
         Path in the results folder -> SHA-256 of each file that was written for it.
     """
@@ -84,6 +86,7 @@ class Outcome:
     notices: tuple[tuple[str, str, str, str], ...] = ()
     engine: dict[str, Any] | None = None
     exception: dict[str, str] | None = None
+    stored_counts: tuple[tuple[str, str, str, int | None, int | None, str, str], ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -37,6 +37,7 @@ from immunoprofile.profiling.records import path_of
 from immunoprofile.profiling.results import Profile, write_visits
 from immunoprofile.profiling.sealing import VISITS, Gated, begin, seal, sweep
 from immunoprofile.resources.checks import quality_table
+from immunoprofile.schema.reconciliation import STUDY_RECONCILE_COLUMNS, VERDICT_SHARE
 from immunoprofile.study import Study
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ def gate_study(
         "virology": virology,
         **half.tables(),
         "queries": join_queries(study.queries, exceptions, quality),
+        "reconcile": _reconciled(outcomes),
     }
     for name, table in tables.items():
         written.append(out / f"{name}.csv")
@@ -310,3 +312,15 @@ def _counts(outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
         for population, label, parent, path, n, n_parent in o.counts
     ]
     return pd.DataFrame(rows, columns=list(schema.COUNT_COLUMNS))
+
+
+def _reconciled(outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
+    """Our counts beside those of a workspace, `schema.STUDY_RECONCILE_COLUMNS`."""
+    rows = []
+    for o in sorted(outcomes.values(), key=lambda o: o.sample_id):
+        for population, path, gate, stored, n, verdict, reason in o.stored_counts:
+            apart = None if stored is None or n is None or verdict == VERDICT_SHARE else n - stored
+            share = None if apart is None or not stored else 100.0 * apart / stored
+            rows.append((o.sample_id, o.file, o.tube, population, path, gate, stored, n, apart, share, verdict, reason))
+    table = pd.DataFrame(rows, columns=list(STUDY_RECONCILE_COLUMNS))
+    return table.astype(dict.fromkeys(("n_flowjo", "n", "difference"), "Int64"))

@@ -8,6 +8,7 @@ from immunoprofile.report import (
     cohort_clinical,
     cohort_eligibility,
     cohort_figures,
+    cohort_reconcile,
     cohort_statistics,
     cohort_tables,
     provenance,
@@ -40,7 +41,7 @@ COHORT_SECTIONS: Final = (
     Section("within-arms", "Change within each arm", (cohort_statistics.within_arms,)),
     Section("limits", "Limits", (cohort_clinical.limits,)),
     Section("review", "Review", (review_place,)),
-    Section("gating", "Gating strategy", (cohort_figures.gating,)),
+    Section("gating", "Gating strategy", (cohort_figures.gating, cohort_reconcile.stored_counts)),
     Section("methods", "Methods", (cohort_statistics.methods_text,)),
     Section("provenance", "Provenance", (provenance.of_cohort,)),
 )  # fmt: skip

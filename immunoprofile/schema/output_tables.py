@@ -55,6 +55,10 @@ RESULT_TABLES: Final[dict[str, ResultTable]] = {
             "the study folder it is read back",
             flags=("closed",),
         ),
+        ResultTable(
+            "reconcile", "our counts beside those that a FlowJo workspace holds; empty without one",
+            numbers=("n_flowjo", "n", "difference", "difference_pct"),
+        ),
         ResultTable("eligibility", "every criterion of every subject: state, value, limit, explanation, inputs"),
         ResultTable("eligibility_overall", "ELIGIBLE, INELIGIBLE or INDETERMINATE, one row a subject"),
         ResultTable(

@@ -7,6 +7,12 @@ RECONCILE_COLUMNS = (
     "reason",
 )  # fmt: skip
 
+STUDY_RECONCILE_COLUMNS = (
+    "sample_id", "file", "tube", "population", "gate_path", "gate", "n_flowjo", "n", "difference", "difference_pct",
+    "verdict", "reason",
+)  # fmt: skip
+"""Columns of the same table of a study, ``reconcile.csv``."""
+
 VERDICT_EQUAL = "equal"
 VERDICT_CLOSE = "within 1 %"
 VERDICT_FEW = "within 5 events"

@@ -12,14 +12,18 @@ from immunoprofile.gate.data_units import in_data_units
 from immunoprofile.gate.study_gates import study_gates
 from immunoprofile.io.fcs import read_fcs
 from immunoprofile.profiling import profile
+from immunoprofile.report.cohort_reconcile import stored_counts
+from immunoprofile.report.cohort_view import CohortView
+from immunoprofile.report.source import Source
 from immunoprofile.study import read_study
 from tests.gate.workspaces import axis, boolean, ellipse, group, population, rectangle, sample, workspace
+from tests.io.fcs_files import events
 from tests.small_study import STUDY_YAML, write_study
 
 LOW = {"S-1_BL": 70_000, "S-1_D14": 80_000, "S-2_BL": 70_000}
 
 
-def lab_workspace(*, endpoint_name="CD3+ T cells"):
+def lab_workspace(*, endpoint_name="CD3+ T cells", wrong=0):
     """Moved Lymphocytes at D14; one sample has a population more; names of people; a biex scale and an ellipse."""
     samples = []
     for number, (name, low) in enumerate(LOW.items(), 1):
@@ -31,7 +35,8 @@ def lab_workspace(*, endpoint_name="CD3+ T cells"):
                     "Extra (NK)", rectangle(axis("PE-A", 900)), population("CD69+", rectangle(axis("APC-A", 50)))
                 )
             )
-        cells = population("Lymphocytes", rectangle(axis("FSC-A", low)), *below)
+        count = int((events(3000, seed=number)[:, 0] >= low).sum()) + wrong
+        cells = population("Lymphocytes", rectangle(axis("FSC-A", low)), *below, count=count)
         blob = population(
             "blob", ellipse("FSC-A", "SSC-A", ((100, 60), (140, 60)), ((90, 60), (150, 60), (120, 75), (120, 45)))
         )
@@ -65,8 +70,8 @@ def test_a_run_with_a_workspace_counts_as_the_files_alone(folder):
     result = profile(study, gates, out=folder / "results")
     found = counted(result.counts)
     for name, low in LOW.items():
-        events = read_fcs(folder / "study" / "fcs" / f"{name}.fcs")
-        assert found[name, "lymphocytes"] == int((events.values("FSC-A") >= low).sum()), name
+        sample_of = read_fcs(folder / "study" / "fcs" / f"{name}.fcs")
+        assert found[name, "lymphocytes"] == int((sample_of.values("FSC-A") >= low).sum()), name
     # The same numbers as gating the files without a study, sample by sample and gate by gate
     files = sorted((folder / "study" / "fcs").glob("*.fcs"))
     alone = gate.batch(files, gates)
@@ -174,3 +179,27 @@ def test_templates_run_as_before(folder):
     assert sorted(path.name for path in (folder / "results" / "gating" / "templates").iterdir()) == ["t.csv"]
     assert {path.suffix for path in (folder / "results" / "gating").glob("S-*")} == {".xml"}
     assert result.visits.n_obs == 3
+
+
+@pytest.mark.parametrize(("wrong", "verdict"), [(0, "equal"), (7, "different")])
+def test_counts_of_the_workspace_stand_beside_ours(folder, wrong, verdict):
+    (folder / "lab.wsp").write_bytes(lab_workspace(wrong=wrong))
+    (folder / "study" / "populations.csv").write_text("tube,source,population\n,Lymphocytes,lymphocytes\n")
+    study = read_study(folder / "study")
+    gates = gate.load(folder / "lab.wsp")
+    result = profile(study, gates, out=folder / "results")
+    table = result.tables["reconcile"]
+    own = table[table["gate_path"] == "Lymphocytes"]
+    assert list(own["sample_id"]) == list(LOW)
+    assert set(own["verdict"]) == {verdict}
+    assert list(own["n_flowjo"] - own["n"]) == [wrong] * 3
+    assert set(own["population"]) == {"lymphocytes"}
+    # The same as the command that compares a workspace with files
+    alone = gate.reconcile(folder / "lab.wsp", folder / "study" / "fcs")
+    assert sorted(zip(table["gate_path"], table["verdict"], strict=True)) == sorted(
+        zip(alone["gate_path"], alone["verdict"], strict=True)
+    )
+    shown = stored_counts(CohortView(Source(result)))
+    words = " ".join(str(block) for block in shown)
+    assert f"3 {verdict}" in words
+    assert ("Counts that differ" in words) is True  # populations without a stored count need a look as well
