@@ -71,6 +71,8 @@ class _Number:
     text: str
     start: int
     proof: Proof
+    result: bool = False
+    """It stands in the text of a result (`schema.Column.holds_number`)."""
 
 
 def settle_numbers(
@@ -104,11 +106,7 @@ def settle_numbers(
             cells.table.loc[row, name] = np.nan
         return marked
     # In the documented form 12.400 has one meaning; in every other, and with a comma in any, it has two.
-    in_doubt = [
-        one
-        for one in found
-        if one.proof == "open" and declared is None and (not cells.documented or decimal == "comma" or "," in one.text)
-    ]
+    in_doubt = [one for one in found if one.proof == "open" and declared is None and _two_readings(one, cells, decimal)]
     for one in in_doubt:
         _add_open(one, where, problems)
         cells.table.loc[one.row, one.column] = np.nan
@@ -116,7 +114,8 @@ def settle_numbers(
     example = ""
     if decimal == "comma" or declared is not None or not cells.documented:
         for one in reversed(found):
-            plain = None if (one.row, one.column) in bad else in_points(one.text, decimal or "point")
+            untouched = (one.row, one.column) in bad or (one.result and decimal is None)
+            plain = None if untouched else in_points(one.text, decimal or "point")
             if plain is not None and plain != one.text:
                 text = str(cells.table.loc[one.row, one.column])
                 cells.table.loc[one.row, one.column] = text[: one.start] + plain + text[one.start + len(one.text) :]
@@ -124,6 +123,14 @@ def settle_numbers(
     if decimal == "comma":
         cells.remarks.append(f"decimal commas{example}")
     return bad
+
+
+def _two_readings(one: _Number, cells: Cells, decimal: Decimal | None) -> bool:
+    if decimal == "comma":
+        return True
+    if one.result and cells.stored:
+        return False  # results are judged as in the documented form, unless the workbook shows decimal commas
+    return not cells.documented or "," in one.text
 
 
 def _numbers(cells: Cells, spec: TableSpec, *, with_text: bool) -> Iterator[_Number]:
@@ -142,7 +149,7 @@ def _numbers(cells: Cells, spec: TableSpec, *, with_text: bool) -> Iterator[_Num
                     proof = proof_of(text)
                     if proof == "open" and _EXPONENT.match(value[hit.start() + len(text) :]):
                         proof = "comma" if "," in text else "point"
-                    yield _Number(*place, text, hit.start(), proof)
+                    yield _Number(*place, text, hit.start(), proof, result=True)
 
 
 def _proven(found: Sequence[_Number], where: str, problems: Problems) -> Decimal | Literal["mixed"] | None:

@@ -32,6 +32,8 @@ class Cells:
     documented
         The file has the form of docs/study-folder.md (CSV with commas and decimal points, or Parquet), so that a
         number such as 12.400 has one meaning.
+    stored
+        The cells are those of a spreadsheet, which stores numbers apart from text.
     exact
         Row and column of cells that a spreadsheet stores as a number, which has no decimal mark.
     remarks
@@ -40,6 +42,7 @@ class Cells:
 
     table: pd.DataFrame
     documented: bool = True
+    stored: bool = False
     exact: set[tuple[int, str]] = field(default_factory=set)
     remarks: list[str] = field(default_factory=list)
 

@@ -140,7 +140,7 @@ class _Sheet:
             cell = filled.get((row, column))
             line[column - left] = self._text(cell, known.get(name), row - top, name, (row, column) in formula)
         cells = frame(names, sorted(texts.items()), self.where, self.problems)
-        cells.documented, cells.exact = False, self.exact
+        cells.documented, cells.stored, cells.exact = False, True, self.exact
         cells.remarks = self._remarks(texts, top)
         return cells
 

@@ -18,7 +18,7 @@ from immunoprofile.io.table_files import WORKBOOK_NAME
 from immunoprofile.io.tables import write_study_table
 from immunoprofile.io.workbook_writer import write_workbook
 from immunoprofile.schema import SAMPLES, SUBJECTS, VISITS
-from immunoprofile.skeleton.proposals import propose
+from immunoprofile.skeleton.proposals import Proposal, propose
 from immunoprofile.skeleton.tables import Tables, propose_tables
 from immunoprofile.skeleton.texts import study_yaml, template
 from immunoprofile.skeleton.tubes import read_events
@@ -192,7 +192,9 @@ def _write_gates(folder: Path, source: Path, tables: Tables, given: dict[str, Tu
             continue
         events = read_events([source / where for where in files])
         if events is None:
-            begun.left_out.append(f"tube {tube}: none of its files could be read; it has no template")
+            begun.left_out.append(f"tube {tube}: none of its files could be read; its template has no gates")
+            empty, _ = template(tube, "", {}, Proposal(), compensated=True)
+            (folder / f"{tube}.csv").write_text(empty, encoding="utf-8", newline="\n")
             continue
         proposal = propose(events)
         header, corners = template(tube, events.cytometer, events.channels, proposal, compensated=events.compensated)

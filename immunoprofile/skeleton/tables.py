@@ -69,6 +69,9 @@ def propose_tables(folder: Path, pattern: Sequence[str], specimen: str) -> Table
     notes = []
     patterns = list(pattern)
     of_samples = [head for head in heads if role_of(head.where) == "sample"]
+    if heads and not of_samples:
+        raise ImmunoprofileError("all files are called controls (unstained, FMO, single stain)", where=str(folder),
+                                 todo="name the folder of the samples too")  # fmt: skip
     if not patterns:
         proposed = propose_pattern([head.where for head in of_samples], [head.panel for head in of_samples])
         if proposed is not None:
@@ -88,7 +91,7 @@ def propose_tables(folder: Path, pattern: Sequence[str], specimen: str) -> Table
     if not patterns:
         table.loc[control, "usubjid"] = None
     named = [plain_name(tube) if pd.notna(tube) else None for tube in table["tube_id"]]
-    tube_of = name_tubes(heads, named)
+    tube_of = name_tubes(heads, named, controls={where for where, role in roles.items() if role != "sample"})
     table["tube_id"] = [tube_of[where] for where in table["fcs_path"]]
     table["panel_id"] = [f"{tube}-1" for tube in table["tube_id"]]
     if specimen:
@@ -166,11 +169,16 @@ def _name_samples(table: pd.DataFrame) -> None:
         whole = all(pd.notna(part) for part in parts) and entry["role"] == "sample"
         more = [f"a{entry['attempt']}"] if pd.notna(entry["attempt"]) and entry["attempt"] != 1 else []
         wanted.append("_".join([*map(str, parts), *more]) if whole else Path(str(where)).stem)
-    often = Counter(wanted)
-    table["sample_id"] = [
-        _valid(name if often[name] == 1 else f"{name}_{str(sha)[:8]}")
-        for name, sha in zip(wanted, table["sha256"], strict=True)
-    ]
+    # Two ids that differ in case only would be one file of the results on some systems.
+    valid = [_valid(name) for name in wanted]
+    often = Counter(name.casefold() for name in valid)
+    seen: Counter[str] = Counter()
+    ids = []
+    for name, sha in zip(valid, table["sha256"], strict=True):
+        one = name if often[name.casefold()] == 1 else f"{name[:80]}_{str(sha)[:8]}"
+        seen[one] += 1
+        ids.append(one if seen[one] == 1 else f"{one}_{seen[one]}")
+    table["sample_id"] = ids
 
 
 def _valid(name: str) -> str:

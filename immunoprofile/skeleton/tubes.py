@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -38,6 +38,8 @@ class Head:
         Path below the folder, with slashes.
     panel
         Markers of the channels that are neither scatter nor Time.
+    channels
+        Short names ($PnN) of all channels.
     tube_name
         Keyword TUBE NAME, as far as it can be the name of a tube.
     cytometer
@@ -46,6 +48,7 @@ class Head:
 
     where: str
     panel: Panel
+    channels: frozenset[str]
     tube_name: str
     cytometer: str
 
@@ -54,7 +57,8 @@ def read_head(path: Path, where: str) -> Head:
     """Keywords of one file; FcsError where it cannot be taken apart."""
     outline = read_outline(path)
     markers = [marker for marker in _markers(outline) if not (is_time(marker) or is_scatter(marker))]
-    return Head(where, frozenset(markers), plain_name(outline.get("TUBE NAME")), outline.get("CYT"))
+    channels = frozenset(outline.get(f"P{n}N") for n in range(1, outline.channels + 1))
+    return Head(where, frozenset(markers), channels, plain_name(outline.get("TUBE NAME")), outline.get("CYT"))
 
 
 def _markers(outline: Outline) -> list[str]:
@@ -67,14 +71,26 @@ def plain_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_")[:40]
 
 
-def name_tubes(heads: Sequence[Head], named: Sequence[str | None]) -> dict[str, str]:
+def name_tubes(
+    heads: Sequence[Head], named: Sequence[str | None], *, controls: Set[str] = frozenset()
+) -> dict[str, str]:
     """Path -> tube: as the name of the file says, else by the panel.
 
     A panel is called as the other files of it are, else after TUBE NAME where that tells panels apart, else tube1,
-    tube2 ... in the order of the files.
+    tube2 ... in the order of the files. A control (its path is among ``controls``) is labelled with its own marker
+    only: it belongs to the tube with which it shares most channels.
     """
+    of_samples = [head for head in heads if head.where not in controls]
+    if of_samples and len(of_samples) < len(heads):
+        known = [name for head, name in zip(heads, named, strict=True) if head.where not in controls]
+        tubes = name_tubes(of_samples, known)
+        for head, name in zip(heads, named, strict=True):
+            if head.where in controls:
+                nearest = max(of_samples, key=lambda other: len(other.channels & head.channels))
+                tubes[head.where] = name if name in tubes.values() and name is not None else tubes[nearest.where]
+        return tubes
     panels = list(dict.fromkeys(head.panel for head in heads))
-    known = {
+    called = {
         panel: Counter(name for head, name in zip(heads, named, strict=True) if head.panel == panel and name)
         for panel in panels
     }
@@ -83,8 +99,8 @@ def name_tubes(heads: Sequence[Head], named: Sequence[str | None]) -> dict[str, 
     told = len(single) == len(panels) and len(set(single.values())) == len(panels)
     names: dict[Panel, str] = {}
     for number, panel in enumerate(panels, 1):
-        if known[panel]:
-            names[panel] = known[panel].most_common(1)[0][0]
+        if called[panel]:
+            names[panel] = called[panel].most_common(1)[0][0]
         else:
             names[panel] = single[panel] if told else f"tube{number}"
     return {head.where: name or names[head.panel] for head, name in zip(heads, named, strict=True)}

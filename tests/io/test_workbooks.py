@@ -157,6 +157,19 @@ def test_stored_numbers_have_no_decimal_mark(tmp_path):
     assert ip.read_study(study_with(tmp_path, labs(), change=put)).labs["value"].tolist() == [12.345, 1.5e-7, 900]
 
 
+def test_results_in_a_workbook_are_those_of_the_laboratory(tmp_path):
+    """12,400 IU/mL is judged by the rules of results as in a CSV, unless the workbook shows decimal commas."""
+    rows = rows_of("cmv_dna")
+    rows[1][3] = "12,400"
+    assert ip.read_study(study_with(tmp_path / "a", rows, table="cmv_dna")).cmv_dna["result_raw"][1] == "12,400"
+    rows[2][3] = "<137,5"
+    told = str(refusal(study_with(tmp_path / "b", rows, table="cmv_dna")))
+    assert "row 1, column result_raw: a number that can be read in two ways (found '12,400')" in told
+    rows[1][3] = "12400"
+    study = ip.read_study(study_with(tmp_path / "c", rows, table="cmv_dna"))
+    assert study.cmv_dna["result_raw"].tolist()[:2] == ["12400", "<137.5"]
+
+
 def test_percent_format(tmp_path):
     def put(sheet):
         sheet["E3"] = 0.25

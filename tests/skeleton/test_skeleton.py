@@ -150,6 +150,41 @@ def test_what_cannot_be_read_is_named_and_left_out(tmp_path):
     assert pd.isna(table.loc["fcs/unstained_nk.fcs", "usubjid"])
 
 
+def test_controls_with_labels_of_their_own_belong_to_the_tube_of_their_channels(tmp_path):
+    source = files(tmp_path / "raw", NAMES)
+    files(
+        source / "Compensation Controls",
+        ("single stain PE.fcs", "single stain FITC.fcs"),
+        markers=("", "", "", "CD56", ""),
+    )
+    (source / "broken_D7_nk.fcs").write_bytes((source / NAMES[0]).read_bytes()[:3000])
+    begun = ip.study_skeleton(tmp_path / "s", fcs=source, pattern="{subject}_{visit}_{tube}.fcs", specimen="WB_EDTA")
+    study = ip.read_study(tmp_path / "s")
+    assert set(study.samples["tube_id"]) == {"nk"} == set(study.config.tubes)
+    assert study.samples["role"].tolist().count("single_stain") == 2
+    assert len(study.samples["sample_id"].str.casefold().unique()) == len(study.samples)
+    assert "broken_D7_nk.fcs" in begun.text()
+
+
+def test_a_tube_that_cannot_be_read_keeps_its_place(tmp_path):
+    """Keywords in order, events cut off: the study is checked, and the file is named when it is read."""
+    source = files(tmp_path / "raw", NAMES[:2])
+    files(source, ("001_BL_b.fcs",), markers=("", "", "CD19", "CD20", ""))
+    whole = (source / "001_BL_b.fcs").read_bytes()
+    (source / "001_BL_b.fcs").write_bytes(whole[: len(whole) // 2])
+    begun = ip.study_skeleton(tmp_path / "s", fcs=source, pattern="{subject}_{visit}_{tube}.fcs", specimen="WB_EDTA")
+    assert "tube b: none of its files could be read" in begun.text()
+    outcome = invoke("check", tmp_path / "s", "--quiet")
+    assert outcome.exit_code == EXIT_LEFT_OUT, outcome.output
+    assert "001_BL_b.fcs" in outcome.output
+
+
+def test_ids_of_samples_stay_apart(tmp_path):
+    source = files(tmp_path / "raw", ("P+1.fcs", "P-1.fcs", "p-1.fcs"))
+    ip.study_skeleton(tmp_path / "s", fcs=source, specimen="WB_EDTA")
+    assert ip.read_study(tmp_path / "s").samples["sample_id"].str.casefold().nunique() == 3
+
+
 @pytest.mark.parametrize(
     ("make", "options", "told"),
     [
