@@ -84,9 +84,10 @@ def read_table(
     bad_cells = bad_numbers | bad_dates
     raw = cells.table
     table = pd.DataFrame(index=raw.index)
+    whole = raw.reindex(columns=list(spec.column_names))
     for column in spec.columns:
         text = raw[column.name] if column.name in raw.columns else pd.Series(np.nan, index=raw.index, dtype=object)
-        text = _spelled(text, column, raw)
+        text = _spelled(text, column, whole)
         table[column.name] = _typed(text, column, where, problems, bad_cells)
         if column.kind == "str":
             _note_formulas(table[column.name], spec, where, notes)

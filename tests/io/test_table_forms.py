@@ -239,3 +239,9 @@ def test_a_word_for_missing_that_a_column_means(tmp_path):
     samples = samples.replace(".fcs\nS", ".fcs,NA\nS").replace("S-2_BL.fcs\n", "S-2_BL.fcs,\n")
     study = ip.read_study(write_study(tmp_path, samples=samples))
     assert study.samples["comp_source"].fillna("").tolist() == ["none", "", ""]
+
+
+def test_a_spelling_that_looks_at_a_column_which_is_missing(tmp_path):
+    """Found by fuzzing: units of laboratory values are spelled by their test; without that column it was a KeyError."""
+    told = str(problems_of(write_study(tmp_path, labs=LABS.replace("collected_dtc,test,", "collected_dtc,tset,"))))
+    assert "labs.csv, column test: a column is missing (found 'tset')" in told
