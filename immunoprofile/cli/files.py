@@ -108,7 +108,7 @@ def quality(
 
     from immunoprofile import compensation, pl, schema
     from immunoprofile.io.exceptions import Notice
-    from immunoprofile.io.fcs import read_fcs
+    from immunoprofile.io.fcs_source import named_source
     from immunoprofile.io.files import replacing, write_table
     from immunoprofile.io.progress import hidden
     from immunoprofile.quality import assess
@@ -116,7 +116,7 @@ def quality(
     tables, exceptions = [], []
     for path in tqdm(files, desc="quality", unit="file", disable=hidden(wanted=not quiet)):
         try:
-            sample = read_fcs(path)
+            sample = named_source(path).read()
             chosen = compensation.decide(sample, needed=False)
             checked = assess(sample, comp=chosen.spillover)
         except ImmunoprofileError as error:

@@ -6,7 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,7 +23,8 @@ from immunoprofile.gate.notices import needs_matrix, notices_of
 from immunoprofile.gate.sources import STAGE, distinct, left_out_gates, same_content
 from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.io.exceptions import Notice
-from immunoprofile.io.fcs import Sample
+from immunoprofile.io.fcs import FcsHead, Sample
+from immunoprofile.io.fcs_data import survey
 from immunoprofile.io.fcs_source import FcsSource, named_source
 from immunoprofile.io.files import sha256_of
 
@@ -196,13 +197,21 @@ def count_file(
     found = None
     if head is not None:
         found = _bound(head.empty, source.path, gates, {} if panels is None else panels)
-    if head is not None and found is not None:
+    judged = _survey(source, head) if head is not None and found is not None else None
+    if head is not None and found is not None and judged is not None:
         strategy, bound, doubts = found
         chosen = compensation.decide(head.empty, comp_source, needed=needs_matrix(strategy))
         table = count_table(strategy, evaluate_file(source.path, head, bound, chosen.spillover))
-        return table_of(source, table, sha256_of(source.path), notices_of(head.empty, bound, chosen, None, doubts))
+        return table_of(source, table, sha256_of(source.path), notices_of(judged, bound, chosen, None, doubts))
     gated = gate_file(source, gates, comp_source=comp_source, compiled=compiled)
     return table_of(source, gated.counts(), gated.sample.sha256, gated.notices)
+
+
+def _survey(source: FcsSource, head: FcsHead) -> Sample | None:
+    """A regular share of the events, to judge the file by; None where all have to be read for that."""
+    with source.path.open("rb") as handle:
+        events = survey(handle, head.layout, head.empty.name)
+    return None if events is None else replace(head.empty, events=events)
 
 
 def batch(

@@ -37,7 +37,7 @@ def notices_of(
     Parameters
     ----------
     sample
-        The file; without events where it was streamed.
+        The file; with a share of its events where it was streamed.
     bound
         The strategy, naming the channels of the file.
     chosen

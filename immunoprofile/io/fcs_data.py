@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -18,6 +19,8 @@ _BLOCK_BYTES = 1 << 20
 # Unpacking bits costs up to 72 bytes per byte (one byte, then one integer, for each bit).
 _PACKED_BLOCK_BYTES = 1 << 16
 _SCALE_ROWS = 1 << 14
+SURVEYED = 20_000
+"""Events by which a file is judged that is not kept in memory."""
 
 
 def read_stored(
@@ -151,3 +154,42 @@ def _bits(raw: bytes, layout: Layout, out: NDArray[np.float64], masked: NDArray[
         weights = np.uint64(1) << (powers if little else powers[::-1])
         values = table[:, channel.offset : channel.offset + channel.bits].astype(np.uint64) @ weights
         out[:, column] = values if channel.mask is None else _kept(values, channel.mask, masked, column)
+
+
+def survey(handle: BinaryIO, layout: Layout, where: str, most: int = SURVEYED) -> NDArray[np.float64] | None:
+    """Look through the events without keeping them: a regular share of them, linear, to judge the file by.
+
+    Parameters
+    ----------
+    handle, layout, where
+        As in `read_stored`.
+    most
+        Events to return at most.
+
+    Returns
+    -------
+    ndarray or None
+        float64, events x channels. None when the events hold what has to be counted event by event: values that are no
+        finite numbers, integers with bits above their mask.
+
+    Raises
+    ------
+    FcsError
+        As `read_stored`.
+    """
+    step = max(1, -(-layout.n_events // most))
+    # Eight events always end on a whole byte; each block takes events from its own first one.
+    rows = max(8, _BLOCK_BYTES * 8 // layout.event_bits // 8 * 8) if layout.event_bits else 8
+    kept: list[NDArray[np.float64]] = []
+    masked = np.zeros(len(layout.channels), dtype=np.int64)
+    for start in range(0, layout.n_events, rows):
+        n = min(rows, layout.n_events - start)
+        place = layout.data_offset + start * layout.event_bits // 8
+        part = replace(layout, data_offset=place, n_events=n, length=-(-n * layout.event_bits // 8))
+        events = read_stored(handle, part, where, masked)
+        if masked.any() or not np.isfinite(events).all():
+            return None
+        kept.append(events[-start % step :: step].copy())
+    events = np.concatenate(kept) if kept else np.empty((0, len(layout.channels)))
+    scale_in_place(events, layout.scales)
+    return events

@@ -296,6 +296,8 @@ def _from_keywords(file: _File, config: StudyConfig | None, problems: Problems) 
         row["acquired_dtc"] = f"{day.isoformat()}T{clock.group()}" if clock else day.isoformat()
     elif text:
         problems.add(file.where, "keyword $DATE is not understood", value=text, allowed="dd-mmm-yyyy")
+    if file.keyword("NEXTDATA").strip("0"):
+        problems.add(file.where, "holds several data sets", column="dataset", allowed="the number of the one to gate")
     _tube_keyword(file, config, problems)
 
 

@@ -152,6 +152,38 @@ def test_events_without_a_number_in_a_complement_are_told(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("fault", ["no number", "on a scale", "clock"])
+def test_what_the_events_show_is_told_whatever_is_declared(tmp_path, fault):
+    """Streamed and read whole: the same counts, the same rows of exceptions.csv."""
+    from immunoprofile.gate.batch import count_file
+    from immunoprofile.gate.matching import Matcher
+    from immunoprofile.io.fcs_source import FcsSource
+
+    rng = np.random.default_rng(3)
+    rows = np.c_[rng.normal(5e4, 5e3, 30_000), rng.lognormal(9, 1, 30_000), np.arange(30_000.0)]
+    words = {}
+    if fault == "no number":
+        rows[17, 1] = np.nan
+    if fault == "on a scale":
+        rows[:, 1] = np.arcsinh(rows[:, 1] / 150)
+    if fault != "clock":
+        words = {"$TIMESTEP": "0.01"}
+    path = tmp_path / "a.fcs"
+    path.write_bytes(fcs_bytes.fcs(rows, ("FSC-A", "FITC-A", "Time"), keywords=words))
+    head = "scales:\n  bi: {kind: logicle, T: 262144, W: 0.5, M: 4.5, A: 0}\ndefault_scale: bi\ncompensated: false"
+    gates_of = (
+        "on,root,rectangle,fixed,FITC-A,0.5,,",
+        "off,root,not,fixed,,,,on",
+        "late,root,rectangle,fixed,Time,9,,",
+    )
+    strategy = gate.load(template(tmp_path / "t.csv", *gates_of, head=head))
+    one, two = (count_file(FcsSource(path), Matcher(strategy), comp_source=said) for said in (None, "none"))
+    pd.testing.assert_frame_equal(one.counts, two.counts)
+    assert [n.code for n in one.notices] == [n.code for n in two.notices]
+    codes = {"no number": {"FILE_REPAIRED", "NOT_FINITE"}, "on a scale": {"TRANSFORMED"}, "clock": {"CLOCK"}}[fault]
+    assert {n.code for n in two.notices if n.severity != "note"} == codes
+
+
 def test_a_repair_is_a_row_and_exit_3(tmp_path):
     file = put(tmp_path / "a.fcs", spilled(20), **{"$P2E": "4,0"})
     file.write_bytes(file.read_bytes().replace(b"$MODE/L/", b"$NODE/L/"))
