@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import re
+import zipfile
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +21,8 @@ if TYPE_CHECKING:
 ROWS_WITH_LISTS: Final = 2000
 """Rows below the header that get drop-downs."""
 _FIXED = datetime(2000, 1, 1)
-"""Creation date of every workbook: the same tables give the same bytes, apart from the time stamps of the archive."""
+"""Creation date of every workbook."""
+_FIRST_OF_ZIP = (1980, 1, 1, 0, 0, 0)
 _WIDEST, _NARROWEST = 40, 12
 _READ_ME = (
     "One sheet per table of the study; 'columns' explains every column with its unit and allowed values.",
@@ -48,8 +52,23 @@ def write_workbook(path: Path, tables: Mapping[str, pd.DataFrame]) -> None:
     for name, spec in TABLES.items():
         _table(book, lists, spec, tables.get(name))
     _columns(book)
+    written = io.BytesIO()
+    book.save(written)
     with replacing(path) as temporary:
-        book.save(temporary)
+        _without_clock(written, temporary)
+
+
+def _without_clock(written: io.BytesIO, path: Path) -> None:
+    """The same archive without the times at which it was written: the same tables give the same bytes."""
+    with zipfile.ZipFile(written) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "docProps/core.xml":
+                fixed = _FIXED.strftime("%Y-%m-%dT%H:%M:%SZ").encode()
+                content = re.sub(rb"(<dcterms:modified[^>]*>)[^<]*", rb"\g<1>" + fixed, content)
+            entry = zipfile.ZipInfo(name, date_time=_FIRST_OF_ZIP)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            new.writestr(entry, content)
 
 
 def _read_me(book: Workbook) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import numpy as np
 import openpyxl
@@ -221,6 +222,11 @@ def test_the_workbook_is_the_same_study(tmp_path):
     for name in ("subjects", "visits", "samples"):
         pd.testing.assert_frame_equal(one.tables[name], other.tables[name])
     assert "UNREAD_TABLE" not in set(other.exceptions["code"])
+    before = (tmp_path / "xlsx" / "study.xlsx").read_bytes()
+    time.sleep(2.1)  # the clock of a zip archive has steps of two seconds
+    assert ip.study_skeleton(tmp_path / "xlsx", fcs=source, specimen="WB_EDTA", xlsx=True).kept == []
+    ip.study_skeleton(tmp_path / "again" / "xlsx", fcs=source, specimen="WB_EDTA", xlsx=True)
+    assert (tmp_path / "again" / "xlsx" / "study.xlsx").read_bytes() == before
     with pytest.raises(ImmunoprofileError, match="in the other form"):
         ip.study_skeleton(tmp_path / "xlsx", fcs=source)
     # Drop-downs of allowed values, and the sheet with units.
