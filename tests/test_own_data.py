@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+import immunoprofile as ip
 from immunoprofile.cli import app
 
 FOLDER = "from-the-lab"
@@ -44,3 +45,22 @@ def test_the_walk_of_the_page(repository, outside_data, tmp_path, monkeypatch):
     t = counts[counts["population"] == "t"].pivot(index="subject", columns="tube", values="pct_parent")
     same = t[["tube2", "tube5", "tube6"]]
     assert float((same.max(axis=1) - same.min(axis=1)).max()) < 3.5
+
+
+@pytest.mark.outside_data
+def test_a_study_from_a_flowjo_workspace(outside_data, tmp_path):
+    """One file of mouse spleen with its workspace: gates are those of the workspace, names are tied by a person."""
+    source = outside_data / "wsp_flowjo_mouse_flowsom"
+    study = tmp_path / "study"
+    begun = ip.study_skeleton(study, fcs=source, workspace=source / "gating.wsp", specimen="PBMC_FRESH")
+    assert (study / "gating" / "gating.wsp").read_bytes() == (source / "gating.wsp").read_bytes()
+    assert "gates of gating.wsp (gating), 15 populations" in begun.text()
+    (study / "populations.csv").write_text("tube,source,population\n,NK cells,nk\n,B cells,b\n")
+    checked = CliRunner().invoke(app, ["check", str(study), "--quiet"], catch_exceptions=False)
+    assert checked.exit_code == 0, checked.output
+    done = CliRunner().invoke(app, ["run", str(study), "--out", str(tmp_path / "r"), "--quiet"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    counts = pd.read_csv(tmp_path / "r" / "counts.csv").set_index("population")["n"]
+    # As FlowKit's Workspace counts them, and within 13 events of FlowJo.
+    expected = {"singlets": 18_702, "nk": 312, "b": 2460, "t_cells": 10_747, "cd4_t_cells": 7482, "cd8_t_cells": 1407}
+    assert {name: int(counts[name]) for name in expected} == expected
