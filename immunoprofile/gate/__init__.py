@@ -5,7 +5,7 @@ FlowKit holds the gating model and GatingML; it is imported only when something 
 
 from __future__ import annotations
 
-from immunoprofile.gate.batch import batch, membership
+from immunoprofile.gate.batch import batch, batch_intensities, membership
 from immunoprofile.gate.check import check
 from immunoprofile.gate.evaluate import GatedSample, gate_sample, strategy_for
 from immunoprofile.gate.exchange import from_flowkit, load, shipped_folder, to_flowkit
@@ -32,6 +32,7 @@ __all__ = [
     "Scale",
     "Strategy",
     "batch",
+    "batch_intensities",
     "check",
     "from_flowkit",
     "gate_sample",

@@ -18,6 +18,7 @@ from immunoprofile.gate.compensated_ratios import compensated_ratios
 from immunoprofile.gate.engine import evaluate_file
 from immunoprofile.gate.evaluate import GatedSample, count_table, gate_sample
 from immunoprofile.gate.file_units import in_units_of, needs_events
+from immunoprofile.gate.intensities import INTENSITY_COLUMNS, check_statistics, intensity_table
 from immunoprofile.gate.matching import Matcher, match
 from immunoprofile.gate.notices import needs_matrix, notices_of
 from immunoprofile.gate.sources import STAGE, distinct, left_out_gates, same_content
@@ -304,6 +305,64 @@ def batch(
     if not tables:
         return pd.DataFrame(columns=list(schema.COUNT_COLUMNS))
     return pd.concat(tables, ignore_index=True)[list(schema.COUNT_COLUMNS)]
+
+
+def batch_intensities(
+    files: Iterable[str | Path],
+    gates: GateSet | Strategy,
+    *,
+    statistics: Sequence[str] = ("median",),
+    populations: Iterable[str] | None = None,
+    jobs: int = 1,
+    comp_source: CompSource = None,
+) -> pd.DataFrame:
+    """Statistics of the intensities of many files, without a study.
+
+    Parameters
+    ----------
+    files, gates, jobs, comp_source
+        As for `batch`.
+    statistics
+        Names of `intensities.INTENSITY_STATISTICS`.
+    populations
+        Ids; None takes all of each file.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``file`` and `intensities.INTENSITY_COLUMNS`, in the order of ``files``.
+
+    Raises
+    ------
+    GateError
+        A statistic is not known.
+    ProblemListError
+        Files could not be gated, or lack a population; all are named.
+    """
+    import pandas as pd
+
+    wanted = check_statistics(statistics)
+    chosen = None if populations is None else tuple(populations)
+    found, _ = distinct(named_source(file) for file in files)
+    matcher = Matcher(gates, [source.path for source in found])
+
+    def one(source: FcsSource) -> pd.DataFrame | ImmunoprofileError:
+        try:
+            gated = gate_file(source, matcher, comp_source=comp_source)
+            return intensity_table(gated, wanted, chosen).assign(file=source.file)
+        except ImmunoprofileError as error:
+            return _without_frames(error)
+
+    problems, tables = Problems(), []
+    for source, outcome in zip(found, in_order(one, found, jobs=jobs), strict=True):
+        if isinstance(outcome, ImmunoprofileError):
+            problems.add(source.file, str(outcome))
+        else:
+            tables.append(outcome)
+    if problems:
+        raise ProblemListError("files could not be gated", problems.found, todo="gate the others without them")
+    columns = ["file", *INTENSITY_COLUMNS]
+    return pd.concat(tables, ignore_index=True)[columns] if tables else pd.DataFrame(columns=columns)
 
 
 def _without_frames(error: ImmunoprofileError) -> ImmunoprofileError:

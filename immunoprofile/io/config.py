@@ -151,6 +151,8 @@ class StudyConfig(StudyModel):
     arms: tuple[Arm, ...]
     reference_arm: str
     visits: tuple[ScheduledVisit, ...]
+    intensity_statistics: tuple[str, ...] = ()
+    """Statistics of intensities beside the median, see `gate.INTENSITY_STATISTICS`."""
     immunology_anchor: Literal["first_il2", "randomised", "first_il2_or_randomised"] = "first_il2_or_randomised"
     virology_anchor: Literal["first_gcv"] = "first_gcv"
     primary_visit: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -108,7 +108,10 @@ def assemble(study: Study, gates: Mapping[str, Strategy], chosen: Chosen, virolo
         parents = layers[schema.PARENT_COUNTS]
         percentages = np.where(parents > 0, 100.0 * layers[schema.COUNTS] / parents, np.nan)
     visits = anndata.AnnData(X=percentages, obs=obs, var=var, layers=layers)
-    visits.obsm[schema.MDFI] = _medians(rows, var, chosen, obs.index)
+    visits.obsm[schema.MDFI] = _by_marker(rows, var, chosen, obs.index, lambda outcome: outcome.medians)
+    for name in study.config.intensity_statistics:
+        found = _by_marker(rows, var, chosen, obs.index, _rows_of(name))
+        visits.obsm[f"{schema.INTENSITY_PREFIX}{name}"] = found
     visits.uns |= _uns(study, gates)
     if study.config.reference_ranges:
         _add_ranges(visits, reference_ranges(study.config.reference_ranges))
@@ -263,17 +266,26 @@ def _cmv(virology: pd.DataFrame, usubjid: str, visit: str) -> dict[str, Any]:
     return {name: last[source] for name, source in columns.items()} | {"cmv_series": series, "flags": last["flags"]}
 
 
-def _medians(rows: Sequence[tuple[str, str]], var: pd.DataFrame, chosen: Chosen, index: pd.Index[Any]) -> pd.DataFrame:
-    """Median intensities, one column a population and marker of its reporting tube."""
+def _rows_of(statistic: str) -> Callable[[Outcome], list[tuple[str, str, float]]]:
+    """(population, marker, value) rows of one statistic of a file."""
+    return lambda outcome: [(row[0], row[1], row[3]) for row in outcome.intensities if row[2] == statistic]
+
+
+def _by_marker(
+    rows: Sequence[tuple[str, str]],
+    var: pd.DataFrame,
+    chosen: Chosen,
+    index: pd.Index[Any],
+    values: Callable[[Outcome], Iterable[tuple[str, str, float]]],
+) -> pd.DataFrame:
+    """Intensities, one column a population and marker of its reporting tube."""
     found: list[dict[str, float]] = []
     for usubjid, visit in rows:
         row: dict[str, float] = {}
         for population, tube in zip(var.index, var["tube"], strict=True):
             outcome = chosen.get((usubjid, visit, tube))
             if outcome is not None:
-                row |= {
-                    f"{name}_{_key(marker)}": value for name, marker, value in outcome.medians if name == population
-                }
+                row |= {f"{name}_{_key(marker)}": v for name, marker, v in values(outcome) if name == population}
         found.append(row)
     columns = sorted({name for row in found for name in row})
     return pd.DataFrame(found, columns=columns, index=index, dtype="float64")

@@ -13,6 +13,7 @@ from immunoprofile.gate.batch import gating_exception
 from immunoprofile.gate.cells import cells_of
 from immunoprofile.gate.evaluate import gate_sample
 from immunoprofile.gate.flowjo_counts import stored_counts
+from immunoprofile.gate.intensities import intensity_table
 from immunoprofile.gate.matching import Match
 from immunoprofile.gate.raster import rasterise, write_rasters
 from immunoprofile.gate.scaled import ScaledValues
@@ -121,9 +122,20 @@ def _gate(request: Request, sample: Sample, out: Path, *, cells: bool) -> tuple[
         findings=_findings(gated, events, request.limits),
         notices=tuple((n.severity, n.code, n.message, n.action) for n in gated.notices),
         engine=asdict(gated.engine),
+        intensities=_intensities(gated, request.statistics),
         stored_counts=_stored_counts(gated, match),
     )
     return outcome, written
+
+
+def _intensities(
+    gated: GatedSample, statistics: tuple[str, ...]
+) -> tuple[tuple[str, str, str, float, str, int, float], ...]:
+    if not statistics:
+        return ()
+    table = intensity_table(gated, statistics)
+    names = ["population", "marker", "statistic", "value", "unit", "n", "left_out_pct"]
+    return tuple(table[names].itertuples(index=False, name=None))
 
 
 def _stored_counts(

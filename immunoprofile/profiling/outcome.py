@@ -31,6 +31,8 @@ class Request:
     """Content hash that the samples table expects."""
     limits: Limits
     """Limits of the checks that the study sets."""
+    statistics: tuple[str, ...] = ()
+    """Statistics of intensities that the study asks for."""
     documents: GateDocuments = field(default_factory=GateDocuments, compare=False, repr=False)
     """Writes the gates of the samples; shared by the files of a run."""
 
@@ -65,6 +67,8 @@ class Outcome:
         How the gates were evaluated: fields of `gate.engine.EngineRecord`; None when they were not.
     exception
         Row of exceptions.csv when the file could not be gated, else None.
+    intensities
+        Rows (population, marker, statistic, value, unit, n, left_out_pct) of what the study asks for.
     stored_counts
         Rows (population, gate_path, gate, n_flowjo, n, verdict, reason) of what a FlowJo workspace counted.
     files
@@ -86,6 +90,7 @@ class Outcome:
     notices: tuple[tuple[str, str, str, str], ...] = ()
     engine: dict[str, Any] | None = None
     exception: dict[str, str] | None = None
+    intensities: tuple[tuple[str, str, str, float, str, int, float], ...] = ()
     stored_counts: tuple[tuple[str, str, str, int | None, int | None, str, str], ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
 

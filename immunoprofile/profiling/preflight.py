@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from immunoprofile import pp
 from immunoprofile.gate.check import check
 from immunoprofile.gate.definition import definition, difference_in_words, differences
+from immunoprofile.gate.intensities import check_statistics
 from immunoprofile.gate.strategy import GateSet
 from immunoprofile.io.exceptions import Exceptions
 from immunoprofile.io.record_dates import dates_after
@@ -56,6 +57,7 @@ def prepare(study: Study, gates: GateSet) -> Prepared:
     half = evaluate_clinical(study)
     for limits in (study.config.check_limits, *study.config.tube_check_limits.values()):
         pp.quality_checks(limits)
+    check_statistics(study.config.intensity_statistics)
     if study.config.reference_ranges:
         reference_ranges(study.config.reference_ranges)
     return Prepared(own, half)

@@ -45,6 +45,7 @@ def key_of(request: Request, digest: str, *, cells: bool) -> str:
         request.file,
         cells,
         limits,
+        request.statistics,
     ]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -153,6 +153,7 @@ def gate_study(
         **half.tables(),
         "queries": join_queries(study.queries, exceptions, quality),
         "reconcile": _reconciled(outcomes),
+        "intensities": _intensities(outcomes),
     }
     for name, table in tables.items():
         written.append(out / f"{name}.csv")
@@ -196,6 +197,7 @@ def _requests(study: Study, gates: StudyGates) -> list[Request]:
             comp_source=None if pd.isna(row.comp_source) else str(row.comp_source),
             sha256=None if pd.isna(row.sha256) else str(row.sha256),
             limits=study.config.check_limits,
+            statistics=study.config.intensity_statistics,
             documents=documents,
         )
         for row in rows[~excluded].itertuples()
@@ -324,3 +326,13 @@ def _reconciled(outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
             rows.append((o.sample_id, o.file, o.tube, population, path, gate, stored, n, apart, share, verdict, reason))
     table = pd.DataFrame(rows, columns=list(STUDY_RECONCILE_COLUMNS))
     return table.astype(dict.fromkeys(("n_flowjo", "n", "difference"), "Int64"))
+
+
+def _intensities(outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
+    """Statistics of intensities that the study asks for, `schema.STUDY_INTENSITY_COLUMNS`."""
+    rows = [
+        (o.sample_id, o.file, o.tube, *row)
+        for o in sorted(outcomes.values(), key=lambda o: o.sample_id)
+        for row in o.intensities
+    ]
+    return pd.DataFrame(rows, columns=list(schema.STUDY_INTENSITY_COLUMNS))

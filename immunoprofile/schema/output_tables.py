@@ -46,6 +46,11 @@ class ResultTable:
     flags: tuple[str, ...] = ()
 
 
+STUDY_INTENSITY_COLUMNS: Final = (
+    "sample_id", "file", "tube", "population", "marker", "statistic", "value", "unit", "n", "left_out_pct",
+)  # fmt: skip
+"""Statistics of intensities that a study asks for (``intensities.csv``), one row a sample, population and marker."""
+
 RESULT_TABLES: Final[dict[str, ResultTable]] = {
     table.name: table
     for table in (
@@ -58,6 +63,10 @@ RESULT_TABLES: Final[dict[str, ResultTable]] = {
         ResultTable(
             "reconcile", "our counts beside those that a FlowJo workspace holds; empty without one",
             numbers=("n_flowjo", "n", "difference", "difference_pct"),
+        ),
+        ResultTable(
+            "intensities", "statistics of intensities that study.yaml asks for (intensity_statistics); else empty",
+            numbers=("value", "n", "left_out_pct"),
         ),
         ResultTable("eligibility", "every criterion of every subject: state, value, limit, explanation, inputs"),
         ResultTable("eligibility_overall", "ELIGIBLE, INELIGIBLE or INDETERMINATE, one row a subject"),

@@ -47,6 +47,8 @@ DELTA_BASELINE: Final = "delta_baseline"
 LOG2FC_BASELINE: Final = "log2fc_baseline"
 LOG2FC_BASELINE_ABS: Final = "log2fc_baseline_abs"
 MDFI: Final = "mdfi"
+INTENSITY_PREFIX: Final = "intensity_"
+"""Of obsm entries with the statistics of intensities that a study asks for: ``intensity_geomean``."""
 FUNCTIONAL_READOUTS: Final = "functional"
 
 VISIT_OBSM: Final[dict[str, str]] = {

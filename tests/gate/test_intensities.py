@@ -5,17 +5,23 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
 from immunoprofile.errors import GateError
+from immunoprofile.gate.batch import batch_intensities
 from immunoprofile.gate.evaluate import gate_sample
+from immunoprofile.gate.exchange import load
 from immunoprofile.gate.intensities import check_statistics, intensity, intensity_table
 from immunoprofile.gate.strategy import Dimension, Gate, Strategy
 from immunoprofile.io.fcs import read_fcs
+from immunoprofile.profiling import profile
+from immunoprofile.study import read_study
 from tests.io.fcs_files import events, spill_text, write
+from tests.small_study import STUDY_YAML, write_gates, write_study
 
 NAMES = ("median", "mean", "geomean", "sd", "cv", "rsd", "rcv", "p5", "p97.5")
 
@@ -83,3 +89,36 @@ def test_table_of_a_file(tmp_path):
     assert (row["n"], row["gate_path"], row["unit"]) == (len(inside), "root/bright", "")
     with pytest.raises(GateError, match="bright"):
         intensity_table(gated, ("median",), ["dull"])
+
+
+def test_many_files_and_a_study(tmp_path):
+    files = [write(tmp_path / f"{n}.fcs", events(800, seed=n), **{"$SPILLOVER": spill_text()}) for n in (1, 2)]
+    bright = Gate("bright", "root", "rectangle", (Dimension("FITC-A", 500.0, None, compensated=True),))
+    gates = Strategy("t", (bright,))
+    table = batch_intensities(files, gates, statistics=("geomean", "p5"), jobs=2)
+    assert list(table["file"].unique()) == [path.as_posix() for path in files]
+    for path in files:
+        alone = intensity_table(gate_sample(read_fcs(path), gates), ("geomean", "p5"))
+        own = table[table["file"] == path.as_posix()].drop(columns="file").reset_index(drop=True)
+        pd.testing.assert_frame_equal(own, alone)
+
+
+def test_a_study_asks_for_statistics(tmp_path):
+    write_study(tmp_path / "study", config=STUDY_YAML + "intensity_statistics: [geomean, rcv]\n")
+    write_gates(tmp_path / "gates")
+    study, gates = read_study(tmp_path / "study"), load(tmp_path / "gates")
+    result = profile(study, gates, out=tmp_path / "results")
+    table = result.tables["intensities"]
+    assert set(table["statistic"]) == {"geomean", "rcv"}
+    by_visit = result.visits.obsm["intensity_geomean"]
+    row = table[(table["sample_id"] == "S-1_D14") & (table["population"] == "t") & (table["statistic"] == "geomean")]
+    for entry in row.itertuples():
+        column = f"t_{''.join(c if c.isalnum() else '_' for c in entry.marker.casefold())}"
+        if column in by_visit:
+            assert by_visit.loc["S-1_D14", column] == pytest.approx(entry.value)
+    assert "t_cd3" in by_visit
+    again = profile(study, gates, out=tmp_path / "results")
+    assert again.visits.obsm["intensity_rcv"].equals(result.visits.obsm["intensity_rcv"])
+    (tmp_path / "study" / "study.yaml").write_text(STUDY_YAML + "intensity_statistics: [mode]\n")
+    with pytest.raises(GateError, match="mode"):
+        profile(read_study(tmp_path / "study"), gates, out=tmp_path / "other")
