@@ -82,7 +82,7 @@ def rule_definitions(view: CohortView) -> tuple[Block, ...]:
     from immunoprofile.virology import rulebook
 
     book = rulebook()
-    rows = tuple(row(f"{rule.id} (v{rule.version})", rule.text, rule.source) for rule in book.rules.values())
+    rows = tuple(row(wording.rule_name(rule.id, rule.version), rule.text, rule.source) for rule in book.rules.values())
     if view.blinded:
         return (Text(book.caveat),)
     return (Text(book.caveat), Table(columns("Rule", "Definition", "Source"), rows, "CMV rules", ""))

@@ -11,12 +11,14 @@ from immunoprofile.report import (
     cohort_reconcile,
     cohort_statistics,
     cohort_tables,
+    glossary,
     provenance,
 )
 from immunoprofile.report.content import Section, review_place
 
 COHORT_SECTIONS: Final = (
     Section("disposition", "Disposition", (cohort_tables.disposition,)),
+    Section("pages", "Subjects and visits", (cohort_tables.pages,)),
     Section("eligibility", "Eligibility", (cohort_eligibility.matrix,), empty="Not available: no subject was judged."),
     Section("baseline", "Baseline", (cohort_tables.baseline,)),
     Section("completeness", "Completeness and quality", (cohort_tables.completeness, cohort_statistics.confounding)),
@@ -43,6 +45,7 @@ COHORT_SECTIONS: Final = (
     Section("review", "Review", (review_place,)),
     Section("gating", "Gating strategy", (cohort_figures.gating, cohort_reconcile.stored_counts)),
     Section("methods", "Methods", (cohort_statistics.methods_text,)),
+    Section("glossary", "Glossary", (glossary.cohort,)),
     Section("provenance", "Provenance", (provenance.of_cohort,)),
 )  # fmt: skip
 """Estimates and intervals of comparisons first; changes within arms, which mislead most, after everything else."""

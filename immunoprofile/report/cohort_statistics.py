@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile import schema
 from immunoprofile.io.records import records
-from immunoprofile.report import cohort_figures
+from immunoprofile.report import cohort_figures, wording
 from immunoprofile.report.cohort_view import CohortView
-from immunoprofile.report.content import Block, Bullets, Cell, Table, Text, columns, not_available, row
+from immunoprofile.report.content import Block, Bullets, Cell, Fold, Table, Text, columns, not_available, row
 from immunoprofile.report.effect_tables import contrast_words, effect_table, remark_parts
 from immunoprofile.report.key_table import technical
 from immunoprofile.report.statistics_tables import methods
@@ -72,8 +72,20 @@ def runs(view: CohortView, wanted: tuple[str, ...], *, sensitivity: bool = False
 def _tables(view: CohortView, wanted: tuple[str, ...]) -> tuple[Block, ...]:
     if view.blinded:
         return (Text(BLINDED),)
-    found = [analysis(view, key) for key, _ in runs(view, wanted)]
+    folded = _exploratory(view)
+    found = [
+        (Fold(_TITLES.get(key, key.replace("_", " ")), made),) if key in folded and made else made
+        for key, _ in runs(view, wanted)
+        for made in (analysis(view, key),)
+    ]
     return tuple(block for blocks in found for block in blocks) or (Text("Not computed."),)
+
+
+def _exploratory(view: CohortView) -> set[str]:
+    """Analyses that the plan calls exploratory: folded on the screen."""
+    table = view.source.visits.uns.get(schema.UNS_PLAN_RUNS)
+    rows = [] if table is None else records(table, "plan_runs")
+    return {one["key"] for one in rows if one["role"] == "exploratory"}
 
 
 def analysis(view: CohortView, key: str) -> tuple[Block, ...]:
@@ -162,7 +174,8 @@ def _responder_blocks(view: CohortView, key: str) -> tuple[Block, ...]:
         own = responses[responses["rule_id"].astype(str) == one.population_id]
         counted = [_responder_count(own[own["usubjid"].isin(names)]["response"]) for names in view.members.values()]
         cells.append(row(
-            one.population, *([contrast_words(one, labels)[0]] if len(contrasts) > 1 else []), *counted,
+            wording.rule_name(one.population_id),
+            *([contrast_words(one, labels)[0]] if len(contrasts) > 1 else []), *counted,
             Cell(one.effect or "none", one.value),
             one.interval_at_level or "none", one.p or "none",
             one.p_adjusted or "none", one.conclusion,
@@ -231,7 +244,7 @@ def confounding(view: CohortView) -> tuple[Block, ...]:
     if view.blinded:
         return ()
     if table is None:
-        return not_available("Batches", "their confounding was not assessed (run tl.batch_confounding)")
+        return not_available("Batches", "whether they go with visits or arms was not assessed")
     words = {"SEPARATE": "separate", "PARTIAL": "confounded in part", "COMPLETE": "confounded",
              "NOT_ASSESSABLE": "not assessable"}  # fmt: skip
     rows = tuple(

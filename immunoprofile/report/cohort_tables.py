@@ -8,9 +8,10 @@ from immunoprofile.io.dates import first_dose
 from immunoprofile.io.records import records
 from immunoprofile.pl.series import Measure
 from immunoprofile.report import wording
+from immunoprofile.report.addresses import page_of
 from immunoprofile.report.cohort_figures import StateGrid
 from immunoprofile.report.cohort_view import SMALLEST_GROUP, CohortView, spread
-from immunoprofile.report.content import Block, Image, Table, Text, columns, row
+from immunoprofile.report.content import Block, Cell, Image, Table, Text, columns, row
 from immunoprofile.report.key_table import shown_populations
 from immunoprofile.report.visit_quality import exception_table
 from immunoprofile.report.visit_results import exception_rows
@@ -127,6 +128,25 @@ def completeness(view: CohortView) -> tuple[Block, ...]:
         Image("completeness", drawn, "One line a subject, one column a tube of each flow visit."),
         Table(heads, tuple(rows)),
     )
+
+
+def pages(view: CohortView) -> tuple[Block, ...]:
+    """Every subject with the pages of its visits and the state of each."""
+    source = view.source
+    visits = tuple(dict.fromkeys(visit for subject in source.subjects for visit in source.visits_of(subject)))
+    rows = tuple((Cell(subject), *(_page(view, subject, visit) for visit in visits)) for subject in source.subjects)
+    caption = "Each visit leads to its page, and that page back to here."
+    return (Table(columns("Subject", *visits), rows, "", caption, "pages"),) if visits else ()
+
+
+def _page(view: CohortView, subject: str, visit: str) -> Cell:
+    source = view.source
+    if visit not in source.visits_of(subject):
+        return Cell("–")
+    states = {source.states.get((subject, visit, tube), "") for tube in source.config.tubes}
+    worst = next((state for state in ("FAIL", "WARN") if state in states), "")
+    done = (subject, visit) in source.rows
+    return Cell(visit, address=page_of(source, subject, visit), note=worst if done else "not done")
 
 
 def exceptions(view: CohortView) -> tuple[Block, ...]:

@@ -25,6 +25,8 @@ class Cell:
         Class of the style sheet for the whole cell.
     note
         A second, smaller line.
+    address
+        Page that the words lead to.
     struck
         Words struck through, in front of the others.
     hint
@@ -39,6 +41,7 @@ class Cell:
     look: str = ""
     note: str = ""
     struck: str = ""
+    address: str = ""
     hint: str = ""
     rows: int = 1
     columns: int = 1

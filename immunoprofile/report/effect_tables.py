@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from immunoprofile.report.content import Cell, Column, Table
@@ -38,34 +37,6 @@ def contrast_words(one: Effect, labels: Mapping[str, str]) -> tuple[str, str]:
         arms, days = labels.get(one.arm, ""), one.contrast
     after, _, before = days.partition(" - ")
     return arms, f"change from {before} to {after}" if before and " " not in after + before else days
-
-
-@dataclass(frozen=True)
-class Headline:
-    """One finding of the synopsis."""
-
-    endpoint: str
-    arms: str
-    contrast: str
-    effect: str
-    interval: str
-    n: str
-    reading: str
-
-
-def headline(one: Effect, labels: Mapping[str, str]) -> Headline:
-    """Finding in words: endpoint, what is compared, effect, interval and n; what can be concluded."""
-    arms, contrast = contrast_words(one, labels)
-    refused = "not estimated" + (f" ({one.note})" if one.note else "")
-    return Headline(
-        endpoint=", ".join(part for part in (one.population, one.measure) if part),
-        arms=arms,
-        contrast=contrast,
-        effect=f"{one.kind} {one.effect}" if one.effect else "none",
-        interval=one.interval_at_level or "not estimable",
-        n=one.n,
-        reading=one.conclusion if one.effect else refused,
-    )
 
 
 def remark_parts(one: Effect) -> tuple[str, ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.io.workers import on_workers
+from immunoprofile.report.addresses import file_name, folder_names
 from immunoprofile.report.cohort_model import build_cohort
 from immunoprofile.report.render import render_cohort, render_visit
 from immunoprofile.report.visit_model import VisitModel, build_visit
@@ -50,9 +49,9 @@ def pages_of(source: Source, folder: Path, *, subject: str | None = None, visit:
     NotAvailableError
         There is no such subject or visit.
     """
-    names = _folder_names(source.subjects)
+    names = folder_names(tuple(source.subjects))
     pages = [
-        Page(folder / names[one] / f"{_file_name(name)}.html", one, name)
+        Page(folder / names[one] / f"{file_name(name)}.html", one, name)
         for one in source.subjects
         for name in source.visits_of(one)
         if subject in (None, one) and visit in (None, name)
@@ -121,25 +120,3 @@ def _write(model: VisitModel | CohortModel, path: Path, pdf: bool) -> list[Path]
     if pdf:
         written.append(report.to_pdf(path.with_suffix(".pdf")))
     return written
-
-
-def _file_name(name: str) -> str:
-    """Name that every file system takes; a changed name carries a hash, so that two never meet."""
-    safe = re.sub(r"[^A-Za-z0-9._-]", "_", name).strip(".") or "_"
-    reserved = re.fullmatch(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?", safe)
-    if safe == name and reserved is None:
-        return safe
-    return f"{safe[:60]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-
-
-def _folder_names(subjects: list[str]) -> dict[str, str]:
-    """Subject -> folder; subjects that differ only in case are kept apart by a hash."""
-    names: dict[str, str] = {}
-    taken: set[str] = set()
-    for subject in subjects:
-        name = _file_name(subject)
-        if name.casefold() in taken:
-            name = f"{name}-{hashlib.sha256(subject.encode()).hexdigest()[:8]}"
-        taken.add(name.casefold())
-        names[subject] = name
-    return names

@@ -73,6 +73,7 @@ def twin(kind: str, model: Any) -> dict[str, Any]:
     """The twin of a report: kind, versions, id, and the model. Reviews stand outside of what the id covers."""
     content = plain(model)
     reviews = content.pop("reviews")
+    content.pop("links", None)  # a further visit of the subject changes nothing in this one
     digest = hashlib.sha256(json.dumps([kind, TWIN_VERSION, content], sort_keys=True, ensure_ascii=True).encode())
     return {
         "schema_version": TWIN_VERSION,

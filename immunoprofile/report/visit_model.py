@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from immunoprofile.report import visit_summary
+from immunoprofile.report.addresses import Links, links_of
 from immunoprofile.report.content import Part, assemble
 from immunoprofile.report.reviews import Reviewed, reviews_of
 from immunoprofile.report.source import Source
@@ -26,6 +27,7 @@ class VisitModel:
     header: tuple[tuple[str, str], ...]
     summary: visit_summary.Summary
     findings: tuple[str, ...]
+    links: Links
     reviews: tuple[Reviewed, ...]
     parts: tuple[Part, ...]
     """Sections of the page in order."""
@@ -51,6 +53,7 @@ def build_visit(source: Source, subject: str, visit: str) -> VisitModel:
         header=visit_summary.header(view),
         summary=view.summary,
         findings=view.findings,
+        links=links_of(source, subject, visit),
         reviews=reviews_of(source, subject, visit),
         parts=assemble(VISIT_SECTIONS, view),
     )

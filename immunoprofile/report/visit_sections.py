@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from immunoprofile.report import (
+    glossary,
     provenance,
     visit_figures,
     visit_functional,
@@ -42,6 +43,7 @@ VISIT_SECTIONS: Final = (
     ),
     Section("ratios", "Ratios", (visit_figures.ratios,)),
     Section("differentiation", "CD8 differentiation", (visit_figures.differentiation,)),
+    Section("glossary", "Glossary", (glossary.visit,)),
     Section("provenance", "Provenance", (provenance.of_visit,)),
 )
 """Page one: key populations to review. Then all measures, gating and quality. Then the boxes, and the appendix."""

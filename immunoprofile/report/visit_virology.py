@@ -107,14 +107,14 @@ def rules(view: VisitView) -> tuple[Block, ...]:
     hidden = view.source.blinded
     heads = ("Rule", "Verdict") if hidden else ("Rule", "Verdict", "#When, days since the first ganciclovir", "Why")
     caption = (
-        f"By the results until this visit; the version of each rule stands behind its id. {caveat()}"
+        f"By the results until this visit; id and version of each rule stand in brackets. {caveat()}"
         + (" Reasons are left out in blinded mode." if hidden else "")
     )  # fmt: skip
     return (Table(columns(*heads), tuple(rows), "CMV rules", caption),)
 
 
 def _rule(view: VisitView, judged: dict[Any, Any]) -> tuple[Cell, ...]:
-    name = f"{judged['rule_id']} (v{judged['version']})"
+    name = wording.rule_name(judged["rule_id"], judged["version"])
     result = judged["result"]
     verdict = Cell(VERDICT_TEXT.get(result, result), mark=f"RULE_{result}")
     if view.source.blinded:

@@ -96,6 +96,27 @@ def fall_or_rise(point: float, lower: float, upper: float) -> str:
     return f"{'rise' if rises else 'fall'} {words}" if words else ""
 
 
+_RULES: Final = {
+    "baseline": "Baseline result", "cmv_positive_detect": "CMV-DNA detected",
+    "cmv_positive_quant": "CMV-DNA quantified",
+    "vr_d14": "Response by day 14", "vr_w4": "Response by week 4",
+    "clearance_1": "Clearance, one result below the LLOQ", "clearance_2": "Clearance, two results below the LLOQ",
+    "clearance_tnd": "Clearance, not detected", "refractory_2019": "Refractory, 2019 consensus",
+    "probable_refractory_2019": "Probably refractory, 2019 consensus",
+    "probable_refractory_kotton2025": "Probably refractory, 2025 consensus",
+    "failure_1log_2wk": "Fall of less than 1 log10 after two weeks", "blip": "Single positive between negatives",
+    "recurrence_two_negatives": "Recurrence after two negatives", "late_onset": "Late onset after the antiviral",
+    "entry_registry": "Entry criterion of the registry", "significant_sle": "Significant CMV-DNA in lupus",
+}  # fmt: skip
+
+
+def rule_name(rule: str, version: str = "") -> str:
+    """Name of a CMV rule for people, its id (and version) in brackets."""
+    words = rule.replace("_", " ")
+    ids = f"{rule}, v{version}" if version else rule
+    return f"{_RULES.get(rule, words[:1].upper() + words[1:])} ({ids})" if rule else ""
+
+
 def limit_words(limits: str, unit: str) -> str:
     """Limits with their unit, once."""
     return limits if not (limits and unit) or limits.endswith(unit) else f"{limits} {unit}"

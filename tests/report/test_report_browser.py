@@ -100,3 +100,50 @@ def test_printed_tables_are_not_cut(browser: Any, pages: dict[str, Path], name: 
     )
     assert wide == []
     page.close()
+
+
+@pytest.mark.parametrize("width", [360, 390, 768, 1280])
+def test_no_page_scrolls_sideways(browser: Any, pages: dict[str, Path], width: int) -> None:
+    """Wide tables and figures scroll inside their own box; nothing else reaches over the edge of the screen."""
+    for name, path in pages.items():
+        page = browser.new_page(viewport={"width": width, "height": 844})
+        page.goto(path.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        over = page.evaluate(
+            """width => [...document.querySelectorAll('p, li, dd, h1, h2, h3, .scroll, figure, nav, summary')]
+                .filter(one => !one.closest('.scroll .scroll') && one.getBoundingClientRect().right > width + 1
+                    && !(one.matches('li') && one.closest('nav')))
+                .map(one => one.tagName + ' ' + one.textContent.trim().slice(0, 40))""",
+            width,
+        )
+        assert over == [], name
+        page.close()
+
+
+def test_contents_stay_in_view_and_lead_everywhere(browser: Any, pages: dict[str, Path]) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.goto(pages["cohort"].as_uri())
+    broken = page.evaluate(
+        """() => [...document.querySelectorAll('a[href^="#"]')].map(a => a.getAttribute('href'))
+            .filter(href => document.querySelector(href) === null)"""
+    )
+    assert broken == []
+    assert page.locator('nav a[href="#association"]').count() == 1
+    page.locator('nav a[href="#association"]').click()
+    assert abs(page.evaluate("document.querySelector('nav').getBoundingClientRect().top")) < 1
+    top = page.evaluate("document.getElementById('association').getBoundingClientRect().top")
+    assert 0 <= top < 120
+    # Every visit of every subject has its link.
+    assert page.locator("table.pages a").count() == 50
+    page.close()
+
+
+@pytest.mark.parametrize("name", ["visit", "cohort"])
+def test_folded_parts_are_open_in_print(browser: Any, pages: dict[str, Path], name: str) -> None:
+    page = browser.new_page(viewport={"width": A4_WIDTH, "height": 1000})
+    page.goto(pages[name].as_uri())
+    folded = page.locator("details table.glossary").first
+    assert not folded.is_visible()
+    page.emulate_media(media="print")
+    assert folded.bounding_box()["height"] > 50
+    page.close()

@@ -34,9 +34,10 @@ def page(profile: Any) -> str:
 
 def test_sections_stand_in_the_order_that_matters(page: str) -> None:
     assert re.findall(r"<h2[^>]*>(.*?)</h2>", page) == [
-        "Synopsis", "Disposition", "Eligibility", "Baseline", "Completeness and quality", "Immune change", "CMV-DNA",
+        "Synopsis", "Disposition", "Subjects and visits", "Eligibility", "Baseline", "Completeness and quality",
+        "Immune change", "CMV-DNA",
         "Association with CMV-DNA", "Safety", "Sensitivity", "Exceptions", "Change within each arm", "Limits", "Review",
-        "Gating strategy", "Methods", "Provenance",
+        "Gating strategy", "Methods", "Glossary", "Provenance",
     ]  # fmt: skip
     assert page.count("<img") == 8  # five of statistics, one of each tube
 

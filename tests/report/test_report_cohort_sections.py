@@ -108,7 +108,8 @@ def test_clearance_and_batches_are_on_the_page(judged: Any) -> None:
         ("visit", "confounded", "batches go with visits")
     ]
     page = report.cohort(judged).html
-    assert '<td>time ratio 0.80</td><td class="num">0.30 to 2.10 (95 %)</td>' in page
+    assert '<td data-head="Effect">time ratio 0.80</td>' in page
+    assert 'data-head="95 % interval">0.30 to 2.10</td>' in page
     assert "<li>S3 (compare, primary): ANCOVA.</li>" in page
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from immunoprofile import schema
 from immunoprofile.report.content import Table
-from immunoprofile.report.effect_tables import contrast_words, effect_table, headline
+from immunoprofile.report.effect_tables import contrast_words, effect_table
 from immunoprofile.report.statistics_tables import effects
 
 LABELS = {"A": "Active", "B": "Control"}
@@ -102,17 +102,6 @@ def test_small_ratios_are_not_printed_as_nothing() -> None:
     row = ROW | {"effect": 0.0384, "effect_lower": 0.00085, "effect_upper": 1.7}
     one = effects(pd.DataFrame([row]), {})[0]
     assert (one.effect, one.interval) == ("0.038", "0.00085 to 1.70")
-
-
-def test_headline_says_interval_and_n() -> None:
-    one = effects(pd.DataFrame([ROW]), {"treg": "Treg"})[0]
-    said = headline(one, LABELS)
-    assert (said.endpoint, said.arms, said.contrast) == (
-        "Treg, % of parent", "Active against Control", "change from BL to D14"
-    )  # fmt: skip
-    assert (said.effect, said.interval, said.n) == ("odds ratio 2.00", "1.20 to 3.10 (95 %)", "5 vs 4")
-    refused = effects(pd.DataFrame([ROW | dict.fromkeys(("effect", "effect_lower", "p_value"), math.nan)]), {})[0]
-    assert headline(refused, LABELS).reading == "not estimated (residual df 7)"
 
 
 def test_contrast_of_no_arm_stays_as_it_is() -> None:

@@ -73,7 +73,7 @@ def test_every_section_and_the_disclaimer(d14: Report) -> None:
     heads = re.findall(r"<h2[^>]*>(.*?)</h2>", d14.html)
     assert heads == [
         "Key populations (7 rows)", "Course", "Open queries", "Review", "Key populations in full", "Gating", "Quality",
-        "Virology", "Safety", "Functional readouts", "Ratios", "CD8 differentiation", "Provenance",
+        "Virology", "Safety", "Functional readouts", "Ratios", "CD8 differentiation", "Glossary", "Provenance",
     ]  # fmt: skip
     assert page.text.count(RESEARCH_USE) == 2
     assert "SYNTHETIC DATA" in page.text
@@ -93,9 +93,11 @@ def test_page_is_accessible(d14: Report) -> None:
 
 def test_nothing_is_loaded_from_outside(profile: Any, d14: Report) -> None:
     for page in (d14.html, report.cohort(profile).html):
-        for _, attrs in Page(page).tags:
+        for tag, attrs in Page(page).tags:
             for name in ("src", "href", "srcset", "action", "data"):
-                assert (attrs.get(name) or "data:").startswith("data:")
+                assert (attrs.get(name) or "data:").startswith("data:") or tag == "a"
+            if tag == "a":
+                assert re.fullmatch(r"#[a-z-]+|(\.\./|[\w.-]+/)?[\w.-]+\.html", attrs["href"] or "")
         assert "@import" not in page
         assert "url(" not in without_figures(page)
         assert not any(tag == "script" for tag, _ in Page(page).tags)

@@ -9,7 +9,7 @@ import pytest
 
 from immunoprofile import report
 from immunoprofile.errors import NotAvailableError
-from immunoprofile.report.pages import _file_name, _folder_names
+from immunoprofile.report.addresses import file_name, folder_names
 
 
 class Small:
@@ -40,14 +40,14 @@ def test_all_reports_have_the_same_bytes_for_any_jobs(profile: Any, tmp_path: Pa
 
 
 def test_file_names_are_safe_and_distinct() -> None:
-    assert _file_name("D14") == "D14"
+    assert file_name("D14") == "D14"
     for name in ("../../etc/passwd", "a/b", "CON", "..", "", "<script>", "日本"):
-        safe = _file_name(name)
+        safe = file_name(name)
         assert safe not in ("", ".", "..")
         assert not set(safe) & set('/\\<>:"|?*')
         assert safe.casefold() != "con"
-    assert _file_name("a/b") != _file_name("a_b")
-    assert len({name.casefold() for name in _folder_names(["S-1", "s-1", "S/1"]).values()}) == 3
+    assert file_name("a/b") != file_name("a_b")
+    assert len({name.casefold() for name in folder_names(("S-1", "s-1", "S/1")).values()}) == 3
 
 
 def test_pdf_is_tagged_and_reproducible(profile: Any, tmp_path: Path) -> None:

@@ -1,0 +1,172 @@
+"""First screen of the cohort page: did the cells move, did CMV-DNA follow, was it safe, in one table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from immunoprofile import schema
+from immunoprofile.io.records import records
+from immunoprofile.report import wording
+from immunoprofile.report.cohort_view import subgroup
+from immunoprofile.report.content import Block, Cell, Table, Text, columns, row
+from immunoprofile.report.effect_tables import contrast_words
+from immunoprofile.report.key_table import CONFIRMED
+from immunoprofile.report.wording import rule_name
+
+if TYPE_CHECKING:
+    from immunoprofile.report.cohort_view import CohortView
+    from immunoprofile.report.content import Row
+    from immunoprofile.report.statistics_tables import Effect
+
+_SEVERE: Final = 3
+_FIRST_LOOK: Final = 14
+"""Day since the first ganciclovir by which an early clearance is counted."""
+
+
+def synopsis(view: CohortView) -> tuple[Block, ...]:
+    """One row an answer, with the caveat that touches it."""
+    if view.blinded:
+        return (Text("Comparisons are left out in blinded mode."),)
+    moved = _moved(view)
+    rows = [*moved, *_virus(view), *_association(view), *_safety(view)]
+    blocks: list[Block] = [] if moved else [Text(_why_nothing(view))]
+    if rows:
+        heads = ("Question", "Found", "Effect", "#95 % interval", "#n", "Reading", "Caveat")
+        contrasts = dict.fromkeys(contrast_words(one, view.source.config.arm_labels)[0] for one in _compared(view))
+        arms = f"{'; '.join(filter(None, contrasts))}. " if contrasts else ""
+        caption = (
+            f'{arms}Found: medians at baseline → {view.source.config.primary_visit}, or subjects. "cannot conclude": '
+            'the interval holds "no difference", or the p-value corrected within the family is 0.05 or more. Terms: '
+            "Glossary."
+        )
+        blocks.append(Table(columns(*heads), tuple(rows), "", caption, "synopsis"))
+    return tuple(blocks)
+
+
+def _why_nothing(view: CohortView) -> str:
+    with_subjects = [names for names in view.members.values() if names]
+    if len(view.source.subjects) == 1:
+        return "One subject: nothing can be compared; see the pages of its visits."
+    if len(with_subjects) < 2:
+        return "One arm: there is nothing to compare it with; see Change within each arm."
+    return "The arms were not compared in these results."
+
+
+def _compared(view: CohortView) -> list[Effect]:
+    shown = view.effects(schema.UNS_COMPARE) + view.effects(schema.UNS_COMPARE_FUNCTIONAL)
+    return [one for one in shown if one.population]
+
+
+def _moved(view: CohortView) -> list[Row]:
+    found = _compared(view)
+    if not found:
+        found = [one for one in view.effects(schema.UNS_CHANGE) if one.population
+                 and one.visit == view.source.config.primary_visit]  # fmt: skip
+    several = len({contrast_words(one, view.source.config.arm_labels)[0] for one in found}) > 1
+    return [_effect(f"Did {one.population} move?", _medians(view, one, arms=several), one, _caveat(view, one))
+            for one in found]  # fmt: skip
+
+
+def _effect(question: str, said: str, one: Effect, caveat: str) -> Row:
+    refused = "not estimated" + (f" ({one.note})" if one.note else "")
+    reading = (one.conclusion or "describes one arm") if one.effect else refused
+    return (
+        Cell(question), Cell(said), Cell(f"{one.kind} {one.effect}" if one.effect else "none", one.value),
+        Cell(one.interval or "none", note="" if one.level == 95 or not one.interval else f"{one.level:.4g} %"),
+        Cell(one.n), Cell(reading, look="reading"), Cell(caveat),
+    )  # fmt: skip
+
+
+def _medians(view: CohortView, one: Effect, *, arms: bool) -> str:
+    unit = "%" if one.measure.startswith("% of") else one.measure if one.measure == wording.MICRO else ""
+    who = f"{contrast_words(one, view.source.config.arm_labels)[0]}: " if arms else ""
+    if not one.medians:
+        return f"{who}{one.measure}"
+    against = f" against {one.medians_reference} {unit}".rstrip() if one.medians_reference else ""
+    of = f" ({one.measure})" if unit == "%" else ""
+    return f"{who}{one.medians} {unit}".rstrip() + f"{against}{of}"
+
+
+def _caveat(view: CohortView, one: Effect) -> str:
+    """What must be known to read this row, no other."""
+    found = []
+    if one.population_id == "treg":
+        same = [other for other in view.effects("compare_all_pct") if other.population_id == CONFIRMED and other.effect]
+        found.append(
+            "CD25 rises with IL-2 and may shift cells into the gate; share of the gate that is FoxP3+, between arms: "
+            f"{same[0].kind} {same[0].effect} ({same[0].interval or 'no interval'})"
+            if same
+            else "a CD25 shift cannot be excluded: FoxP3 was not stained"
+        )
+    if "several methods" in one.note:
+        said = next(part for part in one.note.split("; ") if "several methods" in part)
+        found.append(said.replace("dual_lymph", "blood count").replace("dual_wbc", "blood count"))
+    return "; ".join(found)
+
+
+def _virus(view: CohortView) -> list[Row]:
+    """Clearance by day 14 and by the end in every arm, and the time ratio."""
+    times = view.statistics(schema.UNS_CLEARANCE)
+    if not view.cmv:
+        return [row("Did CMV-DNA follow?", "no CMV-DNA result in this study", "", "", "", "not measured", "")]
+    counts = ""
+    if times is not None and view.clearance_rule:
+        own = [one for one in records(times, "clearance_times") if one["rule_id"] == view.clearance_rule]
+        cleared = {one["usubjid"]: one["upper_day"] for one in own if one["observed"]}
+        known = {one["usubjid"] for one in own if one["lower_day"] == one["lower_day"]}
+        counts = "; ".join(
+            f"{label}: "
+            + " against ".join(
+                f"{sum(cleared.get(name, limit + 1) <= limit for name in names)} of {len(known & set(names))}"
+                for names in view.members.values()
+            )
+            for label, limit in ((f"by day {_FIRST_LOOK}", float(_FIRST_LOOK)), ("by the end", 1e9))
+        )
+        counts = f"Cleared {counts}"
+    ratio = next((one for one in view.effects(schema.UNS_CLEARANCE_INTERVAL) if one.kind == "time ratio"), None)
+    caveat = f"Rule: {rule_name(view.clearance_rule)}" if view.clearance_rule else ""
+    if ratio is None:
+        said = counts or "no analysis of the time to clearance"
+        return [row("Did CMV-DNA follow?", said, "", "", "", "not compared", caveat)]
+    return [_effect("Did CMV-DNA follow?", counts, ratio, caveat)]
+
+
+def _association(view: CohortView) -> list[Row]:
+    """Endpoints against CMV-DNA inside subjects, one row for all of them."""
+    found = [one for one in view.effects(schema.UNS_ASSOCIATE_CENSORED)
+             if one.contrast == "within subjects" and one.effect and one.population]  # fmt: skip
+    if not found:
+        return []
+    said = "; ".join(f"{one.population} ×{one.effect} ({one.interval or 'no interval'})" for one in found)
+    clear = [one.population for one in found if not one.conclusion.startswith("cannot conclude")]
+    reading = f"{', '.join(clear)}: associated" if clear else "cannot conclude"
+    return [
+        row(
+            "Inside subjects, did CMV-DNA go with the cells?", f"CMV-DNA per doubling (% : per logit): {said}", "", "",
+            "", Cell(reading, look="reading"), "association, not causation; time is in the model",
+        )
+    ]  # fmt: skip
+
+
+def _safety(view: CohortView) -> list[Row]:
+    """Subjects with a new grade of 3 or more, adverse events and deaths in every arm."""
+    worst, events = view.table("safety_worst"), view.table("safety_events")
+    parts = []
+    if worst is not None:
+        severe = {one["usubjid"] for one in worst if one["treatment_emergent"] and one["worst_grade"] >= _SEVERE}
+        counts = " against ".join(
+            f"{subgroup(len(severe & set(names)))} of {len(names)}" for names in view.members.values()
+        )
+        parts.append(f"new laboratory grade ≥ {_SEVERE}: {counts}")
+    if events is not None:
+        totals = (sum(one["n_events"] for one in events if one["arm"] == arm) for arm in view.members)
+        parts.append(f"adverse events: {' against '.join(wording.count(total) for total in totals)}")
+    dead = {one["usubjid"] for one in view.source.records["subjects"] if one["death_dtc"]}
+    parts.append(f"deaths: {' against '.join(str(len(dead & set(names))) for names in view.members.values())}")
+    order = " against ".join(label for _, label in view.labels)
+    return [
+        row(
+            "Was it safe?", f"{'; '.join(parts)} ({order})", "", "", "", "described, not tested",
+            "clinical criteria are not graded" if worst is not None else "laboratory values were not graded",
+        )
+    ]  # fmt: skip
