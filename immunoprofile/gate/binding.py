@@ -143,6 +143,9 @@ def _check_matrices(strategy: Strategy, sample: Sample, problems: Problems) -> N
             has = ", ".join(names)
             problems.add(sample.name, f"matrix {name} names channels that the file does not have once",
                          value=", ".join(missing), allowed=f"the file has {has}")  # fmt: skip
+        if name in used and matrix.in_per_cent:
+            problems.add(f"matrix {name}", "is in per cent (its diagonal is 100): values would be 100 times too small",
+                         allowed="shares, with 1 on the diagonal")  # fmt: skip
 
 
 def bind(strategy: Strategy, sample: Sample) -> Strategy:

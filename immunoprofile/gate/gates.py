@@ -88,6 +88,11 @@ class Matrix:
         return len(self.values) < len(self.detectors)
 
     @property
+    def in_per_cent(self) -> bool:
+        """Whether the diagonal of a square matrix is 100 all along."""
+        return not self.spectral and all(abs(row[n] - 100) < 1e-4 for n, row in enumerate(self.values))
+
+    @property
     def array(self) -> NDArray[np.float64]:
         """The values, fluorochromes x detectors."""
         return np.array(self.values, dtype=np.float64)

@@ -191,9 +191,12 @@ def fcs_files(folder: Path, problems: Problems) -> list[Path]:
     """FCS files below a folder in the order of their paths; a link that leaves it is a problem."""
     found = []
     for path in sorted(folder.rglob("*"), key=lambda path: path.relative_to(folder).as_posix()):
-        if path.suffix.lower() not in SUFFIXES or not path.is_file() or path.name.startswith("."):
+        if path.suffix.lower() not in SUFFIXES or path.is_dir() or path.name.startswith("."):
             continue
         relative = path.relative_to(folder).as_posix()
+        if not path.is_file():
+            problems.add(relative, "is no regular file (a pipe, a device or a broken link) and was left out")
+            continue
         try:
             inside(folder, relative)
         except ImmunoprofileError as error:

@@ -13,6 +13,7 @@ from immunoprofile.cli import app
 from immunoprofile.compensation import decide, from_keywords
 from immunoprofile.compensation.applied import compensated_names
 from immunoprofile.errors import CompensationError
+from immunoprofile.gate.gates import Matrix
 from immunoprofile.gate.notices import needs_matrix
 from tests.io import fcs_bytes
 
@@ -115,6 +116,16 @@ def test_a_matrix_in_per_cent_is_taken_as_shares_and_told(tmp_path):
     mixed = put(tmp_path / "c.fcs", spilled(), SPILL=spill(NAMES[1:], np.diag([1, 100]) @ MATRIX))
     with pytest.raises(CompensationError, match="diagonal is not 1"):
         from_keywords(ip.read_fcs(mixed))
+
+
+@pytest.mark.parametrize(("factor", "n"), [(1.0, 400), (100.0, None)])
+def test_a_matrix_of_the_gates_in_per_cent_is_refused_by_name(tmp_path, factor, n):
+    rows = tuple(tuple(factor * value for value in row) for row in MATRIX.tolist())
+    strategy = gate.load(template(tmp_path / "t.csv", PE))["t"].with_matrix("own", Matrix(NAMES[1:], rows))
+    exceptions = []
+    counts = gate.batch([put(tmp_path / "a.fcs", spilled())], strategy, exceptions=exceptions)
+    assert counts["n"].tolist() == ([] if n is None else [n])
+    assert ["in per cent" in row["message"] for row in exceptions] == ([True] if n is None else [])
 
 
 @pytest.mark.parametrize("mark", ["Comp-{}", "FJComp-{}", "<{}>"])

@@ -60,6 +60,15 @@ def test_a_pipe_is_refused_by_name(tmp_path, reader):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are made on Unix")
+def test_a_manifest_names_a_pipe_and_goes_on(tmp_path):
+    os.mkfifo(tmp_path / "S_D7.fcs")
+    (tmp_path / "S_BL.fcs").write_bytes(fcs_bytes.fcs(np.ones((2, 2)), ("FSC-A", "CD3")))
+    found = propose_manifest(tmp_path, pattern="{subject}_{visit}.fcs")
+    assert list(found.table["fcs_path"]) == ["S_BL.fcs"]
+    assert [problem.where for problem in found.problems if "no regular file" in problem.what] == ["S_D7.fcs"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are made on Unix")
 def test_a_batch_goes_on_past_a_pipe_and_a_folder(tmp_path):
     os.mkfifo(tmp_path / "pipe.fcs")
     (tmp_path / "folder.fcs").mkdir()
