@@ -19,6 +19,8 @@ HIGHEST_LOGARITHM: Final = 10.0
 """No viral load has a decimal logarithm of so much or more; a bare number below it may be one."""
 
 _LONGEST_SHOWN = 60
+_LONGEST_TEXT = 500
+_DIGITS: Final = re.compile("[0-9e.]+")
 _THREE_FIGURES_LOG10 = 0.0045
 """What rounding or cutting off a number to three figures changes of its logarithm, at most: 100.999 to 100."""
 
@@ -103,6 +105,8 @@ def parse_result(text: str, assay: Assay, *, unit: str | None = None, censoring:
         _raise_unit(text, declared, assay)
     logarithmic = declared.startswith(LOG10)
     plain = words.normalised(text)
+    if len(plain) > _LONGEST_TEXT and not _DIGITS.fullmatch(plain):
+        raise ResultTextError(f"{text[:_LONGEST_SHOWN]!r}... is no result: {len(text):,} characters", where=assay.name)
     if not plain or words.INVALID.search(plain):
         return CmvResult("INVALID", NAN, NAN, NAN)
     plain, stated = _split_logarithm(plain, text, assay)

@@ -216,3 +216,10 @@ def test_golden_series_in_logarithms() -> None:
 )  # fmt: skip
 def test_spellings_of_units(text: str, unit: str) -> None:
     assert cmv_unit(text) == unit
+
+
+@pytest.mark.parametrize("text", ["absence " + "de" * 8000, "log" * 5000, "4.09 " * 3000])
+def test_a_text_of_pages_is_refused_at_once(text: str) -> None:
+    for read in (parse_result, lambda one, assay: parse_result(one, assay, unit=LOG)):
+        with pytest.raises(ResultTextError, match=r"is no result: .* characters"):
+            read(text, ROCHE)
