@@ -18,7 +18,7 @@ PYTHON ?= $(shell for python in $(CANDIDATES); do \
 QUICK := -m "not slow" --ignore=tests/fuzz --ignore=tests/test_notebooks.py --ignore=tests/test_packaging.py \
 	--ignore=tests/report/test_report_browser.py
 
-.PHONY: quick pandas3 torture fuzz differential bench simulations help demo test lint format lock docs notebooks clean install
+.PHONY: quick pandas3 torture fuzz differential bench simulations campaign help demo test lint format lock docs notebooks clean install
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -76,6 +76,10 @@ bench: $(STAMP)  ## Engine against FlowKit: wall, CPU and memory (needs a quiet 
 simulations: $(STAMP)  ## Type-I error, coverage and power of the statistics by simulation (about half an hour)
 	$(PY) -m benchmarks.statistics
 	$(PY) -m benchmarks.event_statistics
+
+campaign: $(STAMP)  ## Level and coverage in awkward trials, 1,000 of each cell (hours; stopped, it goes on where it stood)
+	$(PY) -m benchmarks.campaign --out build/campaign --replicates 1000
+	$(PY) -m benchmarks.campaign --out build/campaign --table
 
 lock:  ## Resolve pyproject.toml anew into requirements.lock (needs uv)
 	$(UV) pip compile --quiet --universal --no-emit-index-url --no-emit-find-links --python-version 3.11 \

@@ -122,7 +122,8 @@ def association_panel(visits: AnnData, row: dict[Any, Any], *, include_failed: b
         display = records(visits.var.loc[[population]], "var")[0]["display"] or population
     slope = math.nan
     if not math.isnan(row["estimate"]):
-        slope = common_slope(owners, visits.obs["visit"].astype(str).to_numpy()[used], x, y)
+        arm_visit = visits.obs["arm"].astype(str) + " " + visits.obs["visit"].astype(str)
+        slope = common_slope(owners, arm_visit.to_numpy()[used], x, y)
     unit = next(filter(None, cells(visits.obs["cmv_unit"][used], "text")), "") if "cmv_unit" in visits.obs else ""
     return AssociationPanel(
         display, _AXIS.get(measure, measure), tuple(owners.tolist()), tuple(x.tolist()), tuple(y.tolist()),
@@ -138,7 +139,7 @@ def _on_scale(visits: AnnData, population: str, measure: str, *, include_failed:
 
 
 def common_slope(subjects: Any, visits: Any, x: Floats, y: Floats) -> float:
-    """Common slope of ``y`` on ``x`` inside subjects after the means of the visits are taken out of both.
+    """Common slope of ``y`` on ``x`` inside subjects after the means of the visits, or arm x visit, are taken out.
 
     It is the slope that the repeated-measures correlation tests; subjects with one row take no part. NaN where ``x``
     does not vary besides subject and visit.
@@ -188,7 +189,7 @@ def association_figure(views: Sequence[AssociationPanel]) -> Figure:
             place = ((0.6 + 3.75 * column) / style.WIDTH, 1 - (top + tall) / height, 3.0 / style.WIDTH, tall / height)
             _draw(figure.add_axes(place), view, names)
         style.note(
-            figure, "One colour and symbol a subject. Lines: common slope inside subjects adjusted for visit, as r.\n"
+            figure, "A colour and symbol a subject. Lines: slope inside subjects adjusted for arm x visit, as r.\n"
             "Open triangle: CMV-DNA censored, down at the LLOQ, up at the ULOQ. An association is no cause.",
         )  # fmt: skip
         return figure

@@ -108,8 +108,10 @@ def analysis(view: CohortView, key: str) -> tuple[Block, ...]:
 def between_arms(view: CohortView) -> tuple[Block, ...]:
     """Arms compared: the declared endpoints first, then models and every population."""
     estimand = Text(
-        "Estimand: difference between arms in the change from baseline, adjusted for baseline, treatment policy, "
-        "subjects with a baseline and a value at the visit. Read estimate, n and interval first.",
+        "Estimand: difference between arms in the change from baseline, adjusted for baseline, treatment policy. At "
+        "one visit subjects with a baseline and a value there take part (complete cases): that assumes that who is "
+        "missing changed as those with the same arm and baseline. The mixed model uses every visit of a subject and "
+        "assumes the same given all of its values before. Read estimate, n and interval first.",
     )
     if view.blinded:
         return (Text(BLINDED),)
@@ -172,9 +174,11 @@ def _responder_blocks(view: CohortView, key: str) -> tuple[Block, ...]:
     cells = []
     for one in rows:
         own = responses[responses["rule_id"].astype(str) == one.population_id]
-        counted = [_responder_count(own[own["usubjid"].isin(names)]["response"]) for names in view.members.values()]
+        everybody = one.contrast.endswith(schema.NO_RESPONSE)
+        counted = [_responder_count(own[own["usubjid"].isin(names)]["response"], everybody=everybody)
+                   for names in view.members.values()]  # fmt: skip
         cells.append(row(
-            wording.rule_name(one.population_id),
+            wording.rule_name(one.population_id) + (f", {schema.NO_RESPONSE}" if everybody else ""),
             *([contrast_words(one, labels)[0]] if len(contrasts) > 1 else []), *counted,
             Cell(one.effect or "none", one.value),
             one.interval_at_level or "none", one.p or "none",
@@ -185,7 +189,8 @@ def _responder_blocks(view: CohortView, key: str) -> tuple[Block, ...]:
     only = f"{next(iter(contrasts))}. " if len(contrasts) == 1 else ""
     caption = (
         f"{only}Subjects for whom the rule is true, of those for whom it can be judged; who cannot is left out, "
-        f"neither a response nor a failure (reasons in statistics/{key}.csv). Points: percentage points. "
+        f"neither a response nor a failure (reasons in statistics/{key}.csv), but for the rows that say otherwise. "
+        "Points: percentage points. "
         + "; ".join(f"{name}: {words}" for name, words in dict.fromkeys((one.method_id, one.method) for one in rows))
         + f". p adjusted: {', '.join(dict.fromkeys(one.adjustment for one in rows if one.adjustment)) or 'none'}. "
         "Rules about a return ask only those who cleared and were followed on: they do not compare the arms as "
@@ -194,8 +199,9 @@ def _responder_blocks(view: CohortView, key: str) -> tuple[Block, ...]:
     return (*refused, Table(columns(*heads), tuple(cells), title, caption, "effects")) if cells else refused
 
 
-def _responder_count(verdicts: pd.Series[Any]) -> str:
-    known = verdicts.astype("boolean").dropna()
+def _responder_count(verdicts: pd.Series[Any], *, everybody: bool = False) -> str:
+    known = verdicts.astype("boolean")
+    known = known.fillna(value=False) if everybody else known.dropna()
     lost = len(verdicts) - len(known)
     return f"{int(known.sum())} of {len(known)}" + (f" ({lost} not evaluable)" if lost else "")
 

@@ -28,7 +28,7 @@ def synopsis(view: CohortView) -> tuple[Block, ...]:
     if view.blinded:
         return (Text("Comparisons are left out in blinded mode."),)
     moved = _moved(view)
-    rows = [*moved, *_virus(view), *_association(view), *_safety(view)]
+    rows = [*moved, *_virus(view), *_responses(view), *_association(view), *_safety(view)]
     blocks: list[Block] = [] if moved else [Text(_why_nothing(view))]
     if rows:
         heads = ("Question", "Found", "Effect", "#95 % interval", "#n", "Reading", "Caveat")
@@ -129,6 +129,14 @@ def _virus(view: CohortView) -> list[Row]:
         said = counts or "no analysis of the time to clearance"
         return [row("Did CMV-DNA follow?", said, "", "", "", "not compared", caveat)]
     return [_effect("Did CMV-DNA follow?", counts, ratio, caveat)]
+
+
+def _responses(view: CohortView) -> list[Row]:
+    """Rules of response that the study declares as endpoints, of those who could be judged."""
+    rules = {one.rule for one in view.source.config.virology_endpoints if one.kind == "response"}
+    found = [one for one in view.effects(schema.UNS_RESPONDERS)
+             if one.population_id in rules and not one.contrast.endswith(schema.NO_RESPONSE)]  # fmt: skip
+    return [_effect("Did they respond?", one.note, one, f"Rule: {rule_name(one.population_id)}") for one in found]
 
 
 def _association(view: CohortView) -> list[Row]:

@@ -43,6 +43,9 @@ NOT_ESTIMABLE: Final = "NOT_ESTIMABLE"
 STATISTIC_STATES: Final = (ESTIMATED, NOT_ESTIMABLE)
 """ESTIMATED: the row has an estimate or a p-value. NOT_ESTIMABLE: it has neither, and ``note`` gives the reason."""
 
+NO_RESPONSE: Final = "not evaluable = no response"
+"""End of the contrast of rows of responders in which nobody is left out."""
+
 PERMUTATION_METHOD: Final = "permutation test of the Weibull time ratio"
 """``method`` of the exact test beside the likelihood ratio of S13: with few subjects it has the last word."""
 

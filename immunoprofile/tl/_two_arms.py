@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+ROUNDING = 1e-13
+"""Share of a value below which a difference of two is an error of arithmetic."""
+
 
 def arms_compared(
     adata: AnnData,
@@ -129,6 +132,13 @@ class Contrast:
     def end(self) -> Floats:
         """Value at the visit of the subjects used."""
         return self.values[self.matched.visit[self.used]]
+
+    @property
+    def changes(self) -> Floats:
+        """Change of the subjects used; rounding noise of the two values is no change."""
+        start, end = self.start, self.end
+        noise = np.abs(end - start) <= ROUNDING * np.maximum(np.abs(start), np.abs(end))
+        return np.where(noise, 0.0, end - start)
 
     @property
     def labels(self) -> NDArray[np.str_]:

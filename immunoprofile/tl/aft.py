@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 Distribution = Literal["weibull", "log-logistic"]
-DISTRIBUTIONS: Final[tuple[str, ...]] = get_args(Distribution)
+DISTRIBUTIONS: Final[tuple[Distribution, ...]] = get_args(Distribution)
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,25 @@ class Aft:
 
 
 class Permutation(NamedTuple):
-    """Outcome of a permutation test: p-value, permutations tried, whether these were all, and those without maximum."""
+    """Outcome of a permutation test.
+
+    Attributes
+    ----------
+    p_value
+        Two-sided.
+    permutations, exact
+        Permutations tried, and whether these were all.
+    diverged
+        Those whose likelihood has no finite maximum: their statistic is finite all the same.
+    critical
+        Likelihood-ratio statistic that a share ``confidence`` of the permutations do not exceed (3.84 in large trials).
+    """
 
     p_value: float
     permutations: int
     exact: bool
     diverged: int
+    critical: float
 
 
 def interval_aft(
@@ -128,6 +141,7 @@ def profile_interval(
     term: str,
     distribution: Distribution = "weibull",
     confidence: float = 0.95,
+    critical: float | None = None,
 ) -> tuple[float, float]:
     """Interval of a term by the profile likelihood: the values that the likelihood-ratio test does not reject.
 
@@ -141,6 +155,8 @@ def profile_interval(
         Name of the covariate.
     confidence
         Nominal coverage.
+    critical
+        Likelihood-ratio statistic at the limits; default is that of chi-squared with one degree of freedom.
 
     Raises
     ------
@@ -155,7 +171,7 @@ def profile_interval(
     column = names.index(term)
     x, rest = design[:, column], np.delete(design, column, axis=1)
     best = whole.log_likelihood + float(np.log(low[low == high]).sum())
-    drop = float(ndtri(0.5 + confidence / 2)) ** 2 / 2
+    drop = (float(ndtri(0.5 + confidence / 2)) ** 2 if critical is None else critical) / 2
 
     def excess(value: float) -> float:
         # a fixed effect is an offset of log time: the times of each subject are rescaled
@@ -179,6 +195,7 @@ def time_ratio(
     *,
     distribution: Distribution = "weibull",
     confidence: float = 0.95,
+    test: Permutation | None = None,
 ) -> tuple[float, float, float, float]:
     """Log time ratio of a group against the others: estimate, profile-likelihood limits, likelihood-ratio p.
 
@@ -188,6 +205,9 @@ def time_ratio(
         As in :func:`profile_interval`.
     group
         True (1) for the group.
+    test
+        Outcome of :func:`permutation_test` on the same data: p is then its p, and the limits are where its critical
+        value is reached. By chi-squared both are too small in trials of 15 or fewer an arm.
 
     Raises
     ------
@@ -199,9 +219,10 @@ def time_ratio(
     member = {"group": np.asarray(group, dtype=np.float64)}
     fit = interval_aft(lower, upper, member, distribution=distribution)
     none = interval_aft(lower, upper, distribution=distribution)
-    low, high = profile_interval(lower, upper, member, term="group", distribution=distribution, confidence=confidence)
+    low, high = profile_interval(lower, upper, member, term="group", distribution=distribution, confidence=confidence,
+                                 critical=None if test is None else test.critical)  # fmt: skip
     p_value = float(chdtrc(1, max(0.0, 2 * (fit.log_likelihood - none.log_likelihood))))
-    return float(fit.coefficients[1]), low, high, p_value
+    return float(fit.coefficients[1]), low, high, p_value if test is None else test.p_value
 
 
 def permutation_test(
@@ -211,9 +232,10 @@ def permutation_test(
     *,
     distribution: Distribution = "weibull",
     permutations: int = 999,
+    confidence: float = 0.95,
     seed: int,
 ) -> Permutation:
-    """Test of no difference between two groups: the coefficient of the group when its labels are dealt anew.
+    """Test of no difference between two groups: the likelihood ratio of the group when its labels are dealt anew.
 
     Parameters
     ----------
@@ -223,6 +245,8 @@ def permutation_test(
         True (1) for the group whose coefficient is tested.
     permutations
         Random permutations; when there are no more possible ones all are tried and the p-value is exact.
+    confidence
+        Share of the permutations below the critical value.
     seed
         Of the random permutations.
 
@@ -233,8 +257,8 @@ def permutation_test(
 
     Notes
     -----
-    p is (1 + those at least as extreme) / (1 + tried), or the exact share. A permutation whose likelihood has no finite
-    maximum counts as extreme. Validity needs that censoring does not depend on the group.
+    p is (1 + those at least as extreme) / (1 + tried), or the exact share. Validity needs that censoring does not
+    depend on the group.
     """
     member = np.asarray(group, dtype=bool)
     observed = interval_aft(lower, upper, {"group": member.astype(float)}, distribution=distribution)
@@ -250,11 +274,14 @@ def permutation_test(
         labels = rng.permuted(np.tile(member.astype(float), (permutations, 1)), axis=1)
     designs = np.stack([np.ones_like(labels), labels], axis=2)
     fit = maximise(low, high, designs, distribution)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        effects = np.where(fit.converged, np.abs(fit.parameters[:, 1] / fit.parameters[:, -1]), np.inf)
-    extreme = int((effects >= abs(float(observed.coefficients[1])) - 1e-7).sum())
-    p_value = extreme / len(effects) if exact else (1 + extreme) / (1 + len(effects))
-    return Permutation(p_value, len(effects), exact, int((~fit.converged).sum()))
+    log_time = float(np.log(low[low == high]).sum())
+    best = observed.log_likelihood + log_time
+    extreme = int((fit.value >= best - 1e-7).sum())
+    p_value = extreme / len(labels) if exact else (1 + extreme) / (1 + len(labels))
+    none = interval_aft(lower, upper, distribution=distribution).log_likelihood + log_time
+    place = min(math.ceil(confidence * (len(labels) + (not exact))), len(labels)) - 1
+    critical = 2 * (float(np.sort(fit.value)[place]) - none)
+    return Permutation(p_value, len(labels), exact, int((~fit.converged).sum()), max(critical, 0.0))
 
 
 def _checked(

@@ -10,7 +10,7 @@ import numpy as np
 from immunoprofile.errors import AnalysisError
 from immunoprofile.pp.baseline import baseline_rows
 from immunoprofile.schema import CMV_CHANGE_COLUMNS, UNS_ASSOCIATE, UNS_CMV_CHANGE
-from immunoprofile.tl._effects import joined, left_out
+from immunoprofile.tl._effects import fitted_without_error, joined, left_out
 from immunoprofile.tl._frame import (
     NAN,
     Endpoint,
@@ -22,6 +22,7 @@ from immunoprofile.tl._frame import (
     statistic_row,
     statistic_table,
 )
+from immunoprofile.tl.courses import course_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+WHERE = "repeated-measures correlation"
 ROWS_PER_PARAMETER = 3
 """An analysis with fewer rows per within-subject term is refused."""
 
@@ -47,6 +49,8 @@ class RepeatedCorrelation(NamedTuple):
         Residual degrees of freedom.
     n, subjects
         Rows and subjects that took part (those with at least two rows).
+    words
+        How p was found, where it is by permutations.
     """
 
     r: float
@@ -56,10 +60,17 @@ class RepeatedCorrelation(NamedTuple):
     df: int
     n: int
     subjects: int
+    words: str = ""
 
 
 def repeated_correlation(
-    subject: ArrayLike, x: ArrayLike, y: ArrayLike, *, adjust: ArrayLike | None = None, confidence: float = 0.95
+    subject: ArrayLike,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    adjust: ArrayLike | None = None,
+    arm: ArrayLike | None = None,
+    confidence: float = 0.95,
 ) -> RepeatedCorrelation:
     """Repeated-measures correlation: the common within-subject slope of y on x, as a correlation.
 
@@ -70,14 +81,18 @@ def repeated_correlation(
     adjust
         Labels (visits) whose means are taken out of both, so that a time trend that all subjects share makes no
         correlation.
+    arm
+        Arm of each row; needs ``adjust``. The means of arm x visit are taken out, so that two arms with their own
+        courses make no correlation, and p and interval come from whole courses dealt anew inside the arms
+        (:meth:`Courses.permute`), which serial correlation does not mislead.
     confidence
-        Coverage of the interval: Fisher z with variance 1 / (df - 1).
+        Coverage of the interval: Fisher z with variance 1 / (df - 1), or by the permutations.
 
     Raises
     ------
     AnalysisError
-        Fewer than 3 rows per within-subject term, fewer than 2 residual degrees of freedom, or x does not vary inside
-        subjects.
+        Fewer than 3 rows per within-subject term, fewer than 2 residual degrees of freedom, or x or y does not vary
+        inside subjects.
 
     Notes
     -----
@@ -88,38 +103,38 @@ def repeated_correlation(
 
     who, a, b = np.asarray(subject, dtype=str), np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
     labels = np.zeros(len(who), dtype=str) if adjust is None else np.asarray(adjust, dtype=str)
+    arms = np.zeros(len(who), dtype=str) if arm is None else np.asarray(arm, dtype=str)
     keep = ~np.isnan(a) & ~np.isnan(b)
     names, repeats = np.unique(who[keep], return_counts=True)
     keep &= np.isin(who, names[repeats > 1])
-    who, a, b, labels = who[keep], a[keep], b[keep], labels[keep]
+    who, a, b, labels, arms = who[keep], a[keep], b[keep], labels[keep], arms[keep]
     n, subjects = len(who), len(np.unique(who))
-    within_terms = len(np.unique(labels)) if n else 1  # one less than the labels, and the slope
-    if n < ROWS_PER_PARAMETER * within_terms:
+    cells = np.unique(np.stack([arms, labels], axis=1), axis=0, return_inverse=True)[1].reshape(-1) if n else labels
+    nuisance = np.column_stack([_indicators(who), _indicators(cells)])
+    spent = int(np.linalg.matrix_rank(nuisance)) if n else 0
+    within_terms = spent - subjects + 1
+    if n < ROWS_PER_PARAMETER * within_terms or not n:
         raise AnalysisError(f"{n} rows are fewer than {ROWS_PER_PARAMETER} for each of {within_terms} terms within "
-                            "subjects", where="repeated-measures correlation")  # fmt: skip
-    from statsmodels.regression.linear_model import OLS
-
-    nuisance = np.column_stack([_indicators(who), _indicators(labels)[:, 1:]])
-    spread = OLS(a, nuisance).fit()
-    if spread.ssr <= 1e-12 * max(float(((a - a.mean()) ** 2).sum()), 1e-300):
-        raise AnalysisError("the population does not vary within subjects", where="repeated-measures correlation")
-    fit = OLS(b, np.column_stack([nuisance, a])).fit()
-    df = n - int(fit.model.rank)
+                            "subjects", where=WHERE)  # fmt: skip
+    both = np.column_stack([a, b])
+    left = both - nuisance @ np.linalg.lstsq(nuisance, both, rcond=None)[0]
+    for values, residual, what in ((a, left[:, 0], "the population"), (b, left[:, 1], "CMV-DNA")):
+        if fitted_without_error(values, residual):
+            raise AnalysisError(f"{what} does not vary within subjects", where=WHERE)
+    df = n - spent - 1
     if df < 2:
-        raise AnalysisError(f"{df} residual degrees of freedom", where="repeated-measures correlation")
-    explained = float(OLS(b, nuisance).fit().ssr) - float(fit.ssr)
-    total = explained + float(fit.ssr)
-    if total <= 0:
-        raise AnalysisError("CMV-DNA does not vary within subjects", where="repeated-measures correlation")
-    r = math.copysign(math.sqrt(min(1.0, max(0.0, explained / total))), float(fit.params[-1]))
-    if abs(r) >= 1:
-        return RepeatedCorrelation(r, r, r, 0.0, df, n, subjects)
-    t = r * math.sqrt(df / (1 - r**2))
-    half = float(ndtri(0.5 + confidence / 2)) / math.sqrt(df - 1)
-    return RepeatedCorrelation(
-        r, math.tanh(math.atanh(r) - half), math.tanh(math.atanh(r) + half), 2 * float(stdtr(df, -abs(t))), df, n,
-        subjects,
-    )  # fmt: skip
+        raise AnalysisError(f"{df} residual degrees of freedom", where=WHERE)
+    products = left.T @ left
+    r = float(np.clip(products[0, 1] / math.sqrt(products[0, 0] * products[1, 1]), -1.0, 1.0))
+    # a correlation of one has no interval by Fisher's z
+    z = math.atanh(r) if abs(r) < 1 - 1e-12 else math.copysign(math.inf, r)
+    if arm is None:
+        half, words = float(ndtri(0.5 + confidence / 2)) / math.sqrt(df - 1), ""
+        p_value = 2 * float(stdtr(df, -abs(r) * math.sqrt(df / (1 - r**2)))) if math.isfinite(z) else 0.0
+    else:
+        test = course_table(who, labels, arms, left[:, 0], left[:, 1]).permute(confidence=confidence)
+        half, p_value, words = math.atanh(min(test.quantile, 1 - 1e-12)), test.p_value, test.words()
+    return RepeatedCorrelation(r, math.tanh(z - half), math.tanh(z + half), p_value, df, n, subjects, words)
 
 
 def associate(
@@ -131,7 +146,7 @@ def associate(
     confidence: float = 0.95,
     include_failed: bool = False,
 ) -> None:
-    """Repeated-measures correlation of populations with CMV-DNA, adjusted for visit.
+    """Repeated-measures correlation of populations with CMV-DNA, inside the arms: adjusted for arm x visit.
 
     Parameters
     ----------
@@ -146,8 +161,9 @@ def associate(
 
     ``adata.uns['associate']``
         DataFrame with ``schema.STATISTIC_COLUMNS``, one row an endpoint; ``estimate`` and ``effect`` are the
-        within-subject correlation with log10 CMV-DNA after the means of the visits are taken out, ``n`` the rows.
-        ``note`` has subjects, degrees of freedom and the share of censored results: those stand at their bound here,
+        within-subject correlation with log10 CMV-DNA after the means of arm x visit are taken out, ``n`` the rows. p
+        and interval come from whole courses dealt anew to the subjects of each arm. ``note`` has subjects, degrees of
+        freedom, permutations and the share of censored results: those stand at their bound here,
         :func:`associate_censored` uses them as bounds. A refused analysis says why.
 
     Raises
@@ -165,15 +181,18 @@ def associate(
     usable = first_series(adata)
     subjects = adata.obs["usubjid"].astype(str).to_numpy()
     visits = adata.obs["visit"].astype(str).to_numpy()
+    arms, known_arm = arm_labels(adata)
     rows = []
     for endpoint in chosen:
         values = analysis_values(adata, endpoint, include_failed=include_failed)
-        used = usable & ~np.isnan(values) & ~np.isnan(virus)
-        row = _row(adata, endpoint, values, virus, (used, censored, subjects, visits), confidence)
+        measured = usable & ~np.isnan(values) & ~np.isnan(virus)
+        used = measured & known_arm
+        row = _row(adata, endpoint, values, virus, (used, censored, subjects, visits, arms), confidence)
         row["exclusions"] = joined(
             left_out(
-                int((usable & ~np.isnan(virus) & ~used).sum()), "CMV-DNA results without a value of the population"
+                int((usable & ~np.isnan(virus) & ~measured).sum()), "CMV-DNA results without a value of the population"
             ),
+            left_out(int((measured & ~known_arm).sum()), "rows without an arm"),
             left_out(int((~usable & ~np.isnan(virus)).sum()), "CMV-DNA results of another assay or specimen"),
             left_out(int(used.sum()) - row["n"], "rows of subjects with one row"),
         )
@@ -227,6 +246,17 @@ def join_cmv(
     numbers = ["baseline", "value", "fold_change", *CMV_CHANGE_COLUMNS[-3:]]
     table = pd.DataFrame(rows, columns=list(CMV_CHANGE_COLUMNS))
     adata.uns[UNS_CMV_CHANGE] = table.astype(dict.fromkeys(numbers, "float64"))
+
+
+def arm_labels(adata: AnnData) -> tuple[NDArray[np.str_], NDArray[np.bool_]]:
+    """Arm of every row, and whether it is known."""
+    known = adata.obs["arm"].notna().to_numpy(dtype=bool)
+    return np.where(known, adata.obs["arm"].astype(object).to_numpy(), "").astype(str), known
+
+
+def adjusted_for(arms: NDArray[np.str_]) -> str:
+    """What is held in an association, in words: the means of the visits, of each arm where there are several."""
+    return "arm x visit" if len(set(arms.tolist()) - {""}) > 1 else "visit"
 
 
 def first_series(adata: AnnData) -> NDArray[np.bool_]:
@@ -309,20 +339,20 @@ def _row(
     endpoint: Endpoint,
     values: Floats,
     virus: Floats,
-    rows: tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[Any], NDArray[Any]],
+    rows: tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[Any], NDArray[Any], NDArray[Any]],
     confidence: float,
 ) -> dict[str, Any]:
-    used, censored, subjects, visits = rows
+    used, censored, subjects, visits, arms = rows
     total, bounds = int(used.sum()), int((used & censored).sum())
     notes = []
     estimate = lower = upper = p_value = NAN
     n = total
     try:
         result = repeated_correlation(
-            subjects[used], values[used], virus[used], adjust=visits[used], confidence=confidence
+            subjects[used], values[used], virus[used], adjust=visits[used], arm=arms[used], confidence=confidence
         )
         estimate, lower, upper, p_value, n = result.r, result.lower, result.upper, result.p_value, result.n
-        notes.append(f"{result.subjects} subjects, df {result.df}")
+        notes.append(f"{result.subjects} subjects, df {result.df}; {result.words}")
     except AnalysisError as refused:
         notes.append(f"refused: {refused.what}")
     if bounds:
@@ -333,7 +363,7 @@ def _row(
     notes.append("association, not cause")
     return statistic_row(
         method_id="S8",
-        method="repeated-measures correlation with log10 CMV-DNA, adjusted for visit",
+        method=f"repeated-measures correlation with log10 CMV-DNA, adjusted for {adjusted_for(arms)}",
         population=endpoint.population,
         measure=endpoint.measure,
         contrast="within subjects",
@@ -351,7 +381,7 @@ def _row(
         effect_upper=upper,
         median_baseline=NAN,
         median_visit=float(np.median(natural_values(adata, endpoint)[used])) if total else NAN,
-        conf_level=NAN if math.isnan(estimate) else confidence,
+        conf_level=NAN if math.isnan(lower) else confidence,
         adjusted="none",
         note="; ".join(notes),
     )

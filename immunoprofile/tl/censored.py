@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from immunoprofile.errors import AnalysisError
 from immunoprofile.schema import UNS_ASSOCIATE_CENSORED
-from immunoprofile.tl._effects import UNKNOWN, effect_row, joined, left_out
+from immunoprofile.tl._effects import UNKNOWN, effect_row, fitted_without_error, joined, left_out
 from immunoprofile.tl._enough import LEAST_RESIDUAL_DF, require_rows, require_subjects
 from immunoprofile.tl._frame import (
+    NAN,
     Endpoint,
     Measure,
     Scale,
@@ -21,7 +22,8 @@ from immunoprofile.tl._frame import (
     endpoints,
     statistic_table,
 )
-from immunoprofile.tl.association import cmv_bounds, first_series
+from immunoprofile.tl.association import arm_labels, cmv_bounds, first_series
+from immunoprofile.tl.courses import course_table
 from immunoprofile.tl.tobit_mixed import TobitMixed, fit_tobit_mixed
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ RandomEffects = Literal["slope", "intercept"]
 
 PER_UNIT: dict[Scale, str] = {"log2": "doubling", "logit": "unit of logit", "identity": "unit"}
 DAYS_PER_WEEK = 7
+WHERE = "Tobit mixed model"
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class _Rows:
     upper: Floats
     within: Floats
     mean: Floats
+    centre: float
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,11 @@ class _Options:
     others: tuple[str, ...]
     confidence: float
     limit: str
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The reference first."""
+        return (self.reference, *self.others)
 
 
 def associate_censored(
@@ -77,7 +86,7 @@ def associate_censored(
     confidence: float = 0.95,
     include_failed: bool = False,
 ) -> None:
-    """Tobit mixed model of log10 CMV-DNA: time + arm + arm x time + population within and between subjects.
+    """Tobit mixed model of log10 CMV-DNA: arm x time + population within and between subjects.
 
     Parameters
     ----------
@@ -89,9 +98,9 @@ def associate_censored(
     reference
         Reference arm; default is that of the study.
     trend
-        ``visit``: the mean of each visit is free, so that no shared course of time, however bent, makes an association;
-        visits at which every result is censored then say nothing and are left out (``exclusions``).
-        ``linear``: a straight line of time, one parameter.
+        ``visit``: the mean of each arm at each visit is free, so that no course of time of an arm, however bent, makes
+        an association; where every result of an arm at a visit is censored these rows say nothing and are left out
+        (``exclusions``). ``linear``: a straight line of time in each arm.
     random
         ``slope``: each subject has its own level and its own slope of time; gives way to ``intercept`` where the data
         do not bear it (``note`` says so).
@@ -108,7 +117,7 @@ def associate_censored(
         DataFrame with ``schema.STATISTIC_COLUMNS``; of each endpoint the rows ``within subjects`` (log10 CMV-DNA per
         unit of the population around the subject's mean, the answer to the question), ``between subjects`` (the same of
         the subjects' means) and one an arm for the difference of the slopes of time per week. ``effect`` is the ratio
-        of CMV-DNA. ``n`` counts rows. ``note`` has subjects, censored rows, degrees of freedom and random effects. A
+        of CMV-DNA. ``n`` counts rows. ``note`` has subjects, censored rows, random effects and how p was found. A
         refused analysis says why.
 
     Raises
@@ -119,9 +128,13 @@ def associate_censored(
     Notes
     -----
     An association is no cause: ganciclovir lowers both viral load and activation. Of a subject only the series of its
-    first result enters. Standard errors are from the observed information, widened for the parameters spent as in least
-    squares; t with quantified rows less subjects less parameters within subjects, or subjects less parameters between
-    them, as degrees of freedom.
+    first result enters.
+
+    p of the association is that of the score test, its distribution from whole courses of the population (or means of
+    subjects) dealt anew inside the arms (:meth:`Courses.permute`): it holds whatever the serial correlation and the
+    share of censored results. The interval is the estimate with the 95 % point of that distribution over the observed
+    information, scores taken at the fit. The slope of time has standard errors from the observed information, widened
+    for the parameters spent as in least squares, and t with subjects less parameters between them.
     """
     chosen = endpoints(adata, populations, measure, scale)
     if trend not in ("visit", "linear"):
@@ -129,7 +142,7 @@ def associate_censored(
     if random not in ("slope", "intercept"):
         raise AnalysisError(f"random {random!r} is not known", todo="one of: slope, intercept")
     one_arm = len(arm_names(adata)) < 2
-    reference_arm, others = ("", []) if one_arm else arm_order(adata, reference)
+    reference_arm, others = (next(iter(arm_names(adata)), ""), []) if one_arm else arm_order(adata, reference)
     limit = "LLOQ" if lod is None else "LOD and LLOQ"
     options = _Options(trend, random, reference_arm, tuple(others), confidence, limit)
     lower, upper = cmv_bounds(adata, lod=lod)
@@ -158,135 +171,206 @@ def _of_endpoint(
 ) -> list[dict[str, Any]]:
     usable, lower, upper = virus
     weeks = _weeks(adata)
-    known_arm = adata.obs["arm"].notna().to_numpy(dtype=bool)
+    arms, known_arm = arm_labels(adata)
     complete = usable & ~np.isnan(values) & ~np.isnan(weeks) & known_arm
-    used = complete & ~_silent_visits(adata, complete, lower, upper) if options.trend == "visit" else complete
+    used = complete & ~_silent_cells(adata, complete, lower, upper, arms) if options.trend == "visit" else complete
     subject = adata.obs["usubjid"].astype(str).to_numpy(dtype=str)[used]
     names, member = np.unique(subject, return_inverse=True)
     means = np.bincount(member, values[used], minlength=len(names)) / np.maximum(np.bincount(member), 1)
+    centre = float(means.mean()) if len(means) else 0.0
     rows = _Rows(
-        subject, adata.obs["arm"].astype(str).to_numpy(dtype=str)[used],
+        subject, arms[used],
         adata.obs["visit"].astype(str).to_numpy(dtype=str)[used], weeks[used], lower[used], upper[used],
-        values[used] - means[member], means[member] - (means.mean() if len(means) else 0.0),
+        values[used] - means[member], means[member] - centre, centre,
     )  # fmt: skip
     exclusions = joined(
         left_out(int((usable & np.isnan(values)).sum()), "CMV-DNA results without a value of the population"),
         left_out(int((~usable & ~np.isnan(upper)).sum()), "CMV-DNA results of another assay or specimen"),
         left_out(int((usable & ~np.isnan(values) & ~complete).sum()), "rows without a day or an arm"),
-        left_out(int((complete & ~used).sum()), "rows of visits at which all CMV-DNA is censored"),
+        left_out(int((complete & ~used).sum()), "rows of an arm at a visit at which all its CMV-DNA is censored"),
     )
     common = {"n": len(subject), "exclusions": exclusions}
     try:
-        fit, columns, remark = _fit(rows, options)
+        fitted = _fit(rows, options)
     except AnalysisError as refused:
         return [
             _row(endpoint, UNKNOWN, place, options) | common | {"note": f"refused: {refused.what}"}
             for place in _places(options)
         ]
-    between, inside = _parameters(columns)
-    # (residual degrees of freedom, parameters spent)
-    residual = {
-        "between": (fit.subjects - between, between),
-        "within": (fit.n - fit.censored - fit.subjects - inside, inside),
-    }
+    fit = fitted.fit
     described = joined(
         f"{fit.subjects} subjects, {fit.censored} of {fit.n} CMV-DNA results censored at the {options.limit}",
-        remark,
+        fitted.remark,
         "association, not cause",
     )
     table = []
     for place in _places(options):
-        name, kind = place
-        df, spent = residual[kind]
-        effect = fit.term(name, df=df, spent=spent, confidence=options.confidence)
-        table.append(_row(endpoint, effect, place, options) | common | {"note": f"df {df}; {described}"})
+        effect, words = _effect(rows, fitted, place, options)
+        table.append(_row(endpoint, effect, place, options) | common | {"note": joined(words, described)})
     return table
 
 
-def _silent_visits(adata: AnnData, complete: NDArray[np.bool_], lower: Floats, upper: Floats) -> NDArray[np.bool_]:
-    """Rows of visits at which every result is open on one side.
+def _effect(
+    rows: _Rows, fitted: _Fitted, place: str, options: _Options
+) -> tuple[tuple[float, float, float, float], str]:
+    """Estimate, limits and p of a row of the table, and what its p rests on."""
+    fit, between = fitted.fit, len(options.arms) + 1
+    if place not in ("within", "between"):
+        weights = _slope_weights(rows, fit, place, options)
+        if not weights:
+            return UNKNOWN, "refused: fewer than two visits at which both arms have a quantified result"
+        df = fit.subjects - between
+        return fit.contrast(weights, df=df, spent=between, confidence=options.confidence), f"df {df}"
+    x: Floats = rows.within
+    score, at_fit = fitted.without.slopes, fit.slopes
+    subject, arm, visit = rows.subject, rows.arm, rows.visit
+    if place == "between":
+        subject, first, member = np.unique(rows.subject, return_index=True, return_inverse=True)
+        x, score, at_fit = rows.mean[first], _sums(member, score), _sums(member, at_fit)
+        arm, visit = rows.arm[first], np.full(len(subject), "all")
+    x = _less_means(x, np.char.add(np.char.add(arm, " "), visit))
+    estimate, error = fit.term(place)[0], float(fit.standard_errors[fit.names.index(place)])
+    try:
+        test = course_table(subject, visit, arm, x, score).permute(confidence=options.confidence)
+    except AnalysisError as refused:
+        return (estimate, NAN, NAN, NAN), f"no p-value: {refused.what}"
+    # the largest correlation that is still chance, as an error: in units of what the population leaves unexplained
+    reach = test.quantile / np.sqrt(max(1 - test.quantile**2, 1e-12))
+    half = float(reach * np.sqrt((x @ x) * (at_fit @ at_fit))) * error**2
+    return (estimate, estimate - half, estimate + half, test.p_value), test.words()
 
-    A free mean of such a visit runs to infinity and fits these rows whatever the population: they carry nothing.
+
+def _sums(member: NDArray[np.intp], values: Floats) -> Floats:
+    """Sums of the members of each group."""
+    return np.asarray(np.bincount(member, values), dtype=np.float64)
+
+
+def _less_means(values: Floats, labels: NDArray[np.str_]) -> Floats:
+    """Values less the mean of their label."""
+    _, member = np.unique(labels, return_inverse=True)
+    return np.asarray(values - (np.bincount(member, values) / np.bincount(member))[member])
+
+
+def _slope_weights(rows: _Rows, fit: TobitMixed, arm: str, options: _Options) -> dict[str, float]:
+    """Weights of the fixed effects whose sum is the difference of the slopes of time; empty where there is none."""
+    if options.trend == "linear":
+        return {f"{arm}:week": 1.0}
+    shared = [
+        name
+        for name in np.unique(rows.visit)
+        if {f"{one}:{name}" for one in (arm, options.reference)} <= set(fit.names)
+    ]
+    weeks = np.array([rows.weeks[rows.visit == name].mean() for name in shared])
+    centred = weeks - weeks.mean() if len(weeks) else weeks
+    if len(shared) < 2 or not float(centred @ centred) > 0:
+        return {}
+    shares = centred / float(centred @ centred)
+    return {f"{one}:{name}": sign * float(share) for one, sign in ((arm, 1.0), (options.reference, -1.0))
+            for name, share in zip(shared, shares, strict=True)}  # fmt: skip
+
+
+def _silent_cells(
+    adata: AnnData, complete: NDArray[np.bool_], lower: Floats, upper: Floats, arms: NDArray[np.str_]
+) -> NDArray[np.bool_]:
+    """Rows of an arm at a visit at which all its results are open on one side.
+
+    A free mean runs to infinity there and fits these rows whatever the population: they carry nothing.
     """
-    visit = adata.obs["visit"].astype(str).to_numpy(dtype=str)
+    cell = np.char.add(np.char.add(arms, " "), adata.obs["visit"].astype(str).to_numpy(dtype=str))
     pinned = complete & np.isfinite(lower) & np.isfinite(upper)
-    return ~np.isin(visit, np.unique(visit[pinned])) if pinned.any() else np.zeros(len(visit), dtype=bool)
+    return ~np.isin(cell, np.unique(cell[pinned])) if pinned.any() else np.zeros(len(cell), dtype=bool)
 
 
-def _places(options: _Options) -> list[tuple[str, str]]:
-    """Terms that the table shows, and where their degrees of freedom lie."""
-    return [("within", "within"), ("between", "between"), *((f"arm[{arm}]:week", "between") for arm in options.others)]
+def _places(options: _Options) -> list[str]:
+    """Rows of the table: the association within and between subjects, and the arms whose slope of time is compared."""
+    return ["within", "between", *options.others]
 
 
 def _columns(rows: _Rows, options: _Options) -> dict[str, Floats]:
     columns: dict[str, Floats] = {}
     if options.trend == "linear":
         columns["intercept"], columns["week"] = np.ones(len(rows.weeks)), rows.weeks
+        for arm in options.others:
+            columns[arm] = (rows.arm == arm).astype(np.float64)
+            columns[f"{arm}:week"] = (rows.arm == arm) * rows.weeks
     else:
-        columns |= {f"visit[{name}]": (rows.visit == name).astype(np.float64) for name in np.unique(rows.visit)}
-    for arm in options.others:
-        columns[f"arm[{arm}]"] = (rows.arm == arm).astype(np.float64)
-        columns[f"arm[{arm}]:week"] = (rows.arm == arm) * rows.weeks
+        for arm in options.arms:
+            own = rows.arm == arm
+            columns |= {f"{arm}:{name}": (own & (rows.visit == name)).astype(np.float64)
+                        for name in np.unique(rows.visit[own])}  # fmt: skip
     return columns | {"within": rows.within, "between": rows.mean}
 
 
-def _parameters(columns: dict[str, Floats]) -> tuple[int, int]:
-    """Parameters between subjects (with the intercept) and within them."""
-    arms = sum(name.startswith("arm[") and not name.endswith(":week") for name in columns)
-    between = arms + 2
-    return between, len(columns) - between
+class _Fitted(NamedTuple):
+    """The model, the model without the population, and the random effects of both in words."""
+
+    fit: TobitMixed
+    without: TobitMixed
+    remark: str
 
 
-def _fit(rows: _Rows, options: _Options) -> tuple[TobitMixed, dict[str, Floats], str]:
-    where = "Tobit mixed model"
+def _fit(rows: _Rows, options: _Options) -> _Fitted:
     columns = _columns(rows, options)
-    between, inside = _parameters(columns)
-    require_subjects(len(np.unique(rows.subject)), between, where=where)
-    require_rows(len(rows.subject), inside, where=where)
-    quantified = int((rows.lower == rows.upper).sum())
-    left = quantified - len(np.unique(rows.subject)) - inside
+    subjects = np.unique(rows.subject)
+    between = len(options.arms) + 1
+    inside = len(columns) - between
+    require_subjects(len(subjects), between, where=WHERE)
+    require_rows(len(rows.subject), inside, where=WHERE)
+    exact = rows.lower == rows.upper
+    quantified = int(exact.sum())
+    # a subject without a quantified result spends none of them on its level
+    left = quantified - len(np.unique(rows.subject[exact])) - inside
     if 0 < quantified and left < LEAST_RESIDUAL_DF:
         raise AnalysisError(
             f"{quantified} quantified results leave {left} degrees of freedom within subjects, fewer than "
             f"{LEAST_RESIDUAL_DF}",
-            where=where,
+            where=WHERE,
         )
-    if not np.ptp(rows.within) > 1e-12:
-        raise AnalysisError("the population does not vary within subjects", where=where)
-    design = np.column_stack(list(columns.values()))
+    values = rows.within + rows.mean + rows.centre
+    if fitted_without_error(values, rows.within):
+        raise AnalysisError("the population does not vary within subjects", where=WHERE)
+    if quantified == len(exact) and fitted_without_error(rows.upper, _less_means(rows.upper, rows.subject)):
+        raise AnalysisError("CMV-DNA does not vary within subjects", where=WHERE)
     ones = np.ones(len(rows.subject))
-    centred = rows.weeks - rows.weeks.mean()
+    slope = np.column_stack([ones, rows.weeks - rows.weeks.mean()])
     remark = "random intercept"
     if options.random == "slope":
         try:
-            fit = fit_tobit_mixed(
-                rows.subject, rows.lower, rows.upper, design=design, names=tuple(columns),
-                random=np.column_stack([ones, centred]),
-            )  # fmt: skip
-            return fit, columns, "random intercept and slope"
+            return _Fitted(*_both(rows, columns, slope), "random intercept and slope")
         except AnalysisError as refused:
             remark = f"random intercept only (with a slope: {refused.what})"
-    fit = fit_tobit_mixed(rows.subject, rows.lower, rows.upper, design=design, names=tuple(columns), random=ones)
-    return fit, columns, remark
+    return _Fitted(*_both(rows, columns, ones), remark)
+
+
+def _both(rows: _Rows, columns: dict[str, Floats], random: Floats) -> tuple[TobitMixed, TobitMixed]:
+    """The model with and without the population."""
+
+    def fitted(names: tuple[str, ...], start: TobitMixed | None) -> TobitMixed:
+        design = np.column_stack([columns[name] for name in names])
+        return fit_tobit_mixed(
+            rows.subject, rows.lower, rows.upper, design=design, names=names, random=random, start=start
+        )
+
+    without = fitted(tuple(columns)[:-2], None)
+    return fitted(tuple(columns), without), without
 
 
 def _row(
-    endpoint: Endpoint, effect: tuple[float, float, float, float], place: tuple[str, str], options: _Options
+    endpoint: Endpoint, effect: tuple[float, float, float, float], place: str, options: _Options
 ) -> dict[str, Any]:
-    name, _ = place
-    arm = name.removeprefix("arm[").removesuffix("]:week") if name.startswith("arm[") else "all"
+    arm = "all" if place in ("within", "between") else place
     per = "week" if arm != "all" else PER_UNIT[endpoint.scale]
     with np.errstate(over="ignore"):
         ratio, low, high = (float(np.power(10.0, value)) for value in effect[:3])
     time = "visit" if options.trend == "visit" else "week"
-    arms = " + arm + arm x week" if options.others else ""
+    time = f"arm x {time}" if options.others else time
     return effect_row(
         endpoint,
         effect,
         confidence=options.confidence,
         method_id="S10",
-        method=f"Tobit mixed model, log10 CMV-DNA ~ {time}{arms} + within + between subjects",
-        contrast=f"{name} subjects" if arm == "all" else f"{arm} - {options.reference}, slope of time",
+        method=f"Tobit mixed model, log10 CMV-DNA ~ {time} + within + between subjects",
+        contrast=f"{place} subjects" if arm == "all" else f"{arm} - {options.reference}, slope of time",
         visit="all",
         arm=arm,
         effect_kind=f"ratio of CMV-DNA per {per}",

@@ -16,15 +16,18 @@ from immunoprofile.schema import (
     UNS_CUMULATIVE_INCIDENCE,
 )
 from immunoprofile.tl._clearance import CLEARED, Clearance, clearance_times, exp, put_curves, ratio_row, refused_row
+from immunoprofile.tl._effects import joined
+from immunoprofile.tl._enough import LEAST_IN_AN_ARM
 from immunoprofile.tl._frame import NAN, arm_order, statistic_row, statistic_table
-from immunoprofile.tl.aft import interval_aft, permutation_test, time_ratio
+from immunoprofile.tl.aft import DISTRIBUTIONS, Permutation, interval_aft, permutation_test, time_ratio
 from immunoprofile.tl.survival import Curve, cox, cumulative_incidence, kaplan_meier, log_rank
 from immunoprofile.tl.turnbull import turnbull
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from anndata import AnnData
+    from numpy.typing import NDArray
 
     from immunoprofile.tl.aft import Distribution
 
@@ -58,7 +61,9 @@ def clearance_exact(
     ``adata.uns['clearance_exact']``
         DataFrame with ``schema.STATISTIC_COLUMNS``: the median of each arm in days, and for each arm against the
         reference the log-rank test and the hazard ratio (Cox, Efron; above 1: cleared earlier). What cannot be
-        estimated is NOT_ESTIMABLE with the reason in ``note``. Competing events are censored (cause-specific hazard).
+        estimated is NOT_ESTIMABLE with the reason in ``note``, which also warns where the arms were sampled at unlike
+        gaps: the arm with fewer samples then seems to clear later. Competing events are censored (cause-specific
+        hazard). Where half had cleared for exactly a while, the median is the middle of it, as in R.
     ``adata.uns['clearance_curves']``
         DataFrame with ``schema.CURVE_COLUMNS``; rows of method S12 are replaced.
 
@@ -77,7 +82,9 @@ def clearance_exact(
         curves += _curve_rows("S12", "Kaplan-Meier", own, arm, CLEARED, curve)
     for arm in others:
         pair = times.among(np.isin(times.arms, [arm, reference_arm]))
-        rows += [_log_rank(pair, arm, reference_arm), _hazard(pair, arm, reference_arm, confidence)]
+        uneven = _uneven_sampling(pair, (arm, reference_arm))
+        rows += [row | {"note": joined(uneven, row["note"])} for row in
+                 (_log_rank(pair, arm, reference_arm), _hazard(pair, arm, reference_arm, confidence))]  # fmt: skip
     if not others:
         rows.append(_one_arm("S12", "log-rank test; Cox model", times))
     adata.uns[UNS_CLEARANCE_EXACT] = statistic_table(rows)
@@ -113,7 +120,8 @@ def clearance_interval(
     ``adata.uns['clearance_interval']``
         DataFrame with ``schema.STATISTIC_COLUMNS``: for each arm the first sample by which half had cleared (Turnbull),
         and for each arm against the reference the time ratio of the Weibull model (below 1: cleared earlier), the same
-        with the p-value of the permutation test, and the time ratio of the log-logistic model. What cannot be
+        as a row of the permutation test, and the time ratio of the log-logistic model. p and limits of the ratios come
+        from the likelihood ratio over permutations of the arms, which holds in arms of five as well. What cannot be
         estimated is NOT_ESTIMABLE with the reason in ``note``. Competing events are censored at the last valid result.
     ``adata.uns['clearance_curves']``
         DataFrame with ``schema.CURVE_COLUMNS``; rows of method S13 are replaced.
@@ -137,9 +145,7 @@ def clearance_interval(
         curves += own_curve
     for arm in others:
         pair = times.among(np.isin(times.arms, [arm, reference_arm]))
-        rows.append(_time_ratio_row(pair, (arm, reference_arm), "weibull", confidence))
-        rows.append(_permutation(pair, (arm, reference_arm), permutations, seed))
-        rows.append(_time_ratio_row(pair, (arm, reference_arm), "log-logistic", confidence))
+        rows += _time_ratio_rows(pair, (arm, reference_arm), confidence, permutations, seed)
     if not others:
         rows.append(_one_arm("S13", "accelerated failure time", times))
     adata.uns[UNS_CLEARANCE_INTERVAL] = statistic_table(rows)
@@ -254,6 +260,23 @@ def _median(own: Clearance, arm: str, confidence: float) -> tuple[dict[str, Any]
 _EFFECT = {"estimate": "effect", "lower": "effect_lower", "upper": "effect_upper"}
 
 
+UNEVEN_GAPS = 1.5
+"""Ratio of the mean gaps between samples from which the arms count as sampled unequally."""
+
+
+def _uneven_sampling(pair: Clearance, arms: tuple[str, str]) -> str:
+    """Says when the gaps between the last sample before and the first of clearance differ between arms."""
+    gaps = [(pair.upper - pair.lower)[pair.cleared & (pair.arms == arm)] for arm in arms]
+    if min(len(own) for own in gaps) < LEAST_IN_AN_ARM:
+        return ""
+    means = [float(own.mean()) for own in gaps]
+    if max(means) < UNEVEN_GAPS * min(means):
+        return ""
+    words = " and ".join(f"{mean:.3g} days in {arm}" for arm, mean in zip(arms, means, strict=True))
+    return (f"the arms were sampled unequally (mean gap before the first sample of clearance {words}): the day of "
+            "clearance is later where samples are fewer, the interval-censored analysis decides")  # fmt: skip
+
+
 def _log_rank(pair: Clearance, arm: str, reference: str) -> dict[str, Any]:
     known = _about(pair, arm, reference) | {"note": _counts(pair, arm, reference)}
     try:
@@ -301,59 +324,56 @@ def _turnbull(own: Clearance, arm: str) -> tuple[dict[str, Any], list[dict[str, 
     return row, curves
 
 
-FEW_IN_AN_ARM = 10
-"""Subjects of an arm up to which the interval of the likelihood ratio holds the truth less often than it says."""
-_FEW = f"{FEW_IN_AN_ARM} or fewer in an arm: the interval is too narrow, the permutation test decides"
-
-
-def _time_ratio_row(
-    pair: Clearance, arms: tuple[str, str], distribution: Distribution, confidence: float
-) -> dict[str, Any]:
-    method = f"accelerated failure time, {distribution.capitalize()}, interval-censored, likelihood ratio"
-    smallest = min(int((pair.arms == arm).sum()) for arm in arms)
+def _time_ratio_rows(
+    pair: Clearance, arms: tuple[str, str], confidence: float, permutations: int, seed: int
+) -> list[dict[str, Any]]:
+    """Weibull model, its permutation test, and the log-logistic model as a check."""
     known = _about(pair, *arms) | {"note": f"below 1: {arms[0]} cleared earlier; {_counts(pair, *arms)}"}
-
-    def fit() -> dict[str, Any]:
-        if smallest <= FEW_IN_AN_ARM:
-            known["note"] += f"; {_FEW}"
-        found = time_ratio(pair.lower, pair.upper, pair.arms == arms[0], distribution=distribution,
-                           confidence=confidence)  # fmt: skip
-        return ratio_row("S13", method, "time ratio", found, confidence, known)
-
-    return _unless_refused(fit, pair, arms, method, known)
-
-
-def _permutation(pair: Clearance, arms: tuple[str, str], permutations: int, seed: int) -> dict[str, Any]:
-    method = PERMUTATION_METHOD
-    known = _about(pair, *arms) | {"note": _counts(pair, *arms)}
-
-    def fit() -> dict[str, Any]:
-        member = pair.arms == arms[0]
-        estimate = float(interval_aft(pair.lower, pair.upper, {"arm": member}).coefficients[1])
-        test = permutation_test(pair.lower, pair.upper, member, permutations=permutations, seed=seed)
-        words = f"all {test.permutations} permutations" if test.exact else (
-            f"{test.permutations} permutations, seed {seed}, Monte-Carlo SE of p "
-            f"{math.sqrt(test.p_value * (1 - test.p_value) / test.permutations):.2g}"
-        )  # fmt: skip
-        if test.diverged:
-            words += f", {test.diverged} without a finite maximum counted as extreme"
-        known["note"] = f"{words}; {known['note']}"
-        return statistic_row(method_id="S13", method=method, status=ESTIMATED, estimate=estimate, p_value=test.p_value,
-                             effect_kind="time ratio", effect=exp(estimate), adjusted="none", **known)  # fmt: skip
-
-    return _unless_refused(fit, pair, arms, method, known)
+    member, rows = pair.arms == arms[0], []
+    for distribution in DISTRIBUTIONS:
+        method = (f"accelerated failure time, {distribution.capitalize()}, interval-censored, likelihood ratio by "
+                  "permutation")  # fmt: skip
+        tested = {method: "time ratio"} | ({PERMUTATION_METHOD: ""} if distribution == "weibull" else {})
+        try:
+            for arm in arms:
+                if not pair.cleared[pair.arms == arm].any():
+                    raise AnalysisError(f"no clearance was seen in arm {arm}, the time ratio is not finite",
+                                        where="AFT")  # fmt: skip
+            test = permutation_test(pair.lower, pair.upper, member, distribution=distribution,
+                                    permutations=permutations, confidence=confidence, seed=seed)  # fmt: skip
+            effect, words = _time_ratio(pair, member, distribution, confidence, test)
+        except AnalysisError as refused:
+            rows += [refused_row("S13", name, refused, **known) for name in tested]
+            continue
+        own = known | {"note": joined(words, _permutation_words(test, seed), known["note"])}
+        rows.append(ratio_row("S13", method, "time ratio", effect, confidence, own))
+        if distribution == "weibull":
+            rows.append(statistic_row(
+                method_id="S13", method=PERMUTATION_METHOD, status=ESTIMATED, estimate=effect[0],
+                p_value=test.p_value, effect_kind="time ratio", effect=exp(effect[0]), adjusted="none",
+                **known | {"note": f"{_permutation_words(test, seed)}; {_counts(pair, *arms)}"},
+            ))  # fmt: skip
+    return rows
 
 
-def _unless_refused(
-    fit: Callable[[], dict[str, Any]], pair: Clearance, arms: tuple[str, str], method: str, known: dict[str, Any]
-) -> dict[str, Any]:
+def _time_ratio(
+    pair: Clearance, member: NDArray[np.bool_], distribution: Distribution, confidence: float, test: Permutation
+) -> tuple[tuple[float, float, float, float], str]:
+    """Estimate, limits and p; where the likelihood does not bound the ratio there are no limits."""
     try:
-        for arm in arms:
-            if not pair.cleared[pair.arms == arm].any():
-                raise AnalysisError(f"no clearance was seen in arm {arm}, the time ratio is not finite", where="AFT")
-        return fit()
+        found = time_ratio(pair.lower, pair.upper, member, distribution=distribution, confidence=confidence, test=test)
     except AnalysisError as refused:
-        return refused_row("S13", method, refused, **known)
+        fit = interval_aft(pair.lower, pair.upper, {"arm": member}, distribution=distribution)
+        return (float(fit.coefficients[1]), NAN, NAN, test.p_value), f"no interval: {refused.what}"
+    return found, ""
+
+
+def _permutation_words(test: Permutation, seed: int) -> str:
+    words = f"all {test.permutations} permutations" if test.exact else (
+        f"{test.permutations} permutations, seed {seed}, Monte-Carlo SE of p "
+        f"{math.sqrt(test.p_value * (1 - test.p_value) / test.permutations):.2g}"
+    )  # fmt: skip
+    return words + (f", {test.diverged} without a finite maximum" if test.diverged else "")
 
 
 def _incidences(

@@ -11,7 +11,14 @@ from immunoprofile.errors import AnalysisError
 from immunoprofile.schema import UNS_ASSOCIATE_LAGGED
 from immunoprofile.tl._effects import effect_row, joined, left_out
 from immunoprofile.tl._frame import NAN, Endpoint, Measure, Scale, analysis_values, endpoints, statistic_table
-from immunoprofile.tl.association import at_bound, cmv_bounds, first_series, repeated_correlation
+from immunoprofile.tl.association import (
+    adjusted_for,
+    arm_labels,
+    at_bound,
+    cmv_bounds,
+    first_series,
+    repeated_correlation,
+)
 from immunoprofile.tl.multiplicity import adjust
 
 if TYPE_CHECKING:
@@ -52,7 +59,7 @@ def associate_lagged(
 
     ``adata.uns['associate_lagged']``
         DataFrame with ``schema.STATISTIC_COLUMNS``, one row an endpoint x lag: ``estimate`` and ``effect`` are the
-        correlation within subjects after the means of the visits are taken out; ``p_adjusted`` is corrected by
+        correlation within subjects after the means of arm x visit are taken out; ``p_adjusted`` is corrected by
         Benjamini-Hochberg over the lags of the endpoint (``family``). A refused lag says why.
 
     Raises
@@ -118,16 +125,20 @@ def _row(
     values, virus, censored = data
     paired = np.where(partner >= 0, values[partner], np.nan)
     known = ~np.isnan(virus)
-    used = known & ~np.isnan(paired)
+    arms, known_arm = arm_labels(adata)
+    measured = known & ~np.isnan(paired)
+    used = measured & known_arm
     subjects = adata.obs["usubjid"].astype(str).to_numpy(dtype=str)[used]
     visits = adata.obs["visit"].astype(str).to_numpy(dtype=str)[used]
     numbers, n = (NAN, NAN, NAN, NAN), int(used.sum())
     at_limit = int((used & censored).sum())
     notes = []
     try:
-        found = repeated_correlation(subjects, paired[used], virus[used], adjust=visits, confidence=confidence)
+        found = repeated_correlation(
+            subjects, paired[used], virus[used], adjust=visits, arm=arms[used], confidence=confidence
+        )
         numbers, n = (found.r, found.lower, found.upper, found.p_value), found.n
-        notes.append(f"{found.subjects} subjects, df {found.df}")
+        notes.append(f"{found.subjects} subjects, df {found.df}; {found.words}")
     except AnalysisError as refused:
         notes.append(f"refused: {refused.what}")
     if at_limit:
@@ -139,7 +150,7 @@ def _row(
         numbers,
         confidence=confidence,
         method_id="S9",
-        method="repeated-measures correlation with log10 CMV-DNA, shifted, adjusted for visit",
+        method=f"repeated-measures correlation with log10 CMV-DNA, shifted, adjusted for {adjusted_for(arms)}",
         contrast=f"within subjects, {place}",
         visit="all",
         arm="all",
@@ -148,6 +159,9 @@ def _row(
         effect=numbers[0],
         effect_lower=numbers[1],
         effect_upper=numbers[2],
-        exclusions=left_out(int((known & ~used).sum()), "CMV-DNA results without a value of the population there"),
+        exclusions=joined(
+            left_out(int((known & ~measured).sum()), "CMV-DNA results without a value of the population there"),
+            left_out(int((measured & ~known_arm).sum()), "rows without an arm"),
+        ),
         note=joined(*notes, "association, not cause"),
     )

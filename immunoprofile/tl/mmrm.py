@@ -19,7 +19,7 @@ from immunoprofile.tl._effects import (
     left_out,
     require_columns,
 )
-from immunoprofile.tl._enough import LEAST_IN_AN_ARM, require_rows
+from immunoprofile.tl._enough import LEAST_IN_AN_ARM, require_rows, require_subjects
 from immunoprofile.tl._frame import (
     NO_BASELINE,
     OTHER_SPECIMEN,
@@ -48,6 +48,11 @@ if TYPE_CHECKING:
     from immunoprofile.tl.covariance import StructureName
 
     Floats = NDArray[np.float64]
+
+
+DF_PER_VISIT = 2
+"""Fewest degrees of freedom at a visit (subjects less its mean, arm and baseline) for each visit of the model: with
+fewer the covariance of the visits is hardly known, and the comparison at each visit says as much."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,7 @@ def mmrm(
         DataFrame with ``schema.STATISTIC_COLUMNS``: for each endpoint and arm one row a visit and one of the mean over
         the visits (``visit`` is ``all``). ``estimate`` is the difference from the reference on the analysis scale.
         ``note`` names the covariance structure, those that were left before it and why, and the degrees of freedom
-        (subjects less fixed effects). Where the model is refused the rows are those of :func:`compare` at each visit,
+        (Kenward-Roger). Where the model is refused the rows are those of :func:`compare` at each visit,
         and ``note`` says why.
 
     Raises
@@ -251,6 +256,14 @@ def _compare(
         outcome = long.outcome if options.baseline_as_outcome else long.outcome - long.baseline
         columns = _design(adata, long, names, options)
         inside = sum(":" in name for name in columns) - 1
+        at_a_visit = 3 - options.baseline_as_outcome + sum(":" not in name for name in columns) - len(set(long.visit))
+        visits = len(set(long.visit))
+        left = require_subjects(len(set(long.subject)), at_a_visit, where="MMRM")
+        if left < DF_PER_VISIT * visits:
+            raise AnalysisError(
+                f"{len(set(long.subject))} subjects for {at_a_visit} parameters at a visit leave {left} degrees of "
+                f"freedom, fewer than {DF_PER_VISIT} for each of {visits} visits", where="MMRM"
+            )  # fmt: skip
         require_rows(len(outcome), inside, where="MMRM")
         fit = fit_reml(
             long.subject, long.visit, np.column_stack(list(columns.values())), outcome=outcome,
@@ -261,7 +274,7 @@ def _compare(
     note = joined(
         f"covariance {STRUCTURES[fit.structure].title}"
         + "".join(f", after {reason}" for reason in fit.tried),
-        f"{fit.subjects} subjects, {fit.n} rows, df {fit.residual_df} (subjects less fixed effects)",
+        f"{fit.subjects} subjects, {fit.n} rows",
         methods_note(adata, endpoint, long.row),
     )  # fmt: skip
     present = [(number, name) for number, name in enumerate(names, 1) if (long.visit == number).any()]
@@ -273,18 +286,23 @@ def _compare(
         rows.append(
             _row(endpoint, fit.contrast(weights, confidence=options.confidence), arms, name, options)
             | medians(natural, starts[long.row[here]], long.row[here], long.in_arm[here])
-            | {"exclusions": exclusions, "note": note}
+            | {"exclusions": exclusions, "note": joined(f"df {fit.df(weights):.1f} (Kenward-Roger)", note)}
         )
     all_visits = [name for _, name in present]
-    mean = fit.contrast(_weights(fit, all_visits), confidence=options.confidence)
-    _, p_joint = fit.joint([_weights(fit, [name]) for name in all_visits])
+    weights = _weights(fit, all_visits)
+    _, _, p_joint = fit.joint([_weights(fit, [name]) for name in all_visits])
     rows.append(
-        _row(endpoint, mean, arms, "all", options)
+        _row(endpoint, fit.contrast(weights, confidence=options.confidence), arms, "all", options)
         | {
             "n": len(set(long.subject[long.in_arm])),
             "n_reference": len(set(long.subject[~long.in_arm])),
             "exclusions": exclusions,
-            "note": joined(f"mean of {', '.join(all_visits)}", f"no difference at any visit: p {p_joint:.3g}", note),
+            "note": joined(
+                f"df {fit.df(weights):.1f} (Kenward-Roger)",
+                f"mean of {', '.join(all_visits)}",
+                f"no difference at any visit: p {p_joint:.3g}",
+                note,
+            ),
         }
     )
     return rows

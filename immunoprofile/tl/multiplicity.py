@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import numpy as np
 
 from immunoprofile.errors import AnalysisError
-from immunoprofile.schema import ESTIMATED, STATISTIC_COLUMNS
+from immunoprofile.resources import populations
+from immunoprofile.schema import COUNTS, ESTIMATED, NO_RESPONSE, PARENT_COUNTS, STATISTIC_COLUMNS, UNS_STUDY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,7 +108,9 @@ def adjust_families(adata: AnnData, families: Sequence[Family]) -> None:
         Object whose ``uns`` holds tables of statistics.
     families
         Families; a row that would belong to two is refused. Rows that are not ESTIMATED or have no p-value leave the
-        family before the correction, and every row of the family says how many did.
+        family before the correction, and every row of the family says how many did. Of two populations that are
+        complements (:func:`complements`) the percentages are one finding: one of them stands in the family, the other
+        carries its corrected p-value and says so. Rows that count the not evaluable as no response belong to none.
 
     Returns
     -------
@@ -128,11 +132,53 @@ def adjust_families(adata: AnnData, families: Sequence[Family]) -> None:
     for table in tables.values():
         table["exclusions"] = [_without_family(words) for words in table["exclusions"]]
         table["family"], table["adjusted"], table["p_adjusted"] = "", "none", np.nan
+    twins = complements(adata)
     for family in families:
         places = [(key, row) for key in family.tables if key in tables for row in _rows(tables[key], family)]
-        _adjust_one(tables, places, family)
+        _adjust_one(tables, places, family, twins)
     for key, table in tables.items():
         adata.uns[key] = table
+
+
+SMALLEST_GAP: Final = 0.01
+"""Share of the smaller of two populations that gates of complements may leave out between them."""
+
+
+def complements(adata: AnnData) -> dict[str, str]:
+    """Populations that are what another leaves of their common parent, and that other one.
+
+    Parameters
+    ----------
+    adata
+        Visits x populations with ``layers`` counts and parent counts and ``var`` parent.
+
+    Returns
+    -------
+    Population -> its complement, which stands for both: a declared endpoint of the study, else the one that the
+    registry of populations names first. Their percentages add up to 100 in every row, so that each test of one is a
+    test of the other.
+    """
+    if COUNTS not in adata.layers or "parent" not in adata.var:
+        return {}
+    counts, totals = (np.asarray(adata.layers[name], dtype=np.float64) for name in (COUNTS, PARENT_COUNTS))
+    names = [str(name) for name in adata.var_names]
+    parent = adata.var["parent"].astype("string").fillna("").to_numpy(dtype=str)
+    tube = adata.var["tube"].astype("string").fillna("").to_numpy(dtype=str) if "tube" in adata.var else parent
+    declared = adata.uns.get(UNS_STUDY, {}).get("endpoints")
+    first = [str(name) for name in declared["population"]] if hasattr(declared, "columns") else []
+    order = {name: place for place, name in reversed(list(enumerate([*first, *populations(), *names])))}
+    found: dict[str, str] = {}
+    for one, other in combinations(range(len(names)), 2):
+        if not parent[one] or parent[one] != parent[other] or tube[one] != tube[other]:
+            continue
+        both = np.isfinite(counts[:, one] + counts[:, other] + totals[:, one])
+        if not both.any():
+            continue
+        a, b, total = (values[both] for values in (counts[:, one], counts[:, other], totals[:, one]))
+        if np.all(np.abs(a + b - total) <= SMALLEST_GAP * np.minimum(a, b)):
+            kept, left = sorted((names[one], names[other]), key=lambda name: order[name])
+            found[left] = kept
+    return found
 
 
 def _table(adata: AnnData, key: str) -> pd.DataFrame:
@@ -143,31 +189,66 @@ def _table(adata: AnnData, key: str) -> pd.DataFrame:
 
 
 def _rows(table: pd.DataFrame, family: Family) -> list[int]:
-    chosen = np.ones(len(table), dtype=bool)
+    chosen = ~table["contrast"].astype(str).str.endswith(NO_RESPONSE).to_numpy(dtype=bool)
     for name in ("measure", "visit", "contrast"):
         if wanted := getattr(family, name):
             chosen &= (table[name] == wanted).to_numpy()
     return [int(row) for row in np.flatnonzero(chosen)]
 
 
-def _adjust_one(tables: dict[str, pd.DataFrame], places: list[tuple[str, int]], family: Family) -> None:
+def _adjust_one(
+    tables: dict[str, pd.DataFrame], places: list[tuple[str, int]], family: Family, twins: dict[str, str]
+) -> None:
     for key, row in places:
         if other := str(tables[key]["family"].iloc[row]):
             raise AnalysisError(f"row {row + 1} belongs to the families {other} and {family.name}",
                                 where=f"uns[{key!r}]", todo="declare families that do not overlap")  # fmt: skip
         tables[key].loc[row, "family"] = family.name
+    standing = _standing(tables, places, twins)
     p_values = np.array([tables[key]["p_value"].iloc[row] for key, row in places], dtype=np.float64)
     estimated = np.array([tables[key]["status"].iloc[row] == ESTIMATED for key, row in places], dtype=bool)
-    inside = estimated & ~np.isnan(p_values)
-    adjusted = adjust(np.where(inside, p_values, np.nan), correction=family.correction)
-    left = int((~inside).sum())
-    words = f"{_MARK}{left} of {len(places)} rows left {family.name}: not estimable"
-    for (key, row), member, value in zip(places, inside, adjusted, strict=True):
-        if member:
-            tables[key].loc[row, ["p_adjusted", "adjusted"]] = [float(value), family.correction]
-        if left:
-            before = str(tables[key]["exclusions"].iloc[row])
-            tables[key].loc[row, "exclusions"] = f"{before}; {words}" if before else words
+    own = np.array([place not in standing for place in places], dtype=bool)
+    inside = estimated & ~np.isnan(p_values) & own
+    adjusted = dict(zip(places, adjust(np.where(inside, p_values, np.nan), correction=family.correction), strict=True))
+    left = int((own & ~inside).sum())
+    words = f"{_MARK}{left} of {int(own.sum())} rows left {family.name}: not estimable"
+    for (key, row), member in zip(places, inside, strict=True):
+        twin = standing.get((key, row))
+        if twin is not None:
+            tables[key].loc[row, "family"] = ""
+            stands = tables[twin[0]]["population"].iloc[twin[1]]
+            _exclude(tables[key], row, f"{_MARK}complement of {stands}, one finding in {family.name}: corrected there")
+        elif left:
+            _exclude(tables[key], row, words)
+        value = float(adjusted[twin or (key, row)])
+        if (member or twin is not None) and not np.isnan(value):
+            tables[key].loc[row, ["p_adjusted", "adjusted"]] = [value, family.correction]
+
+
+def _standing(
+    tables: dict[str, pd.DataFrame], places: list[tuple[str, int]], twins: dict[str, str]
+) -> dict[tuple[str, int], tuple[str, int]]:
+    """Rows of percentages whose complement stands in the same family, and the row of that."""
+    rows: dict[tuple[str, ...], tuple[str, int]] = {}
+    for key, row in places:
+        rows[(key, *_question(tables[key], row, str(tables[key]["population"].iloc[row])))] = (key, row)
+    found = {}
+    for key, row in places:
+        name = str(tables[key]["population"].iloc[row])
+        partner = rows.get((key, *_question(tables[key], row, twins.get(name, ""))))
+        if partner is not None and tables[key]["measure"].iloc[row] == "pct_parent":
+            found[key, row] = partner
+    return found
+
+
+def _question(table: pd.DataFrame, row: int, population: str) -> tuple[str, ...]:
+    """What a row asks of a population."""
+    return (population, *(str(table[name].iloc[row]) for name in ("method_id", "measure", "contrast", "visit", "arm")))
+
+
+def _exclude(table: pd.DataFrame, row: int, words: str) -> None:
+    before = str(table["exclusions"].iloc[row])
+    table.loc[row, "exclusions"] = f"{before}; {words}" if before else words
 
 
 _MARK: Final = "family: "

@@ -11,7 +11,7 @@ from immunoprofile.schema import UNS_CHANGE, UNS_CHANGE_T
 from immunoprofile.tl._effects import UNKNOWN, require_confidence
 from immunoprofile.tl._enough import LEAST_RESIDUAL_DF
 from immunoprofile.tl._frame import Measure, Scale, arm_names, endpoints
-from immunoprofile.tl._two_arms import Contrast, Score, at_visits
+from immunoprofile.tl._two_arms import ROUNDING, Contrast, Score, at_visits
 from immunoprofile.tl.ranks import hodges_lehmann, signed_rank, smallest_signed_rank_p
 
 if TYPE_CHECKING:
@@ -79,11 +79,11 @@ def change(
 
 def score_signed_rank(contrast: Contrast, *, confidence: float = 0.95) -> Score:
     """Pseudo-median and exact test of the changes inside an arm."""
-    differences = contrast.end - contrast.start
+    differences = contrast.changes
     found, test = hodges_lehmann(differences, confidence=confidence), signed_rank(differences)
     return Score(
         (found.estimate, found.lower, found.upper, test.p_value), "Wilcoxon signed rank, exact; Hodges-Lehmann",
-        (_note(len(differences), found.n, found.n_zero), contrast.methods_note(), contrast.zero_note()),
+        (_note(len(differences), test.n, test.n_zero), contrast.methods_note(), contrast.zero_note()),
         found.conf_level,
     )  # fmt: skip
 
@@ -131,10 +131,10 @@ def score_t(contrast: Contrast, *, confidence: float = 0.95) -> Score:
     """Mean change inside an arm with the paired t test."""
     from scipy.stats import ttest_rel
 
-    changes, effect, words = contrast.end - contrast.start, UNKNOWN, ""
+    changes, effect, words = contrast.changes, UNKNOWN, ""
     if (n := len(changes)) - 1 < LEAST_RESIDUAL_DF:
         words = f"refused: {n} subjects leave {n - 1} degrees of freedom, fewer than {LEAST_RESIDUAL_DF}"
-    elif np.ptp(changes) <= 1e-12:
+    elif np.ptp(changes) <= ROUNDING * float(np.abs(np.append(contrast.start, contrast.end)).max()) * n:
         words = "refused: the changes do not vary"
     else:
         test = ttest_rel(contrast.end, contrast.start)
@@ -148,7 +148,10 @@ def _note(subjects: int, n: int, n_zero: int) -> str:
         return "no subject with a baseline and a value at this visit"
     notes = []
     if n_zero:
-        notes.append(f"{n_zero} zero difference{'s' if n_zero > 1 else ''} left out")
+        notes.append(
+            f"estimate and interval of all {subjects}, {n_zero} of them without a change; p tests whether the {n} that "
+            "changed rose as often and as far as they fell"
+        )
     smallest = smallest_signed_rank_p(n)
     if n and smallest >= SIGNIFICANCE:
         notes.append(f"n = {n}: smallest possible p is {smallest:g}, p < {SIGNIFICANCE:g} cannot be reached")

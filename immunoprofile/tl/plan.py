@@ -290,13 +290,16 @@ def _run(adata: AnnData, analysis: Analysis, run: Callable[..., None], plan: Ana
         arguments = _arguments(adata, analysis, run)
         if analysis.endpoints == ("all",):
             unexplored = ", ".join(_explored(adata)[1])
-        rows, words = _rows(adata, analysis, plan)
+        rows, words, taken = _rows(adata, analysis, plan)
         work = adata[rows].copy()
         subjects = int(work.obs["usubjid"].nunique())
         gone = adata.obs["usubjid"].nunique() - subjects
         lost = f"{gone} subject{'s' if gone > 1 else ''} without any row left" if gone else ""
         words = "; ".join(part for part in (words, lost) if part)
-        _leave_subjects(work, adata, analysis)
+        taken += _leave_subjects(work, adata, analysis)
+        if analysis.role == "sensitivity" and analysis.leave_out and not taken:
+            # the same rows give the same numbers: printed again they would pass for a second finding that agrees
+            raise AnalysisError(f"nothing is left out ({words}), the result would be that of the main analysis")
         run(work, **arguments)
         table = work.uns[place.key]
         if analysis.role != "sensitivity" and UNS_CLEARANCE_CURVES in work.uns:
@@ -340,13 +343,14 @@ def _written(run: Callable[..., None], arguments: dict[str, Any]) -> dict[str, A
     }
 
 
-def _rows(adata: AnnData, analysis: Analysis, plan: AnalysisPlan) -> tuple[Any, str]:
-    """Rows that take part, and what was left out in words."""
+def _rows(adata: AnnData, analysis: Analysis, plan: AnalysisPlan) -> tuple[Any, str, int]:
+    """Rows that take part, what was left out in words, and how many rows the analysis itself leaves out."""
     keep = np.ones(adata.n_obs, dtype=bool)
-    words = []
+    words, taken = [], 0
     for reason in analysis.leave_out:
         out = _left_out(adata, reason) & keep
         keep &= ~out
+        taken += int(out.sum())
         words.append(f"{int(out.sum())} {_ROWS_LEFT_OUT[reason]} left out")
     visits = adata.obs["visit"].astype(str).to_numpy()
     for visit, (first, last) in plan.windows.items():
@@ -355,7 +359,7 @@ def _rows(adata: AnnData, analysis: Analysis, plan: AnalysisPlan) -> tuple[Any, 
         keep &= ~out
         if out.any():
             words.append(f"{int(out.sum())} rows of {visit} outside days {first} to {last} left out")
-    return np.flatnonzero(keep), "; ".join(words)
+    return np.flatnonzero(keep), "; ".join(words), taken
 
 
 def _left_out(adata: AnnData, reason: str) -> Any:
@@ -372,8 +376,9 @@ def _left_out(adata: AnnData, reason: str) -> Any:
     return ~column.astype("boolean").fillna(value=False).to_numpy(dtype=bool)
 
 
-def _leave_subjects(work: AnnData, adata: AnnData, analysis: Analysis) -> None:
-    """Subjects that are left out for what they are also leave the tables of clearance and response."""
+def _leave_subjects(work: AnnData, adata: AnnData, analysis: Analysis) -> int:
+    """Subjects that are left out for what they are also leave the tables of clearance and response: rows that leave."""
+    taken = 0
     for reason in ("protocol_deviation", "cmv_confounded"):
         if reason not in analysis.leave_out:
             continue
@@ -384,7 +389,8 @@ def _leave_subjects(work: AnnData, adata: AnnData, analysis: Analysis) -> None:
                 leaves = table["usubjid"].astype(str).isin(out)
                 if reason == "cmv_confounded" and "confounded" in table:
                     leaves |= table["confounded"].astype(bool)
-                work.uns[key] = table[~leaves].reset_index(drop=True)
+                work.uns[key], taken = table[~leaves].reset_index(drop=True), taken + int(leaves.sum())
+    return taken
 
 
 def _versions() -> dict[str, str]:

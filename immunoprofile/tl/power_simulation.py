@@ -126,7 +126,7 @@ class ClearanceScenario:
     missed
         Share of samples that were missed.
     permutations
-        0: p-value of the likelihood-ratio test of the Weibull model; else that of the permutation test.
+        0: p-value and limits of the likelihood-ratio test of the Weibull model; else those of the permutation test.
     """
 
     time_ratio: float
@@ -149,10 +149,9 @@ class ClearanceScenario:
         open_then = seen & (samples[None, :] < time[:, None])
         upper = np.where(cleared, samples[None, :], np.inf).min(axis=1)
         lower = np.where(open_then, samples[None, :], 0.0).max(axis=1)
-        estimate, low, high, p_value = time_ratio(lower, upper, treated, confidence=CONFIDENCE)
-        if self.permutations:
-            p_value = permutation_test(lower, upper, treated, permutations=self.permutations,
-                                       seed=int(rng.integers(2**31))).p_value  # fmt: skip
+        test = permutation_test(lower, upper, treated, permutations=self.permutations, confidence=CONFIDENCE,
+                                seed=int(rng.integers(2**31))) if self.permutations else None  # fmt: skip
+        estimate, low, high, p_value = time_ratio(lower, upper, treated, confidence=CONFIDENCE, test=test)
         return Outcome(p_value, estimate, low, high, math.log(self.time_ratio))
 
 

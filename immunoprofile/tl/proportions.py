@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from immunoprofile.errors import AnalysisError
-from immunoprofile.schema import RESPONSE_COLUMNS, UNS_RESPONDERS, UNS_RESPONSES
+from immunoprofile.schema import NO_RESPONSE, RESPONSE_COLUMNS, UNS_RESPONDERS, UNS_RESPONSES
 from immunoprofile.tl._clearance import arms_of, refused_row
 from immunoprofile.tl._frame import arm_order, statistic_row, statistic_table
 
@@ -196,7 +196,9 @@ def responders(
     ``adata.uns['responders']``
         DataFrame with ``schema.STATISTIC_COLUMNS``, one row a rule x arm against the reference: difference of the
         shares in percentage points with its interval and exact p-value. Subjects that the rule could not evaluate are
-        no responders and no failures: they are left out and counted in ``exclusions``.
+        no responders and no failures: they are left out and counted in ``exclusions``. For rules of response a second
+        row, where anybody was left out, counts them as no response (``contrast`` ends with
+        ``not evaluable = no response``); it is a sensitivity analysis and belongs to no family.
 
     Raises
     ------
@@ -211,16 +213,13 @@ def responders(
         own = (table["rule_id"].astype(str) == name).to_numpy()
         known = [_count(table[own & (arms == arm)]) for arm in (reference_arm, *others)]
         for arm, counted in zip(others, known[1:], strict=True):
-            words = "; ".join(
-                f"{label}: {left}" for label, (_, _, left) in ((arm, counted), (reference_arm, known[0])) if left
-            )
-            row: dict[str, Any] = {
-                "population": name, "measure": "response", "contrast": f"{arm} - {reference_arm}", "arm": arm,
-                "scale": "percentage points", "n": counted[1], "n_reference": known[0][1], "exclusions": words,
-                "note": "; ".join(f"{label}: {yes} of {n}" for label, (yes, n, _) in
-                                  ((arm, counted), (reference_arm, known[0]))),
-            }  # fmt: skip
-            rows.append(_row((counted, known[0]), (interval, test), confidence, row))
+            pair, labels = (counted, known[0]), (arm, reference_arm)
+            rows.append(_row(pair, (interval, test), confidence, _about(name, labels, pair)))
+            if counted.lost + known[0].lost and counted.n and known[0].n and _is_response(name):
+                everybody = (counted.all_subjects(), known[0].all_subjects())
+                about = _about(name, labels, everybody)
+                about["contrast"] += f", {NO_RESPONSE}"
+                rows.append(_row(everybody, (interval, test), confidence, about))
     if not others:
         rows.append(refused_row("S18", "difference of proportions", AnalysisError("there is one arm only")))
     adata.uns[UNS_RESPONDERS] = statistic_table(rows)
@@ -242,22 +241,53 @@ def _responses(adata: AnnData, rule: str | None) -> pd.DataFrame:
     return table.reset_index(drop=True)
 
 
-def _count(own: pd.DataFrame) -> tuple[int, int, str]:
-    """Responders, evaluable subjects, and who was not evaluable, in words."""
+class _Counted(NamedTuple):
+    """Responders, evaluable subjects, and who was not evaluable: how many, and in words."""
+
+    yes: int
+    n: int
+    lost: int
+    reasons: str
+
+    def all_subjects(self) -> _Counted:
+        """Those who were not evaluable counted as no responders."""
+        return _Counted(self.yes, self.n + self.lost, 0, "")
+
+
+def _count(own: pd.DataFrame) -> _Counted:
     response = own["response"].astype("boolean")
     reasons = own.loc[response.isna(), "reason"].fillna("").astype(str)
     counts = reasons.value_counts().sort_index()
     words = [f"{number} not evaluable" + (f" ({reason})" if str(reason) else "") for reason, number in counts.items()]
-    return int(response.fillna(value=False).sum()), int(response.notna().sum()), ", ".join(words)
+    return _Counted(int(response.fillna(value=False).sum()), int(response.notna().sum()), len(reasons),
+                    ", ".join(words))  # fmt: skip
+
+
+def _about(rule: str, labels: tuple[str, str], pair: tuple[_Counted, _Counted]) -> dict[str, Any]:
+    """What a row says beside its numbers."""
+    by_arm = list(zip(labels, pair, strict=True))
+    return {
+        "population": rule, "measure": "response", "contrast": " - ".join(labels), "arm": labels[0],
+        "scale": "percentage points", "n": pair[0].n, "n_reference": pair[1].n,
+        "exclusions": "; ".join(f"{label}: {one.reasons}" for label, one in by_arm if one.reasons),
+        "note": "; ".join(f"{label}: {one.yes} of {one.n}" for label, one in by_arm),
+    }  # fmt: skip
+
+
+def _is_response(rule: str) -> bool:
+    """Whether true is what a patient hopes for: of a failure or a return, "not evaluable" is no "no"."""
+    from immunoprofile.virology import rulebook
+
+    return rule not in rulebook().rules or rule.startswith(("vr_", "clearance_"))
 
 
 def _row(
-    counts: tuple[tuple[int, int, str], tuple[int, int, str]],
+    counts: tuple[_Counted, _Counted],
     options: tuple[DifferenceInterval, ExactTest],
     confidence: float,
     known: dict[str, Any],
 ) -> dict[str, Any]:
-    (yes, n, _), (reference_yes, reference_n, _) = counts
+    (yes, n, *_), (reference_yes, reference_n, *_) = counts
     interval, test = options
     method = f"difference of proportions, {test.capitalize()} exact, {interval.title()} interval"
     try:

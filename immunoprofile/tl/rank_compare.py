@@ -13,7 +13,7 @@ from immunoprofile.tl._effects import UNKNOWN
 from immunoprofile.tl._enough import LEAST_IN_AN_ARM, require_subjects
 from immunoprofile.tl._frame import NAN, Measure, Scale
 from immunoprofile.tl._two_arms import Contrast, Score, arms_compared, at_visits
-from immunoprofile.tl.ranks import rank_sum
+from immunoprofile.tl.ranks import rank_sum, rounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -65,7 +65,7 @@ def rank_ancova(outcome: ArrayLike, baseline: ArrayLike, arm: Sequence[str] | ND
         raise AnalysisError(f"two arms are needed, found: {', '.join(levels) or 'none'}", where="rank ANCOVA")
     # one parameter more than the arms: the slope on the baseline is estimated as well
     df_residual = require_subjects(len(arms), len(levels) + 1, where="rank ANCOVA") + 1
-    y, x = (rankdata(values) - (len(arms) + 1) / 2 for values in (outcome, baseline))
+    y, x = (rankdata(rounded(values)[0]) - (len(arms) + 1) / 2 for values in (outcome, baseline))
     spread = float(x @ x)
     residuals = y - x * (float(x @ y) / spread if spread > 0 else 0.0)
     sizes = np.bincount(member)
@@ -131,12 +131,14 @@ def compare_ranks(
 def score_ranks(contrast: Contrast, *, confidence: float = 0.95) -> Score:
     """Rank sum, and rank ANCOVA where an arm is small."""
     method = "Wilcoxon rank sum; Hodges-Lehmann"
-    changes, in_arm = contrast.end - contrast.start, contrast.labels == contrast.arm
+    changes, in_arm = contrast.changes, contrast.labels == contrast.arm
     remarks = (contrast.methods_note(), contrast.zero_note())
     n, n_reference = int(in_arm.sum()), int((~in_arm).sum())
     if min(n, n_reference) < LEAST_IN_AN_ARM:
         words = f"refused: {n} and {n_reference} subjects, {LEAST_IN_AN_ARM} are needed in each arm"
         return Score(UNKNOWN, method, (words, *remarks), NAN)
+    if np.ptp(changes) == 0:
+        return Score(UNKNOWN, method, ("refused: the changes do not vary", *remarks), NAN)
     found = rank_sum(changes[in_arm], changes[~in_arm], confidence=confidence)
     effect, words = (found.shift, found.lower, found.upper, found.p_value), ""
     if min(n, n_reference) < SMALL_ARM:

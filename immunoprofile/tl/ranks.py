@@ -6,7 +6,7 @@ Own code, because SciPy has neither the Hodges-Lehmann intervals nor an exact si
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -28,7 +28,7 @@ class HodgesLehmann(NamedTuple):
     conf_level
         Confidence that the interval in fact has: at least the one asked for, or the widest that n allows.
     n, n_zero
-        Differences used, and zero differences that were left out.
+        Differences used, and how many of all are zero.
     """
 
     estimate: float
@@ -80,7 +80,8 @@ def signed_rank(differences: ArrayLike) -> SignedRank:
     -----
     p is the probability, over all 2^n signs, of a rank sum at least as far from its mean.
     """
-    kept, n_zero = _without_zeros(differences)
+    kept, n_zero = rounded(differences)
+    kept = kept[kept != 0]
     n = len(kept)
     if n == 0:
         return SignedRank(NAN, NAN, 0, n_zero)
@@ -97,30 +98,38 @@ def signed_rank(differences: ArrayLike) -> SignedRank:
     return SignedRank(positive / 2, min(1.0, p_value), n, n_zero)
 
 
-def hodges_lehmann(differences: ArrayLike, *, confidence: float = 0.95) -> HodgesLehmann:
-    """Pseudo-median of differences: the median of all pairwise means, with the exact signed-rank interval.
+def hodges_lehmann(
+    differences: ArrayLike, *, confidence: float = 0.95, zeros: Literal["keep", "drop"] = "keep"
+) -> HodgesLehmann:
+    """Pseudo-median of differences: the median of all pairwise means, with the signed-rank interval.
 
     Parameters
     ----------
     differences
-        Paired differences; missing ones are ignored, zero ones left out.
+        Paired differences; missing ones are ignored.
     confidence
         Wanted confidence; with fewer than six differences 0.95 is out of reach and the widest interval is given.
+    zeros
+        ``keep``: zero differences are differences, and the estimate is of everybody. ``drop``: of the others, as the
+        test does (and R's ``wilcox.test``).
 
     Returns
     -------
     HodgesLehmann
-        NaN without differences.
+        NaN without differences; no interval where all are zero.
 
     Notes
     -----
-    Hollander and Wolfe, Nonparametric Statistical Methods: the limits are order statistics of the Walsh averages.
+    Hollander and Wolfe, Nonparametric Statistical Methods: the limits are order statistics of the Walsh averages. The
+    interval is exact without ties and zeros, and holds its confidence or more with them.
     """
-    kept, n_zero = _without_zeros(differences)
+    kept, n_zero = rounded(differences)
+    if zeros == "drop":
+        kept = kept[kept != 0]
     n = len(kept)
-    if n == 0:
+    if n == 0 or not kept.any():
         # only zero differences: the change is zero, its interval is not known
-        return HodgesLehmann(0.0 if n_zero else NAN, NAN, NAN, NAN, 0, n_zero)
+        return HodgesLehmann(0.0 if n_zero else NAN, NAN, NAN, NAN, n, n_zero)
     rows, columns = np.triu_indices(n)
     walsh = np.sort((kept[rows] + kept[columns]) / 2)
     cumulative = np.cumsum(_rank_distribution(np.arange(1, n + 1)))
@@ -153,7 +162,8 @@ def rank_sum(first: ArrayLike, second: ArrayLike, *, confidence: float = 0.95) -
     m, n = len(x), len(y)
     if m == 0 or n == 0:
         return RankSum(NAN, NAN, NAN, NAN, NAN, NAN)
-    together = np.concatenate([x, y])
+    together, _ = rounded(np.concatenate([x, y]))
+    x, y = together[:m], together[m:]
     ties = len(np.unique(together)) < m + n
     exact = not ties and max(m, n) < 50
     test = mannwhitneyu(x, y, method="exact" if exact else "asymptotic", use_continuity=True)
@@ -191,13 +201,16 @@ def _rank_sum_distribution(m: int, n: int) -> Floats:
     return np.asarray(counts[m] / counts[m].sum())
 
 
-def _without_zeros(differences: ArrayLike) -> tuple[Floats, int]:
-    values = np.asarray(differences, dtype=np.float64)
-    values = values[~np.isnan(values)]
-    # rounding noise of a subtraction must not make or break a tie
-    scale = float(np.abs(values).max(initial=0.0))
-    values = np.round(values, 12 - math.ceil(math.log10(scale))) if scale > 0 else values
-    return values[values != 0], int((values == 0).sum())
+def rounded(values: ArrayLike) -> tuple[Floats, int]:
+    """What is not missing, to twelve digits of the largest, and how many of these are zero.
+
+    Rounding noise of a subtraction must not make or break a tie.
+    """
+    known = np.asarray(values, dtype=np.float64)
+    known = known[~np.isnan(known)]
+    scale = float(np.abs(known).max(initial=0.0))
+    known = np.round(known, 12 - math.ceil(math.log10(scale))) if scale > 0 else known
+    return known, int((known == 0).sum())
 
 
 def _rank_distribution(ranks: NDArray[np.int_]) -> Floats:

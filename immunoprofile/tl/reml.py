@@ -15,7 +15,6 @@ import numpy as np
 
 from immunoprofile.errors import AnalysisError
 from immunoprofile.tl._effects import fitted_without_error
-from immunoprofile.tl._enough import require_subjects
 from immunoprofile.tl.covariance import STRUCTURES, Structure, StructureName
 
 if TYPE_CHECKING:
@@ -42,15 +41,18 @@ class Reml:
         Fixed effects.
     coefficients, covariance
         Estimates and their covariance matrix, (X' V^-1 X)^-1.
+    adjusted
+        The covariance matrix with the small-sample correction of Kenward and Roger: contrasts rest on it. The same as
+        ``covariance`` where nothing is missing and the structure is unstructured.
     structure
         Covariance structure that was fitted.
     visit_covariance
         Covariance matrix of the visits.
     minus_two_loglik
         Restricted log-likelihood times -2, with all constants.
-    residual_df
-        Subjects less the rank of the fixed effects: the between-within degrees of freedom for every effect, which is
-        conservative for effects inside subjects.
+    slopes, parameter_covariance
+        Derivatives of ``covariance`` in the covariance parameters (size, terms, terms), and the asymptotic covariance
+        matrix of these parameters: from them follow the degrees of freedom of a contrast (:meth:`df`).
     n, subjects
         Rows and subjects.
     tried
@@ -60,10 +62,12 @@ class Reml:
     names: tuple[str, ...]
     coefficients: Floats
     covariance: Floats
+    adjusted: Floats
     structure: StructureName
     visit_covariance: Floats
     minus_two_loglik: float
-    residual_df: int
+    slopes: Floats
+    parameter_covariance: Floats
     n: int
     subjects: int
     tried: tuple[str, ...] = field(default=())
@@ -73,25 +77,40 @@ class Reml:
         """By fixed effect."""
         return np.sqrt(np.diag(self.covariance))
 
+    def df(self, weights: ArrayLike) -> float:
+        """Degrees of freedom of a weighted sum of fixed effects, by Satterthwaite's approximation.
+
+        Those of Kenward and Roger are the same for a single sum. With complete data and an unstructured covariance the
+        effect of an arm at a visit has exactly those of the analysis of covariance there.
+        """
+        weight = np.asarray(weights, dtype=np.float64)
+        variance = float(weight @ self.covariance @ weight)
+        slope = np.einsum("i,kij,j->k", weight, self.slopes, weight)
+        return max(1.0, 2 * variance**2 / float(slope @ self.parameter_covariance @ slope))
+
     def contrast(self, weights: ArrayLike, *, confidence: float = 0.95) -> tuple[float, float, float, float]:
         """Estimate, lower and upper limit and two-sided p of a weighted sum of fixed effects, by the t distribution."""
         from scipy.special import stdtr, stdtrit
 
         weight = np.asarray(weights, dtype=np.float64)
-        estimate = float(weight @ self.coefficients)
-        error = math.sqrt(float(weight @ self.covariance @ weight))
-        half = float(stdtrit(self.residual_df, 0.5 + confidence / 2)) * error
-        p_value = 2 * float(stdtr(self.residual_df, -abs(estimate) / error))
+        estimate, df = float(weight @ self.coefficients), self.df(weight)
+        error = math.sqrt(float(weight @ self.adjusted @ weight))
+        half = float(stdtrit(df, 0.5 + confidence / 2)) * error
+        p_value = 2 * float(stdtr(df, -abs(estimate) / error))
         return estimate, estimate - half, estimate + half, p_value
 
-    def joint(self, weights: ArrayLike) -> tuple[float, float]:
-        """Wald F and p that all rows of weights are zero."""
+    def joint(self, weights: ArrayLike) -> tuple[float, float, float]:
+        """Wald F that all rows of weights are zero, its degrees of freedom (Fai and Cornelius) and p."""
         from scipy.special import fdtrc
 
         weight = np.atleast_2d(np.asarray(weights, dtype=np.float64))
-        effects = weight @ self.coefficients
-        statistic = float(effects @ np.linalg.solve(weight @ self.covariance @ weight.T, effects)) / len(weight)
-        return statistic, float(fdtrc(len(weight), self.residual_df, statistic))
+        effects, count = weight @ self.coefficients, len(weight)
+        spread = weight @ self.adjusted @ weight.T
+        statistic = float(effects @ np.linalg.solve(spread, effects)) / count
+        own = np.array([self.df(direction @ weight) for direction in np.linalg.eigh(spread)[1].T])
+        expected = float((own[own > 2] / (own[own > 2] - 2)).sum())
+        df = 2 * expected / (expected - count) if expected > count else float(own.min())
+        return statistic, df, float(fdtrc(count, df, statistic))
 
 
 class _Problem:
@@ -156,6 +175,23 @@ class _Problem:
         )  # fmt: skip
         return value, effects, bread, weights
 
+    def small_sample(
+        self, derivatives: Floats, bread: Floats, weights: Floats, parameter_covariance: Floats
+    ) -> tuple[Floats, Floats]:
+        """Derivatives of the covariance of the effects, and its correction by Kenward and Roger.
+
+        The correction leaves out the second derivatives of the covariance of the visits, which are zero for structures
+        that are linear in their parameters, so that the result does not depend on how a structure is written down.
+        """
+        products = self.products[..., :-1, :-1]
+        turned = weights[None] @ derivatives[:, None] @ weights[None]
+        inner = np.tensordot(turned, products, axes=([1, 2, 3], [0, 1, 2]))
+        twice = np.einsum("kpab,lbc,pcd->klpad", turned, derivatives, weights, optimize=True)
+        both = np.einsum("kl,klpad->pad", parameter_covariance, twice, optimize=True)
+        middle = np.tensordot(both, products, axes=([0, 1, 2], [0, 1, 2]))
+        middle -= np.einsum("kl,kij,jm,lmn->in", parameter_covariance, inner, bread, inner, optimize=True)
+        return np.asarray(bread @ inner @ bread), np.asarray(bread + bread @ (middle + middle.T) @ bread)
+
     def value_and_gradient(self, parameters: Floats, structure: Structure) -> tuple[float, Floats]:
         """-2 log restricted likelihood and its gradient in the covariance parameters."""
         with np.errstate(over="ignore", invalid="ignore"):
@@ -212,12 +248,14 @@ def fit_reml(
     Raises
     ------
     AnalysisError
-        Fixed effects depend on each other, a subject has two rows of a visit, fewer than 3 residual degrees of freedom
-        over subjects, the outcome is fitted without error, or no structure converges.
+        Fixed effects depend on each other, a subject has two rows of a visit, the outcome is fitted without error, or
+        no structure converges.
 
     Notes
     -----
-    Patterson and Thompson 1971, Biometrika 58:545; the fall-back order is that of the trial's analysis plan.
+    Patterson and Thompson 1971, Biometrika 58:545; covariance of the effects and degrees of freedom by Kenward and
+    Roger 1997, Biometrics 53:983 (with the observed information), those of several contrasts by Fai and Cornelius 1996,
+    J Stat Comput Simul 54:363; the fall-back order is that of the trial's analysis plan.
     """
     _, who = np.unique(np.asarray(subject), return_inverse=True)
     _, when = np.unique(np.asarray(visit), return_inverse=True)
@@ -227,23 +265,25 @@ def fit_reml(
     tried: list[str] = []
     for name in structures:
         structure = STRUCTURES[name]
-        reason, parameters = _search(problem, structure)
+        reason, parameters, hessian = _search(problem, structure)
         if parameters is None:
             tried.append(f"{structure.title}: {reason}")
             continue
         covariance = structure.with_derivatives(parameters, problem.visits)[0]
-        value, effects, bread, _ = problem.solve(covariance)
+        value, effects, bread, weights = problem.solve(covariance)
         back = np.linalg.inv(problem.triangle)
+        spread = np.asarray(2 * np.linalg.inv(hessian), dtype=np.float64)
+        derivatives = structure.with_derivatives(parameters, problem.visits)[1]
+        slopes, adjusted = problem.small_sample(derivatives, bread, weights, spread)
         return Reml(
-            tuple(names), back @ (problem.start + effects), back @ bread @ back.T, name, covariance, value,
-            problem.subjects - problem.terms, problem.n, problem.subjects, tuple(tried),
+            tuple(names), back @ (problem.start + effects), back @ bread @ back.T, back @ adjusted @ back.T, name,
+            covariance, value, back @ slopes @ back.T, spread, problem.n, problem.subjects, tuple(tried),
         )  # fmt: skip
     raise AnalysisError(f"no covariance structure could be fitted ({'; '.join(tried)})", where="MMRM")
 
 
 def _check(who: NDArray[np.intp], when: NDArray[np.intp], x: Floats, y: Floats) -> None:
     terms = x.shape[1]
-    require_subjects(len(np.unique(who)), terms, where="MMRM")
     if len(np.unique(np.column_stack([who, when]), axis=0)) < len(who):
         raise AnalysisError("a subject has two rows of one visit", where="MMRM")
     scale = np.sqrt((x**2).sum(axis=0))
@@ -254,16 +294,16 @@ def _check(who: NDArray[np.intp], when: NDArray[np.intp], x: Floats, y: Floats) 
         raise AnalysisError("the outcome has no residual variation", where="MMRM")
 
 
-def _search(problem: _Problem, structure: Structure) -> tuple[str, Floats | None]:
-    """Why a structure does not fit, or its parameters."""
+def _search(problem: _Problem, structure: Structure) -> tuple[str, Floats | None, Floats]:
+    """Why a structure does not fit, or its parameters and the second derivatives of the deviance near them."""
     from scipy.optimize import minimize
 
-    size = structure.size(problem.visits)
+    size, hessian = structure.size(problem.visits), np.empty((0, 0))
     if problem.n - problem.terms <= size:
-        return f"{size} parameters for {problem.n - problem.terms} residual degrees of freedom", None
+        return f"{size} parameters for {problem.n - problem.terms} residual degrees of freedom", None, hessian
     pairs = problem.seen.T.astype(int) @ problem.seen
     if structure.name == "UN" and (fewest := int(pairs.min())) <= problem.visits:
-        return f"two visits share {fewest} subjects only, {problem.visits + 1} are needed", None
+        return f"two visits share {fewest} subjects only, {problem.visits + 1} are needed", None, hessian
     start = structure.start(problem.moments())
     found = minimize(problem.value_and_gradient, start, args=(structure,), jac=True, method="BFGS",
                      options={"gtol": 1e-4, "maxiter": 200})  # fmt: skip
@@ -272,18 +312,18 @@ def _search(problem: _Problem, structure: Structure) -> tuple[str, Floats | None
         hessian = _hessian(problem, structure, parameters)
         gradient = problem.value_and_gradient(parameters, structure)[1]
         if not np.isfinite(hessian).all() or np.linalg.eigvalsh(hessian)[0] <= 0:
-            return "the likelihood has no peak", None
+            return "the likelihood has no peak", None, hessian
         if np.abs(gradient).max() <= 1e-6:
             break
         parameters = parameters - np.linalg.solve(hessian, gradient)
     value, gradient = problem.value_and_gradient(parameters, structure)
     if not math.isfinite(value) or np.abs(gradient).max() > LARGEST_GRADIENT:
-        return "not converged", None
+        return "not converged", None, hessian
     covariance = structure.with_derivatives(parameters, problem.visits)[0]
     deviations = np.sqrt(np.diag(covariance))
     if np.linalg.eigvalsh(covariance / np.outer(deviations, deviations))[0] < SMALLEST_EIGENVALUE:
-        return "visits are perfectly correlated in the fit", None
-    return "", parameters
+        return "visits are perfectly correlated in the fit", None, hessian
+    return "", parameters, hessian
 
 
 def _hessian(problem: _Problem, structure: Structure, parameters: Floats) -> Floats:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 IntervalKind = Literal["log-log", "log"]
+_AT_HALF = 1.5e-8
+"""Difference from one half that is an error of arithmetic (R's square root of the machine precision)."""
 _LARGEST_ERROR = 20.0
 """A log hazard ratio per standard deviation with a larger standard error has run to infinity."""
 
@@ -49,12 +51,19 @@ class Curve:
     def median(self) -> tuple[float, float, float]:
         """Time at which the survival falls to one half, with its limits; infinite where it does not.
 
-        The lower limit is missing where the last subject had the event, so that the band ends before it falls to half.
+        Where the curve lies at exactly one half for a while it is the middle of that while, as in ``survfit`` of R; the
+        first of these days is as good an answer. The same holds for the limits. The lower limit is missing where the
+        last subject had the event, so that the band ends before it falls to half.
         """
 
         def first(values: Floats) -> float:
-            below = np.flatnonzero(values <= 0.5 + 1e-12)
-            return float(self.time[below[0]]) if len(below) else float("inf")
+            below = np.flatnonzero(values < 0.5 + _AT_HALF)
+            if not len(below):
+                return float("inf")
+            time = float(self.time[below[0]])
+            later = below[values[below] < values[below[0]]]
+            at_half = abs(float(values[below[0]]) - 0.5) < _AT_HALF
+            return (time + float(self.time[later[0]])) / 2 if at_half and len(later) else time
 
         middle, low = first(self.value), first(self.lower)
         return middle, low if low <= middle else float("nan"), first(self.upper)

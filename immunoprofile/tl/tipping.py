@@ -12,6 +12,7 @@ import numpy as np
 from immunoprofile.errors import AnalysisError
 from immunoprofile.schema import UNS_TIPPING_POINT
 from immunoprofile.tl._effects import UNKNOWN, effect_row, joined, left_out
+from immunoprofile.tl._enough import require_subjects
 from immunoprofile.tl._frame import (
     Endpoint,
     Measure,
@@ -216,6 +217,7 @@ def _design(wide: _Wide) -> Floats:
 def _fit(wide: _Wide) -> Reml:
     design = _design(wide)
     subject, visit = np.nonzero(~np.isnan(wide.values))
+    require_subjects(len(np.unique(subject)), design.shape[2], where=WHERE)
     names = [f"x{index}" for index in range(design.shape[2])]
     return fit_reml(subject, visit, design[subject, visit], outcome=wide.values[subject, visit], names=names)
 

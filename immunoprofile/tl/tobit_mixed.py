@@ -15,27 +15,35 @@ import numpy as np
 
 from immunoprofile.errors import AnalysisError
 from immunoprofile.tl._effects import fitted_without_error
-from immunoprofile.virology.censored_normal import mixed_likelihood
+from immunoprofile.virology.censored_normal import LOG_2PI, mixed_likelihood
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
     Floats = NDArray[np.float64]
 
-NODES: Final = {0: 1, 1: 31, 2: 21}
+NODES: Final = {0: 1, 1: 141, 2: 21}
 """Quadrature nodes in each direction, by the number of random effects.
 
 With 9 x 9 nodes the likelihood of subjects with censored results is rough enough that fits with a random slope stop
-short of their maximum; from 21 x 21 on the maximum no longer moves (checked against a grid of 201 x 201 points).
+short of their maximum; from 21 x 21 on the maximum no longer moves (checked against a grid of 201 x 201 points). One
+random effect has equally spaced nodes: a subject without any quantified result has a posterior with an edge, which the
+nodes of Gauss and Hermite are too far apart to see.
 """
+REACH: Final = 7.0
+"""Equally spaced nodes lie within so many standard deviations."""
 
 NEWTON_STEPS: Final = 60
 HALVINGS: Final = 30
 LONGEST_STEP: Final = 2.0
 CONVERGED: Final = 1e-9
 """Decrease of the log-likelihood that a Newton step still promises at the end."""
+
+QUADRATURE_NOISE: Final = 1e-3
+"""A step that promises less and finds no better place is at the peak, as far as the nodes can tell: an estimate is then
+within a twentieth of its standard error. So it is where subjects have no quantified result at all."""
 
 FLATTEST: Final = 1e-8
 """A peak with less curvature a row in some direction is none."""
@@ -62,6 +70,9 @@ class TobitMixed:
         Log-likelihood: densities of exact rows, probabilities of bounded ones.
     n, censored, subjects
         Rows, those known by bounds only, and subjects.
+    slopes
+        Expected slope of the log-likelihood in the mean of each row (in the order of the rows that came in), given the
+        data: for exact rows without random effects the residual over the variance.
     """
 
     names: tuple[str, ...]
@@ -73,6 +84,7 @@ class TobitMixed:
     n: int
     censored: int
     subjects: int
+    slopes: Floats
 
     @property
     def standard_errors(self) -> Floats:
@@ -87,11 +99,17 @@ class TobitMixed:
         Maximum likelihood does not count the fixed effects that it spends and makes variances too small. ``spent`` of
         them are given back: the variance is scaled by (df + spent) / df, as in least squares.
         """
+        return self.contrast({name: 1.0}, df=df, spent=spent, confidence=confidence)
+
+    def contrast(
+        self, weights: Mapping[str, float], *, df: float = math.inf, spent: int = 0, confidence: float = 0.95
+    ) -> tuple[float, float, float, float]:
+        """Estimate, limits and p of a weighted sum of fixed effects, as :func:`term`."""
         from scipy.stats import t
 
-        index = self.names.index(name)
-        estimate, error = float(self.coefficients[index]), float(self.standard_errors[index])
-        error *= math.sqrt(1 + spent / df)
+        weight = np.array([weights.get(name, 0.0) for name in self.names])
+        estimate = float(weight @ self.coefficients)
+        error = math.sqrt(float(weight @ self.covariance @ weight)) * math.sqrt(1 + spent / df)
         half = float(t.ppf(0.5 + confidence / 2, df)) * error
         return estimate, estimate - half, estimate + half, 2 * float(t.sf(abs(estimate) / error, df))
 
@@ -137,6 +155,15 @@ class _Problem:
         )  # fmt: skip
         return _Evaluation(-value, -gradient, -hessian, slopes)
 
+    def nested(self, fit: TobitMixed, names: tuple[str, ...]) -> Floats:
+        """Parameters of a fit with some of the fixed effects, the others at zero."""
+        known = dict(zip(fit.names, fit.coefficients.tolist(), strict=True))
+        beta = self.triangle @ np.array([known.get(name, 0.0) for name in names])
+        spread = fit.random_covariance
+        floor = 1e-6 * max(float(np.trace(spread)), fit.sigma**2) * np.eye(self.effects)
+        factor = np.linalg.cholesky(spread + floor) if self.effects else spread
+        return np.concatenate([beta, factor[self.lowest], [math.log(fit.sigma)]])
+
     def start(self) -> Floats:
         """Least squares with bounded rows at their bound, the residual variation split between and within subjects."""
         guess = np.where(np.isfinite(self.upper), self.upper, self.lower)
@@ -163,6 +190,7 @@ def fit_tobit_mixed(
     design: ArrayLike,
     names: Sequence[str],
     random: ArrayLike | None = None,
+    start: TobitMixed | None = None,
 ) -> TobitMixed:
     """Fit a linear mixed model to outcomes of which some are censored, by maximum likelihood.
 
@@ -180,6 +208,9 @@ def fit_tobit_mixed(
     random
         Columns with random effects, n x 0, 1 or 2; default a column of ones (random intercept). With none this is
         Tobit regression (Tobin 1958, Econometrica 26:24) and ``subject`` plays no part.
+
+    start
+        Fit of the same rows and random effects with some of these fixed effects: the search begins at its maximum.
 
     Returns
     -------
@@ -204,18 +235,20 @@ def fit_tobit_mixed(
         raise AnalysisError(f"{z.shape[1]} random effects", where="Tobit mixed model", todo="use 0, 1 or 2")
     _check(low, high, x, tuple(names))
     problem = _Problem(who, (low, high), x, z)
-    parameters, value, hessian = _maximise(problem)
+    parameters, found = _maximise(problem, problem.start() if start is None else problem.nested(start, tuple(names)))
     spread = float(np.std(problem.upper[problem.exact]))
     sigma = math.exp(float(parameters[-1]))
     if sigma < SMALLEST_SIGMA * spread:
         raise AnalysisError("the quantified rows are fitted without error", where="Tobit mixed model")
-    matrix = np.linalg.inv(hessian)[: problem.terms, : problem.terms]
+    matrix = np.linalg.inv(found.hessian)[: problem.terms, : problem.terms]
     back = np.linalg.inv(problem.triangle)
     factor = np.zeros((problem.effects, problem.effects))
     factor[problem.lowest] = parameters[problem.terms : -1]
+    slopes = np.empty(problem.n)
+    slopes[problem.order] = found.slopes
     return TobitMixed(
-        tuple(names), back @ parameters[: problem.terms], back @ matrix @ back.T, sigma, factor @ factor.T, -value,
-        problem.n, int((~problem.exact).sum()), problem.subjects,
+        tuple(names), back @ parameters[: problem.terms], back @ matrix @ back.T, sigma, factor @ factor.T,
+        -found.value, problem.n, int((~problem.exact).sum()), problem.subjects, slopes,
     )  # fmt: skip
 
 
@@ -223,6 +256,9 @@ def _grid(effects: int) -> tuple[Floats, Floats]:
     """Nodes (q, effects) and the logarithm of their weights, less the normal density that the nodes stand for."""
     if not effects:
         return np.zeros((1, 0)), np.zeros(1)
+    if effects == 1:
+        points, space = np.linspace(-REACH, REACH, NODES[1], retstep=True)
+        return points[:, None], np.full(len(points), math.log(float(space)) - 0.5 * LOG_2PI)
     points, weights = np.polynomial.hermite_e.hermegauss(NODES[effects])
     logs = np.log(weights / weights.sum())
     nodes = np.stack(np.meshgrid(*[points] * effects, indexing="ij"), axis=-1).reshape(-1, effects)
@@ -257,8 +293,8 @@ def _check(lower: Floats, upper: Floats, design: Floats, names: tuple[str, ...])
         raise AnalysisError("the quantified rows are fitted without error", where=where)
 
 
-def _maximise(problem: _Problem) -> tuple[Floats, float, Floats]:
-    """Parameters, minus the log-likelihood and its second derivatives at the peak, by damped Newton steps."""
+def _maximise(problem: _Problem, parameters: Floats) -> tuple[Floats, _Evaluation]:
+    """Parameters at the peak of the likelihood and what it is there, by damped Newton steps."""
 
     def evaluate(parameters: Floats) -> _Evaluation | None:
         try:
@@ -271,7 +307,6 @@ def _maximise(problem: _Problem) -> tuple[Floats, float, Floats]:
         problem.modes = np.zeros_like(problem.modes)
         return None
 
-    parameters = problem.start()
     here = evaluate(parameters)
     for _ in range(NEWTON_STEPS):
         if here is None:
@@ -281,9 +316,7 @@ def _maximise(problem: _Problem) -> tuple[Floats, float, Floats]:
         step = -vectors @ ((vectors.T @ here.gradient) / np.maximum(np.abs(values), 1e-3 * values[-1]))
         decrease = -float(here.gradient @ step)
         if decrease < CONVERGED:
-            if values[0] <= FLATTEST * problem.n:
-                raise AnalysisError("the likelihood has no peak", where="Tobit mixed model")
-            return parameters, here.value, here.hessian
+            return _peak(problem, parameters, here, values)
         length = min(1.0, LONGEST_STEP / float(np.abs(step).max()))
         found = None
         for _ in range(HALVINGS):
@@ -291,7 +324,16 @@ def _maximise(problem: _Problem) -> tuple[Floats, float, Floats]:
             if found is not None and found.value <= here.value - 1e-4 * length * decrease:
                 break
             found, length = None, length / 2
+        if found is None and decrease < QUADRATURE_NOISE:
+            return _peak(problem, parameters, here, values)
         if found is None:
             break
         parameters, here = parameters + length * step, found
     raise AnalysisError("the fit did not converge", where="Tobit mixed model")
+
+
+def _peak(problem: _Problem, parameters: Floats, here: _Evaluation, curvature: Floats) -> tuple[Floats, _Evaluation]:
+    """The end of the search, where the likelihood curves downward in every direction."""
+    if curvature[0] <= FLATTEST * problem.n:
+        raise AnalysisError("the likelihood has no peak", where="Tobit mixed model")
+    return parameters, here

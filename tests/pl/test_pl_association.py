@@ -24,7 +24,7 @@ def test_the_lines_have_the_slope_of_the_model(associated: Any) -> None:
     view = association_panel(associated, row, include_failed=False)
     from immunoprofile.tl.association import at_bound, cmv_bounds
 
-    visits = associated.obs["visit"].astype(str).to_numpy()
+    visits = (associated.obs["arm"].astype(str) + associated.obs["visit"].astype(str)).to_numpy()
     column = associated.var_names.get_loc(row["population"])
     n, parents = (associated.layers[name][:, column] for name in ("counts", "parent_counts"))
     share = (n + 0.5) / (parents + 1)

@@ -59,6 +59,7 @@ def test_all_tables_are_tables_of_statistics(trial: anndata.AnnData, tmp_path: o
 def test_effects_are_those_of_the_models(trial: anndata.AnnData) -> None:
     run_all(trial)
     table = trial.uns["clearance"].merge(trial.obs.drop_duplicates("usubjid")[["usubjid", "arm"]], on="usubjid")
+    table = table.sort_values("usubjid")
     treated = table["arm"] == "IL2_GCV"
     day = np.where(table["observed"], table["upper_day"], table["lower_day"])
     hazard = tl.cox(day, table["observed"], {"arm": treated})
@@ -66,7 +67,8 @@ def test_effects_are_those_of_the_models(trial: anndata.AnnData) -> None:
     row = exact[exact["effect_kind"] == "hazard ratio"].iloc[0]
     assert row["effect"] == pytest.approx(np.exp(hazard.coefficients[0]))
     assert (row["n"], row["n_reference"]) == (20, 20)
-    model = tl.time_ratio(table["lower_day"], table["upper_day"], treated)
+    test = tl.permutation_test(table["lower_day"], table["upper_day"], treated, seed=0)
+    model = tl.time_ratio(table["lower_day"], table["upper_day"], treated, test=test)
     weibull = interval[interval["method"].str.contains("Weibull, interval")].iloc[0]
     assert weibull[["estimate", "lower", "upper", "p_value"]].tolist() == pytest.approx(model)
     assert weibull["effect_lower"] < weibull["effect"] < weibull["effect_upper"]
@@ -309,3 +311,38 @@ def test_functional_readouts_take_part_like_a_population(trial: anndata.AnnData)
     assert trial.uns["change"]["effect_kind"].eq("difference").all()
     with pytest.raises(AnalysisError, match="no functional readout treg"):
         tl.compare(trial, populations=["treg"], measure="functional")
+
+
+def test_arms_sampled_unequally_are_told(trial: anndata.AnnData) -> None:
+    tl.clearance_exact(trial)
+    table = trial.uns["clearance_exact"]
+    assert not table["note"].str.contains("sampled unequally").any()
+    times = trial.uns["clearance"]
+    arm = times["usubjid"].map(trial.obs.drop_duplicates("usubjid").set_index("usubjid")["arm"]).astype(str)
+    seldom = (arm == "GCV") & times["observed"]
+    times.loc[seldom, "upper_day"] = times.loc[seldom, "lower_day"] + 21
+    tl.clearance_exact(trial)
+    table = trial.uns["clearance_exact"]
+    compared = table["method"].str.contains("log-rank|Cox")
+    assert table.loc[compared, "note"].str.startswith("the arms were sampled unequally (mean gap").all()
+
+
+def test_not_evaluable_as_no_response(trial: anndata.AnnData) -> None:
+    subjects = list(trial.obs["usubjid"].unique())
+    arm = trial.obs.drop_duplicates("usubjid").set_index("usubjid")["arm"].astype(str)
+    answers = pd.array([True, None, False, True] * (len(subjects) // 4), dtype="boolean")
+    parts = [pd.DataFrame({"usubjid": subjects, "rule_id": rule, "response": answers, "reason": "no result"})
+             for rule in ("vr_d14", "recurrence")]  # fmt: skip
+    trial.uns["responses"] = pd.concat(parts, ignore_index=True)
+    tl.responders(trial)
+    table = trial.uns["responders"]
+    # a return that could not be judged is no return that did not happen
+    assert table["population"].tolist() == ["recurrence", "vr_d14", "vr_d14"]
+    plain, everybody = table.iloc[1], table.iloc[2]
+    assert everybody["contrast"] == f"{plain['contrast']}, not evaluable = no response"
+    assert everybody["n"] == int((arm == plain["arm"]).sum())
+    yes = [int((pd.Series(answers, subjects).fillna(False) & (arm.reindex(subjects) == name)).sum())
+           for name in (plain["arm"], "GCV")]  # fmt: skip
+    assert everybody["estimate"] == pytest.approx(100 * (yes[0] - yes[1]) / 20)
+    tl.adjust_families(trial, [tl.Family("F6", "Benjamini-Hochberg", ("responders",))])
+    assert trial.uns["responders"]["family"].tolist() == ["F6", "F6", ""]

@@ -300,3 +300,16 @@ def test_limits_of_a_median_are_in_order_or_missing() -> None:
     middle, low, high = kaplan_meier([5, 5, 5], [True] * 3).median()
     assert (middle, high) == (5, INF)
     assert np.isnan(low)
+
+
+@pytest.mark.parametrize(
+    ("time", "seen", "median"),
+    [
+        ([1, 2, 3, 4], [1, 1, 1, 1], 2.5),
+        ([2, 4, 6, 9, 11, 13, 17, 19], [1, 1, 1, 1, 0, 1, 0, 1], 11),
+        ([3, 5, 5, 8, 12, 12, 15, 20, 21, 30], [1, 1, 0, 1, 1, 0, 1, 1, 0, 1], 15),
+    ],
+)
+def test_median_where_the_curve_lies_at_one_half(time: list[int], seen: list[int], median: float) -> None:
+    """R 4.2.2, survival 3.5.3: summary(survfit(Surv(time, seen) ~ 1, conf.type = "log-log"))$table."""
+    assert kaplan_meier(time, np.array(seen, dtype=bool)).median()[0] == median

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from immunoprofile.errors import AnalysisError
 from immunoprofile.tl._frame import statistic_row, statistic_table
-from immunoprofile.tl.multiplicity import Family, adjust, adjust_families
+from immunoprofile.tl.multiplicity import Family, adjust, adjust_families, complements
 from tests.oracles.multiplicity import BH_1995, BH_1995_ADJUSTED
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=20)
@@ -76,6 +76,47 @@ def test_families_are_corrected_by_themselves_and_the_not_estimable_leave() -> N
     before = table.copy()
     adjust_families(adata, families)
     pd.testing.assert_frame_equal(adata.uns["compare"], before)
+
+
+def with_counts(counts: dict[str, list[int]], total: list[int]) -> anndata.AnnData:
+    names = list(counts)
+    adata = anndata.AnnData(np.zeros((len(total), len(names))))
+    adata.var_names = names
+    adata.var["parent"] = "cd4"
+    adata.layers["counts"] = np.array([counts[name] for name in names], dtype=float).T
+    adata.layers["parent_counts"] = np.tile(np.array(total, dtype=float)[:, None], len(names))
+    return adata
+
+
+def test_complements_are_one_finding() -> None:
+    """Treg and the other CD4 T cells add up to their parent: of four p-values three questions."""
+    adata = with_counts({"tconv": [90, 190, 280], "th1": [30, 40, 70], "treg": [10, 10, 20], "nk_like": [60, 20, 9]},
+                        [100, 200, 300])  # fmt: skip
+    assert complements(adata) == {"tconv": "treg"}
+    rows = [("treg", "pct_parent", 0.01), ("tconv", "pct_parent", 0.01), ("th1", "pct_parent", 0.03),
+            ("nk_like", "pct_parent", 0.2)]  # fmt: skip
+    adata.uns["compare"] = make_object(rows).uns["compare"]
+    families = (Family("F2", "Benjamini-Hochberg", ("compare",)),)
+    adjust_families(adata, families)
+    table = adata.uns["compare"].set_index("population")
+    assert table["p_adjusted"].tolist() == pytest.approx([0.03, 0.03, 0.045, 0.2])
+    assert table["family"].tolist() == ["F2", "", "F2", "F2"]
+    assert table.loc["tconv", "exclusions"] == "family: complement of treg, one finding in F2: corrected there"
+    before = adata.uns["compare"].copy()
+    adjust_families(adata, families)
+    pd.testing.assert_frame_equal(adata.uns["compare"], before)
+    # a declared endpoint stands for both; cells/uL of the two are two findings
+    adata.uns["study"] = {"endpoints": pd.DataFrame({"population": ["tconv"], "measure": ["pct_parent"]})}
+    assert complements(adata) == {"treg": "tconv"}
+    adata.uns["compare"]["measure"] = "abs"
+    adjust_families(adata, families)
+    assert adata.uns["compare"]["family"].tolist() == ["F2"] * 4
+
+
+def test_what_does_not_add_up_is_no_complement() -> None:
+    adata = with_counts({"naive": [60, 100, 150], "memory": [39, 98, 140]}, [100, 200, 300])
+    assert complements(adata) == {}
+    assert complements(anndata.AnnData(np.zeros((2, 2)))) == {}
 
 
 def test_a_row_of_two_families_is_refused() -> None:

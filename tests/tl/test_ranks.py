@@ -35,7 +35,7 @@ def test_depression_data() -> None:
 
 def test_sleep_data_with_a_zero_and_a_tie() -> None:
     change = np.subtract(SLEEP_2, SLEEP_1)
-    test, estimate = signed_rank(change), hodges_lehmann(change)
+    test, estimate = signed_rank(change), hodges_lehmann(change, zeros="drop")
     assert test.p_value == pytest.approx(0.003906, rel=1e-3)
     assert (test.n, test.n_zero) == (9, 1)
     assert estimate.estimate == pytest.approx(1.4)
@@ -95,8 +95,30 @@ def test_estimate_lies_in_its_interval_whatever_the_order(values: list[float], r
     shuffled = list(values)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     np.testing.assert_equal(hodges_lehmann(shuffled), estimate)
-    if estimate.n:
+    if any(values):
         assert estimate.lower <= estimate.estimate <= estimate.upper
+
+
+@pytest.mark.parametrize(
+    ("values", "pseudo_median"), [([0, 0, 0, 1, 1.5], 0.5), ([0, 0, 0, 0, 2, 1, 3], 0.75), ([-1, 0, 0, 3, 4], 1.5)]
+)
+def test_pseudo_median_of_everybody(values: list[float], pseudo_median: float) -> None:
+    """By hand: the median of the means of all pairs, zeros among them."""
+    found = hodges_lehmann(values)
+    assert (found.estimate, found.n) == (pseudo_median, len(values))
+    assert found.n_zero == values.count(0)
+
+
+@given(differences, st.floats(-1e-15, 1e-15))
+@settings(max_examples=50, deadline=None)
+def test_rounding_noise_breaks_no_tie(values: list[float], noise: float) -> None:
+    changed = [value for value in values if value]
+    noisy = [value + noise * index for index, value in enumerate(changed)]
+    np.testing.assert_equal(signed_rank(noisy).p_value, signed_rank(changed).p_value)
+    other = [*changed, 0.5, 1.0]
+    np.testing.assert_equal(
+        rank_sum(noisy, other).p_value if noisy else 0, rank_sum(changed, other).p_value if changed else 0
+    )
 
 
 def test_nothing_to_test() -> None:

@@ -53,7 +53,37 @@ def test_fev_data(outside_data: Path) -> None:
     np.testing.assert_allclose(fit.coefficients, golden, atol=2e-4)
     assert fit.standard_errors[4] == pytest.approx(1.0741, abs=1e-4)
     np.testing.assert_allclose(np.diag(fit.visit_covariance), [40.56, 26.57, 14.90, 95.55], atol=0.01)
-    assert fit.residual_df == 197 - 11
+    # summary() of R's mmrm 0.3.15: Satterthwaite's degrees of freedom of every effect
+    published = [218.80, 168.67, 157.14, 166.13, 145.55, 143.88, 155.56, 138.47, 138.56, 158.17, 129.72]
+    np.testing.assert_allclose([fit.df(row) for row in np.eye(11)], published, atol=0.02)
+    assert (np.diag(fit.adjusted) > np.diag(fit.covariance)).all()
+
+
+def test_kenward_roger_of_r(outside_data: Path) -> None:
+    """lmerTest 3.1.3, pbkrtest 0.5.2 (R 4.2.2): Reaction ~ 0 + Day + grp:Day + (1 | Subject), REML, of the first four
+    days of lme4::sleepstudy less the rows 2, 9, 17, 23, 31, 44, 46, 58, grp B the first, third ... subject.
+
+    Estimates and Satterthwaite's degrees of freedom are those of summary(ddf = "Satterthwaite"); errors of ddf =
+    "Kenward-Roger" rest on the expected information there, on the observed one here: they differ in the fifth digit.
+    """
+    data = pd.read_csv(outside_data / "golden_statistics" / "sleepstudy.csv")
+    data = data[data["Days"] < 4].reset_index(drop=True)
+    second = (data["Subject"].rank(method="dense").astype(int) % 2 == 1).to_numpy(dtype=float)
+    days = (data["Days"].to_numpy()[:, None] == np.arange(4)).astype(float)
+    design = np.column_stack([days, days * second[:, None]])
+    kept = np.setdiff1d(np.arange(len(data)), np.array([2, 9, 17, 23, 31, 44, 46, 58]) - 1)
+    fit = fit_reml(data["Subject"].to_numpy()[kept], data["Days"].to_numpy()[kept], design[kept],
+                   outcome=data["Reaction"].to_numpy()[kept], names=names_of(design), structures=["CS"])  # fmt: skip
+    np.testing.assert_allclose(
+        fit.coefficients[:4], [258.84737778, 266.54484149, 269.77702207, 283.76561111], rtol=1e-5
+    )
+    np.testing.assert_allclose(fit.coefficients[4:], [-3.26818319, -1.82313958, -7.31457763, -0.82213944], rtol=1e-3)
+    errors = [11.661074, 12.006662, 12.436886, 11.661074, 17.051911, 17.290082, 17.048659, 16.737977]
+    np.testing.assert_allclose(fit.standard_errors, errors, rtol=1e-5)
+    df = [28.537568, 31.084986, 34.199873, 28.537568, 31.447555, 32.673905, 31.440708, 29.824517]
+    np.testing.assert_allclose([fit.df(row) for row in np.eye(8)], df, rtol=1e-4)
+    corrected = [11.661074, 12.011744, 12.448097, 11.661074, 17.060506, 17.302086, 17.056840, 16.741695]
+    np.testing.assert_allclose(np.sqrt(np.diag(fit.adjusted)), corrected, rtol=1e-4)
 
 
 def test_compound_symmetry_is_a_random_intercept() -> None:
@@ -81,7 +111,9 @@ def test_one_visit_is_least_squares() -> None:
     effect = fit.contrast([0, 0, 1])
     assert effect[3] == pytest.approx(reference.pvalues[2], rel=1e-6)
     np.testing.assert_allclose(effect[1:3], reference.conf_int()[2], rtol=1e-6)
-    statistic, p_value = fit.joint(np.eye(3)[1:])
+    assert fit.df([0, 0, 1]) == pytest.approx(12)
+    statistic, df, p_value = fit.joint(np.eye(3)[1:])
+    assert df == pytest.approx(12)
     wald = reference.f_test(np.eye(3)[1:])
     assert (statistic, p_value) == pytest.approx((float(wald.fvalue), float(wald.pvalue)), rel=1e-6)
 
@@ -173,7 +205,6 @@ def test_visits_that_repeat_one_another_leave_the_unstructured() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s, v, x, y: (s[s < 8], v[s < 8], x[s < 8], y[s < 8]), "leave fewer than 3 residual degrees of freedom"),
         (lambda s, v, x, y: (s, np.zeros_like(v), x, y), "two rows of one visit"),
         (lambda s, v, x, y: (s, v, np.column_stack([x, x[:, 0] + x[:, 1]]), y), "cannot be told apart"),
         (lambda s, v, x, y: (s, v, x, x @ np.arange(6.0)), "no residual variation"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy.stats import binom
 
+from benchmarks.campaign import SITUATIONS, block
 from benchmarks.statistics import SCENARIOS, Scenario, simulate
 
 REPLICATES = 40
@@ -23,6 +24,21 @@ def test_rejections_and_coverage(scenario: Scenario) -> None:
     assert row["covered"] * REPLICATES >= binom.ppf(0.001, REPLICATES, 0.95)
     if scenario.null:
         assert row["rejected"] * REPLICATES <= binom.ppf(0.999, REPLICATES, 0.05)
+
+
+CELLS = [("S1", "f", 15), ("S3", "a", 5), ("S5", "e", 10), ("S8", "b", 10), ("S10", "c", 5), ("S10", "d", 15),
+         ("S13", "a", 5), ("S13", "e", 5)]  # fmt: skip
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: f"{cell}")
+def test_campaign_of_awkward_trials(cell: tuple[str, str, int]) -> None:
+    """The small version of ``python -m benchmarks.campaign``."""
+    analysis, letter, size = cell
+    situation = next(one for one in SITUATIONS if one.letter == letter)
+    counts = block(analysis, situation, size, 10_000, 30)
+    assert counts["with_p"] >= 20
+    assert counts["rejected"] <= binom.ppf(0.999, counts["with_p"], 0.05)
+    assert counts["covered"] >= binom.ppf(0.001, counts["with_interval"], 0.95)
 
 
 def test_shared_course_without_adjustment_is_found_out() -> None:

@@ -1,0 +1,143 @@
+"""Associations inside the arms: permutation by hand, level where both arms bend, courses that do not vary."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import binom
+
+from benchmarks.campaign import SITUATIONS, Situation, trial
+from immunoprofile import tl
+from immunoprofile.errors import AnalysisError
+from immunoprofile.tl.courses import Courses, course_table
+
+BENT = next(one for one in SITUATIONS if one.arms)
+SERIAL = next(one for one in SITUATIONS if one.serial)
+
+
+def random_courses(seed: int, sizes: tuple[int, ...], *, missing: float = 0.0) -> Courses:
+    rng = np.random.default_rng(seed)
+    n = sum(sizes)
+    seen = rng.random((n, 4)) >= missing
+    x, y = rng.standard_normal((2, n, 4)) * seen
+    return Courses(x, y, seen, np.repeat([f"arm{k}" for k in range(len(sizes))], sizes))
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.3])
+def test_permutation_by_hand(missing: float) -> None:
+    """Every assignment of three courses in one arm and four in the other, one by one."""
+    courses = random_courses(1, (3, 4), missing=missing)
+    sizes = []
+    for first in permutations(range(3)):
+        for second in permutations(range(3, 7)):
+            products = squares_x = squares_y = shared = 0.0
+            for to, dealt in enumerate([*first, *second]):
+                both = courses.seen[dealt] & courses.seen[to]
+                x, y = courses.x[dealt][both], courses.y[to][both]
+                products, shared = products + x @ y, shared + both.sum()
+                squares_x, squares_y = squares_x + x @ x, squares_y + y @ y
+            sizes.append(abs(products) / np.sqrt(squares_x * squares_y) * np.sqrt(shared / courses.seen.sum()))
+    observed = sizes[0]  # the first permutation changes nothing
+    found = courses.permute()
+    assert (found.permutations, found.exact) == (144, True)
+    assert found.p_value == pytest.approx(np.mean(np.array(sizes) >= observed - 1e-12))
+    assert np.mean(np.array(sizes) <= found.quantile + 1e-12) >= 0.95
+
+
+def test_same_seed_same_p_and_few_courses_have_none() -> None:
+    courses = random_courses(2, (9, 8))
+    assert courses.permute() == courses.permute()
+    few = random_courses(2, (2, 2)).permute()
+    assert np.isnan(few.p_value)
+    assert "4 ways only" in few.words()
+    with pytest.raises(AnalysisError, match="two rows of one visit"):
+        course_table(np.array(["A", "A"]), np.array(["D7", "D7"]), np.array(["x", "x"]), np.ones(2), np.ones(2))
+
+
+def rejections(run: str, situation: Situation, size: int, trials: int) -> int:
+    rejected = 0
+    for seed in range(trials):
+        adata = trial(np.random.default_rng([7, seed]), size, situation)
+        getattr(tl, run)(adata, populations=["x"], measure="functional")
+        rejected += adata.uns[run]["p_value"].iloc[0] < 0.05
+    return rejected
+
+
+@pytest.mark.parametrize("situation", [BENT, SERIAL], ids=["both arms bend", "serial correlation"])
+@pytest.mark.parametrize(("run", "trials"), [("associate", 60), ("associate_censored", 40)])
+def test_level_without_a_link_inside_the_arms(run: str, trials: int, situation: Situation) -> None:
+    """Without arm x visit the first rejects in a third of these trials, without whole courses the second in a sixth."""
+    assert rejections(run, situation, 15, trials) <= binom.ppf(0.999, trials, 0.05)
+
+
+def test_a_link_inside_subjects_is_found() -> None:
+    found = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        adata = trial(rng, 15, BENT)
+        x = np.log2(adata.obsm["functional"]["x"].to_numpy())
+        level = adata.obs.assign(x=x).groupby(["arm", "visit"])["x"].transform("mean")
+        log10 = adata.obs["cmv_log10"].fillna(1.5).to_numpy() + 0.8 * (x - level)
+        below = log10 < np.log10(137)
+        adata.obs["cmv_kind"], adata.obs["cmv_log10"] = np.where(below, "BLQ", "QUANT"), np.where(below, np.nan, log10)
+        adata.obs["cmv_lower"], adata.obs["cmv_upper"] = adata.obs["cmv_log10"], np.where(below, np.log10(137), log10)
+        tl.associate_censored(adata, populations=["x"], measure="functional")
+        row = adata.uns["associate_censored"].iloc[0]
+        found.append(row["p_value"] < 0.05 and row["lower"] > 0)
+    assert sum(found) >= 10
+
+
+def with_virus(adata: anndata.AnnData, log10: np.ndarray, below: np.ndarray) -> anndata.AnnData:
+    limit = np.log10(137)
+    adata.obs["cmv_kind"], adata.obs["cmv_log10"] = np.where(below, "TND", "QUANT"), np.where(below, np.nan, log10)
+    adata.obs["cmv_lower"], adata.obs["cmv_upper"] = adata.obs["cmv_log10"], np.where(below, limit, log10)
+    return adata
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("what", ["all below the limit", "one value a subject", "a constant population"])
+def test_no_correlation_out_of_rounding_noise(seed: int, what: str) -> None:
+    rng = np.random.default_rng(seed)
+    adata = trial(rng, 4 + seed, SITUATIONS[0])
+    adata = adata[rng.random(adata.n_obs) > 0.15].copy()
+    own = (
+        pd.Series(10 ** rng.uniform(-3, 6, adata.n_obs), adata.obs_names)
+        .groupby(adata.obs["usubjid"])
+        .transform("first")
+    )
+    noise = 1 + 1e-15 * rng.integers(-3, 4, adata.n_obs)
+    if what == "all below the limit":
+        with_virus(adata, np.ones(adata.n_obs), np.ones(adata.n_obs, dtype=bool))
+    elif what == "one value a subject":
+        with_virus(adata, np.log10(137) + np.log10(1 + own.to_numpy()) * noise, np.zeros(adata.n_obs, dtype=bool))
+    else:
+        adata.obsm["functional"]["x"] = own.to_numpy() * noise
+    for run in (tl.associate, tl.associate_lagged, tl.associate_censored):
+        run(adata, populations=["x"], measure="functional", scale="identity")
+        table = adata.uns[run.__name__]
+        asked = table[table["contrast"].str.startswith("within subjects")]
+        assert asked[["estimate", "lower", "upper", "p_value"]].isna().all(axis=None)
+        assert asked["note"].str.contains("refused").all()
+
+
+def test_subjects_without_a_quantified_result_cost_nothing() -> None:
+    answered = 0
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        small = trial(rng, 5, SITUATIONS[1])
+        silent = trial(rng, 5, SITUATIONS[1])
+        with_virus(silent, np.ones(silent.n_obs), np.ones(silent.n_obs, dtype=bool))
+        silent.obs["usubjid"] = "S" + silent.obs["usubjid"].astype(str)
+        both = anndata.concat([small, silent], index_unique="-")
+        both.uns["study"] = small.uns["study"]
+        p_values = []
+        for adata in (small, both):
+            tl.associate_censored(adata, populations=["x"], measure="functional")
+            p_values.append(adata.uns["associate_censored"]["p_value"].iloc[0])
+        answered += not np.isnan(p_values[0])
+        assert np.isnan(p_values[0]) or not np.isnan(p_values[1])
+    assert answered >= 5
