@@ -88,6 +88,22 @@ def left_out(number: int, why: str) -> str:
     return f"{number} {why}" if number else ""
 
 
+ROUNDING = 1e-13
+"""Share of a value below which a difference of two is an error of arithmetic."""
+
+
+def difference(end: Floats, start: Floats) -> Floats:
+    """Differences of values; what is an error of arithmetic is zero."""
+    noise = np.abs(end - start) <= ROUNDING * np.maximum(np.abs(start), np.abs(end))
+    return np.where(noise, 0.0, end - start)
+
+
+def varies(column: Floats, *sources: Floats) -> bool:
+    """Whether the spread of numbers is more than an error of arithmetic on them, or on what they were made of."""
+    largest = max((float(np.abs(values).max(initial=0.0)) for values in (column, *sources)), default=0.0)
+    return len(column) > 0 and bool(np.ptp(column) > len(column) * ROUNDING * largest)
+
+
 def fitted_without_error(outcome: Floats, residuals: Floats) -> bool:
     """Whether residuals are nothing but rounding: a likelihood then has no peak."""
     spread = float(((outcome - outcome.mean()) ** 2).sum())

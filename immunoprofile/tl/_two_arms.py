@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from immunoprofile.errors import AnalysisError
-from immunoprofile.tl._effects import UNKNOWN, complete_covariates, effect_row, joined, left_out
+from immunoprofile.tl._effects import UNKNOWN, complete_covariates, difference, effect_row, joined, left_out
 from immunoprofile.tl._frame import (
     Endpoint,
     Measure,
@@ -37,9 +37,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
-
-ROUNDING = 1e-13
-"""Share of a value below which a difference of two is an error of arithmetic."""
 
 
 def arms_compared(
@@ -136,9 +133,7 @@ class Contrast:
     @property
     def changes(self) -> Floats:
         """Change of the subjects used; rounding noise of the two values is no change."""
-        start, end = self.start, self.end
-        noise = np.abs(end - start) <= ROUNDING * np.maximum(np.abs(start), np.abs(end))
-        return np.where(noise, 0.0, end - start)
+        return difference(self.end, self.start)
 
     @property
     def labels(self) -> NDArray[np.str_]:

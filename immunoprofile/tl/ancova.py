@@ -10,7 +10,7 @@ import numpy as np
 
 from immunoprofile.errors import AnalysisError
 from immunoprofile.schema import UNS_COMPARE
-from immunoprofile.tl._effects import covariate_columns, fitted_without_error, require_columns
+from immunoprofile.tl._effects import covariate_columns, fitted_without_error, require_columns, varies
 from immunoprofile.tl._enough import require_in_each_arm, require_subjects
 from immunoprofile.tl._frame import NAN, Measure, Scale
 from immunoprofile.tl._two_arms import Contrast, Score, arms_compared, at_visits, refused_score
@@ -106,7 +106,8 @@ def ancova(
                               *extra.values()])  # fmt: skip
     require_in_each_arm({level: int((arms == level).sum()) for level in levels}, where="ANCOVA")
     residual_df = require_subjects(len(y), design.shape[1], where="ANCOVA")
-    if np.linalg.matrix_rank(design - np.where(np.arange(design.shape[1]) == 0, 0, design.mean(axis=0))) < len(names):
+    centred = design - np.where(np.arange(design.shape[1]) == 0, 0, design.mean(axis=0))
+    if not varies(start) or np.linalg.matrix_rank(centred) < len(names):
         raise AnalysisError("baseline, arm and covariates cannot be told apart", where="ANCOVA")
     q, r = np.linalg.qr(design)
     inverse = np.linalg.inv(r)

@@ -9,6 +9,7 @@ import numpy as np
 from immunoprofile.errors import AnalysisError
 from immunoprofile.schema import UNS_LANDMARK, UNS_TIME_VARYING
 from immunoprofile.tl._clearance import Clearance, clearance_times, ratio_row, refused_row
+from immunoprofile.tl._effects import difference
 from immunoprofile.tl._enough import LEAST_ROWS_PER_PARAMETER
 from immunoprofile.tl._frame import (
     Endpoint,
@@ -100,7 +101,7 @@ def landmark(
     rows = []
     for endpoint in chosen:
         values = analysis_values(adata, endpoint, include_failed=include_failed)
-        change = _by_subject(later, matched, values[matched.visit] - values[matched.baseline])
+        change = _by_subject(later, matched, difference(values[matched.visit], values[matched.baseline]))
         known = _known(later, endpoint, change, left_out) | {"visit": name}
         known["contrast"] = f"change to {name}, clearance after day {day:g}"
         rows.append(_hazard(later, change, origin, confidence, known))

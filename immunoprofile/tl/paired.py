@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from immunoprofile.schema import UNS_CHANGE, UNS_CHANGE_T
-from immunoprofile.tl._effects import UNKNOWN, require_confidence
+from immunoprofile.tl._effects import UNKNOWN, require_confidence, varies
 from immunoprofile.tl._enough import LEAST_RESIDUAL_DF
 from immunoprofile.tl._frame import Measure, Scale, arm_names, endpoints
-from immunoprofile.tl._two_arms import ROUNDING, Contrast, Score, at_visits
+from immunoprofile.tl._two_arms import Contrast, Score, at_visits
 from immunoprofile.tl.ranks import hodges_lehmann, signed_rank, smallest_signed_rank_p
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def score_t(contrast: Contrast, *, confidence: float = 0.95) -> Score:
     changes, effect, words = contrast.changes, UNKNOWN, ""
     if (n := len(changes)) - 1 < LEAST_RESIDUAL_DF:
         words = f"refused: {n} subjects leave {n - 1} degrees of freedom, fewer than {LEAST_RESIDUAL_DF}"
-    elif np.ptp(changes) <= ROUNDING * float(np.abs(np.append(contrast.start, contrast.end)).max()) * n:
+    elif not varies(changes, contrast.start, contrast.end):
         words = "refused: the changes do not vary"
     else:
         test = ttest_rel(contrast.end, contrast.start)

@@ -9,7 +9,7 @@ import numpy as np
 
 from immunoprofile.errors import AnalysisError
 from immunoprofile.schema import UNS_COMPARE_RANKS
-from immunoprofile.tl._effects import UNKNOWN
+from immunoprofile.tl._effects import UNKNOWN, varies
 from immunoprofile.tl._enough import LEAST_IN_AN_ARM, require_subjects
 from immunoprofile.tl._frame import NAN, Measure, Scale
 from immunoprofile.tl._two_arms import Contrast, Score, arms_compared, at_visits
@@ -137,7 +137,7 @@ def score_ranks(contrast: Contrast, *, confidence: float = 0.95) -> Score:
     if min(n, n_reference) < LEAST_IN_AN_ARM:
         words = f"refused: {n} and {n_reference} subjects, {LEAST_IN_AN_ARM} are needed in each arm"
         return Score(UNKNOWN, method, (words, *remarks), NAN)
-    if np.ptp(changes) == 0:
+    if not varies(changes, contrast.start, contrast.end):
         return Score(UNKNOWN, method, ("refused: the changes do not vary", *remarks), NAN)
     found = rank_sum(changes[in_arm], changes[~in_arm], confidence=confidence)
     effect, words = (found.shift, found.lower, found.upper, found.p_value), ""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from immunoprofile.errors import AnalysisError
+from immunoprofile.tl._effects import varies
 from immunoprofile.tl._enough import require_rows
 
 if TYPE_CHECKING:
@@ -295,7 +296,10 @@ def _check_terms(columns: pd.DataFrame, seen: NDArray[np.bool_], events: int) ->
     values = columns.to_numpy()
     if not np.all(np.isfinite(values)):
         raise AnalysisError("a covariate is missing", where="Cox model")
-    if np.linalg.matrix_rank(values - values.mean(axis=0)) < values.shape[1]:
+    if (
+        not all(varies(column) for column in values.T)
+        or np.linalg.matrix_rank(values - values.mean(axis=0)) < values.shape[1]
+    ):
         raise AnalysisError("a covariate does not vary, or depends on the others", where="Cox model")
     for name, column in columns.items():
         levels = set(column)

@@ -124,3 +124,26 @@ def test_an_infinite_concentration_is_named(trial: Any) -> None:
     trial.layers[ABS][3, trial.var_names.get_loc("nk")] = np.inf
     with pytest.raises(AnalysisError, match=f"nk is infinite in {trial.obs_names[3]}"):
         tl.compare(trial, populations=["nk"], measure="abs")
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e6])
+@pytest.mark.parametrize("run", [tl.change_t, tl.compare, tl.compare_ranks, tl.mmrm])
+def test_a_change_that_is_an_error_of_arithmetic_is_none(run: object, size: float) -> None:
+    """Everybody moves by the same amount, but for the last digits of a number: there is nothing to test."""
+    from benchmarks.campaign import SITUATIONS, trial
+
+    rng = np.random.default_rng(int(size))
+    adata = trial(rng, 9, SITUATIONS[0])
+    start = (
+        pd.Series(size * rng.uniform(1, 2, adata.n_obs), adata.obs_names)
+        .groupby(adata.obs["usubjid"])
+        .transform("first")
+    )
+    moved = start.to_numpy() * 2.0 ** adata.obs["visitnum"].to_numpy() * (1 + 1e-16 * rng.integers(-3, 4, adata.n_obs))
+    adata.obsm["functional"]["x"] = moved
+    run(adata, populations=["x"], measure="functional", scale="log2") if run is not tl.change_t else run(
+        adata, populations=["x"], measure="functional"
+    )  # type: ignore[operator]
+    table = adata.uns[run.__name__]  # type: ignore[attr-defined]
+    assert table["p_value"].isna().all()
+    assert table["note"].str.contains("refused").all()
