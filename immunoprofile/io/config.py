@@ -172,6 +172,10 @@ class StudyConfig(StudyModel):
     """Version of CTCAE by which laboratory values are graded, as the protocol says; printed with every grade."""
     eligibility_profile: Literal["seed", "registry", "successor"] = "seed"
     eligibility: EligibilitySettings = Field(default_factory=EligibilitySettings)
+    institution: str = ""
+    """Name of the institution in the header of every report."""
+    report_footer: tuple[str, ...] = ()
+    """Lines at the end of every report, for example an address or a document number."""
     reference_ranges: str = ""
     """Name of a table of the package's resources, or empty for none."""
     tables: dict[str, TableForm] = Field(default_factory=dict)

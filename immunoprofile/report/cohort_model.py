@@ -21,6 +21,8 @@ class CohortModel:
     study_id: str
     study_title: str
     registry_id: str
+    institution: str
+    footer: tuple[str, ...]
     synthetic: bool
     blinded: bool
     subjects: tuple[str, ...]
@@ -41,6 +43,8 @@ def build_cohort(source: Source) -> CohortModel:
         study_id=config.study_id,
         study_title="" if source.blinded else config.title,
         registry_id="" if source.blinded else config.registry_id,
+        institution=config.institution,
+        footer=config.report_footer,
         synthetic=config.synthetic,
         blinded=source.blinded,
         subjects=tuple(source.subjects),

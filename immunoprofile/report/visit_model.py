@@ -21,6 +21,8 @@ class VisitModel:
     visit: str
     study_id: str
     study_title: str
+    institution: str
+    footer: tuple[str, ...]
     synthetic: bool
     blinded: bool
     took_place: bool
@@ -47,6 +49,8 @@ def build_visit(source: Source, subject: str, visit: str) -> VisitModel:
         visit=visit,
         study_id=source.config.study_id,
         study_title="" if source.blinded else source.config.title,
+        institution=source.config.institution,
+        footer=source.config.report_footer,
         synthetic=source.config.synthetic,
         blinded=source.blinded,
         took_place=view.row is not None,

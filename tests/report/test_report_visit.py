@@ -406,3 +406,15 @@ def test_compensation_is_stated(profile: Any, fake: Any) -> None:
     page = Page(report.visit(other, S1, "D14").html).text
     assert "none: no compensation was applied" in page
     assert "spillover matrix of the FCS file (as declared)" in page
+
+
+@pytest.mark.parametrize("kind", ["visit", "cohort"])
+def test_header_and_footer_of_the_institution(profile: Any, kind: str) -> None:
+    other = copy.copy(profile)
+    other.study = copy.copy(profile.study)
+    said = {"institution": HOSTILE, "report_footer": ("Form 12, version 3",)}
+    other.study.config = profile.study.config.model_copy(update=said)
+    page = (report.visit(other, S1, "D14") if kind == "visit" else report.cohort(other)).html
+    assert entities.escape(HOSTILE, quote=False).replace('"', "&#34;").replace("'", "&#39;") in page
+    assert page.index("Form 12, version 3") > page.index("<footer>")
+    assert "<script" not in page
