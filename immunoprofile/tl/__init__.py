@@ -12,7 +12,7 @@ from immunoprofile.tl.grades import grade_rates, grade_shifts, rate_table, shift
 from immunoprofile.tl.lagged import associate_lagged
 from immunoprofile.tl.linear_mixed import LinearMixed, fit_linear_mixed
 from immunoprofile.tl.mmrm import mmrm
-from immunoprofile.tl.multiplicity import Family, adjust, adjust_families, complements
+from immunoprofile.tl.multiplicity import Family, adjust, adjust_families
 from immunoprofile.tl.paired import change, change_t
 from immunoprofile.tl.plan import methods, run_plan
 from immunoprofile.tl.plan_check import check_plan
@@ -89,7 +89,6 @@ __all__ = [
     "compare",
     "compare_ranks",
     "compare_slopes",
-    "complements",
     "cox",
     "cox_time_varying",
     "cumulative_incidence",

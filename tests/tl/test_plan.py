@@ -17,6 +17,7 @@ from immunoprofile.report.key_table import technical
 from immunoprofile.resources import populations
 from immunoprofile.schema import FAMILY_WORDS, STATISTIC_COLUMNS, TIME_TO_CLEARANCE_COLUMNS, WORST_GRADE_COLUMNS
 from immunoprofile.tl.confounding import cramers_v, lost_contrasts
+from immunoprofile.tl.multiplicity import complements
 
 
 @pytest.fixture
@@ -79,11 +80,11 @@ def test_families_of_the_default_plan(trial: anndata.AnnData) -> None:
     assert set(screen["population"]) == set(trial.var_names) - {"lymphocytes"}
     # complements count once: one of each pair stands in the family, and both carry its corrected p-value
     standing = screen["family"] == "F2"
-    assert set(screen.loc[~standing, "population"]) == set(tl.complements(trial)) > set()
+    assert set(screen.loc[~standing, "population"]) == set(complements(trial)) > set()
     expected = tl.adjust(screen["p_value"].where(standing), correction="Benjamini-Hochberg")
     assert screen["p_adjusted"][standing].to_numpy() == pytest.approx(expected[standing], nan_ok=True)
     own = screen.set_index("population")["p_adjusted"]
-    assert all(own[one] == own[other] for one, other in tl.complements(trial).items())
+    assert all(own[one] == own[other] for one, other in complements(trial).items())
     assert set(trial.uns["compare_all_abs"]["family"]) == {"F3"}
     # of the censored model only the effect within subjects answers the question of the family
     censored = trial.uns["associate_censored"]
