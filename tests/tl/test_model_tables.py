@@ -161,8 +161,11 @@ def test_strata_of_three_levels_of_which_an_arm_pair_has_two(trial: anndata.AnnD
         column = trial.var_names.get_loc("nk")
         frame = trial.obs.assign(log=np.log2(trial.layers["abs"][:, column]))
         frame = frame[frame["arm"] != "THIRD"]
-        wide = frame.pivot(index="usubjid", columns="visit", values="log").join(
-            frame.groupby("usubjid")[["arm", "stratum"]].first()
+        # plain names of columns: from Python 3.12 on pandas 2.3 cannot join a frame whose columns are categories
+        wide = (
+            frame.pivot(index="usubjid", columns="visit", values="log")
+            .rename(columns=str)
+            .join(frame.groupby("usubjid")[["arm", "stratum"]].first())
         )
         wide["stratum"], wide["arm"] = wide["stratum"].astype(str), wide["arm"].astype(str)
         wide["delta"] = wide["D14"] - wide["BL"]
