@@ -11,6 +11,7 @@ from immunoprofile import schema
 from immunoprofile.datasets import il2_cmv_counts
 from immunoprofile.datasets import parameters as par
 from immunoprofile.datasets.cohort import Cohort, randomise, simulate_cohort, true_effects
+from immunoprofile.get import layer_names
 
 N = 2000
 D14 = par.VISIT_NAMES.index("D14")
@@ -159,7 +160,7 @@ def test_counts_object_follows_the_schema() -> None:
     assert visits.shape == (60, 22)
     assert set(visits.obs.columns) <= set(schema.VISIT_OBS)
     assert set(visits.var.columns) <= set(schema.VISIT_VAR)
-    assert set(visits.layers) <= set(schema.VISIT_LAYERS)
+    assert set(layer_names(visits)) <= set(schema.VISIT_LAYERS)
     assert list(visits.var_names[visits.var["is_key"]]) == ["nk", "cd8", "treg"]
     assert visits.obs["visit"].cat.ordered
     assert list(visits.obs["visit"].cat.categories) == ["BL", "D7", "D14", "D28", "W8"]

@@ -42,7 +42,7 @@ def content(folder):
 
 def test_slots_are_those_of_the_schema(profile):
     visits = profile.visits
-    assert set(schema.VISIT_LAYERS) == set(visits.layers)
+    assert set(schema.VISIT_LAYERS) == set(ip.get.layer_names(visits))
     assert set(schema.VISIT_OBSM) <= set(visits.obsm)
     assert set(schema.VISIT_OBS) | set(schema.CLINICAL_OBS) | set(schema.CMV_VISIT_OBS) <= set(visits.obs.columns)
     assert set(schema.VISIT_VAR) <= set(visits.var.columns)
