@@ -96,7 +96,7 @@ def open_workspace(content: bytes, where: str) -> Workspace:
             problems.found.append(problem)
         raise GateError("the workspace has no gates that can be read", problems.found, where=where)
     stem = re.sub(r"\.wsp\Z", "", where, flags=re.IGNORECASE)
-    strategies = tuple(_common(group, _groups(root), stem, findings) for group in _alike(usable))
+    strategies = tuple(_common(group, sample_groups(root), stem, findings) for group in _alike(usable))
     ungated = tuple(sample.known for sample in samples if sample.strategy is None)
     return Workspace(_named_apart(strategies, usable, findings, ungated), tuple(samples))
 
@@ -316,7 +316,8 @@ def _unused(name: str, taken: set[str]) -> str:
     return candidate
 
 
-def _groups(root: Xml.Element) -> dict[str, set[str]]:
+def sample_groups(root: Xml.Element) -> dict[str, set[str]]:
+    """Group of a workspace -> ids of its samples, with the one that holds all."""
     found: dict[str, set[str]] = {}
     for part in (node for holder in root if local(holder.tag) == "Groups" for node in holder):
         members = {e.get("sampleID") or "" for e in part.iter() if local(e.tag) == "SampleRef"}

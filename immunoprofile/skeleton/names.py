@@ -13,7 +13,8 @@ from pathlib import PurePosixPath
 from typing import Final
 
 _VISIT = re.compile(
-    r"(bl|base(line)?|scr(een(ing)?)?|pre|post|eos|eot|fu|follow-?up\d*|(d|day|w|wk|week|m|mo|month|v|visit|t|tp)-?\d{1,3})",
+    r"(bl|base(line)?|scr(een(ing)?)?|pre|post|eos|eot|fu|follow-?up\d*"
+    r"|(d|day|w|wk|week|m|mo|month|v|visit|t|tp)[- ]?\d{1,3})",
     re.IGNORECASE,
 )
 _TUBE = re.compile(r"(tube|panel|mix|stain|cocktail)[-_ ]?\w{1,12}", re.IGNORECASE)
@@ -27,7 +28,9 @@ _CONTROL = (
     ),
 )
 _SEPARATORS: Final = ("_", " ", "-", ".")
-_BASELINE = re.compile(r"(bl|base(line)?|pre|(d|day)-?[01]|(w|wk|week|m|mo|month|v|visit|t|tp)-?0)", re.IGNORECASE)
+_BASELINE = re.compile(
+    r"(bl|base(line)?|pre|(d|day)[- ]?[01]|(w|wk|week|m|mo|month|v|visit|t|tp)[- ]?0)", re.IGNORECASE
+)
 _DAYS: Final = {"d": 1, "day": 1, "w": 7, "wk": 7, "week": 7, "m": 30, "mo": 30, "month": 30}
 
 
@@ -53,7 +56,12 @@ def role_of(path: str) -> str:
     return next((role for role, pattern in _CONTROL if pattern.search(name)), "sample")
 
 
-def propose_pattern(paths: Sequence[str], panels: Sequence[Hashable]) -> str | None:
+def is_visit(name: str) -> bool:
+    """Whether a word can only be a visit."""
+    return _VISIT.fullmatch(name) is not None
+
+
+def propose_pattern(paths: Sequence[str], panels: Sequence[Hashable], told: Sequence[Sequence[str]] = ()) -> str | None:
     """Pattern of the names of files, as `io.file_names.NamePattern` takes it.
 
     Parameters
@@ -62,6 +70,9 @@ def propose_pattern(paths: Sequence[str], panels: Sequence[Hashable]) -> str | N
         Paths below the folder, with slashes.
     panels
         What tells the panel of each file.
+    told
+        Visits or tubes of the files as something else tells them: a part of the names that only repeats them is not
+        the subject.
 
     Returns
     -------
@@ -79,7 +90,7 @@ def propose_pattern(paths: Sequence[str], panels: Sequence[Hashable]) -> str | N
         if len({len(word) for word in words}) != 1 or not all(all(word) for word in words):
             continue
         columns = [*zip(*folders, strict=True), *zip(*words, strict=True)]
-        fields = _fields(columns, panels)
+        fields = _fields(columns, panels, told)
         if fields is not None:
             depth = len(folders[0])
             name = separator.join(fields[depth:]) + PurePosixPath(paths[0]).suffix
@@ -88,7 +99,9 @@ def propose_pattern(paths: Sequence[str], panels: Sequence[Hashable]) -> str | N
     return None
 
 
-def _fields(columns: Sequence[Sequence[str]], panels: Sequence[Hashable]) -> list[str] | None:
+def _fields(
+    columns: Sequence[Sequence[str]], panels: Sequence[Hashable], told: Sequence[Sequence[str]]
+) -> list[str] | None:
     """Field of each part of the names; None when not exactly one part is the subject."""
     found = [_kind(values, panels) for values in columns]
     for kind in ("visit", "tube"):
@@ -97,6 +110,9 @@ def _fields(columns: Sequence[Sequence[str]], panels: Sequence[Hashable]) -> lis
     open_parts = [n for n, kind in enumerate(found) if kind == "subject"]
     for n in open_parts[:-1]:
         if any(_belongs_to(columns[n], columns[other]) for other in open_parts if other > n):
+            found[n] = ""
+    for n in (n for n, kind in enumerate(found) if kind == "subject"):
+        if found.count("subject") > 1 and any(_repeats(columns[n], values) for values in told):
             found[n] = ""
     if found.count("subject") != 1:
         return None
@@ -107,6 +123,12 @@ def _belongs_to(coarse: Sequence[str], fine: Sequence[str]) -> bool:
     """Whether one part is known from another that comes back: the folder of a subject, or its site."""
     pairs, distinct = set(zip(coarse, fine, strict=True)), set(fine)
     return len(pairs) == len(distinct) < len(fine) or tuple(coarse) == tuple(fine)
+
+
+def _repeats(part: Sequence[str], values: Sequence[str]) -> bool:
+    """Whether a part of the names is another word for values that come back."""
+    pairs = set(zip(part, values, strict=True))
+    return len(pairs) == len(set(part)) == len(set(values)) < len(values)
 
 
 def _kind(values: Sequence[str], panels: Sequence[Hashable]) -> str:
@@ -131,7 +153,7 @@ def in_order(names: Sequence[str]) -> list[Visit]:
             return (1, 0, name)
         if re.match(r"scr", name, re.IGNORECASE):
             return (0, 0, name)
-        found = re.fullmatch(r"([a-z]+)-?(\d+)", name, re.IGNORECASE)
+        found = re.fullmatch(r"([a-z]+)[- ]?(\d+)", name, re.IGNORECASE)
         number = float(found[2]) * _DAYS.get(found[1].casefold(), 1) if found else 1e9
         return (2, number, name)
 
@@ -141,7 +163,7 @@ def in_order(names: Sequence[str]) -> list[Visit]:
 def _day(name: str) -> int | None:
     if _BASELINE.fullmatch(name):
         return 1
-    found = re.fullmatch(r"([a-z]+)-?(\d+)", name, re.IGNORECASE)
+    found = re.fullmatch(r"([a-z]+)[- ]?(\d+)", name, re.IGNORECASE)
     unit = _DAYS.get(found[1].casefold()) if found else None
     if found is None or unit is None:
         return None

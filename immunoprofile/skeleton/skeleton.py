@@ -22,7 +22,7 @@ from immunoprofile.skeleton.proposals import Proposal, propose
 from immunoprofile.skeleton.tables import Tables, propose_tables
 from immunoprofile.skeleton.texts import study_yaml, template
 from immunoprofile.skeleton.tubes import read_events
-from immunoprofile.skeleton.workspace import TubeOfWorkspace, tubes_of_workspace
+from immunoprofile.skeleton.workspace import TubeOfWorkspace, files_of_workspace, tubes_of_workspace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,7 +100,9 @@ def study_skeleton(
         Folder with the FCS files, searched with its sub-folders. Files outside ``out`` are linked into ``out/fcs``
         (hard links, no second copy on the disk), or copied where the disk has no such links.
     workspace
-        FlowJo workspace (``.wsp``) whose gates become those of the tubes.
+        FlowJo workspace (``.wsp``) whose gates become those of the tubes, each file with the gates of its own sample.
+        Its groups name the tubes where they part the files; its keywords, also those that people edited, tell subjects
+        and visits.
     pattern
         How names are built, as for `io.propose_manifest`; default: what the names themselves show.
     specimen
@@ -139,8 +141,9 @@ def study_skeleton(
             f"the study has its tables in the other form ({other_form.name})", where=str(out),
             todo=f"run init {'without' if xlsx else 'with'} --xlsx, or into another folder",
         )  # fmt: skip
-    tables = propose_tables(source, [pattern] if isinstance(pattern, str) else pattern, specimen)
-    given = tubes_of_workspace(Path(workspace), source, tables.tubes) if workspace is not None else {}
+    known = files_of_workspace(Path(workspace), source) if workspace is not None else None
+    tables = propose_tables(source, [pattern] if isinstance(pattern, str) else pattern, specimen, known)
+    given = tubes_of_workspace(known, tables.tubes) if known is not None else {}
     begun = Skeleton(out, notes=tables.notes)
     begun.left_out = [str(problem) for problem in tables.problems]
     inside = source.resolve().is_relative_to(out.resolve())

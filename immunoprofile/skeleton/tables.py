@@ -13,12 +13,14 @@ import pandas as pd
 from immunoprofile.errors import FcsError, ImmunoprofileError, Problems
 from immunoprofile.io.manifest import fcs_files, propose_manifest
 from immunoprofile.schema import SAMPLES, SUBJECTS, VISITS
-from immunoprofile.skeleton.names import Visit, in_order, propose_pattern, role_of
+from immunoprofile.skeleton.names import Visit, in_order, is_visit, propose_pattern, role_of
 from immunoprofile.skeleton.texts import ARM
+from immunoprofile.skeleton.told import FIELD, told_by_groups, told_values, with_workspace
 from immunoprofile.skeleton.tubes import Head, name_tubes, plain_name, read_head
 
 if TYPE_CHECKING:
     from immunoprofile.errors import Problem
+    from immunoprofile.skeleton.workspace import FilesOfWorkspace
 
 FIRST_VISIT = "BL"
 """The visit of files whose names and dates tell none."""
@@ -57,8 +59,10 @@ class Tables:
     problems: list[Problem] = field(default_factory=list)
 
 
-def propose_tables(folder: Path, pattern: Sequence[str], specimen: str) -> Tables:
-    """Tables from the names and keywords of the files below a folder.
+def propose_tables(
+    folder: Path, pattern: Sequence[str], specimen: str, known: FilesOfWorkspace | None = None
+) -> Tables:
+    """Tables from the names and keywords of the files below a folder, and from a workspace that knows them.
 
     Raises
     ------
@@ -66,25 +70,40 @@ def propose_tables(folder: Path, pattern: Sequence[str], specimen: str) -> Table
         The folder holds no FCS file, or the pattern cannot be understood.
     """
     heads, broken = _heads(folder)
-    notes = []
+    notes: list[str] = []
+    differing = Problems()
+    if known is not None:
+        heads = with_workspace(heads, known, differing)
     patterns = list(pattern)
     of_samples = [head for head in heads if role_of(head.where) == "sample"]
     if heads and not of_samples:
         raise ImmunoprofileError("all files are called controls (unstained, FMO, single stain)", where=str(folder),
                                  todo="name the folder of the samples too")  # fmt: skip
     if not patterns:
-        proposed = propose_pattern([head.where for head in of_samples], [head.panel for head in of_samples])
-        if proposed is not None:
-            patterns = [proposed]
-            notes.append(f"names are read as {proposed}; another reading is said with --pattern")
-        else:
-            notes.append("the names do not tell which part is the subject: each file is a subject of its own")
-            notes.append("say it with --pattern, for example '{subject}_{visit}_{tube}.fcs', into an empty folder")
+        patterns = _proposed_pattern(of_samples, known, notes)
     found = propose_manifest(folder, pattern=patterns or "{subject}.fcs")
     table = found.table.set_index("fcs_path", drop=False)
     table = table.loc[[head.where for head in heads]].astype(object)
     if not patterns:
-        table["usubjid"] = [Path(where).stem for where in table["fcs_path"]]
+        table["usubjid"] = None
+    asked = [head.where for head in of_samples]
+    for column in FIELD:
+        by_name = {where: str(table.loc[where, column]) for where in asked if pd.notna(table.loc[where, column])}
+        values, by = told_values(column, of_samples, by_name, fixed=bool(pattern), problems=differing)
+        for where, value in values.items():
+            table.loc[where, column] = value
+        if by:
+            notes.append(f"{FIELD[column]}s are read from the keyword {by} ({len(values)} of {len(asked)} files)")
+    subjects_known = {str(where): str(value) for where, value in table["usubjid"].items() if pd.notna(value)}
+    if not patterns:
+        for where in table.index[table["usubjid"].isna()]:
+            table.loc[where, "usubjid"] = Path(str(where)).stem
+        if len(subjects_known) < len(of_samples):
+            notes.append("the names do not tell which part is the subject: each file is a subject of its own")
+            notes.append("say it with --pattern, for example '{subject}_{visit}_{tube}.fcs', into an empty folder")
+    if known is not None:
+        _fill_from_groups(table, told_by_groups(of_samples, known, subjects_known, notes), known, notes,
+                          fixed=bool(pattern))  # fmt: skip
     roles = {head.where: role_of(head.where) for head in heads}
     table["role"] = [role if pd.notna(role) else roles[str(where)] for where, role in table["role"].items()]
     control = ~table["role"].isin(("sample", "replicate"))
@@ -117,8 +136,37 @@ def propose_tables(folder: Path, pattern: Sequence[str], specimen: str) -> Table
         markers={tube: _markers(tube, heads, tube_of) for tube in tubes},
         pattern=patterns[0] if patterns else "",
         notes=notes,
-        problems=[*broken, *(p for p in found.problems if _belongs_here(p, {str(one.where) for one in broken}))],
+        problems=[*broken, *differing.found, *(p for p in found.problems if _belongs_here(p, broken))],
     )
+
+
+def _proposed_pattern(heads: Sequence[Head], known: FilesOfWorkspace | None, notes: list[str]) -> list[str]:
+    """The pattern that the names show, where they show one."""
+    told = [[head.told["visit"][1] for head in heads]] if all("visit" in head.told for head in heads) else []
+    groups = [known.groups.get(head.where, ()) for head in heads] if known is not None else [()]
+    if all(len(names) == 1 and is_visit(names[0]) for names in groups):
+        told.append([names[0] for names in groups])
+    proposed = propose_pattern([head.where for head in heads], [head.panel for head in heads], told)
+    if proposed is None:
+        return []
+    notes.append(f"names are read as {proposed}; another reading is said with --pattern")
+    return [proposed]
+
+
+def _fill_from_groups(
+    table: pd.DataFrame, groups: tuple[str, dict[str, str]], known: FilesOfWorkspace, notes: list[str], *, fixed: bool
+) -> None:
+    """Tubes and visits as the groups of a workspace are called; what a pattern by a person read stays."""
+    column, name_of = groups
+    several = len(set(name_of.values())) > 1
+    used = set()
+    for where, name in name_of.items():
+        if pd.isna(table.loc[where, column]) or (column == "tube_id" and several and not fixed):
+            table.loc[where, column] = name
+            used.add(name)
+    if used:
+        what = "tubes" if column == "tube_id" else "visits"
+        notes.append(f"{what} are called as the groups of {known.name}: {', '.join(sorted(used))}")
 
 
 def _heads(folder: Path) -> tuple[list[Head], list[Problem]]:
@@ -137,10 +185,10 @@ def _heads(folder: Path) -> tuple[list[Head], list[Problem]]:
     return heads, problems.found
 
 
-def _belongs_here(problem: Problem, told: set[str]) -> bool:
+def _belongs_here(problem: Problem, broken: Sequence[Problem]) -> bool:
     """Cells that nobody filled yet are for `check`; attempts without an order too, once their visits are known."""
     empty = problem.what.startswith(("is not known", "keyword "))
-    return not (empty or problem.column == "attempt" or problem.where in told)
+    return not (empty or problem.column == "attempt" or problem.where in {one.where for one in broken})
 
 
 def _fill_visits(table: pd.DataFrame, notes: list[str]) -> None:

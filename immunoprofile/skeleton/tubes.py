@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +16,7 @@ from immunoprofile.errors import CompensationError, FcsError
 from immunoprofile.io.fcs import Channel, Sample, read_fcs
 from immunoprofile.io.fcs_outline import Outline, read_outline
 from immunoprofile.io.markers import is_scatter, is_time, marker_of_channel
+from immunoprofile.skeleton.keywords import told_by_keywords
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,6 +45,8 @@ class Head:
         Keyword TUBE NAME, as far as it can be the name of a tube.
     cytometer
         Keyword $CYT.
+    told
+        Column of the samples table -> keyword that tells it by its name, and its value.
     """
 
     where: str
@@ -51,6 +54,7 @@ class Head:
     channels: frozenset[str]
     tube_name: str
     cytometer: str
+    told: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def read_head(path: Path, where: str) -> Head:
@@ -58,7 +62,9 @@ def read_head(path: Path, where: str) -> Head:
     outline = read_outline(path)
     markers = [marker for marker in _markers(outline) if not (is_time(marker) or is_scatter(marker))]
     channels = frozenset(outline.get(f"P{n}N") for n in range(1, outline.channels + 1))
-    return Head(where, frozenset(markers), channels, plain_name(outline.get("TUBE NAME")), outline.get("CYT"))
+    words = {keyword.bare: keyword.text for keyword in outline.keywords}
+    tube = plain_name(outline.get("TUBE NAME"))
+    return Head(where, frozenset(markers), channels, tube, outline.get("CYT"), told_by_keywords(words))
 
 
 def _markers(outline: Outline) -> list[str]:
