@@ -159,13 +159,20 @@ def _fill_from_groups(
     """Tubes and visits as the groups of a workspace are called; what a pattern by a person read stays."""
     column, name_of = groups
     several = len(set(name_of.values())) > 1
-    used = set()
+    used: set[str] = set()
+    other: dict[str, str] = {}
     for where, name in name_of.items():
-        if pd.isna(table.loc[where, column]) or (column == "tube_id" and several and not fixed):
+        there = table.loc[where, column]
+        if pd.isna(there) or (column == "tube_id" and several and not fixed):
             table.loc[where, column] = name
             used.add(name)
+        elif str(there).casefold() != name.casefold():
+            other[str(there)] = name
+    what = "tubes" if column == "tube_id" else "visits"
+    if other:
+        pairs = ", ".join(f"{mine} (group {theirs})" for mine, theirs in sorted(other.items()))
+        notes.append(f"{what} keep what names and keywords say, where groups of {known.name} say another: {pairs}")
     if used:
-        what = "tubes" if column == "tube_id" else "visits"
         notes.append(f"{what} are called as the groups of {known.name}: {', '.join(sorted(used))}")
 
 

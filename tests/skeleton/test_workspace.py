@@ -70,6 +70,13 @@ def test_groups_that_are_visits(tmp_path):
     assert [(visit.visit, visit.day) for visit in config.visits] == [("Baseline", 1), ("Day 14", 14)]
 
 
+def test_groups_that_say_another_than_the_names_are_told(tmp_path):
+    files = {name: {} for name in ("P1_BL.fcs", "P1_D7.fcs", "P2_BL.fcs")}
+    begun, table = begin(tmp_path, files, samples_of(files), group("BL", 1) + group("D14", 2, 3))
+    assert table["visit"].tolist() == ["BL", "D7", "BL"]
+    assert "where groups of lab.wsp say another: BL (group D14), D7 (group D14)" in begun.text()
+
+
 def test_keywords_that_a_person_edited_tell_subject_and_visit(tmp_path):
     """The cytometer wrote one visit wrong; it was put right in FlowJo, where the subject was added too."""
     files = {"a.fcs": {"VISIT": "BL"}, "b.fcs": {"VISIT": "BL"}, "c.fcs": {"VISIT": "BL"}}
