@@ -37,6 +37,7 @@ from immunoprofile.gate.write_fcs import write_fcs
 from immunoprofile.io.fcs_source import FcsSource, named_source
 from immunoprofile.io.files import cannot_write, remove_leftovers, replacing, sha256_of, write_json
 from immunoprofile.io.formula_cells import guarded, guarded_table
+from immunoprofile.io.h5ad import write_h5ad
 from immunoprofile.io.only_writer import only_writer
 from immunoprofile.io.software import software_digest
 
@@ -282,8 +283,7 @@ class _Worker:
         gated = gate_file(source, self._gates, comp_source=self._comp_source, compiled=self._compiled)
         sample_id = source.sample_id(gated.sample.sha256)
         if self._extras.cells:
-            with replacing(self._cells_path(source)) as temporary:
-                cells_of(gated, sample_id).write_h5ad(temporary, compression="gzip")
+            write_h5ad(cells_of(gated, sample_id), self._cells_path(source))
         if self._extras.fcs:
             if source.dataset not in (None, 1):
                 problem = Problem(source.file, f"data set {source.dataset}; only the first is written")

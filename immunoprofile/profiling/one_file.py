@@ -17,7 +17,8 @@ from immunoprofile.gate.intensities import intensity_table
 from immunoprofile.gate.matching import Match
 from immunoprofile.gate.raster import rasterise, write_rasters
 from immunoprofile.gate.scaled import ScaledValues
-from immunoprofile.io.files import replacing, sha256_of, write_arrays
+from immunoprofile.io.files import sha256_of, write_arrays
+from immunoprofile.io.h5ad import write_h5ad
 from immunoprofile.io.markers import VIABILITY, same_marker
 from immunoprofile.profiling.outcome import Limits, Outcome, Request
 from immunoprofile.profiling.records import key_of, path_of, read_record, write_record
@@ -105,8 +106,7 @@ def _gate(request: Request, sample: Sample, out: Path, *, cells: bool) -> tuple[
     written += request.documents.write(gated, out / "gating" / f"{request.sample_id}.xml")
     if cells:
         written.append(out / "cells" / f"{request.sample_id}.h5ad")
-        with replacing(written[-1]) as temporary:
-            cells_of(gated, request.sample_id, flags=events.masks).write_h5ad(temporary, compression="gzip")
+        write_h5ad(cells_of(gated, request.sample_id, flags=events.masks), written[-1])
     outcome = Outcome(
         sample_id=request.sample_id,
         file=request.file,

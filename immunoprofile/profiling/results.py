@@ -18,7 +18,6 @@ from immunoprofile.gate.evaluate import gate_sample
 from immunoprofile.gate.exchange import load
 from immunoprofile.gate.raster import GateRaster, read_rasters
 from immunoprofile.gate.strategy import GateSet, Strategy
-from immunoprofile.io.files import replacing
 from immunoprofile.profiling.one_file import read_flags
 from immunoprofile.profiling.sealing import VISITS, read_provenance
 from immunoprofile.profiling.stored_files import (
@@ -338,9 +337,3 @@ def add_statistics(visits: anndata.AnnData, folder: Path, outputs: Mapping[str, 
     if METHODS in names:
         with files.reading(METHODS) as path:
             visits.uns[schema.UNS_METHODS] = path.read_text(encoding="utf-8").strip()
-
-
-def write_visits(visits: anndata.AnnData, path: Path) -> None:
-    """Write the visits object; it re-reads to the same values."""
-    with replacing(path) as temporary:
-        visits.write_h5ad(temporary, compression="gzip")

@@ -21,6 +21,7 @@ from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.gate.study_gates import GATED_ROLES, StudyGates
 from immunoprofile.gate.template import write_template
 from immunoprofile.io.files import sha256_of, write_table
+from immunoprofile.io.h5ad import write_h5ad
 from immunoprofile.io.only_writer import only_writer
 from immunoprofile.io.software import versions
 from immunoprofile.profiling.assemble import assemble, choose_attempts
@@ -34,7 +35,7 @@ from immunoprofile.profiling.outcome import Chosen, Outcome, Request
 from immunoprofile.profiling.preflight import Prepared, acquisition_notes, prepare
 from immunoprofile.profiling.queries import join_queries
 from immunoprofile.profiling.records import path_of
-from immunoprofile.profiling.results import Profile, write_visits
+from immunoprofile.profiling.results import Profile
 from immunoprofile.profiling.sealing import VISITS, Gated, begin, seal, sweep
 from immunoprofile.resources.checks import quality_table
 from immunoprofile.schema.reconciliation import STUDY_RECONCILE_COLUMNS, VERDICT_SHARE
@@ -159,7 +160,7 @@ def gate_study(
         written.append(out / f"{name}.csv")
         write_table(written[-1], table)
     written.append(out / VISITS)
-    write_visits(visits, written[-1])
+    write_h5ad(visits, written[-1])
     written += [path_of(out, sample_id) for sample_id in outcomes]
     files = {path.relative_to(out).as_posix(): sha256_of(path) for path in written}
     for outcome in outcomes.values():
