@@ -302,7 +302,7 @@ def test_no_room_and_no_permission_are_named(folder, tmp_path, monkeypatch):
 def test_what_does_not_fit_is_said_before_the_folder_is_touched(folder, whole, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(whole.folder, out)
-    cmv = TABLES["cmv_dna"] + "S-2,D14,2024-03-18,no idea,IU/mL,cap,plasma\n"
+    cmv = TABLES["cmv_dna"] + "S-1,D14,2024-03-15,no idea,IU/mL,cap,plasma\n"
     write_study(tmp_path / "study", cmv_dna=cmv)
     shutil.copytree(folder / "gates", tmp_path / "gates")
     with pytest.raises(StudyError, match="no idea"):

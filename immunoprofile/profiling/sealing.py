@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from immunoprofile.errors import ResultsError
@@ -149,7 +149,10 @@ def kept_gated(folder: Path) -> Gated | None:
     """What `keep_gated` noted; None where nothing, or nothing that is whole, is there."""
     try:
         content = json.loads(read_plain(folder / PARTIAL / GATED))
-        return Gated(content["facts"], content["files"]) if content["seal"] == _seal_of(content) else None
+        whole = content["seal"] == _seal_of(content) and _has_form(
+            {**content["facts"], "parts": [], "outputs": content["files"]}
+        )
+        return Gated(content["facts"], content["files"]) if whole else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
@@ -236,7 +239,7 @@ def read_provenance(folder: Path) -> dict[str, Any]:
     if content.get("complete") is False:
         todo = AGAIN if kept_gated(folder) is None else f"{AGAIN}; so does 'immunoprofile report'"
         raise ResultsError("no complete results: a run has not ended", where=str(folder), todo=todo)
-    if content.get("complete") is not True or content.get("seal") != _seal_of(content):
+    if content.get("complete") is not True or content.get("seal") != _seal_of(content) or not _has_form(content):
         raise ResultsError(
             "is damaged, was changed by hand, or comes from an earlier version", where=str(path), todo=AGAIN
         )
@@ -282,6 +285,25 @@ def _content(folder: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def _has_form(content: Mapping[str, Any]) -> bool:
+    """Whether a provenance has the entries that are read of it, in their form."""
+    named = [content.get(name) for name in ("gates", "compensation", "versions", "engine", "parameters", "seeds")]
+    hashes = [content.get(name) for name in ("inputs", "outputs")]
+    return (
+        isinstance(content.get("study_id"), str)
+        and isinstance(content.get("made", ""), str)
+        and isinstance(content.get("parts"), list)
+        and all(isinstance(entry, dict) for entry in (*named, *hashes))
+        and all(isinstance(value, str) for entry in hashes if entry is not None for value in entry.values())
+        and all(_stays_inside(name) for name in content["outputs"])
+    )
+
+
+def _stays_inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
 def _seal_of(content: Mapping[str, Any]) -> str:
