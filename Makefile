@@ -18,7 +18,7 @@ PYTHON ?= $(shell for python in $(CANDIDATES); do \
 QUICK := -m "not slow" --ignore=tests/fuzz --ignore=tests/test_notebooks.py --ignore=tests/test_packaging.py \
 	--ignore=tests/report/test_report_browser.py
 
-.PHONY: quick pandas3 torture fuzz differential bench simulations campaign help demo test lint format lock docs notebooks clean install
+.PHONY: quick pandas3 torture fuzz faults differential bench simulations campaign help demo test lint format lock docs notebooks clean install
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -64,6 +64,10 @@ torture: $(STAMP)  ## Print what becomes of every damaged or strange FCS file of
 
 fuzz: $(STAMP)  ## The long fuzzing run of the FCS reader (100,000 damaged files)
 	$(PY) -m tests.fuzz.fcs_mutations --cases 100000
+
+faults: $(STAMP)  ## Kill runs at 200 random moments, and read 100,000 damaged results (docs/faults.md)
+	$(PY) -m tests.faults.kills --cases 200 --double 50
+	$(PY) -m tests.faults.damage --cases 100000
 
 differential: $(STAMP)  ## Random gates (3,000 cases) and workspaces (10,000) against FlowKit
 	$(PY) -m tests.gate.engine.differential --cases 3000

@@ -3,9 +3,9 @@
     python -m benchmarks.scale                     all sizes, one after another, each in a process of its own
     python -m benchmarks.scale --subjects 40       one size; prints one line
 
-Small files (1,000 events, one tube, two visits), so that what is measured is the bookkeeping and not the gating of events.
-Processor time, not wall time: other work on the machine changes the latter. A run of three subjects comes first in each
-process, so that imports and compilation are not counted.
+Small files (1,000 events, one tube, two visits), so that what is measured is the bookkeeping and not the gating of
+events. Processor time, not wall time: other work on the machine changes the latter. A run of three subjects comes first
+in each process, so that imports and compilation are not counted.
 """
 
 from __future__ import annotations
