@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -70,8 +73,11 @@ def test_templates_find_vendor_spellings_and_refuse_two(tmp_path):
     spelled = ip.read_fcs(write(tmp_path / "a.fcs", events(500), pns=("", "", "CD3 FITC", "PE CD56", "CD38 APC", "")))
     assert ip.gate.membership(spelled, gates)["t"].any()
     twice = ip.read_fcs(write(tmp_path / "b.fcs", events(500), pns=("", "", "CD3 FITC", "PE CD56", "Human CD3", "")))
+    # The channel that the template states settles it; without one the two are refused
+    np.testing.assert_array_equal(ip.gate.membership(twice, gates)["t"], ip.gate.membership(spelled, gates)["t"])
+    unstated = replace(gates["t"], channels=())
     with pytest.raises(GateError, match=r"CD3 is ambiguous.*FITC-A, APC-A"):
-        ip.gate.membership(twice, gates)
+        ip.gate.membership(twice, unstated)
 
 
 def write_gates_folder(tmp_path):

@@ -84,7 +84,7 @@ def test_batch_streams_what_is_declared_with_the_same_counts(repository, comp_so
 
 
 def test_ill_conditioned_matrices_are_left_to_the_arbiter(tmp_path):
-    matrix = np.array([[1.0, 0.9, 0.0], [0.9, 0.81 + 1e-9, 0.0], [0.0, 0.1, 1.0]])
+    matrix = np.array([[1.0, 1.0 - 1e-9, 0.0], [1.0, 1.0, 0.0], [0.0, 0.1, 1.0]])
     sample = read_fcs(write(tmp_path / "a.fcs", events(500), **{"$SPILLOVER": spill_text(matrix)}))
     spillover = from_keywords(sample)
     strategy = Strategy("t", (Gate("g", "root", "rectangle", (Dimension("PE-A", 10.0, None, None, True),)),))
