@@ -104,7 +104,7 @@ def decide(
         return Choice(None, "none", notices=(Notice("COMP_UNUSABLE", message, _SAY, severity),))
     if declared == "keyword":
         if spillover is not None:
-            return Choice(spillover, "keyword", notices=_matrix_notices(spillover))
+            return Choice(spillover, "keyword", notices=matrix_notices(spillover))
         what = "the study declares a spillover matrix in the file, and the file has none"
         if needed:
             raise CompensationError(what, where=sample.name, todo=_SAY)
@@ -135,7 +135,7 @@ def choose(sample: Sample, declared: str | None) -> tuple[Spillover | None, str]
 
 def _applied(sample: Sample, spillover: Spillover, source: str, doubt: Doubt) -> Choice:
     finding = already_compensated(sample, spillover)
-    notices = _matrix_notices(spillover)
+    notices = matrix_notices(spillover)
     if finding.flag == FLAG:
         if doubt == "refuse" and finding.value >= CLEAR:
             raise CompensationError(
@@ -146,7 +146,7 @@ def _applied(sample: Sample, spillover: Spillover, source: str, doubt: Doubt) ->
     return Choice(spillover, source, finding, notices)
 
 
-def _matrix_notices(spillover: Spillover) -> tuple[Notice, ...]:
+def matrix_notices(spillover: Spillover) -> tuple[Notice, ...]:
     """What `findings.check` says of a matrix that is applied; small negative coefficients are usual and not told."""
     notices = []
     if spillover.per_cent:

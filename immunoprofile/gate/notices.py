@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from immunoprofile.compensation import Spillover, matrix_notices
 from immunoprofile.gate.compensated_ratios import ratio_notices
 from immunoprofile.gate.transformed import transformed
 from immunoprofile.io.clock import clock_doubts
@@ -59,12 +60,21 @@ def notices_of(
         Notice("GATES_DOUBTFUL", str(doubt), "look at the gates of this file in their program") for doubt in doubts
     ]
     found += chosen.notices
+    found += _matrices(bound)
     found += ratio_notices(bound)
     found += _clock(sample, bound)
     found += transformed(sample, bound)
     if evaluation is not None and sample.n_events:
         found.extend(_counted_without_a_number(sample, bound, evaluation))
     return tuple(found)
+
+
+def _matrices(bound: Strategy) -> Iterator[Notice]:
+    """What the checks of a matrix say of those that came with the gates (GatingML, workspaces) and are applied."""
+    used = {d.matrix for gate in bound.gates for d in gate.dimensions if d.compensated and d.matrix}
+    for name, matrix in bound.matrices:
+        if name in used and not matrix.spectral:
+            yield from matrix_notices(Spillover(matrix.detectors, matrix.array, source=f"{name}, of the gates"))
 
 
 def _clock(sample: Sample, bound: Strategy) -> Iterator[Notice]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,7 +17,9 @@ from immunoprofile.compensation.applied import compensated_names
 from immunoprofile.errors import CompensationError
 from immunoprofile.gate.gates import Matrix
 from immunoprofile.gate.notices import needs_matrix
+from immunoprofile.io.fcs import read_fcs
 from tests.io import fcs_bytes
+from tests.io.fcs_files import events, write
 
 NAMES = ("FSC-A", "FITC-A", "PE-A")
 MATRIX = np.array([[1, 0.2], [0.0, 1]])
@@ -208,3 +212,19 @@ def test_batch_without_a_list_logs_what_it_found(tmp_path, caplog):
     gate.batch([file, file], gate.load(template(tmp_path / "t.csv", PE)))
     assert "gates ask for compensated values" in caplog.text
     assert "given twice" in caplog.text
+
+
+def test_a_matrix_of_the_gates_is_checked_as_one_of_the_file(tmp_path):
+    values = ((1.0, 1.4), (0.0, 1.0))
+    axis = gate.Dimension("FITC-A", 100.0, None, compensated=True, matrix="m")
+    strategy = gate.Strategy(
+        "t",
+        (gate.Gate("g", "root", "rectangle", (axis,)),),
+        matrices=(("m", gate.Matrix(("FITC-A", "PE-A"), values)),),
+    )
+    gated = gate.gate_sample(read_fcs(write(tmp_path / "a.fcs", events(300))), strategy)
+    told = [notice for notice in gated.notices if notice.code == "COMP_MATRIX"]
+    assert any("m, of the gates" in notice.message for notice in told)
+    sound = replace(strategy, matrices=(("m", gate.Matrix(("FITC-A", "PE-A"), ((1.0, 0.2), (0.05, 1.0)))),))
+    again = gate.gate_sample(read_fcs(tmp_path / "a.fcs"), sound)
+    assert not [notice for notice in again.notices if notice.code == "COMP_MATRIX"]
