@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 CACHE_VARIABLE = "IMMUNOPROFILE_CACHE"
 """Folder of the cache; ``off`` goes without one."""
 
-_FORMAT = 2
+_FORMAT = 3
 """2 keeps the samples of a document; gates that were written as 1 are read as well."""
 
 _READ = (1, _FORMAT)

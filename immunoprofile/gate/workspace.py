@@ -17,13 +17,14 @@ from immunoprofile.gate import other_documents
 from immunoprofile.gate.known import KnownSample
 from immunoprofile.gate.names import population_id, tube_name
 from immunoprofile.gate.scales import Scale
-from immunoprofile.gate.strategy import Gate, GateSet, Matrix, Strategy
+from immunoprofile.gate.strategy import Dimension, Gate, GateSet, Matrix, Strategy
 from immunoprofile.gate.workspace_samples import (
     BOOLEAN_NODES,
     SHAPES,
     Node,
     Parts,
     WorkspaceSample,
+    axes_of,
     read_samples,
     scale_fault,
 )
@@ -200,20 +201,23 @@ class _Converter:
             sample.populations[node.path] = ids[node.key]
         own = {name for name, matrix in strategy.matrices if parts.own_matrix(matrix)}
 
+        def axis(d: Dimension, seen: str) -> Dimension:
+            marker = parts.unslashed.get(d.marker, d.marker)
+            if parts.records(seen):
+                # FlowKit compensates it all the same; in FlowJo the name without the mark is the recorded channel.
+                return replace(d, marker=marker, compensated=False, matrix="")
+            return replace(d, marker=marker, matrix="" if d.matrix in own else d.matrix)
+
         def named(gate: Gate) -> Gate:
             name = nodes[gate.population].path[-1]
+            seen = axes_of(nodes[gate.population]) if gate.dimensions else []
             return replace(
                 gate,
                 population=ids[gate.population],
                 parent=ids.get(gate.parent, gate.parent),
                 label=name if name != ids[gate.population] else "",
                 operands=tuple(replace(o, population=ids[o.population]) for o in gate.operands),
-                dimensions=tuple(
-                    replace(
-                        d, marker=parts.unslashed.get(d.marker, d.marker), matrix="" if d.matrix in own else d.matrix
-                    )
-                    for d in gate.dimensions
-                ),
+                dimensions=tuple(axis(d, name) for d, name in zip(gate.dimensions, seen, strict=True)),
             )
 
         return replace(

@@ -201,6 +201,10 @@ class Parts:
         """Whether a gate sees compensated values."""
         return any(self.channel(name) != name for name in axes_of(node))
 
+    def records(self, name: str) -> bool:
+        """Whether a name is that of a recorded channel, in a sample that marks its compensated ones."""
+        return bool(self.prefix or self.suffix) and self.channel(name) == name
+
     def scale_of(self, channel: str) -> Xml.Element | None:
         """The scale that a gate on a channel gets."""
         return next((scale for scale in self.scales if _channel_of(scale) == channel), None)

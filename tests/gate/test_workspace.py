@@ -263,3 +263,31 @@ def test_real_workspace_is_near_flowjo(outside_data):
     assert set(table["verdict"]) == {"equal", "within 1 %"}
     assert table["difference"].abs().max() == 13
     assert not needs_a_look(table)
+
+
+def test_a_gate_on_a_recorded_channel_sees_recorded_values(file):
+    """The name without the prefix of the matrix is the recorded channel; FlowKit compensates both."""
+    gates = read(
+        w.sample(
+            1,
+            "a.fcs",
+            w.population("recorded", w.rectangle(w.axis("PE-A", 600))),
+            w.population("compensated", w.rectangle(w.axis("Comp-PE-A", 600))),
+            scales="",
+        )
+    )
+    sample = read_fcs(file)
+    masks = gate.membership(sample, gates)
+    recorded = sample.values("PE-A") >= 600
+    compensated = compensate(sample, from_keywords(sample))[:, 3] >= 600
+    assert recorded.sum() != compensated.sum()
+    np.testing.assert_array_equal(masks["recorded"], recorded)
+    np.testing.assert_array_equal(masks["compensated"], compensated)
+
+
+def test_a_matrix_without_a_mark_compensates_every_gate_on_its_channels(file):
+    plain = w.matrix().replace('prefix="Comp-"', 'prefix=""')
+    gates = read(w.sample(1, "a.fcs", w.population("p", w.rectangle(w.axis("PE-A", 600))), scales="", comp=plain))
+    sample = read_fcs(file)
+    compensated = compensate(sample, from_keywords(sample))[:, 3] >= 600
+    np.testing.assert_array_equal(gate.membership(sample, gates)["p"], compensated)
