@@ -318,7 +318,7 @@ def _counts(outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
 
 
 def _reconciled(outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
-    """Our counts beside those of a workspace, `schema.STUDY_RECONCILE_COLUMNS`."""
+    """Our counts beside those of a workspace, `schema.reconciliation.STUDY_RECONCILE_COLUMNS`."""
     rows = []
     for o in sorted(outcomes.values(), key=lambda o: o.sample_id):
         for population, path, gate, stored, n, verdict, reason in o.stored_counts:
