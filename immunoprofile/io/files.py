@@ -214,6 +214,9 @@ def inside(folder: Path, relative: str) -> Path:
     path = folder.joinpath(*parts.parts)
     try:
         within = path.resolve().is_relative_to(folder.resolve())
+        # From Python 3.13 on resolve() follows a ring of links in silence; stat() does not.
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            path.stat()
     except (OSError, RuntimeError, ValueError) as error:
         # A ring of links, a name that is too long or cannot be encoded.
         msg = f"path {relative[:_LONGEST_SHOWN]!r} cannot be followed"
