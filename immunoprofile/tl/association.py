@@ -132,7 +132,7 @@ def repeated_correlation(
         half, words = float(ndtri(0.5 + confidence / 2)) / math.sqrt(df - 1), ""
         p_value = 2 * float(stdtr(df, -abs(r) * math.sqrt(df / (1 - r**2)))) if math.isfinite(z) else 0.0
     else:
-        test = course_table(who, labels, arms, left[:, 0], left[:, 1]).permute(confidence=confidence)
+        test = course_table(who, labels, arms, left[:, 0], left[:, 1], within=True).permute(confidence=confidence)
         half, p_value, words = math.atanh(min(test.quantile, 1 - 1e-12)), test.p_value, test.words()
     return RepeatedCorrelation(r, math.tanh(z - half), math.tanh(z + half), p_value, df, n, subjects, words)
 

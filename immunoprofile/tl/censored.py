@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -24,14 +25,17 @@ from immunoprofile.tl._frame import (
 )
 from immunoprofile.tl.association import arm_labels, cmv_bounds, first_series
 from immunoprofile.tl.courses import course_table
+from immunoprofile.tl.inversion import interval, reach
 from immunoprofile.tl.tobit_mixed import TobitMixed, fit_tobit_mixed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
     from anndata import AnnData
     from numpy.typing import NDArray
+
+    from immunoprofile.tl.courses import CoursePermutation
 
     Floats = NDArray[np.float64]
 
@@ -132,9 +136,10 @@ def associate_censored(
 
     p of the association is that of the score test, its distribution from whole courses of the population (or means of
     subjects) dealt anew inside the arms (:meth:`Courses.permute`): it holds whatever the serial correlation and the
-    share of censored results. The interval is the estimate with the 95 % point of that distribution over the observed
-    information, scores taken at the fit. The slope of time has standard errors from the observed information, widened
-    for the parameters spent as in least squares, and t with subjects less parameters between them.
+    share of censored results. The interval has the values that the same test does not reject, the model fitted anew for
+    each that is tried: it holds zero exactly where p is not below 1 - ``confidence``. The slope of time has standard
+    errors from the observed information, widened for the parameters spent as in least squares, and t with subjects less
+    parameters between them.
     """
     chosen = endpoints(adata, populations, measure, scale)
     if trend not in ("visit", "linear"):
@@ -221,23 +226,32 @@ def _effect(
             return UNKNOWN, "refused: fewer than two visits at which both arms have a quantified result"
         df = fit.subjects - between
         return fit.contrast(weights, df=df, spent=between, confidence=options.confidence), f"df {df}"
-    x: Floats = rows.within
-    score, at_fit = fitted.without.slopes, fit.slopes
-    subject, arm, visit = rows.subject, rows.arm, rows.visit
+    column = rows.within if place == "within" else rows.mean
+    member, first = np.arange(len(column)), np.arange(len(column))
+    visit = rows.visit
     if place == "between":
-        subject, first, member = np.unique(rows.subject, return_index=True, return_inverse=True)
-        x, score, at_fit = rows.mean[first], _sums(member, score), _sums(member, at_fit)
-        arm, visit = rows.arm[first], np.full(len(subject), "all")
-    x = _less_means(x, np.char.add(np.char.add(arm, " "), visit))
+        _, first, member = np.unique(rows.subject, return_index=True, return_inverse=True)
+        visit = np.full(len(first), "all")
+    subject, arm = rows.subject[first], rows.arm[first]
+    x = _less_means(column[first], np.char.add(np.char.add(arm, " "), visit))
+
+    def tested(score: Floats) -> CoursePermutation:
+        return course_table(subject, visit, arm, x, _sums(member, score)).permute(confidence=options.confidence)
+
     estimate, error = fit.term(place)[0], float(fit.standard_errors[fit.names.index(place)])
     try:
-        test = course_table(subject, visit, arm, x, score).permute(confidence=options.confidence)
+        at_zero = tested(fitted.without.slopes)
     except AnalysisError as refused:
         return (estimate, NAN, NAN, NAN), f"no p-value: {refused.what}"
-    # the largest correlation that is still chance, as an error: in units of what the population leaves unexplained
-    reach = test.quantile / np.sqrt(max(1 - test.quantile**2, 1e-12))
-    half = float(reach * np.sqrt((x @ x) * (at_fit @ at_fit))) * error**2
-    return (estimate, estimate - half, estimate + half, test.p_value), test.words()
+    if math.isnan(at_zero.p_value):
+        return (estimate, NAN, NAN, NAN), at_zero.words()
+    # where the search begins: the largest correlation that is still chance, as an error of the estimate
+    half = reach(at_zero.quantile) * float(np.linalg.norm(x) * np.linalg.norm(_sums(member, fit.slopes))) * error**2
+    try:
+        lower, upper = interval(lambda value: tested(fitted.offset(value * column).slopes), at_zero, estimate, half)
+    except AnalysisError as refused:
+        return (estimate, NAN, NAN, at_zero.p_value), joined(at_zero.words(), f"no interval: {refused.what}")
+    return (estimate, lower, upper, at_zero.p_value), at_zero.words()
 
 
 def _sums(member: NDArray[np.intp], values: Floats) -> Floats:
@@ -302,10 +316,11 @@ def _columns(rows: _Rows, options: _Options) -> dict[str, Floats]:
 
 
 class _Fitted(NamedTuple):
-    """The model, the model without the population, and the random effects of both in words."""
+    """The model; without the population; that less an offset of each row; the random effects in words."""
 
     fit: TobitMixed
     without: TobitMixed
+    offset: Callable[[Floats], TobitMixed]
     remark: str
 
 
@@ -342,17 +357,21 @@ def _fit(rows: _Rows, options: _Options) -> _Fitted:
     return _Fitted(*_both(rows, columns, ones), remark)
 
 
-def _both(rows: _Rows, columns: dict[str, Floats], random: Floats) -> tuple[TobitMixed, TobitMixed]:
-    """The model with and without the population."""
+def _both(
+    rows: _Rows, columns: dict[str, Floats], random: Floats
+) -> tuple[TobitMixed, TobitMixed, Callable[[Floats], TobitMixed]]:
+    """The model with and without the population, and the latter less an offset."""
 
-    def fitted(names: tuple[str, ...], start: TobitMixed | None) -> TobitMixed:
+    def fitted(names: tuple[str, ...], start: TobitMixed | None, offset: Floats | float = 0.0) -> TobitMixed:
         design = np.column_stack([columns[name] for name in names])
         return fit_tobit_mixed(
-            rows.subject, rows.lower, rows.upper, design=design, names=names, random=random, start=start
-        )
+            rows.subject, rows.lower - offset, rows.upper - offset, design=design, names=names, random=random,
+            start=start,
+        )  # fmt: skip
 
-    without = fitted(tuple(columns)[:-2], None)
-    return fitted(tuple(columns), without), without
+    others = tuple(columns)[:-2]
+    without = fitted(others, None)
+    return fitted(tuple(columns), without), without, lambda offset: fitted(others, without, offset)
 
 
 def _row(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import permutations, product
+from functools import lru_cache
+from itertools import permutations as every
+from itertools import product
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -24,6 +26,12 @@ SEED: Final = 2020
 LEAST_PERMUTATIONS: Final = 20
 """With fewer ways to deal the courses no p below 0.05 is possible: none is given."""
 
+TIED: Final = 1e-9
+"""Statistics that differ by less of their size are equal."""
+
+LARGEST_TABLE: Final = 4_000_000
+"""Numbers that are held at once for a part of the permutations."""
+
 WHERE: Final = "permutation of courses"
 
 
@@ -35,17 +43,20 @@ class CoursePermutation(NamedTuple):
     p_value
         Two-sided; NaN where fewer than 20 permutations exist.
     quantile
-        Size of the correlation that ``confidence`` of the permutations do not exceed; NaN without a p-value.
+        A correlation of more than this size has p < 1 - ``confidence``, and no other has; NaN without a p-value.
     permutations
         How many were tried.
     exact
         Whether these were all.
+    correlation
+        That of the courses as they were seen.
     """
 
     p_value: float
     quantile: float
     permutations: int
     exact: bool
+    correlation: float
 
     def words(self) -> str:
         """What was done, for a note."""
@@ -66,12 +77,16 @@ class Courses:
         Where a subject was seen.
     arm
         Of each subject: courses stay inside it.
+    within
+        The correlation is that inside subjects, and the means of subjects and of arm x visit are taken out anew for
+        every assignment, over the places that it uses. Otherwise the values count as they are.
     """
 
     x: Floats
     y: Floats
     seen: NDArray[np.bool_]
     arm: NDArray[np.str_]
+    within: bool = False
 
     def permute(
         self, *, confidence: float = 0.95, permutations: int = PERMUTATIONS, seed: int = SEED
@@ -94,55 +109,121 @@ class Courses:
         -----
         When nothing ties the two courses of a subject beyond its arm, every assignment of whole courses inside the arms
         is as likely as the one that was seen: the test is exact whatever the serial correlation, the shape of the
-        values and the share of censored ones, as long as visits are missed for reasons that have nothing to do with the
-        courses. The statistic is the correlation of the two over the places where both were seen, times the root of
-        their number, so that pairs that share fewer visits weigh alike (Good 2005, Permutation, Parametric, and
-        Bootstrap Tests of Hypotheses, chapter 3).
+        values and the share of censored ones. Where visits are missed, an assignment has values at the places at which
+        both were seen only. It is judged as the one that was seen (``within``), and the statistic is the correlation
+        times the root of its degrees of freedom, so that assignments that share fewer visits weigh alike (Good 2005,
+        Permutation, Parametric, and Bootstrap Tests of Hypotheses, chapter 3).
         """
-        x, y = self.x * self.seen, self.y * self.seen
-        if not (np.any(x) and np.any(y)):
+        if not (np.any(self.x * self.seen) and np.any(self.y * self.seen)):
             raise AnalysisError("a course does not vary", where=WHERE)
         groups = [np.flatnonzero(self.arm == name) for name in np.unique(self.arm)]
         ways = math.prod(math.factorial(len(group)) for group in groups)
         exact = ways <= permutations
-        seen = self.seen.astype(np.float64)
-        tables = [(x @ y.T), (x**2) @ seen.T, seen @ (y**2).T, seen @ seen.T]
-        rng = np.random.default_rng(seed)
-        if exact:
-            every = product(*(permutations_of(group) for group in groups))
-            dealt = np.array([np.concatenate(one) for one in every])
-        else:
-            dealt = np.concatenate(
-                [group[rng.random((permutations, len(group))).argsort(axis=1)] for group in groups], axis=1
-            )
-        to = np.concatenate(groups)
-        observed = abs(_statistic(tables, to[None, :], to)[0])
-        found = np.abs(_statistic(tables, dealt, to))
-        extreme = int((found >= observed * (1 - 1e-9)).sum())
+        places = _assignments(tuple(len(group) for group in groups), exact=exact, permutations=permutations, seed=seed)
+        dealt = np.concatenate(groups)[places]
+        # where nothing is missing, taking the means out anew changes nothing
+        statistics = self._within(groups, dealt) if self.within and not self.seen.all() else self._plain(groups, dealt)
+        observed, found = float(statistics[0]), np.abs(statistics[1:])
+        extreme = int((found >= abs(observed) * (1 - TIED)).sum())
         p_value = extreme / len(found) if exact else (1 + extreme) / (1 + len(found))
         if ways < LEAST_PERMUTATIONS:
-            return CoursePermutation(math.nan, math.nan, len(found), exact)
-        # the smallest size that a share of at least ``confidence`` does not exceed
-        place = min(math.ceil(confidence * (len(found) + (not exact))), len(found)) - 1
-        return CoursePermutation(p_value, float(np.sort(found)[place]), len(found), exact)
+            return CoursePermutation(math.nan, math.nan, len(found), exact, observed)
+        # so many may be as large where p is still below 1 - confidence
+        level = 1 - confidence
+        most = math.ceil(level * len(found) - TIED) - 1 if exact else math.ceil(level * (1 + len(found)) - TIED) - 2
+        quantile = float(np.sort(found)[len(found) - 1 - most]) * (1 + TIED) if most >= 0 else 1.0
+        return CoursePermutation(p_value, quantile, len(found), exact, observed)
+
+    def _plain(self, groups: list[NDArray[np.intp]], dealt: NDArray[np.intp]) -> Floats:
+        """Correlation times the root of shared rows over all rows."""
+        x, y, seen, to = self.x * self.seen, self.y * self.seen, self.seen.astype(np.float64), np.concatenate(groups)
+        tables = [(x @ y.T), (x**2) @ seen.T, seen @ (y**2).T, seen @ seen.T]
+        return _scaled(*(table[dealt, to].sum(axis=1) for table in tables))
+
+    def _within(self, groups: list[NDArray[np.intp]], dealt: NDArray[np.intp]) -> Floats:
+        """Correlation inside subjects, adjusted for arm x visit, times the root of its degrees of freedom."""
+        sums, start = np.zeros((4, len(dealt))), 0
+        for group in groups:
+            sums += _Arm(self.x[group], self.y[group], self.seen[group]).sums(
+                np.searchsorted(group, dealt[:, start : start + len(group)])
+            )
+            start += len(group)
+        return _scaled(*sums)
 
 
-def permutations_of(group: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-    """All orders of the members of a group."""
-    return [np.array(order, dtype=np.intp) for order in permutations(group.tolist())]
+class _Arm:
+    """Courses of one arm: for every pair of a course of ``x`` and one of ``y`` what least squares needs of it.
+
+    The means of the pairs are taken out of the values, then those of the visits by their normal equations.
+    """
+
+    def __init__(self, x: Floats, y: Floats, seen: NDArray[np.bool_]) -> None:
+        both = (seen[:, None, :] & seen[None, :, :]).astype(np.float64)
+        rows = both.sum(axis=2)
+        each = np.maximum(rows, 1)[:, :, None]
+        self.x = both * (x[:, None, :] - (both * x[:, None, :]).sum(axis=2, keepdims=True) / each)
+        self.y = both * (y[None, :, :] - (both * y[None, :, :]).sum(axis=2, keepdims=True) / each)
+        self.pairs = [(self.x * self.y).sum(axis=2), (self.x**2).sum(axis=2), (self.y**2).sum(axis=2),
+                      np.maximum(rows - 1, 0)]  # fmt: skip
+        # normal equations depend on the places alone: one table for each two kinds of courses
+        kinds, self.kind = np.unique(seen, axis=0, return_inverse=True)
+        self.kind = self.kind.reshape(-1)
+        shared = (kinds[:, None, :] & kinds[None, :, :]).astype(np.float64)
+        each = np.maximum(shared.sum(axis=2), 1)[:, :, None, None]
+        self.normal = shared[..., None] * np.eye(seen.shape[1]) - shared[..., None] * shared[:, :, None, :] / each
+
+    def sums(self, dealt: NDArray[np.intp]) -> Floats:
+        """Products, squares of x and of y, degrees of freedom: one column an assignment."""
+        subjects, places = dealt.shape[1], self.normal.shape[-1]
+        step = max(1, LARGEST_TABLE // (subjects * places**2))
+        return np.concatenate([self._some(dealt[k : k + step]) for k in range(0, len(dealt), step)], axis=1)
+
+    def _some(self, dealt: NDArray[np.intp]) -> Floats:
+        to = np.arange(dealt.shape[1])
+        size, axes = np.linalg.eigh(self.normal[self.kind[dealt], self.kind[to]].sum(axis=1))
+        held = size > 1e-9
+        weight = np.where(held, 1 / np.where(held, size, 1), 0.0)
+        x, y = (np.einsum("pkl,pk->pl", axes, table[dealt, to].sum(axis=1)) for table in (self.x, self.y))
+        spent = [(weight * one * two).sum(axis=1) for one, two in ((x, y), (x, x), (y, y))]
+        total = [table[dealt, to].sum(axis=1) for table in self.pairs]
+        return np.array([*(one - two for one, two in zip(total[:3], spent, strict=True)), total[3] - held.sum(axis=1)])
 
 
-def _statistic(tables: list[Floats], dealt: NDArray[np.intp], to: NDArray[np.intp]) -> Floats:
-    """Correlation times the root of shared rows over all rows, for subjects ``to`` that get the courses ``dealt``."""
-    product_sum, x_sum, y_sum, rows = (table[dealt, to].sum(axis=1) for table in tables)
-    both = x_sum * y_sum
-    with np.errstate(invalid="ignore", divide="ignore"):
-        r = np.where(both > 0, product_sum / np.sqrt(both), 0.0)
-    return np.asarray(r * np.sqrt(rows / np.trace(tables[3])))
+@lru_cache(maxsize=8)
+def _assignments(sizes: tuple[int, ...], *, exact: bool, permutations: int, seed: int) -> NDArray[np.intp]:
+    """Places among all subjects, arm after arm: first as they are, then all assignments or so many random ones.
+
+    Intervals ask for the same ones again and again.
+    """
+    starts = np.cumsum((0, *sizes[:-1]))
+    if exact:
+        orders = product(*(every(range(start, start + size)) for start, size in zip(starts, sizes, strict=True)))
+        dealt = np.array([np.concatenate(one) for one in orders], dtype=np.intp)
+    else:
+        rng = np.random.default_rng(seed)
+        dealt = np.concatenate([start + rng.random((permutations, size)).argsort(axis=1)
+                                for start, size in zip(starts, sizes, strict=True)], axis=1)  # fmt: skip
+    dealt = np.concatenate([np.arange(sum(sizes), dtype=np.intp)[None, :], dealt])
+    dealt.flags.writeable = False
+    return dealt
+
+
+def _scaled(products: Floats, x: Floats, y: Floats, freedom: Floats) -> Floats:
+    """Correlations times the root of their degrees of freedom over those of the first."""
+    # what rounding leaves of squares that vanish is no variation
+    varied = (x > TIED * x[0]) & (y > TIED * y[0])
+    r = np.where(varied, products / np.sqrt(np.where(varied, x * y, 1.0)), 0.0)
+    return np.asarray(np.clip(r, -1.0, 1.0) * np.sqrt(np.maximum(freedom, 0) / freedom[0]))
 
 
 def course_table(
-    subject: NDArray[np.str_], place: NDArray[np.str_], arm: NDArray[np.str_], x: Floats, y: Floats
+    subject: NDArray[np.str_],
+    place: NDArray[np.str_],
+    arm: NDArray[np.str_],
+    x: Floats,
+    y: Floats,
+    *,
+    within: bool = False,
 ) -> Courses:
     """Courses from rows: one row a subject and place.
 
@@ -160,4 +241,4 @@ def course_table(
     seen[who, where], wide_x[who, where], wide_y[who, where] = True, x, y
     labels = np.empty(len(names), dtype=arm.dtype)
     labels[who] = arm
-    return Courses(wide_x, wide_y, seen, labels)
+    return Courses(wide_x, wide_y, seen, labels, within)

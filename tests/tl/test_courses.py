@@ -13,7 +13,8 @@ from scipy.stats import binom
 from benchmarks.campaign import SITUATIONS, Situation, trial
 from immunoprofile import tl
 from immunoprofile.errors import AnalysisError
-from immunoprofile.tl.courses import Courses, course_table
+from immunoprofile.tl.courses import CoursePermutation, Courses, course_table
+from immunoprofile.tl.inversion import interval
 
 BENT = next(one for one in SITUATIONS if one.arms)
 SERIAL = next(one for one in SITUATIONS if one.serial)
@@ -46,6 +47,106 @@ def test_permutation_by_hand(missing: float) -> None:
     assert (found.permutations, found.exact) == (144, True)
     assert found.p_value == pytest.approx(np.mean(np.array(sizes) >= observed - 1e-12))
     assert np.mean(np.array(sizes) <= found.quantile + 1e-12) >= 0.95
+
+
+def within_by_hand(courses: Courses, dealt: list[int]) -> tuple[float, int]:
+    """Partial correlation by least squares on the rows that an assignment uses, and its degrees of freedom."""
+    subject, cell, x, y = [], [], [], []
+    for to, one in enumerate(dealt):
+        for place in np.flatnonzero(courses.seen[one] & courses.seen[to]):
+            subject.append(to)
+            cell.append(f"{courses.arm[to]} {place}")
+            x.append(courses.x[one, place])
+            y.append(courses.y[to, place])
+    labels = [np.array(subject), np.array(cell)]
+    nuisance = np.column_stack([(one[:, None] == np.unique(one)).astype(float) for one in labels])
+    both = np.column_stack([x, y])
+    left = both - nuisance @ np.linalg.pinv(nuisance) @ both
+    r = float(np.corrcoef(left.T)[0, 1]) if min(np.ptp(left, axis=0)) > 1e-9 else 0.0
+    return r, len(both) - int(np.linalg.matrix_rank(nuisance))
+
+
+def test_missed_visits_by_hand() -> None:
+    """Every assignment is analysed as the one that was seen, over the visits at which both courses have a value."""
+    rng = np.random.default_rng(4)
+    seen = rng.random((8, 5)) >= 0.25
+    x, y = rng.standard_normal((2, 8, 5)) * seen
+    courses = Courses(x, y, seen, np.repeat(["a", "b"], 4), within=True)
+    sizes = []
+    for first in permutations(range(4)):
+        for second in permutations(range(4, 8)):
+            r, df = within_by_hand(courses, [*first, *second])
+            sizes.append((r, df))
+    observed, freedom = sizes[0]
+    scaled = np.array([abs(r) * np.sqrt(df / freedom) for r, df in sizes])
+    found = courses.permute()
+    assert (found.permutations, found.exact) == (576, True)
+    assert found.correlation == pytest.approx(observed)
+    assert found.p_value == pytest.approx(np.mean(scaled >= abs(observed) - 1e-9))
+    assert np.mean(scaled >= found.quantile) < 0.05 <= np.mean(scaled >= found.quantile * (1 - 1e-8))
+
+
+def test_values_of_missing_rows_and_levels_of_subjects_count_for_nothing() -> None:
+    rng = np.random.default_rng(5)
+    seen = rng.random((14, 5)) >= 0.3
+    x, y = rng.standard_normal((2, 14, 5))
+    arm = np.repeat(["a", "b"], 7)
+    start = Courses(x, y, seen, arm, within=True).permute()
+    course = np.where(arm[:, None] == "a", [0, 1, 3, 2, 0], [5, 4, 3, 0, 1])
+    shifted = x + 10 * rng.standard_normal((14, 1)) + course
+    moved = Courses(np.where(seen, shifted, 77.0), 3 * y - course, seen, arm, within=True).permute()
+    assert moved.p_value == start.p_value
+    assert moved.quantile == pytest.approx(start.quantile)
+
+
+def test_level_where_most_leave() -> None:
+    """A third leave before each visit; p and interval say the same."""
+    rejected, trials = 0, 200
+    for seed in range(trials):
+        rng = np.random.default_rng([8, seed])
+        seen = np.cumprod(np.column_stack([np.ones((24, 2)), rng.random((24, 3)) > 0.35]), axis=1).astype(bool)
+        x, y = rng.standard_normal((2, 24, 5))
+        who, place = np.nonzero(seen)
+        found = tl.repeated_correlation(who, x[seen], y[seen], adjust=place, arm=np.where(who < 12, "a", "b"))
+        rejected += found.p_value < 0.05
+        assert (found.p_value < 0.05) == (not found.lower <= 0 <= found.upper)
+    assert rejected <= binom.ppf(0.999, trials, 0.05)
+
+
+def test_interval_is_what_the_test_does_not_reject() -> None:
+    for seed in range(10):
+        rng = np.random.default_rng([9, seed])
+        x, noise = rng.standard_normal((2, 12, 4))
+        slope = 0.5 * rng.standard_normal()
+        arm = np.repeat(["a", "b"], 6)
+        values = slope * x + noise
+
+        def test(value: float, x: np.ndarray = x, y: np.ndarray = values, arm: np.ndarray = arm) -> CoursePermutation:
+            return Courses(x, y - value * x, np.ones(x.shape, dtype=bool), arm).permute()
+
+        estimate = float((x * values).sum() / (x**2).sum())
+        # a poor guess of the width costs steps, not correctness
+        lower, upper = interval(test, test(0.0), estimate, 0.1 * (1 + seed))
+        assert lower < estimate < upper
+        assert (test(0.0).p_value < 0.05) == (not lower <= 0 <= upper)
+        for inside, outside in ((lower + 0.01, lower - 0.01), (upper - 0.01, upper + 0.01)):
+            assert test(inside).p_value >= 0.05 > test(outside).p_value
+
+
+def test_p_and_interval_of_the_censored_model_agree() -> None:
+    """In trials so small that estimate and score test can differ: the interval holds zero where p is 0.05 or more."""
+    seen = set()
+    for seed in range(24):
+        situation = SITUATIONS[seed % len(SITUATIONS)]
+        adata = trial(np.random.default_rng([10, seed]), 5, situation)
+        tl.associate_censored(adata, populations=["x"], measure="functional")
+        table = adata.uns["associate_censored"]
+        for _, row in table[table["contrast"].isin(["within subjects", "between subjects"])].iterrows():
+            if not np.isnan(row["lower"]):
+                assert (row["p_value"] < 0.05) == (not row["lower"] <= 0 <= row["upper"])
+                assert row["lower"] <= row["estimate"] <= row["upper"]
+                seen.add(row["p_value"] < 0.05)
+    assert seen == {True, False}
 
 
 def test_same_seed_same_p_and_few_courses_have_none() -> None:
