@@ -20,8 +20,9 @@ from immunoprofile.errors import Problems, StudyError
 from immunoprofile.io.config import StudyConfig, read_config, write_config
 from immunoprofile.io.exceptions import Exceptions
 from immunoprofile.io.fcs_source import FcsSource
-from immunoprofile.io.files import inside
+from immunoprofile.io.files import inside, write_bytes
 from immunoprofile.io.inputs import Inputs
+from immunoprofile.io.logo import read_logo
 from immunoprofile.io.record_dates import check_data_cut, note_far_dates, note_visit_order
 from immunoprofile.io.references import UNSCHEDULED, WITH_VISIT, check_references, check_registered_files
 from immunoprofile.io.registry_checks import check_equal_content
@@ -44,7 +45,9 @@ class Study:
     exceptions
         What was left out or needs a look (`schema.EXCEPTION_COLUMNS`).
     inputs
-        SHA-256 of ``study.yaml`` and of each table as they were parsed, by file name.
+        SHA-256 of ``study.yaml``, of each table and of the logo as they were parsed, by file name.
+    logo
+        Picture in the header of reports, as `io.logo.clean_logo` gives it; empty without one.
     """
 
     folder: Path
@@ -52,6 +55,7 @@ class Study:
     tables: Mapping[str, pd.DataFrame]
     exceptions: pd.DataFrame
     inputs: Mapping[str, str] = field(default_factory=dict)
+    logo: bytes = b""
 
     def __getattr__(self, name: str) -> pd.DataFrame:
         # Only reached for names that are no attributes: the tables, study.labs for study.tables["labs"].
@@ -89,7 +93,11 @@ class Study:
             Files written.
         """
         # The tables are written in the documented form, whatever form they were read in.
-        written = [write_config(self.config.model_copy(update={"tables": {}}), folder)]
+        logo = f"logo{Path(self.config.logo).suffix.casefold()}" if self.logo else ""
+        written = [write_config(self.config.model_copy(update={"tables": {}, "logo": logo}), folder)]
+        if logo:
+            write_bytes(folder / logo, self.logo)
+            written.append(folder / logo)
         for name, spec in schema.TABLES.items():
             if len(self.tables[name]) or spec.required:
                 written.append(write_study_table(folder, spec, self.tables[name]))
@@ -151,6 +159,7 @@ def read_study(folder: str | Path, *, require_files: bool = True) -> Study:
             notes.add(
                 "warning", "UNKNOWN_COLUMN", f"column {column} is not known and was not used", table=name, action=hint
             )
+    logo = read_logo(inputs, config.logo, problems)
     check_references(tables, config, problems)
     check_data_cut(tables, config.data_cut, problems)
     if require_files:
@@ -170,7 +179,7 @@ def read_study(folder: str | Path, *, require_files: bool = True) -> Study:
     note_far_dates(tables, WITH_VISIT, notes)
     note_visit_order(tables["visits"], config.visit_names, notes)
     _note_gaps(tables, config, notes)
-    return Study(folder, config, tables, notes.table(), inputs.hashes)
+    return Study(folder, config, tables, notes.table(), inputs.hashes, logo)
 
 
 def _match(tables: dict[str, pd.DataFrame], config: StudyConfig, notes: Exceptions) -> dict[str, pd.DataFrame]:

@@ -13,6 +13,7 @@ from immunoprofile.io.analysis_plan import MOST_KEY_ENDPOINTS, AnalysisPlan, Fun
 from immunoprofile.io.cmv_assay import Assay, DateText, StudyModel, is_full_date
 from immunoprofile.io.files import write_text
 from immunoprofile.io.inputs import LARGEST_YAML, Inputs, reason
+from immunoprofile.io.logo import SUFFIXES
 from immunoprofile.schema import (
     MOST_ARMS,
     TABLES,
@@ -174,6 +175,8 @@ class StudyConfig(StudyModel):
     eligibility: EligibilitySettings = Field(default_factory=EligibilitySettings)
     institution: str = ""
     """Name of the institution in the header of every report."""
+    logo: str = ""
+    """File of the study folder, PNG or SVG, in the header of every report; empty for none."""
     report_footer: tuple[str, ...] = ()
     """Lines at the end of every report, for example an address or a document number."""
     reference_ranges: str = ""
@@ -188,6 +191,15 @@ class StudyConfig(StudyModel):
     def _full_date(cls, value: str) -> str:
         if value and not is_full_date(value):
             raise ValueError(f"{value!r} is not a full ISO date such as 2024-03-01")
+        return value
+
+    @field_validator("logo")
+    @classmethod
+    def _picture(cls, value: str) -> str:
+        if value and not value.casefold().endswith(SUFFIXES):
+            raise ValueError(
+                f"{value!r} is neither PNG nor SVG; give a file of the study folder that ends in .png or .svg"
+            )
         return value
 
     @model_validator(mode="after")

@@ -22,6 +22,8 @@ class CohortModel:
     study_title: str
     registry_id: str
     institution: str
+    logo: str
+    """Address of its data; empty without one."""
     footer: tuple[str, ...]
     synthetic: bool
     blinded: bool
@@ -44,6 +46,7 @@ def build_cohort(source: Source) -> CohortModel:
         study_title="" if source.blinded else config.title,
         registry_id="" if source.blinded else config.registry_id,
         institution=config.institution,
+        logo=source.logo,
         footer=config.report_footer,
         synthetic=config.synthetic,
         blinded=source.blinded,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -70,6 +71,13 @@ class Source:
     def __post_init__(self) -> None:
         object.__setattr__(self, "config", self.profile.study.config)
         object.__setattr__(self, "visits", self.profile.visits)
+
+    @cached_property
+    def logo(self) -> str:
+        """Address of the data of the logo of the institution; empty without one."""
+        content = self.profile.study.logo
+        kind = "png" if self.config.logo.casefold().endswith(".png") else "svg+xml"
+        return f"data:image/{kind};base64,{base64.b64encode(content).decode()}" if content else ""
 
     # --- tables -------------------------------------------------------------------------------
 

@@ -74,6 +74,8 @@ def twin(kind: str, model: Any) -> dict[str, Any]:
     content = plain(model)
     reviews = content.pop("reviews")
     content.pop("links", None)  # a further visit of the subject changes nothing in this one
+    logo = content.pop("logo")
+    content["logo_sha256"] = hashlib.sha256(logo.encode()).hexdigest() if logo else ""
     digest = hashlib.sha256(json.dumps([kind, TWIN_VERSION, content], sort_keys=True, ensure_ascii=True).encode())
     return {
         "schema_version": TWIN_VERSION,

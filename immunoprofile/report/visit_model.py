@@ -22,6 +22,8 @@ class VisitModel:
     study_id: str
     study_title: str
     institution: str
+    logo: str
+    """Address of its data; empty without one."""
     footer: tuple[str, ...]
     synthetic: bool
     blinded: bool
@@ -50,6 +52,7 @@ def build_visit(source: Source, subject: str, visit: str) -> VisitModel:
         study_id=source.config.study_id,
         study_title="" if source.blinded else source.config.title,
         institution=source.config.institution,
+        logo=source.logo,
         footer=source.config.report_footer,
         synthetic=source.config.synthetic,
         blinded=source.blinded,

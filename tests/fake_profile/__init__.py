@@ -70,6 +70,7 @@ def make_profile(*, synthetic: bool = True, hostile: str = "") -> FakeProfile:
 
     study = SimpleNamespace(
         config=config,
+        logo=b"",
         queries=study_tables.queries(hostile),
         reviews=pd.DataFrame(columns=list(schema.TABLES["reviews"].column_names)),
         **{name: pd.DataFrame(content) for name, content in tables.items()},
