@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from immunoprofile.errors import NotAvailableError
+from immunoprofile.io.records import cells
 from immunoprofile.schema import ABS, COUNTS, PARENT_COUNTS
 
 if TYPE_CHECKING:
@@ -124,8 +125,8 @@ def cmv(adata: AnnData) -> pd.DataFrame:
     if "cmv_kind" not in adata.obs:
         raise NotAvailableError("there are no CMV-DNA results", where="obs cmv_kind")
     columns = [name for name in CMV_COLUMNS if name in adata.obs]
-    has_result = adata.obs["cmv_kind"].astype("string").fillna("") != ""
-    table: pd.DataFrame = adata.obs.loc[has_result.to_numpy(dtype=bool), columns].reset_index(drop=True)
+    has_result = np.array(cells(adata.obs["cmv_kind"], "text")) != ""
+    table: pd.DataFrame = adata.obs.loc[has_result, columns].reset_index(drop=True)
     return table
 
 

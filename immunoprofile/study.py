@@ -7,6 +7,7 @@ sample of a visit that did not take place) is listed in `Study.exceptions` and l
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,6 +25,7 @@ from immunoprofile.io.files import inside, write_bytes
 from immunoprofile.io.inputs import Inputs
 from immunoprofile.io.logo import read_logo
 from immunoprofile.io.record_dates import check_data_cut, note_far_dates, note_visit_order
+from immunoprofile.io.records import numbered, value_of
 from immunoprofile.io.references import UNSCHEDULED, WITH_VISIT, check_references, check_registered_files
 from immunoprofile.io.registry_checks import check_equal_content
 from immunoprofile.io.table_files import find_tables
@@ -76,7 +78,7 @@ class Study:
         """FCS file of a sample, data set and amplifiers as the study states them; KeyError for an unknown sample."""
         row = self.tables["samples"].set_index("sample_id").loc[sample_id]
         tube = self.config.tubes.get(str(row["tube_id"]))
-        dataset: int | None = None if pd.isna(row["dataset"]) else int(row["dataset"])
+        dataset: int | None = None if value_of(row["dataset"]) is None else int(row["dataset"])
         return FcsSource(self.fcs_path(sample_id), dataset, tuple(tube.amplifiers.items()) if tube else ())
 
     def subject(self, usubjid: str) -> pd.Series[Any]:
@@ -239,13 +241,13 @@ def _match_visits(
 ) -> pd.DataFrame:
     table = table.copy()
     left_out = []
-    for row, entry in table.iterrows():
-        if pd.isna(entry["usubjid"]):
+    for row, entry in numbered(table, name):
+        if not entry["usubjid"]:
             continue
         place: dict[str, Any] = {"table": name, "row": row, "usubjid": entry["usubjid"], "visit": entry["visit"]}
         place |= {"sample_id": entry["sample_id"], "file": entry["fcs_path"]} if name == "samples" else {}
-        if pd.isna(entry["visit"]):
-            key = (entry["usubjid"], str(entry["collected_dtc"])[:10])
+        if not entry["visit"]:
+            key = (entry["usubjid"], entry["collected_dtc"][:10])
             visit = days.get(key) or unscheduled.get(key)
             if visit is None:
                 notes.add(
@@ -258,7 +260,7 @@ def _match_visits(
                 left_out.append(row)
             else:
                 table.loc[row, "visit"] = visit
-        elif not str(entry["visit"]).startswith(UNSCHEDULED) and (entry["usubjid"], entry["visit"]) not in held:
+        elif not entry["visit"].startswith(UNSCHEDULED) and (entry["usubjid"], entry["visit"]) not in held:
             notes.add(
                 "error",
                 "VISIT_NOT_HELD",
@@ -277,12 +279,13 @@ def _note_gaps(tables: Mapping[str, pd.DataFrame], config: StudyConfig, notes: E
     samples = tables["samples"][tables["samples"]["role"] == "sample"]
     measured = set(zip(samples["usubjid"], samples["visit"], samples["tube_id"], strict=True))
     planned = [visit for visit in sorted(config.visits, key=lambda v: v.visitnum)]
-    for row, entry in visits[~visits["occurred"].fillna(value=False).astype(bool)].iterrows():
-        reason = entry["reason_not_done"] if pd.notna(entry["reason_not_done"]) else "no reason given"
+    for row, entry in numbered(visits, "visits"):
+        if entry["occurred"]:
+            continue
         notes.add(
             "note",
             "VISIT_MISSED",
-            f"the visit did not take place ({reason})",
+            f"the visit did not take place ({entry['reason_not_done'] or 'no reason given'})",
             table="visits",
             row=row,
             usubjid=entry["usubjid"],
@@ -325,12 +328,12 @@ def _note_gaps(tables: Mapping[str, pd.DataFrame], config: StudyConfig, notes: E
                     usubjid=usubjid,
                     visit=name,
                 )
-    for row, entry in samples[samples["supersedes"].notna()].iterrows():
+    for row, entry in numbered(samples[samples["supersedes"].notna()], "samples"):
+        attempt = "an attempt" if math.isnan(entry["attempt"]) else f"attempt {entry['attempt']:.0f}"
         notes.add(
             "note",
             "RERUN",
-            f"attempt {entry['attempt']} replaces {entry['supersedes']}; the rule of the study is "
-            f"'{config.attempt_rule}'",
+            f"{attempt} replaces {entry['supersedes']}; the rule of the study is '{config.attempt_rule}'",
             table="samples",
             row=row,
             usubjid=entry["usubjid"],
@@ -339,9 +342,9 @@ def _note_gaps(tables: Mapping[str, pd.DataFrame], config: StudyConfig, notes: E
             file=entry["fcs_path"],
         )
     subjects = set(tables["subjects"]["usubjid"])
-    for row, entry in samples.iterrows():
-        others = sorted(name for name in subjects - {entry["usubjid"]} if name in str(entry["fcs_path"]))
-        if others and entry["usubjid"] not in str(entry["fcs_path"]):
+    for row, entry in numbered(samples, "samples"):
+        others = sorted(name for name in subjects - {entry["usubjid"]} if name in entry["fcs_path"])
+        if others and entry["usubjid"] not in entry["fcs_path"]:
             notes.add(
                 "warning",
                 "PATH_OF_ANOTHER_SUBJECT",

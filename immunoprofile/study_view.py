@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from immunoprofile import schema
+from immunoprofile.io.records import records
 from immunoprofile.markup import block, counted, folded, hinted, line, table
 
 if TYPE_CHECKING:
@@ -53,18 +54,13 @@ def study_view(study: Study) -> str:
 def _grid(study: Study) -> Markup:
     visits = [visit.visit for visit in study.config.visits]
     held = {
-        (str(usubjid), str(visit)): (occurred is not None and bool(occurred), str(reason))
-        for usubjid, visit, occurred, reason in zip(
-            *(study.tables["visits"][name] for name in ("usubjid", "visit")),
-            study.tables["visits"]["occurred"].fillna(value=False),
-            study.tables["visits"]["reason_not_done"].fillna(""),
-            strict=True,
-        )
+        (row["usubjid"], row["visit"]): (bool(row["occurred"]), row["reason_not_done"])
+        for row in records(study.tables["visits"], "visits")
     }
-    samples = study.tables["samples"]
     measured: dict[tuple[str, str], set[str]] = {}
-    for row in samples[samples["role"] == "sample"].itertuples():
-        measured.setdefault((str(row.usubjid), str(row.visit)), set()).add(str(row.tube_id))
+    for row in records(study.tables["samples"], "samples"):
+        if row["role"] == "sample":
+            measured.setdefault((row["usubjid"], row["visit"]), set()).add(row["tube_id"])
     flow = {visit.visit for visit in study.config.visits if visit.flow}
     subjects = study.tables["subjects"]
     rows = []

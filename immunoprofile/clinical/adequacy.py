@@ -20,10 +20,10 @@ from immunoprofile.clinical.doses import (
     last_day_of,
     study_doses,
 )
-from immunoprofile.clinical.tables import HasClinical, day_of, observed_days, rows_of
+from immunoprofile.clinical.tables import HasClinical, day_of, observed_days
 from immunoprofile.clinical.units import significant
 from immunoprofile.errors import AnalysisError
-from immunoprofile.io.dates import text_of
+from immunoprofile.io.records import records
 from immunoprofile.schema import ADEQUACY_COLUMNS
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def dose_adequacy(study: HasClinical, clearance: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    subjects = {text_of(row["usubjid"]): row for _, row in rows_of(study.subjects)}
+    subjects = {row["usubjid"]: row for row in records(study.subjects, "subjects")}
     axes, spans, bodies = anchors(study), observed_days(study), Bodies(study.visits)
     clearances = _clearances(clearance)
     doses: dict[str, list[StudyDose]] = {}

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
-from immunoprofile.clinical.tables import day_of, number_of, rows_of
+from immunoprofile.clinical.tables import day_of
 from immunoprofile.errors import AnalysisError
-from immunoprofile.io.dates import text_of
+from immunoprofile.io.records import records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +60,7 @@ def age_at(subject: Mapping[Any, Any], dtc: object) -> Age:
     if day is None:
         return Age(reason="the date of the blood draw is not known to the day")
     spans: list[tuple[float, float, float]] = []
-    stated, birth_year = number_of(subject.get("age_y")), number_of(subject.get("birth_year"))
+    stated, birth_year = (subject.get(name, math.nan) for name in ("age_y", "birth_year"))
     if not math.isnan(stated):
         consent = day_of(subject.get("consent_dtc"))
         near = (consent, *(day_of(subject.get(name)) for name in ("randomised_dtc", "first_dose_dtc")))
@@ -103,10 +103,10 @@ class Bodies:
 
 def _dated(visits: pd.DataFrame, column: str) -> dict[str, tuple[tuple[date, float], ...]]:
     found: dict[str, list[tuple[date, float]]] = {}
-    for _, row in rows_of(visits):
-        day, value = day_of(row["start_dtc"]), number_of(row[column])
+    for row in records(visits, "visits"):
+        day, value = day_of(row["start_dtc"]), row[column]
         if day is not None and not math.isnan(value):
-            found.setdefault(text_of(row["usubjid"]), []).append((day, value))
+            found.setdefault(row["usubjid"], []).append((day, value))
     return {usubjid: tuple(sorted(pairs)) for usubjid, pairs in found.items()}
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from immunoprofile.clinical.courses import Course, dose_tables, read_course
 from immunoprofile.clinical.drug_names import misspelled, names_agent
-from immunoprofile.clinical.tables import HasClinical, day_of, observed_days, rows_of, truth_of
-from immunoprofile.io.dates import first_dose, text_of
+from immunoprofile.clinical.tables import HasClinical, day_of, observed_days
+from immunoprofile.io.dates import first_dose
+from immunoprofile.io.records import numbered, records
 from immunoprofile.resources import load_yaml
 from immunoprofile.schema import CMV_CONFOUNDER_COLUMNS
 
@@ -85,10 +86,10 @@ class Recognised:
 def recognised(study: HasClinical) -> Iterator[Recognised]:
     """Rows of conmeds that name an agent of resources/cmv_confounders.yaml, in the order of the table."""
     spans = observed_days(study)
-    for number, row in rows_of(study.conmeds):
-        usubjid = text_of(row["usubjid"])
+    for number, row in numbered(study.conmeds, "conmeds"):
+        usubjid = row["usubjid"]
         for agent, meant in confounders_of(row["drug"], row["atc"]):
-            course = read_course(row["start_dtc"], row["end_dtc"], row["freq"], ongoing=truth_of(row["ongoing"]),
+            course = read_course(row["start_dtc"], row["end_dtc"], row["freq"], ongoing=row["ongoing"],
                                  last_day=spans[usubjid][1] if usubjid in spans else None)  # fmt: skip
             yield Recognised(usubjid, number, agent, meant, course, row)
 
@@ -122,14 +123,14 @@ def cmv_confounders(study: HasClinical, *, notes: Exceptions | None = None) -> p
         number, row, agent, meant, course = one.row, one.cells, one.agent, one.meant, one.course
         usubjid, entry = one.usubjid, confounding_agents()[one.agent]
         until = None if course.end_high is None else course.end_high + timedelta(days=entry["days_after"])
-        going_on = bool(truth_of(row["ongoing"])) and not text_of(row["end_dtc"])
+        going_on = bool(row["ongoing"]) and not row["end_dtc"]
         dated = course.start_low is not None and course.start_low == course.start_high
         certain = dated and not meant and (going_on or (until is not None and course.end_low == course.end_high))
         remarks = [f"perhaps {meant}, spelled otherwise" if meant else "",
                  "" if certain or meant else "start or end is not known to the day"]  # fmt: skip
         rows.append({
-            "usubjid": usubjid, "agent": agent, "drug": text_of(row["drug"]), "kind": entry["kind"], "row": number,
-            "start_dtc": text_of(row["start_dtc"]), "end_dtc": text_of(row["end_dtc"]),
+            "usubjid": usubjid, "agent": agent, "drug": row["drug"], "kind": entry["kind"], "row": number,
+            "start_dtc": row["start_dtc"], "end_dtc": row["end_dtc"],
             "from_date": "" if course.start_low is None else course.start_low.isoformat(),
             "until_date": "" if until is None else until.isoformat(), "certain": certain,
             "effect": entry["effect"], "evidence": entry["evidence"], "note": "; ".join(filter(None, remarks)),
@@ -148,12 +149,12 @@ def cmv_confounders(study: HasClinical, *, notes: Exceptions | None = None) -> p
 def _note_serology(study: HasClinical, confounders: pd.DataFrame, notes: Exceptions) -> None:
     """A CMV IgG that immunoglobulins may have brought."""
     passive = confounders[confounders["agent"].isin(("immunoglobulin", "cmv_immunoglobulin"))]
-    for number, subject in rows_of(study.subjects):
-        usubjid, dose = text_of(subject["usubjid"]), day_of(first_dose(subject))
-        if text_of(subject["cmv_igg_baseline"]) != "POS":
+    for number, subject in numbered(study.subjects, "subjects"):
+        usubjid, dose = subject["usubjid"], day_of(first_dose(subject))
+        if subject["cmv_igg_baseline"] != "POS":
             continue
         day = "" if dose is None else dose.isoformat()
-        for _, row in rows_of(passive[passive["usubjid"] == usubjid]):
+        for row in records(passive[passive["usubjid"] == usubjid], "cmv_confounders"):
             if not day or (row["from_date"] <= day and (not row["until_date"] or day <= row["until_date"])):
                 notes.add("warning", "SEROLOGY_PASSIVE", f"CMV IgG at baseline may come from {row['drug']}",
                           table="subjects", row=number, usubjid=usubjid,

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, Final
 
 from immunoprofile.clinical.tables import day_of
-from immunoprofile.io.dates import text_of
+from immunoprofile.io.records import text_of
 from immunoprofile.resources import load_yaml
 
 DAYS_PER_WEEK: Final = 7

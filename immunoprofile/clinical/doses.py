@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.clinical.body import Bodies, body_surface_m2
 from immunoprofile.clinical.courses import Course, day_span, dose_tables, frequency_names, read_course
-from immunoprofile.clinical.tables import HasClinical, day_of, number_of, observed_days, rows_of, truth_of
+from immunoprofile.clinical.tables import HasClinical, day_of, observed_days
 from immunoprofile.clinical.units import significant
-from immunoprofile.io.dates import days_between, first_dose, text_of
+from immunoprofile.io.dates import days_between, first_dose
+from immunoprofile.io.records import numbered, records, text_of
 from immunoprofile.schema import BAR_COLUMNS, COURSE_COLUMNS, DRUGS, EXPOSURE_COLUMNS
 
 if TYPE_CHECKING:
@@ -50,32 +51,32 @@ def anchors(study: HasClinical) -> dict[str, Anchors]:
     ganciclovir or valganciclovir of the subjects table, else the first full start date of one in dosing.
     """
     first: dict[str, str] = {}
-    for _, row in rows_of(study.dosing):
+    for row in records(study.dosing, "dosing"):
         day = day_of(row["start_dtc"])
         if row["drug"] in ANTIVIRALS and day is not None:
-            usubjid = text_of(row["usubjid"])
-            first[usubjid] = min(first.get(usubjid, "9999"), text_of(row["start_dtc"]))
+            usubjid = row["usubjid"]
+            first[usubjid] = min(first.get(usubjid, "9999"), row["start_dtc"])
     found = {}
-    for _, row in rows_of(study.subjects):
-        usubjid, il2, randomised = (text_of(row[name]) for name in ("usubjid", "first_il2_dtc", "randomised_dtc"))
+    for row in records(study.subjects, "subjects"):
+        usubjid, il2, randomised = (row[name] for name in ("usubjid", "first_il2_dtc", "randomised_dtc"))
         kind = study.config.immunology_anchor
         own = {"first_il2": il2, "randomised": randomised}.get(kind, il2 or randomised)
-        found[usubjid] = Anchors(own, text_of(row["first_gcv_dtc"]) or first.get(usubjid, ""))
+        found[usubjid] = Anchors(own, row["first_gcv_dtc"] or first.get(usubjid, ""))
     return found
 
 
 def note_first_doses(study: HasClinical, notes: Exceptions) -> None:
     """List subjects whose first doses in the subjects table are not those of dosing: both time axes hang on them."""
-    subjects = {text_of(row["usubjid"]): row for _, row in rows_of(study.subjects)}
+    subjects = {row["usubjid"]: row for row in records(study.subjects, "subjects")}
     first: dict[tuple[str, str], str] = {}
     for one in study_doses(study):
         subject = subjects.get(one.usubjid, {})
         column = "first_il2_dtc" if one.drug == "IL2" else "first_gcv_dtc" if one.drug in ANTIVIRALS else ""
         if column and not is_before_study(one, subject) and day_of(one.cells["start_dtc"]) is not None:
-            key, start = (one.usubjid, column), text_of(one.cells["start_dtc"])
+            key, start = (one.usubjid, column), one.cells["start_dtc"]
             first[key] = min(first.get(key, start), start)
     for (usubjid, column), start in sorted(first.items()):
-        stated = text_of(subjects.get(usubjid, {}).get(column))
+        stated = subjects[usubjid][column] if usubjid in subjects else ""
         if days_between(stated, start) != 0:
             what = f"{column} is {stated or 'missing'}, the first course in dosing began {start}"
             notes.add("warning", "FIRST_DOSE_DIFFERS", what, table="subjects", usubjid=usubjid,
@@ -109,15 +110,15 @@ def study_doses(study: HasClinical, *, notes: Exceptions | None = None) -> list[
     """Rows of dosing in the order of subject, drug and start; ``notes`` takes what cannot be used, row by row."""
     spans = observed_days(study)
     doses = []
-    for number, row in rows_of(study.dosing):
-        usubjid, drug, unit = (text_of(row[name]) for name in ("usubjid", "drug", "unit"))
+    for number, row in numbered(study.dosing, "dosing"):
+        usubjid, drug, unit = (row[name] for name in ("usubjid", "drug", "unit"))
         span = spans.get(usubjid)
         # Empty means that it goes on: docs/study-folder.md.
         course = read_course(
-            row["start_dtc"], row["end_dtc"], row["freq"], ongoing=not text_of(row["end_dtc"]),
+            row["start_dtc"], row["end_dtc"], row["freq"], ongoing=not row["end_dtc"],
             last_day=None if span is None else span[1],
         )  # fmt: skip
-        amount = number_of(row["dose"])
+        amount = row["dose"]
         found: list[tuple[str, str]] = []
         if drug not in DRUGS:
             found.append(("drug", f"drug {drug or 'missing'!r} is none of {', '.join(DRUGS)}"))
@@ -128,11 +129,11 @@ def study_doses(study: HasClinical, *, notes: Exceptions | None = None) -> list[
         if not amount >= 0:
             found.append(("dose", "the dose is missing"))
         if course.frequency is None:
-            what = text_of(row["freq"]) or "missing"
+            what = row["freq"] or "missing"
             found.append(("freq", f"frequency {what} is none of {', '.join(frequency_names())}"))
         if day_of(row["start_dtc"]) is None:
             found.append(("start_dtc", "the start is not known to the day"))
-        if text_of(row["end_dtc"]) and day_of(row["end_dtc"]) is None:
+        if row["end_dtc"] and day_of(row["end_dtc"]) is None:
             found.append(("end_dtc", "the end is not known to the day"))
         for column, what in found:
             if notes is None:
@@ -140,11 +141,11 @@ def study_doses(study: HasClinical, *, notes: Exceptions | None = None) -> list[
             notes.add("warning", "DOSE_NOT_USABLE", f"column {column}: {what}", table="dosing", row=number,
                       usubjid=usubjid, action=f"correct {column}; the row is listed, and judged UNKNOWN")  # fmt: skip
         doses.append(StudyDose(
-            number, usubjid, drug, amount, unit, text_of(row["route"]), text_of(row["phase"]),
-            number_of(row["doses_planned"]), number_of(row["doses_given"]), course, row,
+            number, usubjid, drug, amount, unit, row["route"], row["phase"],
+            row["doses_planned"], row["doses_given"], course, row,
             tuple(what for _, what in found),
         ))  # fmt: skip
-    return sorted(doses, key=lambda one: (one.usubjid, one.drug, text_of(one.cells["start_dtc"]), one.row))
+    return sorted(doses, key=lambda one: (one.usubjid, one.drug, one.cells["start_dtc"], one.row))
 
 
 def is_before_study(dose: StudyDose, subject: dict[str, Any]) -> bool:
@@ -166,7 +167,7 @@ def dose_courses(study: HasClinical, *, notes: Exceptions | None = None) -> pd.D
     """
     import pandas as pd
 
-    subjects = {text_of(row["usubjid"]): row for _, row in rows_of(study.subjects)}
+    subjects = {row["usubjid"]: row for row in records(study.subjects, "subjects")}
     axes, bodies = anchors(study), Bodies(study.visits)
     rows = []
     for one in study_doses(study, notes=notes):
@@ -177,9 +178,9 @@ def dose_courses(study: HasClinical, *, notes: Exceptions | None = None) -> pd.D
             reasons.append("doses_given is missing")
         start, end = one.cells["start_dtc"], one.cells["end_dtc"]
         rows.append({
-            "usubjid": one.usubjid, "arm": text_of(subject.get("arm")), "drug": one.drug, "dose": one.amount,
-            "unit": one.unit, "freq": text_of(one.cells["freq"]), "route": one.route, "start_dtc": text_of(start),
-            "end_dtc": text_of(end), "start_day": axis.immunology_day(start), "end_day": axis.immunology_day(end),
+            "usubjid": one.usubjid, "arm": subject.get("arm", ""), "drug": one.drug, "dose": one.amount,
+            "unit": one.unit, "freq": one.cells["freq"], "route": one.route, "start_dtc": start,
+            "end_dtc": end, "start_day": axis.immunology_day(start), "end_day": axis.immunology_day(end),
             "virology_start_day": axis.virology_day(start), "virology_end_day": axis.virology_day(end),
             "doses_planned": _whole(one.planned), "doses_given": _whole(one.given),
             "pct_given": significant(100 * one.given_fraction), "weight_kg": weight, "bsa_m2": surface,
@@ -256,18 +257,18 @@ def dosing_bars(study: HasClinical) -> pd.DataFrame:
     """
     import pandas as pd
 
-    subjects = {text_of(row["usubjid"]): row for _, row in rows_of(study.subjects)}
+    subjects = {row["usubjid"]: row for row in records(study.subjects, "subjects")}
     axes = anchors(study)
     rows = []
     for table, source in ((study.dosing, "dosing"), (study.conmeds, "conmeds")):
-        for _, row in rows_of(table):
-            drug = text_of(row["drug"]) if source == "dosing" else antiviral_name(row["drug"], row["atc"])
-            usubjid = text_of(row["usubjid"])
+        for row in records(table, source):
+            drug = row["drug"] if source == "dosing" else antiviral_name(row["drug"], row["atc"])
+            usubjid = row["usubjid"]
             if not drug:
                 continue
             axis = axes.get(usubjid, Anchors("", ""))
-            start, end = text_of(row["start_dtc"]), text_of(row["end_dtc"])
-            ongoing = not end if source == "dosing" else bool(truth_of(row["ongoing"]))
+            start, end = row["start_dtc"], row["end_dtc"]
+            ongoing = not end if source == "dosing" else bool(row["ongoing"])
             rows.append({
                 "usubjid": usubjid, "drug": drug, "source": source, "start_dtc": start, "end_dtc": end,
                 "start_day": axis.immunology_day(start), "end_day": axis.immunology_day(end),
@@ -297,9 +298,9 @@ def _ended_before(end: str, subject: dict[str, Any]) -> bool:
 
 
 def _dose_text(drug: str, row: dict[str, Any]) -> str:
-    amount = number_of(row["dose"])
-    parts = [drug, "dose not known" if math.isnan(amount) else f"{amount:g} {text_of(row['unit']) or 'unit not known'}",
-             text_of(row["freq"]), text_of(row["route"])]  # fmt: skip
+    amount = row["dose"]
+    parts = [drug, "dose not known" if math.isnan(amount) else f"{amount:g} {row['unit'] or 'unit not known'}",
+             row["freq"], row["route"]]  # fmt: skip
     return " ".join(part for part in parts if part)
 
 

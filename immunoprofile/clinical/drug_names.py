@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
-from immunoprofile.io.dates import text_of
+from immunoprofile.io.records import text_of
 from immunoprofile.schema import without_accents
 
 _WORD: Final = re.compile(r"[a-z]+|[0-9]+|[^\W\da-z_]+")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.clinical.courses import dose_tables
 from immunoprofile.clinical.grades import hides_nothing
-from immunoprofile.clinical.tables import HasClinical, day_of, number_of, rows_of
+from immunoprofile.clinical.tables import HasClinical, day_of
 from immunoprofile.clinical.units import lab_value, significant
 from immunoprofile.errors import UnitError
-from immunoprofile.io.dates import text_of
+from immunoprofile.io.records import records
 from immunoprofile.schema import SAFETY_FLAG_COLUMNS
 
 if TYPE_CHECKING:
@@ -53,32 +53,32 @@ def safety_flags(study: HasClinical, tables: SafetyTables, visits: Mapping[tuple
                _clearance_flags(tables), _drug_flags(tables))  # fmt: skip
     for source in sources:
         for (usubjid, visit), flag, detail in source:
-            rows.add((usubjid, visit, text_of(visits.get((usubjid, visit)))[:10], flag, detail))
+            rows.add((usubjid, visit, visits.get((usubjid, visit), "")[:10], flag, detail))
     ordered = sorted(rows, key=lambda row: (row[0], row[2], *row[1:]))
     return pd.DataFrame(ordered, columns=list(SAFETY_FLAG_COLUMNS))
 
 
 def _grade_flags(tables: SafetyTables) -> Iterator[_Flag]:
-    for _, row in rows_of(tables.grades):
+    for row in records(tables.grades, "safety"):
         key = (row["usubjid"], row["visit"])
         if row["grade_provisional"]:
             yield key, "GRADE_PROVISIONAL", f"{row['term']}: {row['reason']}"
-        if math.isnan(number_of(row["grade"])) and not hides_nothing(row):
+        if math.isnan(row["grade"]) and not hides_nothing(row):
             yield key, "UNKNOWN_INPUT", f"{row['term']}: {row['reason']}"
 
 
 def _haem_flags(study: HasClinical) -> Iterator[_Flag]:
     limits = dose_tables()["antivirals"]["haem_limits"]
-    for _, row in rows_of(study.labs):
+    for row in records(study.labs, "labs"):
         if row["test"] not in limits:
             continue
         try:
-            value = lab_value(number_of(row["value"]), text_of(row["unit"]), row["test"])
+            value = lab_value(row["value"], row["unit"], row["test"])
         except UnitError:
             continue  # told by the grades
         if significant(value) < limits[row["test"]]:
             detail = f"{row['test']} {value:g} is below {limits[row['test']]:g}"
-            yield (text_of(row["usubjid"]), text_of(row["visit"])), "GCV_HAEM_LIMIT", detail
+            yield (row["usubjid"], row["visit"]), "GCV_HAEM_LIMIT", detail
 
 
 def _dose_flags(tables: SafetyTables, visits: Mapping[tuple[str, str], str]) -> Iterator[_Flag]:
@@ -95,7 +95,7 @@ def doses_at(adequacy: pd.DataFrame, visits: Mapping[tuple[str, str], str]) -> d
     """(subject, visit) -> row of the dose table that holds on that day; visits without treatment have none."""
     found = {}
     by_subject: dict[str, list[dict[str, Any]]] = {}
-    for _, row in rows_of(adequacy):
+    for row in records(adequacy, "dose_adequacy"):
         by_subject.setdefault(row["usubjid"], []).append(row)
     for key, dtc in visits.items():
         for row in by_subject.get(key[0], ()):
@@ -107,7 +107,7 @@ def doses_at(adequacy: pd.DataFrame, visits: Mapping[tuple[str, str], str]) -> d
 
 def _steroid_flags(tables: SafetyTables, visits: Mapping[tuple[str, str], str]) -> Iterator[_Flag]:
     days: dict[str, dict[str, dict[str, Any]]] = {}
-    for _, row in rows_of(tables.steroids):
+    for row in records(tables.steroids, "steroids"):
         days.setdefault(row["usubjid"], {})[row["date"]] = row
     for (usubjid, visit), dtc in visits.items():
         day = day_of(dtc)
@@ -116,7 +116,7 @@ def _steroid_flags(tables: SafetyTables, visits: Mapping[tuple[str, str], str]) 
             continue
         for back in range(PULSE_WITHIN_D + 1):
             earlier = own.get((day - timedelta(days=back)).isoformat(), {})
-            if number_of(earlier.get("pulse")) == 1:
+            if earlier.get("pulse"):
                 yield (usubjid, visit), "STEROID_PULSE", f"methylprednisolone on {earlier['date']}"
         today = own.get(day.isoformat())
         if today is not None and math.isnan(today["ped_mg_kg"]):
@@ -125,7 +125,7 @@ def _steroid_flags(tables: SafetyTables, visits: Mapping[tuple[str, str], str]) 
 
 
 def _clearance_flags(tables: SafetyTables) -> Iterator[_Flag]:
-    for _, row in rows_of(tables.clearance):
+    for row in records(tables.clearance, "clearance"):
         key = (row["usubjid"], row["visit"])
         if row["reason"]:
             yield key, "UNKNOWN_INPUT", f"creatinine clearance: {row['reason']}"

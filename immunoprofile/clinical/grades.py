@@ -17,10 +17,11 @@ from immunoprofile.clinical.ctcae import (
     no_criteria,
     terms_without_criteria,
 )
-from immunoprofile.clinical.tables import HasClinical, day_of, number_of, rows_of, truth_of
+from immunoprofile.clinical.tables import HasClinical, day_of
 from immunoprofile.clinical.units import analysis_unit, lab_value, significant
 from immunoprofile.errors import UnitError
-from immunoprofile.io.dates import days_between, drawn_before, first_dose, text_of
+from immunoprofile.io.dates import days_between, drawn_before, first_dose
+from immunoprofile.io.records import numbered, records
 from immunoprofile.schema import EVENT_RATE_COLUMNS, GRADE_COLUMNS, SHIFT_COLUMNS, WORST_COLUMNS
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def graded_results(
     import pandas as pd
 
     terms, others = _by_test(ctcae_terms(version)), _by_test(terms_without_criteria(version))
-    doses = {text_of(row["usubjid"]): first_dose(row) for _, row in rows_of(study.subjects)}
+    doses = {row["usubjid"]: first_dose(row) for row in records(study.subjects, "subjects")}
     results = sorted(
         (one for one in (*lab_results(study), *_clearance_results(clearance)) if one.test in {*terms, *others}),
         key=lambda one: one.order,
@@ -170,10 +171,10 @@ def _name_ungraded(
 
 def lab_results(study: HasClinical) -> Iterator[LabResult]:
     """Every row of labs in the unit of analysis of its test; what cannot be read is NaN with a reason."""
-    for number, row in rows_of(study.labs):
-        test, reason = text_of(row["test"]), ""
-        value, lln, uln = (number_of(row[name]) for name in ("value", "lln", "uln"))
-        unit = text_of(row["unit"])
+    for number, row in numbered(study.labs, "labs"):
+        test, reason = row["test"], ""
+        value, lln, uln = (row[name] for name in ("value", "lln", "uln"))
+        unit = row["unit"]
         try:
             value, lln, uln = (lab_value(one, unit, test) for one in (value, lln, uln))
             unit = analysis_unit(test)
@@ -182,12 +183,12 @@ def lab_results(study: HasClinical) -> Iterator[LabResult]:
             reason = str(error)
         if value < 0:
             value, reason = math.nan, "a value below 0"
-        yield LabResult(number, text_of(row["usubjid"]), text_of(row["visit"]), text_of(row["collected_dtc"]),
-                      text_of(row["lab_id"]), test, value, unit, lln, uln, (), reason)  # fmt: skip
+        yield LabResult(number, row["usubjid"], row["visit"], row["collected_dtc"],
+                      row["lab_id"], test, value, unit, lln, uln, (), reason)  # fmt: skip
 
 
 def _clearance_results(clearance: pd.DataFrame) -> Iterator[LabResult]:
-    for _, row in rows_of(clearance):
+    for row in records(clearance, "clearance"):
         yield LabResult(None, row["usubjid"], row["visit"], row["collected_dtc"], row["lab_id"], CLEARANCE_TEST,
                       row["crcl"], _CLEARANCE_UNIT, math.nan, math.nan, (row["crcl_low"], row["crcl_high"]),
                       row["reason"])  # fmt: skip
@@ -262,9 +263,9 @@ def worst_grades(grades: pd.DataFrame, study: HasClinical) -> pd.DataFrame:
     """
     import pandas as pd
 
-    arms = {text_of(row["usubjid"]): text_of(row["arm"]) for _, row in rows_of(study.subjects)}
+    arms = {row["usubjid"]: row["arm"] for row in records(study.subjects, "subjects")}
     by_term: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for _, row in rows_of(grades):
+    for row in records(grades, "safety"):
         by_term.setdefault(tuple(row[name] for name in ("usubjid", "test", "term", "direction")), []).append(row)
     rows = [_worst_row(own, arms) for _, own in sorted(by_term.items())]
     frame = pd.DataFrame(rows, columns=list(WORST_COLUMNS))
@@ -274,11 +275,11 @@ def worst_grades(grades: pd.DataFrame, study: HasClinical) -> pd.DataFrame:
 
 def _worst_row(own: list[dict[str, Any]], arms: dict[str, str]) -> dict[str, Any]:
     """The worst of the results of one subject and term; of equal ones the first."""
-    treated = [row for row in own if truth_of(row["on_treatment"])]
-    graded = [row for row in treated if truth_of(row["grade"]) is not None]
+    treated = [row for row in own if row["on_treatment"]]
+    graded = [row for row in treated if not math.isnan(row["grade"])]
     worst = max(graded, key=lambda row: int(row["grade"]), default=None)
-    at_baseline = next((row["baseline_grade"] for row in own if truth_of(row["baseline_grade"]) is not None), None)
-    answers = [truth_of(row["treatment_emergent"]) for row in treated]
+    at_baseline = next((row["baseline_grade"] for row in own if not math.isnan(row["baseline_grade"])), None)
+    answers = [row["treatment_emergent"] for row in treated]
     emergent = True if True in answers else None if None in answers or not answers else False
     return {name: own[0][name] for name in ("usubjid", "term", "test", "direction", "version")} | {
         "arm": arms.get(own[0]["usubjid"], ""), "baseline_grade": at_baseline,
@@ -333,21 +334,21 @@ def event_rates(study: HasClinical, spans: dict[str, tuple[Any, Any]]) -> pd.Dat
     followed: dict[str, dict[str, int]] = {}
     starts: dict[str, str] = {}
     arm_of: dict[str, str] = {}
-    for _, row in rows_of(study.subjects):
-        usubjid, dose = text_of(row["usubjid"]), first_dose(row)
+    for row in records(study.subjects, "subjects"):
+        usubjid, dose = row["usubjid"], first_dose(row)
         if usubjid in spans and day_of(dose) is not None:
             days = days_between(dose, spans[usubjid][1].isoformat())
-            arm_of[usubjid], starts[usubjid] = text_of(row["arm"]), dose
+            arm_of[usubjid], starts[usubjid] = row["arm"], dose
             followed.setdefault(arm_of[usubjid], {})[usubjid] = max(days or 0, 0) + 1
     found: dict[tuple[str, str], dict[str, list[str]]] = {}
-    for _, row in rows_of(study.aes):
-        usubjid = text_of(row["usubjid"])
+    for row in records(study.aes, "aes"):
+        usubjid = row["usubjid"]
         if usubjid not in arm_of:
             continue
         days = days_between(starts[usubjid], row["start_dtc"])
         kind = "undated" if days is None else "event" if days >= 0 else ""
         if kind:
-            found.setdefault((arm_of[usubjid], text_of(row["term"])), {}).setdefault(kind, []).append(usubjid)
+            found.setdefault((arm_of[usubjid], row["term"]), {}).setdefault(kind, []).append(usubjid)
     rows = []
     for (arm, term), kinds in sorted(found.items()):
         events, total = kinds.get("event", []), sum(followed[arm].values())

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from immunoprofile.clinical.courses import Frequency, dose_tables
 from immunoprofile.clinical.doses import StudyDose, study_doses
-from immunoprofile.clinical.tables import HasClinical, day_of, number_of, rows_of
+from immunoprofile.clinical.tables import HasClinical, day_of
 from immunoprofile.clinical.units import significant
-from immunoprofile.io.dates import text_of
+from immunoprofile.io.records import numbered, records
 from immunoprofile.schema import IL2_TIMING_COLUMNS
 
 if TYPE_CHECKING:
@@ -49,13 +49,13 @@ def il2_timing(study: HasClinical, *, notes: Exceptions | None = None) -> pd.Dat
     for one in study_doses(study):
         if one.drug == "IL2":
             courses.setdefault(one.usubjid, []).append(one)
-    told = {text_of(row["usubjid"]) for _, row in rows_of(study.subjects) if text_of(row["first_il2_dtc"])}
+    told = {row["usubjid"] for row in records(study.subjects, "subjects") if row["first_il2_dtc"]}
     rows = []
-    for number, row in rows_of(study.samples):
-        usubjid, dtc = text_of(row["usubjid"]), text_of(row["collected_dtc"])
+    for number, row in numbered(study.samples, "samples"):
+        usubjid, dtc = row["usubjid"], row["collected_dtc"]
         if not usubjid:
             continue
-        stated = number_of(row["hours_since_last_il2"])
+        stated = row["hours_since_last_il2"]
         low, high, reason = _since(courses.get(usubjid, []), dtc)
         if not courses.get(usubjid) and usubjid in told:
             low, high, reason = 0.0, math.inf, "IL-2 was given, but dosing has no row of it"
@@ -68,7 +68,7 @@ def il2_timing(study: HasClinical, *, notes: Exceptions | None = None) -> pd.Dat
         hours = exact if math.isnan(stated) else stated
         least = low if math.isnan(hours) else hours
         rows.append({
-            "sample_id": text_of(row["sample_id"]), "usubjid": usubjid, "visit": text_of(row["visit"]),
+            "sample_id": row["sample_id"], "usubjid": usubjid, "visit": row["visit"],
             "collected_dtc": dtc, "hours_stated": stated, "hours_computed": exact, "hours_low": low,
             "hours_high": high, "hours": hours, "recent": least < limit, "reason": reason,
         })  # fmt: skip
@@ -101,7 +101,7 @@ def _span(dtc: str) -> tuple[datetime, datetime]:
 
 def _of_course(dose: StudyDose, drawn: tuple[datetime, datetime]) -> tuple[float, float, str] | None:
     """Fewest and most hours since the last dose of a course; None when it began after the draw."""
-    start, frequency = text_of(dose.cells["start_dtc"]), dose.course.frequency
+    start, frequency = dose.cells["start_dtc"], dose.course.frequency
     if day_of(start) is None:
         return 0.0, math.inf, "the start of IL-2 is not known to the day"
     first = _span(start)
@@ -109,7 +109,7 @@ def _of_course(dose: StudyDose, drawn: tuple[datetime, datetime]) -> tuple[float
         return None
     if frequency is None or frequency.mean_per_day == 0:
         return 0.0, _hours(first[0], drawn[1]), "the frequency of IL-2 is not known"
-    end = text_of(dose.cells["end_dtc"])
+    end = dose.cells["end_dtc"]
     # Without a time of day the last dose can have been at any time of its day.
     ends = _span(end) if day_of(end) is not None else None
     steps = [_last_dose(time, moment, frequency, ends) for time in first for moment in drawn]

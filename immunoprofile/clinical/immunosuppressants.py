@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from immunoprofile.clinical.courses import read_course
 from immunoprofile.clinical.drug_names import names_agent
-from immunoprofile.clinical.tables import HasClinical, day_of, observed_days, rows_of, truth_of
-from immunoprofile.io.dates import text_of
+from immunoprofile.clinical.tables import HasClinical, day_of, observed_days
+from immunoprofile.io.records import records
 from immunoprofile.resources import load_yaml
 from immunoprofile.schema import IMMUNOSUPPRESSANT_COLUMNS
 
@@ -62,8 +62,8 @@ def immunosuppressants(study: HasClinical, visits: Mapping[tuple[str, str], str]
         if day is not None:
             days.setdefault(usubjid, []).append((visit, day))
     rows = []
-    for _, row in rows_of(study.conmeds):
-        usubjid = text_of(row["usubjid"])
+    for row in records(study.conmeds, "conmeds"):
+        usubjid = row["usubjid"]
         for agent in agents_of(row["drug"], row["atc"]):
             for visit, day in days.get(usubjid, ()):
                 last = spans[usubjid][1] if usubjid in spans else None
@@ -71,7 +71,7 @@ def immunosuppressants(study: HasClinical, visits: Mapping[tuple[str, str], str]
                 for population, effect in agents()[agent]["touches"].items() if active else ():
                     rows.append({
                         "usubjid": usubjid, "visit": visit, "date": day.isoformat(), "agent": agent,
-                        "drug": text_of(row["drug"]), "effect": effect, "population": population, "active": active,
+                        "drug": row["drug"], "effect": effect, "population": population, "active": active,
                         "days_since_last": since,
                         "note": "" if active == "TRUE" else "start or end of the drug is not known to the day",
                     })  # fmt: skip
@@ -82,7 +82,7 @@ def immunosuppressants(study: HasClinical, visits: Mapping[tuple[str, str], str]
 
 def _activity(row: dict[str, Any], days_after: int, day: date, last: date | None) -> tuple[str, int | None]:
     """TRUE, UNKNOWN or empty (not active), and days since the last dose."""
-    course = read_course(row["start_dtc"], row["end_dtc"], row["freq"], ongoing=truth_of(row["ongoing"]), last_day=last)
+    course = read_course(row["start_dtc"], row["end_dtc"], row["freq"], ongoing=row["ongoing"], last_day=last)
     if course.start_low is not None and day < course.start_low:
         return "", None
     if course.end_high is not None and (day - course.end_high).days > days_after:

@@ -14,10 +14,11 @@ from immunoprofile.clinical.body import (
     body_mass_index,
     ideal_weight_kg,
 )
-from immunoprofile.clinical.tables import HasClinical, number_of, rows_of
+from immunoprofile.clinical.tables import HasClinical
 from immunoprofile.clinical.units import lab_value, lab_value_in
 from immunoprofile.errors import AnalysisError, UnitError
-from immunoprofile.io.dates import hours_apart, text_of
+from immunoprofile.io.dates import hours_apart
+from immunoprofile.io.records import records
 from immunoprofile.schema import CLEARANCE_COLUMNS
 
 if TYPE_CHECKING:
@@ -106,11 +107,11 @@ def creatinine_clearance(study: HasClinical, *, weight: WeightKind = "actual") -
     """
     import pandas as pd
 
-    subjects = {text_of(row["usubjid"]): row for _, row in rows_of(study.subjects)}
+    subjects = {row["usubjid"]: row for row in records(study.subjects, "subjects")}
     bodies = Bodies(study.visits)
     rows = [
-        _clearance_row(row, subjects.get(text_of(row["usubjid"]), {}), bodies, weight)
-        for _, row in rows_of(study.labs)
+        _clearance_row(row, subjects.get(row["usubjid"], {}), bodies, weight)
+        for row in records(study.labs, "labs")
         if row["test"] == "CREAT"
     ]
     rows.sort(key=lambda row: (row["usubjid"], row["collected_dtc"], row["lab_id"], row["creatinine_umol_l"]))
@@ -126,10 +127,10 @@ def creatinine_clearance(study: HasClinical, *, weight: WeightKind = "actual") -
 
 
 def _clearance_row(row: dict[str, Any], subject: dict[str, Any], bodies: Bodies, kind: WeightKind) -> dict[str, Any]:
-    usubjid, dtc = text_of(row["usubjid"]), text_of(row["collected_dtc"])
+    usubjid, dtc = row["usubjid"], row["collected_dtc"]
     reasons = []
     try:
-        creatinine = lab_value(number_of(row["value"]), row["unit"], "CREAT")
+        creatinine = lab_value(row["value"], row["unit"], "CREAT")
     except UnitError as error:
         creatinine = math.nan
         reasons.append(str(error))
@@ -137,7 +138,7 @@ def _clearance_row(row: dict[str, Any], subject: dict[str, Any], bodies: Bodies,
         if not creatinine > 0:
             creatinine = math.nan
             reasons.append("creatinine is missing or not above 0")
-    age, sex = age_at(subject, dtc), text_of(subject.get("sex"))
+    age, sex = age_at(subject, dtc), subject.get("sex", "")
     if age.reason:
         reasons.append(age.reason)
     elif age.low < ADULT_Y:
@@ -163,7 +164,7 @@ def _clearance_row(row: dict[str, Any], subject: dict[str, Any], bodies: Bodies,
 
 def _as_row(row: dict[str, Any], usubjid: str, dtc: str, sex: str, age: Age) -> dict[str, Any]:
     return {
-        "usubjid": usubjid, "visit": text_of(row["visit"]), "collected_dtc": dtc, "lab_id": text_of(row["lab_id"]),
+        "usubjid": usubjid, "visit": row["visit"], "collected_dtc": dtc, "lab_id": row["lab_id"],
         "sex": sex, "age_y": age.value, "age_y_low": age.low, "age_y_high": age.high,
     }  # fmt: skip
 

@@ -23,11 +23,12 @@ from immunoprofile.clinical.il2_timing import il2_timing
 from immunoprofile.clinical.immunosuppressants import immunosuppressants
 from immunoprofile.clinical.renal import WeightKind, creatinine_clearance
 from immunoprofile.clinical.steroids import prednisone_equivalents, steroid_records
-from immunoprofile.clinical.tables import HasClinical, day_of, number_of, observed_days, rows_of
+from immunoprofile.clinical.tables import HasClinical, day_of, observed_days
 from immunoprofile.clinical.units import significant
 from immunoprofile.clinical.visit_days import visit_days
-from immunoprofile.io.dates import hours_apart, text_of
+from immunoprofile.io.dates import hours_apart
 from immunoprofile.io.exceptions import Exceptions
+from immunoprofile.io.records import numbered, records
 from immunoprofile.schema import CLINICAL_OBS, SAFETY_FILES
 
 if TYPE_CHECKING:
@@ -130,17 +131,17 @@ def safety(
     grades = graded_results(study, clearance, version=version, baseline_within_d=baseline_within_d, notes=notes)
     worst = worst_grades(grades, study)
     courses = dose_courses(study, notes=notes)
-    visits, records = visit_days(study), steroid_records(study)
+    visits, steroids = visit_days(study), steroid_records(study)
     note_first_doses(study, notes)
     _note_clearance(clearance, notes)
-    _note_steroids(records, notes)
+    _note_steroids(steroids, notes)
     _note_events(study, notes)
     tables: dict[str, pd.DataFrame] = {
         "grades": grades, "worst": worst, "shift": shift_table(worst),
         "event_rates": event_rates(study, observed_days(study)), "clearance": clearance, "courses": courses,
         "exposure": exposure(courses), "adequacy": dose_adequacy(study, clearance), "bars": dosing_bars(study),
         "il2_timing": il2_timing(study, notes=notes), "steroids": prednisone_equivalents(study),
-        "steroid_records": records, "immunosuppressants": immunosuppressants(study, visits),
+        "steroid_records": steroids, "immunosuppressants": immunosuppressants(study, visits),
         "confounders": cmv_confounders(study, notes=notes),
     }  # fmt: skip
     without = SafetyTables(**tables, flags=pd.DataFrame(), exceptions=pd.DataFrame())
@@ -148,25 +149,25 @@ def safety(
 
 
 def _note_clearance(clearance: pd.DataFrame, notes: Exceptions) -> None:
-    for _, row in rows_of(clearance):
+    for row in records(clearance, "clearance"):
         if row["reason"]:
             notes.add("warning", "NO_CLEARANCE", row["reason"], table="labs", usubjid=row["usubjid"],
                       visit=row["visit"], action="fill age, sex, weight and creatinine")  # fmt: skip
 
 
-def _note_steroids(records: pd.DataFrame, notes: Exceptions) -> None:
-    for _, row in rows_of(records):
+def _note_steroids(steroids: pd.DataFrame, notes: Exceptions) -> None:
+    for row in records(steroids, "steroid_records"):
         if row["use"] == "unknown":
             notes.add("warning", "STEROID_UNKNOWN", f"{row['steroid']}: {row['reason']}", table="conmeds",
-                      row=row["row"], usubjid=row["usubjid"],
+                      row=int(row["row"]), usubjid=row["usubjid"],
                       action="complete the row; until then its days have no prednisone equivalent")  # fmt: skip
         elif row["use"] == "not_systemic":
             notes.add("note", "STEROID_NOT_SYSTEMIC", f"{row['steroid']} by route {row['route']} is not counted",
-                      table="conmeds", row=row["row"], usubjid=row["usubjid"])  # fmt: skip
+                      table="conmeds", row=int(row["row"]), usubjid=row["usubjid"])  # fmt: skip
 
 
 def _note_events(study: HasClinical, notes: Exceptions) -> None:
-    for number, row in rows_of(study.aes):
+    for number, row in numbered(study.aes, "aes"):
         if day_of(row["start_dtc"]) is None:
             notes.add("warning", "EVENT_UNDATED", f"{row['term']}: the start is not known to the day", table="aes",
                       row=number, usubjid=row["usubjid"], action="fill start_dtc")  # fmt: skip
@@ -193,14 +194,14 @@ def visit_columns(study: HasClinical, tables: SafetyTables) -> pd.DataFrame:
     import pandas as pd
 
     visits = visit_days(study)
-    grades, clearance = _by_visit(tables.grades), _by_visit(tables.clearance)
-    steroids = {(row["usubjid"], row["date"]): row for _, row in rows_of(tables.steroids)}
+    grades, clearance = _by_visit(tables.grades, "safety"), _by_visit(tables.clearance, "clearance")
+    steroids = {(row["usubjid"], row["date"]): row for row in records(tables.steroids, "steroids")}
     labs: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for result in lab_results(study):
         labs.setdefault((result.usubjid, result.visit), []).append(
             {"test": result.test, "value": result.value, "uln": result.uln, "collected_dtc": result.dtc}
         )
-    drugs, flags = _by_visit(tables.immunosuppressants), _by_visit(tables.flags)
+    drugs, flags = _by_visit(tables.immunosuppressants, "immunosuppressants"), _by_visit(tables.flags, "safety_flags")
     doses = doses_at(tables.adequacy, visits)
     rows: list[dict[str, Any]] = []
     for key, dtc in visits.items():
@@ -209,11 +210,11 @@ def visit_columns(study: HasClinical, tables: SafetyTables) -> pd.DataFrame:
         steroid = steroids.get((key[0], dtc[:10]), {})
         dose = doses.get(key, {})
         row: dict[str, Any] = {
-            "steroid_ped_mg": number_of(steroid.get("ped_mg")),
-            "steroid_ped_mg_kg": number_of(steroid.get("ped_mg_kg")),
+            "steroid_ped_mg": steroid.get("ped_mg", math.nan),
+            "steroid_ped_mg_kg": steroid.get("ped_mg_kg", math.nan),
             "crcl": math.nan if filtration is None else filtration["crcl"],
             "crcl_unstable": None if filtration is None else bool(filtration["unstable"]),
-            "gcv_adequacy": number_of(dose.get("adequacy")), "gcv_dosed": text_of(dose.get("appropriately_dosed")),
+            "gcv_adequacy": dose.get("adequacy", math.nan), "gcv_dosed": dose.get("appropriately_dosed", ""),
             "immunosuppressants": _joined(drugs.get(key, []), "agent"),
             "clinical_flags": _joined(flags.get(key, []), "flag"),
         }  # fmt: skip
@@ -228,9 +229,9 @@ def visit_columns(study: HasClinical, tables: SafetyTables) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(CLINICAL_OBS, "float64") | kinds)
 
 
-def _by_visit(table: pd.DataFrame) -> dict[tuple[str, str], list[dict[str, Any]]]:
+def _by_visit(table: pd.DataFrame, name: str) -> dict[tuple[str, str], list[dict[str, Any]]]:
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for _, row in rows_of(table):
+    for row in records(table, name):
         found.setdefault((row["usubjid"], row["visit"]), []).append(row)
     return found
 
@@ -256,10 +257,10 @@ def _value(results: list[dict[str, Any]], test: str, dtc: str, *, over_uln: bool
 
 
 def _worst_of(results: list[dict[str, Any]]) -> dict[str, Any]:
-    graded = [row for row in results if not math.isnan(number_of(row["grade"]))]
+    graded = [row for row in results if not math.isnan(row["grade"])]
     worst = max((int(row["grade"]) for row in graded), default=None)
     terms = sorted({row["term"] for row in graded if worst and row["grade"] == worst})
-    hidden = [row for row in results if math.isnan(number_of(row["grade"])) and not hides_nothing(row)]
+    hidden = [row for row in results if math.isnan(row["grade"]) and not hides_nothing(row)]
     return {"worst_grade": worst, "worst_term": "; ".join(terms), "n_ungraded": len(hidden) if results else None}
 
 

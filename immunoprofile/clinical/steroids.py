@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.clinical.body import Bodies
 from immunoprofile.clinical.courses import Course, days_from, dose_tables, frequency_names, read_course
-from immunoprofile.clinical.tables import HasClinical, number_of, observed_days, rows_of, truth_of
+from immunoprofile.clinical.tables import HasClinical, observed_days
 from immunoprofile.clinical.units import MG_PER_UNIT, plain_unit, significant
-from immunoprofile.io.dates import text_of
+from immunoprofile.io.records import numbered, text_of
 from immunoprofile.schema import STEROID_COLUMNS, STEROID_RECORD_COLUMNS
 
 if TYPE_CHECKING:
@@ -110,10 +110,10 @@ def steroid_records(study: HasClinical, *, mg_equivalent: dict[str, float] | Non
 def _records(study: HasClinical, own: dict[str, float]) -> list[tuple[int, dict[str, Any], _Record]]:
     spans = observed_days(study)
     found = []
-    for number, row in rows_of(study.conmeds):
+    for number, row in numbered(study.conmeds, "conmeds"):
         steroid = steroid_name(row["drug"], row["atc"])
         if steroid:
-            span = spans.get(text_of(row["usubjid"]))
+            span = spans.get(row["usubjid"])
             found.append((number, row, _read(row, steroid, own, None if span is None else span[1])))
     return found
 
@@ -139,8 +139,8 @@ def steroid_name(drug: object, atc: object) -> str:
 def _read(row: dict[str, Any], steroid: str, own: dict[str, float], last: date | None) -> _Record:
     tables = dose_tables()
     entry = tables["corticosteroids"]["drugs"].get(steroid)
-    route = text_of(row["route"]).upper()
-    course = read_course(row["start_dtc"], row["end_dtc"], row["freq"], ongoing=truth_of(row["ongoing"]), last_day=last)
+    route = row["route"].upper()
+    course = read_course(row["start_dtc"], row["end_dtc"], row["freq"], ongoing=row["ongoing"], last_day=last)
     use, reasons = "counted", []
     if route in tables["other_routes"]:
         use = "not_systemic"
@@ -154,24 +154,24 @@ def _read(row: dict[str, Any], steroid: str, own: dict[str, float], last: date |
     unit = plain_unit(row["unit"])
     per_kg = unit.endswith("/kg")
     mass = unit.removesuffix("/kg")
-    dose = number_of(row["dose"])
+    dose = row["dose"]
     mg = dose * MG_PER_UNIT.get(mass, math.nan)
     if math.isnan(dose):
         reasons.append("the dose is missing")
     if mass not in MG_PER_UNIT:
         reasons.append(f"unit {unit or 'missing'} is none of {', '.join(MG_PER_UNIT)} (or per kg)")
     if course.frequency is None:
-        reasons.append(f"frequency {text_of(row['freq']) or 'missing'} is none of {', '.join(frequency_names())}")
+        reasons.append(f"frequency {row['freq'] or 'missing'} is none of {', '.join(frequency_names())}")
     if course.start_low is None:
         reasons.append("the start is missing")
     once = course.frequency is not None and course.frequency.once
-    if not text_of(row["end_dtc"]) and not truth_of(row["ongoing"]) and not once:
+    if not row["end_dtc"] and not row["ongoing"] and not once:
         reasons.append("neither an end nor ongoing = Y")
-    if text_of(row["end_dtc"]) and truth_of(row["ongoing"]):
+    if row["end_dtc"] and row["ongoing"]:
         reasons.append("an end and ongoing = Y contradict each other")
     if use == "counted" and reasons:
         use = "unknown"
-    return _Record(text_of(row["usubjid"]), steroid, use, mg, per_kg, factor, course, "; ".join(reasons))
+    return _Record(row["usubjid"], steroid, use, mg, per_kg, factor, course, "; ".join(reasons))
 
 
 def _day_row(usubjid: str, day: date, records: list[_Record], bodies: Bodies) -> dict[str, Any] | None:

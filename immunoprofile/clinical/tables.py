@@ -1,13 +1,11 @@
-"""What this room reads of a study, and small readers of single cells."""
+"""What this room reads of a study, and the days on which a study knows a subject."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from datetime import date
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from immunoprofile.io.dates import text_of
+from immunoprofile.io.records import cells, records, text_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,30 +63,6 @@ class HasClinical(Protocol):
         """Adverse events."""
 
 
-def rows_of(table: pd.DataFrame) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Row number (as in the file, from 1) and cells of each row."""
-    for number, cells in zip(table.index, table.to_dict("records"), strict=True):
-        yield int(str(number)), {str(name): value for name, value in cells.items()}
-
-
-def number_of(value: object) -> float:
-    """A cell as a float, NaN when it is missing."""
-    import pandas as pd
-
-    if value is None or value is pd.NA or isinstance(value, str):
-        return math.nan
-    return float(value)  # type: ignore[arg-type]
-
-
-def truth_of(value: object) -> bool | None:
-    """A cell of a yes/no column; None when it is missing."""
-    import pandas as pd
-
-    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
-        return None
-    return bool(value)
-
-
 def day_of(dtc: object) -> date | None:
     """Calendar day of an ISO date; None unless it is a full date."""
     text = text_of(dtc)
@@ -103,16 +77,16 @@ def observed_days(study: HasClinical) -> dict[str, tuple[date, date]]:
     found: dict[str, list[date]] = {}
     for name, column in _DATED.items():
         table = getattr(study, name)
-        for usubjid, dtc in zip(table["usubjid"], table[column], strict=True):
+        for usubjid, dtc in zip(cells(table["usubjid"], "text"), cells(table[column], "text"), strict=True):
             day = day_of(dtc)
-            if day is not None and isinstance(usubjid, str):
+            if day is not None and usubjid:
                 found.setdefault(usubjid, []).append(day)
-    for _, row in rows_of(study.conmeds):
+    for row in records(study.conmeds, "conmeds"):
         if row["usubjid"] not in found:
             days = [day for day in (day_of(row["start_dtc"]), day_of(row["end_dtc"])) if day is not None]
             if days:
-                found[text_of(row["usubjid"])] = days
-    deaths = {str(row["usubjid"]): day_of(row.get("death_dtc")) for _, row in rows_of(study.subjects)}
+                found[row["usubjid"]] = days
+    deaths = {row["usubjid"]: day_of(row["death_dtc"]) for row in records(study.subjects, "subjects")}
     ends: dict[str, tuple[date, date]] = {}
     for usubjid, days in found.items():
         last, death = max(days), deaths.get(usubjid)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from immunoprofile.clinical.tables import HasClinical, day_of, rows_of, truth_of
-from immunoprofile.io.dates import text_of
+from immunoprofile.clinical.tables import HasClinical, day_of
+from immunoprofile.io.records import records
 
 _DRAWN: Final = ("samples", "labs", "cmv_dna")
 
@@ -18,14 +18,14 @@ def visit_days(study: HasClinical) -> dict[tuple[str, str], str]:
     empty when no source gives a full one.
     """
     found: dict[tuple[str, str], str] = {}
-    for _, row in rows_of(study.visits):
-        if truth_of(row["occurred"]):
-            found[text_of(row["usubjid"]), text_of(row["visit"])] = _full(row["start_dtc"])
+    for row in records(study.visits, "visits"):
+        if row["occurred"]:
+            found[row["usubjid"], row["visit"]] = _full(row["start_dtc"])
     drawn: dict[tuple[str, str], str] = {}
     for name in _DRAWN:
         first: dict[tuple[str, str], str] = {}
-        for _, row in rows_of(getattr(study, name)):
-            key, dtc = (text_of(row["usubjid"]), text_of(row["visit"])), _full(row["collected_dtc"])
+        for row in records(getattr(study, name), name):
+            key, dtc = (row["usubjid"], row["visit"]), _full(row["collected_dtc"])
             if all(key) and dtc:
                 first[key] = min(first.get(key, dtc), dtc)
         drawn = first | drawn
@@ -33,5 +33,5 @@ def visit_days(study: HasClinical) -> dict[tuple[str, str], str]:
     return dict(sorted(found.items(), key=lambda item: (item[0][0], item[1], item[0][1])))
 
 
-def _full(dtc: object) -> str:
-    return text_of(dtc) if day_of(dtc) is not None else ""
+def _full(dtc: str) -> str:
+    return dtc if day_of(dtc) is not None else ""

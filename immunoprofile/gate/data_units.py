@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+from immunoprofile.gate.doubles import double_of, first_reaching, order_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,9 +80,9 @@ def in_data_units(scale: Scale | None, place: float) -> float:
     if scale is None:
         return place
     start = _first_at_least(scale, place)
-    if start is None:
+    if math.isinf(start):
         raise ValueError(f"no linear value reaches {place!r} of a {scale.kind} scale")
-    around = _double(_order(np.array([start])) + np.arange(-_NEIGHBOURS, _NEIGHBOURS + 1))
+    around = double_of(order_of(np.array([start])) + np.arange(-_NEIGHBOURS, _NEIGHBOURS + 1))
     places = _places(scale, around)
     reached = np.where(places >= place, places, np.inf)
     first = float(reached.min())
@@ -96,7 +99,7 @@ def about_in_data_units(scale: Scale | None, place: float) -> float:
     if scale is None:
         return place
     found = _first_at_least(scale, place)
-    return float("nan") if found is None else found
+    return math.nan if math.isinf(found) else found
 
 
 def beyond_reach(scale: Scale | None, place: float) -> bool:
@@ -104,31 +107,11 @@ def beyond_reach(scale: Scale | None, place: float) -> bool:
     return scale is not None and abs(place) > _BEYOND * scale.top
 
 
-def _first_at_least(scale: Scale, place: float) -> float | None:
-    """First double, by bisection, whose place is not below the one wanted."""
-    ends = np.array([-_LARGEST, _LARGEST])
-    low, high = (int(one) for one in _order(ends))
-    top = _places(scale, ends[1:])[0]
-    if not top >= place:
-        return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        # NaN, where a logarithm is not defined, counts as below
-        reached = _places(scale, _double(np.array([middle])))[0] >= place
-        low, high = (low, middle) if reached else (middle, high)
-    return float(_double(np.array([high]))[0])
+def _first_at_least(scale: Scale, place: float) -> float:
+    """First double whose place is not below the one wanted; infinite where there is none."""
+    return float(first_reaching(scale, np.array([place]), -_LARGEST, _LARGEST)[0])
 
 
 def _places(scale: Scale, values: NDArray[np.float64]) -> NDArray[np.float64]:
     with np.errstate(all="ignore"):
         return scale.apply(values)
-
-
-def _order(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Integers in the order of the doubles; neighbours differ by one."""
-    bits = np.ascontiguousarray(values, dtype=np.float64).view(np.int64)
-    return np.where(bits < 0, np.int64(-(2**63)) - bits, bits)
-
-
-def _double(order: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.ascontiguousarray(np.where(order < 0, np.int64(-(2**63)) - order, order)).view(np.float64)

@@ -20,6 +20,7 @@ from immunoprofile.gate.matching import Match, Matcher, match
 from immunoprofile.gate.names import population_id, tube_name
 from immunoprofile.gate.strategy import ROOT, GateSet, Strategy
 from immunoprofile.io.fcs import read_fcs_head
+from immunoprofile.io.records import records
 
 if TYPE_CHECKING:
     from immunoprofile.io.config import StudyConfig
@@ -129,10 +130,7 @@ def study_gates(gates: GateSet, study: Study) -> StudyGates:
                          allowed=loaded)  # fmt: skip
     if problems:
         raise GateError("the gates do not fit the study", problems.found, where=config.study_id)
-    rows = [
-        {str(name): cell if isinstance(cell, str) else "" for name, cell in row.items()}
-        for row in study.populations.to_dict("records")
-    ]
+    rows = records(study.populations, "populations")
     _check_tubes(rows, config, problems)
     used: set[int] = set()
     whole: list[Strategy] = []

@@ -7,13 +7,10 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
+from immunoprofile.io.records import text_of
+
 _DAY = len("2024-01-01")
 _MINUTE = len("2024-01-01T00:00")
-
-
-def text_of(value: object) -> str:
-    """A text date without blanks; empty when it is missing."""
-    return value.strip() if isinstance(value, str) else ""
 
 
 def iso_day(value: object) -> date | None:

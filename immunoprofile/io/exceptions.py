@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from immunoprofile import schema
+from immunoprofile.io.records import value_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,13 +51,11 @@ class Exceptions:
 
     def add(self, severity: str, code: str, message: str, **place: Any) -> None:
         """Note one exception; ``place`` fills the other columns of `schema.EXCEPTION_COLUMNS`."""
-        import pandas as pd
-
         row = {"stage": self.stage, "severity": severity, "code": code, "message": message, **place}
         unknown = set(row) - set(schema.EXCEPTION_COLUMNS)
         if unknown:
             raise KeyError(", ".join(sorted(unknown)))
-        self.rows.append({name: "" if pd.isna(value) else str(value) for name, value in row.items()})
+        self.rows.append({name: "" if value_of(value) is None else str(value) for name, value in row.items()})
 
     def table(self) -> pd.DataFrame:
         """The rows as a table of text, empty cells where nothing applies."""

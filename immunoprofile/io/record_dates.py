@@ -8,7 +8,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from immunoprofile import schema
-from immunoprofile.io.dates import days_between, text_of
+from immunoprofile.io.dates import days_between
+from immunoprofile.io.records import numbered, records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,15 +51,14 @@ def dates_after(tables: Mapping[str, pd.DataFrame], limit: str) -> Iterator[Late
     """
     for name, spec in schema.TABLES.items():
         table = tables[name]
-        people = dict(zip(table.index, table.get("usubjid", [""] * len(table)), strict=True))
-        for column in spec.columns:
-            if column.kind != "date" or (name, column.name) in MAY_BE_LATER:
-                continue
-            for row, cell in table[column.name].items():
-                value = text_of(cell)
+        rows = list(numbered(table, name))
+        dated = [column.name for column in spec.columns if column.kind == "date"]
+        for column in dated:
+            for number, row in rows if (name, column) not in MAY_BE_LATER else ():
+                value = row[column]
                 length = min(len(value), _DAY)
                 if length and re.match(schema.ISO_DATE, value) and value[:length] > limit[:length]:
-                    yield LateDate(name, int(str(row)), column.name, value, text_of(people[row]))
+                    yield LateDate(name, number, column, value, row.get("usubjid", ""))
 
 
 def check_data_cut(tables: Mapping[str, pd.DataFrame], data_cut: str, problems: Problems) -> None:
@@ -90,14 +90,14 @@ def note_far_dates(tables: Mapping[str, pd.DataFrame], names: tuple[str, ...], n
     """
     spans: dict[tuple[str, str], tuple[str, str]] = {}
     known: dict[str, list[str]] = {}
-    for visit in tables["visits"].to_dict("records"):
-        start, end = text_of(visit["start_dtc"]), text_of(visit["end_dtc"])
+    for visit in records(tables["visits"], "visits"):
+        start, end = visit["start_dtc"], visit["end_dtc"]
         if len(start) >= _DAY:
             spans[visit["usubjid"], visit["visit"]] = (start, end if len(end) >= _DAY else start)
             known.setdefault(visit["usubjid"], []).append(start)
     for name in names:
-        for row, entry in tables[name].iterrows():
-            person, drawn = entry["usubjid"], text_of(entry["collected_dtc"])
+        for row, entry in numbered(tables[name], name):
+            person, drawn = entry["usubjid"], entry["collected_dtc"]
             span, most, what = spans.get((person, entry["visit"])), FAR_FROM_VISIT_D, "its visit"
             if span is None and person in known:
                 span, most, what = (min(known[person]), max(known[person])), FAR_FROM_SUBJECT_D, "all visits"
@@ -124,8 +124,11 @@ def note_visit_order(visits: pd.DataFrame, order: Sequence[str], notes: Exceptio
     """
     place = {name: number for number, name in enumerate(order)}
     for subject, group in visits.groupby("usubjid", sort=True):
-        cells = zip(group.index.tolist(), group["visit"].map(str), group["start_dtc"].map(text_of), strict=True)
-        dated = [(place[name], name, start, row) for row, name, start in cells if name in place and start]
+        dated = [
+            (place[row["visit"]], row["visit"], row["start_dtc"], number)
+            for number, row in numbered(group, "visits")
+            if row["visit"] in place and row["start_dtc"]
+        ]
         for (_, earlier, first, _), (_, later, second, row) in pairwise(sorted(dated)):
             length = min(len(first), len(second))
             if second[:length] < first[:length]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile import schema
@@ -40,6 +40,24 @@ def records(table: pd.DataFrame, name: str = "") -> list[dict[str, Any]]:
     columns = {str(column): cells(table[column], kinds.get(str(column), other)) for column in table.columns}
     columns |= {column: [BLANK[kind]] * len(table) for column, kind in kinds.items() if column not in columns}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def numbered(table: pd.DataFrame, name: str = "") -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each row of `records` with its number in the file (the index of a study's table), from 1."""
+    for number, row in zip(table.index.tolist(), records(table, name), strict=True):
+        yield int(number), row
+
+
+def value_of(value: Any) -> Any:
+    """One cell of any kind; None when it is missing."""
+    import pandas as pd
+
+    return None if pd.isna(value) else value
+
+
+def text_of(value: object) -> str:
+    """One cell of text without blanks around it; empty when it is missing."""
+    return value.strip() if isinstance(value, str) else ""
 
 
 def cells(column: Iterable[Any], kind: str = "") -> list[Any]:

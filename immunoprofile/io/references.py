@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import pandas as pd
-
 from immunoprofile import schema
 from immunoprofile.errors import ImmunoprofileError
 from immunoprofile.io.files import inside
+from immunoprofile.io.records import numbered
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from immunoprofile.errors import Problems
     from immunoprofile.io.config import StudyConfig
 
@@ -50,17 +52,17 @@ def check_references(tables: Mapping[str, pd.DataFrame], config: StudyConfig, pr
             if value not in config.visit_names and not value.startswith(UNSCHEDULED):
                 problems.add(f"{table}.csv", "unknown visit", row=int(str(row)), column="visit", value=value,
                              allowed=", ".join(config.visit_names))  # fmt: skip
-    for row, entry in tables["cmv_dna"].iterrows():
+    for row, entry in numbered(tables["cmv_dna"], "cmv_dna"):
         assay = config.assays.get(entry["assay_id"])
         for column in ("unit", "specimen"):
-            known = pd.notna(entry[column]) and entry[column] in _CMV_TERMS[column]
+            known = entry[column] in _CMV_TERMS[column]
             if assay is not None and known and schema.linear_unit(entry[column]) != getattr(assay, column):
                 problems.add("cmv_dna.csv", f"{column} differs from that of assay {entry['assay_id']}", column=column,
-                             row=int(str(row)), value=entry[column], allowed=getattr(assay, column))  # fmt: skip
-    for row, entry in tables["labs"].iterrows():
+                             row=row, value=entry[column], allowed=getattr(assay, column))  # fmt: skip
+    for row, entry in numbered(tables["labs"], "labs"):
         units = schema.LAB_UNITS.get(entry["test"], ("", {}))[1]
-        if pd.notna(entry["unit"]) and units and entry["unit"] not in units:
-            problems.add("labs.csv", f"unknown unit of {entry['test']}", row=int(str(row)), column="unit",
+        if entry["unit"] and units and entry["unit"] not in units:
+            problems.add("labs.csv", f"unknown unit of {entry['test']}", row=row, column="unit",
                          value=entry["unit"], allowed=", ".join(units))  # fmt: skip
     _check_samples(tables["samples"], config, problems)
 
@@ -86,32 +88,32 @@ def _check_samples(samples: pd.DataFrame, config: StudyConfig, problems: Problem
                 column="supersedes",
                 value=value,
             )
-    for row, entry in samples.iterrows():
+    for number, entry in numbered(samples, "samples"):
         tube = config.tubes.get(entry["tube_id"])
         if tube is None:
             continue
-        protocol = entry["staining_protocol"] if pd.notna(entry["staining_protocol"]) else tube.staining_protocol
-        if protocol in ("washed", "permeabilised") and pd.notna(entry["beads_per_tube"]):
+        protocol = entry["staining_protocol"] or tube.staining_protocol
+        if protocol in ("washed", "permeabilised") and not math.isnan(entry["beads_per_tube"]):
             problems.add(
                 "samples.csv",
                 f"counting beads in a {protocol} tube: cells and beads are lost in washing, so no "
                 "concentration can come from it",
-                row=int(str(row)),
+                row=number,
                 column="beads_per_tube",
                 value=entry["beads_per_tube"],
                 allowed="empty",
             )
-        if str(entry["specimen_type"]).startswith("PBMC") and pd.notna(entry["beads_per_tube"]):
+        if entry["specimen_type"].startswith("PBMC") and not math.isnan(entry["beads_per_tube"]):
             problems.add(
                 "samples.csv",
                 "counting beads in PBMC give no whole-blood concentration",
-                row=int(str(row)),
+                row=number,
                 column="beads_per_tube",
                 value=entry["beads_per_tube"],
                 allowed="empty",
             )
-        if entry["role"] == "sample" and pd.isna(entry["usubjid"]):
-            problems.add("samples.csv", "a sample without a subject", row=int(str(row)), column="usubjid")
+        if entry["role"] == "sample" and not entry["usubjid"]:
+            problems.add("samples.csv", "a sample without a subject", row=number, column="usubjid")
 
 
 def check_registered_files(

@@ -6,20 +6,22 @@ acquisition before the blood was drawn, show in the keywords all the same.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import pandas as pd
-
 from immunoprofile.errors import FcsError, Problems
 from immunoprofile.io import keywords as kw
-from immunoprofile.io.dates import days_between, text_of
+from immunoprofile.io.dates import days_between
 from immunoprofile.io.fcs_outline import Outline, read_outline
 from immunoprofile.io.files import inside, sha256_of
 from immunoprofile.io.manifest_checks import check_dates, check_panels, order_attempts
+from immunoprofile.io.records import numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pandas as pd
 
     from immunoprofile.io.config import StudyConfig
     from immunoprofile.io.exceptions import Exceptions
@@ -56,14 +58,13 @@ def check_equal_content(folder: Path, samples: pd.DataFrame, problems: Problems)
 
 def _registered(samples: pd.DataFrame) -> Iterator[tuple[int, dict[str, Any]]]:
     """Row and cells of the acquisitions of subjects that count."""
-    for row, entry in zip(samples.index.tolist(), samples.to_dict("records"), strict=True):
-        excluded = pd.notna(entry["exclude_flag"]) and bool(entry["exclude_flag"])
-        if entry["role"] in _OF_SUBJECTS and isinstance(entry["fcs_path"], str) and not excluded:
-            yield int(row), {str(name): value for name, value in entry.items()}
+    for row, entry in numbered(samples, "samples"):
+        if entry["role"] in _OF_SUBJECTS and entry["fcs_path"] and not entry["exclude_flag"]:
+            yield row, entry
 
 
 def _name(entry: dict[str, Any]) -> str:
-    return " ".join(text_of(entry[name]) for name in ("usubjid", "visit", "tube_id"))
+    return " ".join(entry[name] for name in ("usubjid", "visit", "tube_id"))
 
 
 class _Entry:
@@ -75,8 +76,9 @@ class _Entry:
         self.where = str(entry["fcs_path"])
         self.named: dict[str, str] = {}
         self.outline: Outline | None = outline
-        known = ("sample_id", "usubjid", "visit", "tube_id", "role", "attempt", "replicate", "batch_id", "supersedes")
-        self.row: dict[str, Any] = {name: entry[name] for name in known if pd.notna(entry[name])}
+        known = ("sample_id", "usubjid", "visit", "tube_id", "role", "batch_id", "supersedes")
+        self.row: dict[str, Any] = {name: entry[name] for name in known if entry[name]}
+        self.row |= {name: int(entry[name]) for name in ("attempt", "replicate") if not math.isnan(entry[name])}
         day = kw.parse_date(outline.get("DATE"))
         if day is not None:
             self.row["acquired_dtc"] = day.isoformat()
@@ -129,11 +131,11 @@ def _place(file: _Entry) -> dict[str, Any]:
 
 def _note_dates(file: _Entry, notes: Exceptions) -> None:
     entry, acquired, place = file.registered, file.row.get("acquired_dtc", ""), _place(file)
-    said = text_of(entry["acquired_dtc"])
+    said = entry["acquired_dtc"]
     if said and days_between(said, acquired):
         notes.add("warning", "ACQUIRED_DIFFERS", f"acquired on {acquired} ($DATE), samples.csv says {said}", **place,
                   action="correct acquired_dtc, or find out which file it is")  # fmt: skip
-    drawn = text_of(entry["collected_dtc"])
+    drawn = entry["collected_dtc"]
     later = days_between(drawn, acquired)
     if later is not None and later < 0:
         notes.add("warning", "ACQUIRED_BEFORE_DRAW",

@@ -5,7 +5,6 @@ The mapping is data; what it cannot carry over is listed, never dropped in silen
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +15,7 @@ import numpy as np
 
 from immunoprofile.errors import ProblemListError, Problems
 from immunoprofile.io.files import write_table
+from immunoprofile.io.records import value_of
 from immunoprofile.resources import load_yaml
 
 if TYPE_CHECKING:
@@ -212,14 +212,10 @@ def _list_columns(code: str, rules: Mapping[str, Any], source: pd.DataFrame, unm
 
 def as_text(value: object) -> str:
     """A cell as SDTM text: empty when missing, Y/N for yes and no, numbers without needless digits."""
-    if value is None:
-        return ""
+    value = value_of(value)
     if isinstance(value, bool | np.bool_):
         return "Y" if value else "N"
-    if isinstance(value, float):
-        return "" if math.isnan(value) else f"{value:.10g}"
-    text = str(value)
-    return "" if text in ("<NA>", "nan", "NaT") else text
+    return "" if value is None else f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
 def _check(result: Sdtm) -> None:

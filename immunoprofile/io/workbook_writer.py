@@ -10,12 +10,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import pandas as pd
-
 from immunoprofile.io.files import replacing
+from immunoprofile.io.records import value_of
 from immunoprofile.schema import LAB_UNITS, TABLES, Column, TableSpec
 
 if TYPE_CHECKING:
+    import pandas as pd
     from openpyxl import Workbook
 
 ROWS_WITH_LISTS: Final = 2000
@@ -109,7 +109,7 @@ def _table(book: Workbook, lists: Any, spec: TableSpec, table: pd.DataFrame | No
 
 
 def _cell(value: object, column: Column) -> str | int | float | None:
-    if value is None or pd.isna(value):  # type: ignore[call-overload]
+    if value_of(value) is None:
         return None
     if column.kind == "bool":
         return "Y" if value else "N"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from itertools import combinations
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from immunoprofile.schema import ABS, ABS_BEAD, COUNTS, PARENT_COUNTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import pandas as pd
     from anndata import AnnData
@@ -71,12 +71,14 @@ class Visit:
         self,
         adata: AnnData,
         number: int,
+        row: Mapping[str, Any],
         counts: pd.DataFrame | None,
-        samples: pd.DataFrame | None,
+        samples: Mapping[str, Mapping[str, Any]],
         *,
         received_il2: bool,
     ) -> None:
-        self.adata, self.number, self.samples, self.received_il2 = adata, number, samples, received_il2
+        self.adata, self.number, self.row, self.samples = adata, number, row, samples
+        self.received_il2 = received_il2
         self.tubes: list[TubeCounts] = []
         if counts is not None:
             for (tube, sample_id), rows in counts.groupby(["tube", "sample_id"], sort=True, observed=True):
@@ -84,14 +86,11 @@ class Visit:
 
     def obs(self, name: str) -> float:
         """A number of obs, NaN when it is missing."""
-        if name not in self.adata.obs:
-            return NAN
-        return _number(self.adata.obs[name].iloc[self.number])
+        return float(self.row.get(name, NAN))
 
     def text(self, name: str) -> str:
         """A text of obs, empty when it is missing."""
-        value = self.adata.obs[name].iloc[self.number] if name in self.adata.obs else ""
-        return value if isinstance(value, str) else ""
+        return str(self.row.get(name, ""))
 
     def layer(self, name: str, population: str) -> float:
         """A value of a layer, NaN when the layer or the population is missing."""
@@ -102,16 +101,11 @@ class Visit:
     @property
     def before_first_dose(self) -> bool:
         """The row is the baseline or lies before day 1."""
-        obs = self.adata.obs
-        baseline = "baseline_flag" in obs and bool(obs["baseline_flag"].fillna(value=False).iloc[self.number])
-        return baseline or self.obs("study_day") < 1
+        return bool(self.row["baseline_flag"]) or self.obs("study_day") < 1
 
     def sample(self, sample_id: str, column: str) -> str:
         """Text of the samples table, empty when it is unknown."""
-        if self.samples is None or sample_id not in self.samples.index or column not in self.samples.columns:
-            return ""
-        value = self.samples.at[sample_id, column]
-        return value if isinstance(value, str) else ""
+        return str(self.samples.get(sample_id, {}).get(column, ""))
 
 
 def visit_rows(visit: Visit, add: Add) -> None:
@@ -270,10 +264,3 @@ def _share_error(tube: TubeCounts, population: str) -> float:
 
 def _percent(part: float, whole: float) -> float:
     return 100 * part / whole if whole > 0 else NAN
-
-
-def _number(value: object) -> float:
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return NAN

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from immunoprofile.errors import AnalysisError
+from immunoprofile.io.records import cells
 from immunoprofile.pp.concentration import (
     CV_PIPETTING,
     ENOUGH_BEADS,
@@ -274,7 +275,7 @@ def _bridged(adata: AnnData, direct: Concentration, in_count_tube: Mask, confide
 
 def _anchor_index(adata: AnnData) -> NDArray[np.intp]:
     """Column of each population's anchor, -1 for none."""
-    names = adata.var["abs_anchor"].astype("string").fillna("").to_numpy(dtype=object)
+    names = np.array(cells(adata.var["abs_anchor"], "text"), dtype=object)
     unknown = sorted({name for name in names if name and name not in adata.var_names})
     if unknown:
         raise AnalysisError(f"anchor {', '.join(unknown)} is no population of the object", where="var abs_anchor")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING
 
+from immunoprofile.io.records import cells, records
 from immunoprofile.resources.checks import Finding, quality_checks, quality_table
 
 if TYPE_CHECKING:
@@ -44,12 +46,13 @@ def file_findings(
     as good as ever. Without a matrix the compensation warns and is told as none: one fluorochrome needs none.
     """
     checks = quality_checks(limits)
-    used = {(str(row["usubjid"]), str(row["visit"]), str(row["tube"])): row for row in files.to_dict("records")}
-    own = samples[(samples["role"] == "sample") & samples["usubjid"].notna() & samples["visit"].notna()]
-    attempts: dict[tuple[str, str, str], int] = {}
-    for subject, visit, tube in zip(own["usubjid"], own["visit"], own["tube_id"], strict=True):
-        key = (str(subject), str(visit), str(tube))
-        attempts[key] = attempts.get(key, 0) + 1
+    files = files.assign(flow_pct_time=cells(files["flow_pct_time"], "number"))
+    used = {(row["usubjid"], row["visit"], row["tube"]): row for row in records(files)}
+    attempts = Counter(
+        (row["usubjid"], row["visit"], row["tube_id"])
+        for row in records(samples, "samples")
+        if row["role"] == "sample" and row["usubjid"] and row["visit"]
+    )
     visits = sorted({key[:2] for key in attempts} | {key[:2] for key in used})
     rows: list[QualityRow] = []
     for subject, visit in visits:
@@ -60,8 +63,8 @@ def file_findings(
             if file is not None:
                 sample_id = str(file["sample_id"])
                 found += [
-                    _attempts(attempts.get((subject, visit, tube), 0)),
-                    checks["flow_rate"].judge(_number(file["flow_pct_time"]), unknown_flag="TIME_NOT_ASSESSABLE"),
+                    _attempts(attempts[subject, visit, tube]),
+                    checks["flow_rate"].judge(file["flow_pct_time"], unknown_flag="TIME_NOT_ASSESSABLE"),
                     checks["compensation"].judge(_matrices(file["comp_source"]), unknown_flag="COMP_NONE"),
                 ]
             rows += [finding.row(subject, visit, tube, sample_id) for finding in found]
@@ -74,12 +77,8 @@ def _attempts(number: int) -> Finding:
     return Finding("attempts", "PASS", float(number), "files", "told when more than 1", flag=rerun)
 
 
-def _matrices(source: object) -> float:
+def _matrices(source: str) -> float:
     """Matrices that were applied: none in a file without one or compensated before; NaN when that is unknown."""
-    if not isinstance(source, str) or not source:
+    if not source:
         return math.nan
     return float(source not in ("none", "compensated"))
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)

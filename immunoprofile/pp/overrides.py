@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from immunoprofile.errors import Problems, StudyError
+from immunoprofile.io.records import records
 from immunoprofile.pp.flags import split_flags
 from immunoprofile.schema import QUALITY_COLUMNS
 
@@ -61,16 +62,12 @@ def apply_overrides(
     if missing := [name for name in OVERRIDE_COLUMNS if name not in overrides.columns]:
         problems.add("overrides", f"columns are missing: {', '.join(missing)}")
         raise StudyError("overrides cannot be used", problems.found)
-    keys = [
-        tuple(_text(part) for part in key)
-        for key in result[["usubjid", "visit", "tube", "check"]].itertuples(index=False)
-    ]
     places: dict[tuple[str, ...], list[int]] = {}
-    for place, key in enumerate(keys):
-        places.setdefault(key, []).append(place)
+    for place, row in enumerate(records(result, "quality")):
+        places.setdefault(tuple(row[name] for name in ("usubjid", "visit", "tube", "check")), []).append(place)
     done: set[tuple[str, ...]] = set()
-    for number, row in enumerate(overrides[list(OVERRIDE_COLUMNS)].itertuples(index=False), 1):
-        *names, state, reason, author, dtc = (_text(value) for value in row)
+    for number, row in enumerate(records(overrides, "overrides"), 1):
+        *names, state, reason, author, dtc = (row[name].strip() for name in OVERRIDE_COLUMNS)
         key = tuple(names)
         before = len(problems)
         for column, value in (("reason", reason), ("author", author)):
@@ -97,8 +94,3 @@ def apply_overrides(
     if problems:
         raise StudyError("overrides cannot be used", problems.found, todo="correct the table overrides of the study")
     return result[[*QUALITY_COLUMNS, *ADDED_COLUMNS]]
-
-
-def _text(value: object) -> str:
-    """Text of a cell; missing values of any kind are empty."""
-    return value.strip() if isinstance(value, str) else ""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from immunoprofile.errors import AnalysisError
+from immunoprofile.io.records import cells, records
 from immunoprofile.pp.flags import split_flags, update_flags
 from immunoprofile.resources.checks import QualityRow, quality_checks, quality_table
 from immunoprofile.schema import FLAGS, QUALITY_COLUMNS, UNS_QUALITY
@@ -84,12 +85,11 @@ def verdict(
         (str(subject), str(visit)): group
         for (subject, visit), group in tubes.groupby(["usubjid", "visit"], sort=True, observed=True)
     }
-    by_sample = None if samples is None else samples.drop_duplicates("sample_id").set_index("sample_id")
+    of_sample = {} if samples is None else {row["sample_id"]: row for row in reversed(records(samples, "samples"))}
     rows: list[QualityRow] = []
-    for number in range(adata.n_obs):
-        row = adata.obs.iloc[number]
-        key = (str(row["usubjid"]), str(row["visit"]))
-        visit = Visit(adata, number, by_visit.get(key), by_sample, received_il2=key[0] in treated)
+    for number, row in enumerate(records(adata.obs, "obs")):
+        key = (row["usubjid"], row["visit"])
+        visit = Visit(adata, number, row, by_visit.get(key), of_sample, received_il2=key[0] in treated)
 
         def add(
             name: str,
@@ -179,7 +179,7 @@ def tube_states(quality: pd.DataFrame) -> dict[tuple[str, str, str], str]:
         out, and so is a tube without any row.
     """
     judged: dict[tuple[str, str, str], set[str]] = {}
-    columns = (quality[name].astype("string").fillna("") for name in ("usubjid", "visit", "tube", "check", "state"))
+    columns = (cells(quality[name], "text") for name in ("usubjid", "visit", "tube", "check", "state"))
     for subject, visit, tube, check, state in zip(*columns, strict=True):
         if tube:
             own = judged.setdefault((subject, visit, tube), set())

@@ -12,6 +12,7 @@ from immunoprofile import schema
 from immunoprofile.gate.definition import definition, difference_in_words, differences
 from immunoprofile.gate.strategy import Strategy
 from immunoprofile.io.dates import days_between
+from immunoprofile.io.records import records
 from immunoprofile.io.references import UNSCHEDULED
 from immunoprofile.profiling import timeline
 from immunoprofile.profiling.outcome import Chosen, Outcome
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 
 LYMPHOCYTES = "lymphocytes"
 LEUKOCYTES = "leukocytes"
+_OF_SAMPLE = (
+    "specimen_type", "collected_dtc", "stained_dtc", "acquired_dtc", "batch_id", "hours_since_last_il2",
+    "hours_since_last_steroid",
+)  # fmt: skip
+"""Columns of obs that come from the sample whose times stand for the visit."""
 
 
 def reporting_tubes(study: Study, gates: Mapping[str, Strategy]) -> dict[str, str]:
@@ -180,16 +186,21 @@ def _anchor(population: str, strategy: Strategy, tubes: Mapping[str, str], count
 def _obs(
     study: Study, gates: Mapping[str, Strategy], rows: Sequence[tuple[str, str]], chosen: Chosen, virology: pd.DataFrame
 ) -> pd.DataFrame:
-    samples = study.samples[study.samples["role"] == "sample"]
+    samples: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in records(study.samples, "samples"):
+        if row["role"] == "sample":
+            samples.setdefault((row["usubjid"], row["visit"]), []).append(row)
+    used = {outcome.sample_id for outcome in chosen.values()}
     numbers = {visit.visit: visit.visitnum for visit in study.config.visits}
     unscheduled = [visit for visit in _visit_order(study) if visit not in numbers]
     numbers |= {visit: 900.0 + n for n, visit in enumerate(unscheduled, 1)}
     count_tube = study.config.count_tube
-    records: list[dict[str, Any]] = []
+    table: list[dict[str, Any]] = []
     for usubjid, visit in rows:
         subject = study.subject(usubjid)
-        own = samples[(samples["usubjid"] == usubjid) & (samples["visit"] == visit)]
-        lead = _leading_sample(own, chosen, count_tube)
+        own = samples[usubjid, visit]
+        # The sample whose times stand for the visit: that of the counting tube, else the first.
+        lead = min(own, key=lambda row: (row["tube_id"] != count_tube, row["sample_id"] not in used, row["sample_id"]))
         record: dict[str, Any] = {
             "usubjid": usubjid,
             "visit": visit,
@@ -197,19 +208,14 @@ def _obs(
             "study_day": timeline.study_day(subject, lead["collected_dtc"], study.config.immunology_anchor),
             "virology_day": days_between(subject["first_gcv_dtc"], lead["collected_dtc"]),
             "arm": subject["arm"],
-            **{
-                name: _text(lead[name])
-                for name in ("specimen_type", "collected_dtc", "stained_dtc", "acquired_dtc", "batch_id")
-            },
-            "hours_since_last_il2": lead["hours_since_last_il2"],
-            "hours_since_last_steroid": lead["hours_since_last_steroid"],
+            **{name: lead[name] for name in _OF_SAMPLE},
         }
         record |= _beads(own, chosen.get((usubjid, visit, str(count_tube))), count_tube, gates)
         count = timeline.blood_count(study.labs, usubjid, lead["collected_dtc"])
         record |= {"alc": count.alc, "wbc": count.wbc, "cbc_hours": count.hours, "cbc_ambiguous": count.ambiguous}
         record |= _cmv(virology, usubjid, visit)
-        records.append(record)
-    obs = pd.DataFrame(records, index=pd.Index([f"{u}_{v}" for u, v in rows], name=None))
+        table.append(record)
+    obs = pd.DataFrame(table, index=pd.Index([f"{u}_{v}" for u, v in rows], name=None))
     obs["visit"] = pd.Categorical(obs["visit"], categories=_visit_order(study), ordered=True)
     obs["arm"] = pd.Categorical(obs["arm"], categories=[arm.code for arm in study.config.arms])
     for name in ("study_day", "virology_day"):
@@ -219,28 +225,19 @@ def _obs(
     return obs
 
 
-def _leading_sample(own: pd.DataFrame, chosen: Chosen, count_tube: str | None) -> pd.Series[Any]:
-    """The sample whose times stand for the visit: that of the counting tube, else the first."""
-    used = {outcome.sample_id for outcome in chosen.values()}
-    ordered = own.assign(
-        _other=(own["tube_id"] != count_tube).astype(int), _unused=(~own["sample_id"].isin(used)).astype(int)
-    ).sort_values(["_other", "_unused", "sample_id"], kind="stable")
-    return ordered.iloc[0]
-
-
 def _beads(
-    own: pd.DataFrame, outcome: Outcome | None, count_tube: str | None, gates: Mapping[str, Strategy]
+    own: Sequence[Mapping[str, Any]], outcome: Outcome | None, count_tube: str | None, gates: Mapping[str, Strategy]
 ) -> dict[str, Any]:
     names = ("beads_per_tube", "blood_volume_ul", "dilution")
     if outcome is None or count_tube is None or count_tube not in gates:
         return {"n_beads": np.nan, **dict.fromkeys(names, np.nan), "bead_lot": ""}
-    record = own.set_index("sample_id").loc[outcome.sample_id]
+    record = next(row for row in own if row["sample_id"] == outcome.sample_id)
     beads = gates[count_tube].beads
-    counted = outcome.count(beads) if beads and pd.notna(record["beads_per_tube"]) else None
+    counted = outcome.count(beads) if beads and not np.isnan(record["beads_per_tube"]) else None
     return {
         "n_beads": np.nan if counted is None else float(counted),
-        **{name: float(record[name]) if pd.notna(record[name]) else np.nan for name in names},
-        "bead_lot": _text(record["bead_lot"]),
+        **{name: record[name] for name in names},
+        "bead_lot": record["bead_lot"],
     }
 
 
@@ -336,7 +333,3 @@ def _add_ranges(visits: anndata.AnnData, ranges: pd.DataFrame) -> None:
     both = ranges[(ranges["measure"] == "pct_parent") & (ranges["sex"] == "any")].drop_duplicates("population")
     for name, column in (("ref_low", "low"), ("ref_high", "high")):
         visits.var[name] = both.set_index("population")[column].reindex(visits.var_names).to_numpy(dtype=float)
-
-
-def _text(value: Any) -> str:
-    return "" if pd.isna(value) else str(value)

@@ -11,6 +11,7 @@ import pandas as pd
 from immunoprofile import clinical, schema, virology
 from immunoprofile.clinical import Eligibility, SafetyTables
 from immunoprofile.io.dates import days_between, first_dose
+from immunoprofile.io.records import records
 from immunoprofile.study import Study
 from immunoprofile.virology import VirologyTables
 
@@ -155,9 +156,9 @@ def _per_protocol(study: Study, half: ClinicalHalf) -> pd.Series[bool]:
         zip(half.eligibility.overall["usubjid"].astype(str), half.eligibility.overall["state"], strict=True)
     )
     state: dict[str, bool | None] = {}
-    for row in study.subjects.to_dict("records"):
-        subject = str(row["usubjid"])
-        as_planned = None if pd.isna(row["actual_arm"]) else row["actual_arm"] == row["arm"]
+    for row in records(study.subjects, "subjects"):
+        subject = row["usubjid"]
+        as_planned = row["actual_arm"] == row["arm"] if row["actual_arm"] else None
         lowest = float(given.get(subject, math.nan))
         enough = None if math.isnan(lowest) else lowest >= ENOUGH_DOSES_PCT
         met = (as_planned, enough, {"ELIGIBLE": True, "INELIGIBLE": False}.get(str(eligible.get(subject))))

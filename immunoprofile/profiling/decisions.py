@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
 
 from immunoprofile import schema
 from immunoprofile.compensation.applied import CHECK as ALREADY_COMPENSATED
 from immunoprofile.errors import Problems, StudyError
+from immunoprofile.io.records import numbered, records
 from immunoprofile.resources.checks import quality_checks
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from immunoprofile.gate.strategy import Strategy
     from immunoprofile.study import Study
 
@@ -67,18 +66,19 @@ def known_checks(study: Study) -> list[str]:
 
 def _left_out(study: Study, problems: Problems) -> None:
     """Rows that `read_study` left out, since their subject is unknown."""
-    for row in study.exceptions.to_dict("records"):
+    for row in records(study.exceptions, "exceptions"):
         if row["table"] in ("overrides", "reviews") and row["code"] == "UNKNOWN_SUBJECT":
-            number = int(row["row"]) if str(row["row"]).isdigit() else None
+            number = int(row["row"]) if row["row"].isdigit() else None
             problems.add(f"{row['table']}.csv", "no such subject in the study", row=number, column="usubjid",
                          value=row["usubjid"])  # fmt: skip
 
 
 def _overrides(study: Study, gates: Mapping[str, Strategy], problems: Problems) -> None:
-    held = {(str(row["usubjid"]), str(row["visit"])) for row in _records(study.samples) if row["visit"]}
-    used = {(str(row["usubjid"]), str(row["visit"]), str(row["tube_id"])) for row in _records(study.samples)}
+    samples = records(study.samples, "samples")
+    held = {(row["usubjid"], row["visit"]) for row in samples if row["visit"]}
+    used = {(row["usubjid"], row["visit"], row["tube_id"]) for row in samples}
     checks = known_checks(study)
-    for number, row in _numbered(study.overrides):
+    for number, row in numbered(study.overrides, "overrides"):
         subject, visit, tube, check = (row[name] for name in ("usubjid", "visit", "tube_id", "check"))
         told = _teller(problems, "overrides.csv", number)
         if check not in checks:
@@ -93,9 +93,9 @@ def _overrides(study: Study, gates: Mapping[str, Strategy], problems: Problems) 
 
 
 def _reviews(study: Study, problems: Problems) -> None:
-    visits = {(str(row["usubjid"]), str(row["visit"])) for row in _records(study.samples)}
+    visits = {(row["usubjid"], row["visit"]) for row in records(study.samples, "samples")}
     planned = set(study.config.visit_names)
-    for number, row in _numbered(study.reviews):
+    for number, row in numbered(study.reviews, "reviews"):
         told = _teller(problems, "reviews.csv", number)
         if (row["visit"] == COHORT) == bool(row["usubjid"]):
             told("usubjid", "the cohort report has no subject, that of a visit has one", row["usubjid"], "")
@@ -108,11 +108,11 @@ def _reviews(study: Study, problems: Problems) -> None:
 def _queries(study: Study, problems: Problems) -> None:
     samples, subjects = set(study.samples["sample_id"]), set(study.subjects["usubjid"])
     visits = {f"{one} {visit}" for one in subjects for visit in study.config.visit_names}
-    visits |= {f"{row['usubjid']} {row['visit']}" for row in _records(study.samples)}
+    visits |= {f"{row['usubjid']} {row['visit']}" for row in records(study.samples, "samples")}
     rows = {visit.replace(" ", "_") for visit in visits}  # as the rows of the visits object are named
     # A query may well be about a row that was left out.
-    left_out = {str(row[name]) for row in study.exceptions.to_dict("records") for name in ("sample_id", "usubjid")}
-    for number, row in _numbered(study.queries):
+    left_out = {row[name] for row in records(study.exceptions, "exceptions") for name in ("sample_id", "usubjid")}
+    for number, row in numbered(study.queries, "queries"):
         record = row["record"]
         of_table = _TABLE_ROW.match(record)
         known = record in samples | subjects | visits | rows | left_out
@@ -129,13 +129,3 @@ def _teller(problems: Problems, where: str, number: int) -> Callable[[str, str, 
         problems.add(where, what, row=number, column=column, value=value, allowed=allowed)
 
     return told
-
-
-def _records(table: pd.DataFrame) -> Iterable[Mapping[Any, Any]]:
-    return table.astype(object).where(table.notna(), "").to_dict("records")
-
-
-def _numbered(table: pd.DataFrame) -> Iterable[tuple[int, dict[str, str]]]:
-    """Rows with their number in the file, all cells as text."""
-    for number, row in zip(table.index, _records(table), strict=True):
-        yield int(str(number)), {str(name): str(value) for name, value in row.items()}

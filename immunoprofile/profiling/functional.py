@@ -10,6 +10,7 @@ import pandas as pd
 
 from immunoprofile import schema
 from immunoprofile.errors import Problems, StudyError
+from immunoprofile.io.records import numbered, records
 
 if TYPE_CHECKING:
     import anndata
@@ -80,18 +81,18 @@ def add_functional(visits: anndata.AnnData, functional: pd.DataFrame, notes: Exc
         the table of `readouts`.
     """
     known = readouts(functional)
-    ids = {tuple(row[name] for name in _PARTS): row["id"] for row in known.to_dict("records")}
+    ids = {tuple(row[name] for name in _PARTS): row["id"] for row in records(known, "functional_readouts")}
     places = {
         (str(subject), str(visit)): number
         for number, (subject, visit) in enumerate(zip(visits.obs["usubjid"], visits.obs["visit"], strict=True))
     }
     values = np.full((visits.n_obs, len(known)), np.nan)
     column = {name: number for number, name in enumerate(known["id"])}
-    ordered = functional.fillna({name: "" for name in _PARTS}).sort_values("collected_dtc", kind="stable")
-    for index, row in ordered.iterrows():
-        name = ids[tuple(str(row[part]) for part in _PARTS)]
-        where = {"table": "functional", "row": int(str(index)) + 1, "usubjid": row["usubjid"], "visit": row["visit"]}
-        place = places.get((str(row["usubjid"]), str(row["visit"])))
+    ordered = functional.sort_values("collected_dtc", kind="stable")
+    for number, row in numbered(ordered, "functional"):
+        name = ids[tuple(row[part] for part in _PARTS)]
+        where = {"table": "functional", "row": number, "usubjid": row["usubjid"], "visit": row["visit"]}
+        place = places.get((row["usubjid"], row["visit"]))
         if place is None:
             notes.add("note", "FUNCTIONAL_WITHOUT_VISIT", f"{name} has no visit with flow cytometry",
                       action="it stays in the table, but takes no part in statistics", **where)  # fmt: skip

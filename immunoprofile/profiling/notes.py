@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from immunoprofile.io.exceptions import Exceptions
+from immunoprofile.io.records import numbered, records
 from immunoprofile.profiling.outcome import Outcome
 from immunoprofile.study import Study
 
@@ -20,11 +19,11 @@ def notes_of_files(
 ) -> Exceptions:
     """Rows of exceptions.csv that the run adds: files that failed, repeats, attempts not used, unstable flow."""
     notes = Exceptions("gating")
-    samples = study.samples.set_index("sample_id")
+    samples = {row["sample_id"]: row for row in records(study.samples, "samples")}
     used = {outcome.sample_id for outcome in chosen.values()}
     by_content: dict[str, str] = {}
     for sample_id, outcome in sorted(outcomes.items()):
-        entry = samples.loc[sample_id]
+        entry = samples[sample_id]
         place = {
             "table": "samples",
             "usubjid": entry["usubjid"],
@@ -65,16 +64,17 @@ def notes_of_files(
                 f"another attempt is used by the rule '{study.config.attempt_rule}'",
                 **place,
             )
-    for name, entry in samples[samples["exclude_flag"].fillna(value=False).astype(bool)].iterrows():
-        reason = entry["exclude_reason"] if pd.notna(entry["exclude_reason"]) else "no reason given"
+    for entry in samples.values():
+        if not entry["exclude_flag"]:
+            continue
         notes.add(
             "warning",
             "EXCLUDED",
-            f"excluded by a person: {reason}",
+            f"excluded by a person: {entry['exclude_reason'] or 'no reason given'}",
             table="samples",
             usubjid=entry["usubjid"],
             visit=entry["visit"],
-            sample_id=name,
+            sample_id=entry["sample_id"],
             file=entry["fcs_path"],
         )
     return notes
@@ -83,7 +83,7 @@ def notes_of_files(
 def note_visits(visits: anndata.AnnData, study: Study, notes: Exceptions) -> None:
     """Visits whose blood count or baseline is not what one would expect."""
     obs = visits.obs
-    for row in obs[obs["cbc_ambiguous"]].to_dict("records"):
+    for row in records(obs[obs["cbc_ambiguous"]], "obs"):
         notes.add(
             "warning",
             "CBC_AMBIGUOUS",
@@ -117,15 +117,15 @@ def note_overrides(study: Study, unused: list[int], notes: Exceptions) -> None:
     notes
         Takes a row for each.
     """
-    for number in unused:
-        row = study.overrides.iloc[number - 1]
-        tube = "" if pd.isna(row["tube_id"]) else f" of tube {row['tube_id']}"
+    overrides = list(numbered(study.overrides, "overrides"))
+    for number, row in (overrides[place - 1] for place in unused):
+        tube = f" of tube {row['tube_id']}" if row["tube_id"] else ""
         notes.add(
             "error",
             "OVERRIDE_NOT_USED",
             f"the check {row['check']}{tube} was not made; the override was left out",
             table="overrides",
-            row=study.overrides.index[number - 1],
+            row=number,
             usubjid=row["usubjid"],
             visit=row["visit"],
             action="look up the check in quality.csv; a check of the visit as a whole has no tube_id",

@@ -6,6 +6,7 @@ from typing import Final
 
 import pandas as pd
 
+from immunoprofile.io.records import records
 from immunoprofile.schema import TABLES
 
 _QUESTIONS: Final = {
@@ -39,13 +40,13 @@ def join_queries(study: pd.DataFrame, exceptions: pd.DataFrame, quality: pd.Data
     """
     raised = [
         (row["sample_id"] or " ".join(part for part in (row["usubjid"], row["visit"]) if part), row["code"])
-        for row in exceptions.to_dict("records")
+        for row in records(exceptions, "exceptions")
         if row["code"] in _QUESTIONS
     ]
     raised += [
         (row["sample_id"] or f"{row['usubjid']} {row['visit']}", flag)
-        for row in quality.fillna("").to_dict("records")
-        for flag in str(row["flag"]).split()
+        for row in records(quality, "quality")
+        for flag in row["flag"].split()
         if flag in _QUESTIONS and row["state"] != "PASS"
     ]
     known = set(zip(study["record"], study["question"], strict=True))

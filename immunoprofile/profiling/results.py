@@ -18,6 +18,7 @@ from immunoprofile.gate.evaluate import gate_sample
 from immunoprofile.gate.exchange import load
 from immunoprofile.gate.raster import GateRaster, read_rasters
 from immunoprofile.gate.strategy import GateSet, Strategy
+from immunoprofile.io.records import records
 from immunoprofile.profiling.one_file import read_flags
 from immunoprofile.profiling.sealing import VISITS, read_provenance
 from immunoprofile.profiling.stored_files import (
@@ -274,7 +275,7 @@ class Profile:
                 todo="run the study again",
             )
         strategy = self._gates_of(sample_id, tube)
-        gated = gate_sample(sample, strategy, comp_source=None if pd.isna(declared) else str(declared))
+        gated = gate_sample(sample, strategy, comp_source=declared or None)
         inside = np.flatnonzero(gated.masks[population])
         return cells_of(gated, sample_id, events=_draw(inside, per_visit, rng))
 
@@ -282,8 +283,8 @@ class Profile:
         return str(self._samples[sample_id]["fcs_path"])
 
     @cached_property
-    def _samples(self) -> dict[str, dict[Any, Any]]:
-        return {str(row["sample_id"]): row for row in self.study.samples.to_dict("records")}
+    def _samples(self) -> dict[str, dict[str, Any]]:
+        return {row["sample_id"]: row for row in records(self.study.samples, "samples")}
 
     def __repr__(self) -> str:
         left_out = int((self.exceptions["severity"] == "error").sum())

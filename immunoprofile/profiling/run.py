@@ -23,6 +23,7 @@ from immunoprofile.gate.template import write_template
 from immunoprofile.io.files import sha256_of, write_table
 from immunoprofile.io.h5ad import write_h5ad
 from immunoprofile.io.only_writer import only_writer
+from immunoprofile.io.records import records
 from immunoprofile.io.software import versions
 from immunoprofile.profiling.assemble import assemble, choose_attempts
 from immunoprofile.profiling.clinical_half import add_clinical, add_il2_hours
@@ -184,24 +185,24 @@ def _write_gates(gates: Mapping[str, Strategy], folder: Path) -> list[Path]:
 
 def _requests(study: Study, gates: StudyGates) -> list[Request]:
     rows = study.samples[study.samples["role"].isin(GATED_ROLES)].sort_values("sample_id", kind="stable")
-    excluded = rows["exclude_flag"].fillna(value=False).astype(bool)
     hashes = {tube: gates.sha256(tube) for tube in gates}
     documents = GateDocuments()
     return [
         Request(
-            sample_id=str(row.sample_id),
-            source=study.fcs_source(str(row.sample_id)),
-            file=str(row.fcs_path),
-            tube=str(row.tube_id),
+            sample_id=row["sample_id"],
+            source=study.fcs_source(row["sample_id"]),
+            file=row["fcs_path"],
+            tube=row["tube_id"],
             gates=gates,
-            gates_sha256=hashes[str(row.tube_id)],
-            comp_source=None if pd.isna(row.comp_source) else str(row.comp_source),
-            sha256=None if pd.isna(row.sha256) else str(row.sha256),
+            gates_sha256=hashes[row["tube_id"]],
+            comp_source=row["comp_source"] or None,
+            sha256=row["sha256"] or None,
             limits=study.config.check_limits,
             statistics=study.config.intensity_statistics,
             documents=documents,
         )
-        for row in rows[~excluded].itertuples()
+        for row in records(rows, "samples")
+        if not row["exclude_flag"]
     ]
 
 

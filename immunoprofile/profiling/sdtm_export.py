@@ -10,7 +10,8 @@ import pandas as pd
 
 from immunoprofile import schema
 from immunoprofile.gate.definition import definition
-from immunoprofile.io.dates import days_between, drawn_before, first_dose, text_of
+from immunoprofile.io.dates import days_between, drawn_before, first_dose
+from immunoprofile.io.records import records, text_of
 from immunoprofile.io.sdtm import LONGEST_TEST, Sdtm, mapping, not_exported, to_sdtm
 from immunoprofile.resources import Population, populations
 
@@ -61,7 +62,7 @@ def sources(profile: Profile) -> dict[str, pd.DataFrame]:
     study = profile.study
     numbers = {visit.visit: visit.visitnum for visit in study.config.visits}
     days = {visit.visit: visit.day for visit in study.config.visits}
-    starts = {str(row["usubjid"]): first_dose(row) for row in study.subjects.to_dict("records")}
+    starts = {row["usubjid"]: first_dose(row) for row in records(study.subjects, "subjects")}
 
     def dated(table: pd.DataFrame, column: str = "collected_dtc") -> pd.DataFrame:
         own = table.copy()
@@ -111,7 +112,7 @@ def _last_before_dose(
     ]
     usable = table[np.array(before, dtype=bool) & valid.to_numpy(dtype=bool)]
     for _, group in usable.groupby(["usubjid", *of], sort=True):
-        flag[group["collected_dtc"].map(text_of).sort_values(kind="stable").index[-1]] = "Y"
+        flag[group["collected_dtc"].fillna("").sort_values(kind="stable").index[-1]] = "Y"
     return table.assign(last_before_dose=flag)
 
 
@@ -120,16 +121,16 @@ def _subjects(profile: Profile) -> pd.DataFrame:
     table = profile.study.subjects.copy()
     table["arm_label"] = table["arm"].map(labels)
     table["actual_arm_label"] = table["actual_arm"].map(labels)
-    table["death_flag"] = np.where(table["death_dtc"].map(text_of) != "", "Y", "")
+    table["death_flag"] = np.where(table["death_dtc"].notna(), "Y", "")
     table["age_unit"] = np.where(table["age_y"].notna(), "YEARS", "")
     return table
 
 
 def _vital_signs(visits: pd.DataFrame) -> pd.DataFrame:
     rows = []
-    for row in visits.to_dict("records"):
+    for row in records(visits, "visits"):
         for column, term in mapping()["vital_signs"].items():
-            if pd.isna(row[column]):
+            if np.isnan(row[column]):
                 continue
             rows.append(
                 {"usubjid": row["usubjid"], "visit": row["visit"], "collected_dtc": row["start_dtc"], **term}
@@ -164,14 +165,14 @@ def _cmv(profile: Profile) -> pd.DataFrame:
     genotype = profile.study.cmv_dna.get("genotype")
     words = {"BLQ": "DETECTED BELOW LLOQ", "TND": "NOT DETECTED", "ALQ": "ABOVE ULOQ", "INVALID": "INVALID"}
     rows = []
-    for row in profile.virology.to_dict("records"):
+    for row in records(profile.virology, "virology"):
         quantified = row["kind"] == "QUANT"
-        assay = assays.get(str(row["assay_id"]))
-        unit = str(row["unit"])
+        assay = assays.get(row["assay_id"])
+        unit = row["unit"]
         # The value stands on the linear scale; a result that was sent as a logarithm keeps its own unit.
-        raw, logarithm = str(row["result_raw"]), schema.LOG10 + unit
+        raw, logarithm = row["result_raw"], schema.LOG10 + unit
         sent = logarithm if raw.endswith(logarithm) else unit
-        plasma = _LOINC.get((unit, str(row["specimen"])), _ANY_COPIES if unit == "copies/mL" else "")
+        plasma = _LOINC.get((unit, row["specimen"]), _ANY_COPIES if unit == "copies/mL" else "")
         rows.append(
             {name: row[name] for name in ("usubjid", "visit", "collected_dtc", "assay_id", "specimen", "unit")}
             | {name: row[name] for name in ("kind", "lloq", "lod", "uloq")}
@@ -180,8 +181,8 @@ def _cmv(profile: Profile) -> pd.DataFrame:
                 "result_unit": sent,
                 "quantified": row["value"] if quantified else np.nan,
                 "quantified_unit": unit if quantified else "",
-                "standard_text": f"{row['value']:.10g}" if quantified else words[str(row["kind"])],
-                "assay_name": assay.name if assay is not None else str(row["assay_id"]),
+                "standard_text": f"{row['value']:.10g}" if quantified else words[row["kind"]],
+                "assay_name": assay.name if assay is not None else row["assay_id"],
                 "iu_factor": assay.iu_factor if assay is not None else None,
                 "loinc": plasma,
             }
@@ -262,9 +263,9 @@ def _flow(profile: Profile, dated: Any) -> pd.DataFrame:
     flow_visits = {visit.visit for visit in profile.study.config.visits if visit.flow}
     planned = profile.study.visits[profile.study.visits["visit"].isin(flow_visits)]
     missing = [
-        {"usubjid": row["usubjid"], "visit": row["visit"], "collected_dtc": text_of(row["start_dtc"]), **_NOT_DONE}
-        | {"reason_not_done": text_of(row["reason_not_done"]) or "NO USABLE FILE"}
-        for row in planned.to_dict("records")
+        {"usubjid": row["usubjid"], "visit": row["visit"], "collected_dtc": row["start_dtc"], **_NOT_DONE}
+        | {"reason_not_done": row["reason_not_done"] or "NO USABLE FILE"}
+        for row in records(planned, "visits")
         if (row["usubjid"], row["visit"]) not in done
     ]
     table = pd.concat([table, pd.DataFrame(missing)], ignore_index=True) if missing else table

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from immunoprofile import schema
-from immunoprofile.io.dates import days_between, drawn_before, first_dose, hours_apart, text_of
+from immunoprofile.io.dates import days_between, drawn_before, first_dose, hours_apart
+from immunoprofile.io.records import text_of
 
 if TYPE_CHECKING:
     from immunoprofile.study import Study

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from immunoprofile.errors import AnalysisError
+from immunoprofile.io.records import cells
 from immunoprofile.schema import (
     CURVE_COLUMNS,
     NOT_ESTIMABLE,
@@ -130,7 +131,7 @@ def _table(adata: AnnData, rule: str | None) -> tuple[pd.DataFrame, str]:
 def arms_of(adata: AnnData, table: pd.DataFrame) -> NDArray[np.str_]:
     """Arm of each row of a table of subjects: its own column, else that of ``obs``; empty when neither knows."""
     if "arm" in table:
-        return table["arm"].astype("string").fillna("").to_numpy(dtype=str)
+        return np.array(cells(table["arm"], "text"), dtype=str)
     known = adata.obs.dropna(subset="arm").drop_duplicates("usubjid")
     by_subject = dict(zip(known["usubjid"].astype(str), known["arm"].astype(str), strict=True))
     return np.array([by_subject.get(str(name), "") for name in table["usubjid"]], dtype=str)

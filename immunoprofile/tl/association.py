@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from immunoprofile.errors import AnalysisError
+from immunoprofile.io.records import cells
 from immunoprofile.pp.baseline import baseline_rows
 from immunoprofile.schema import CMV_CHANGE_COLUMNS, UNS_ASSOCIATE, UNS_CMV_CHANGE
 from immunoprofile.tl._effects import fitted_without_error, joined, left_out
@@ -263,7 +264,7 @@ def first_series(adata: AnnData) -> NDArray[np.bool_]:
     """Rows whose CMV-DNA result is of the assay and specimen of the subject's first result."""
     if "cmv_series" not in adata.obs:
         return np.ones(adata.n_obs, dtype=bool)
-    series = adata.obs["cmv_series"].astype("string").fillna("").to_numpy(dtype=str)
+    series = np.array(cells(adata.obs["cmv_series"], "text"), dtype=str)
     order = np.argsort(adata.obs["visitnum"].to_numpy(dtype=float), kind="stable")
     subjects = adata.obs["usubjid"].astype(str).to_numpy()
     first: dict[str, str] = {}
@@ -293,7 +294,7 @@ def cmv_bounds(adata: AnnData, *, lod: float | Mapping[str, float] | None = None
     needed = ("cmv_kind", "cmv_log10", "cmv_lower", "cmv_upper")
     if missing := [name for name in needed if name not in adata.obs]:
         raise AnalysisError(f"there are no CMV-DNA results ({', '.join(missing)})", where="obs")
-    kind = adata.obs["cmv_kind"].astype("string").fillna("").to_numpy(dtype=str)
+    kind = np.array(cells(adata.obs["cmv_kind"], "text"), dtype=str)
     if "cmv_unit" in adata.obs:
         units = adata.obs.loc[(kind != "") & (kind != "INVALID"), "cmv_unit"].dropna().astype(str)
         if units.nunique() > 1:
@@ -320,7 +321,7 @@ def _detection_limits(adata: AnnData, lod: float | Mapping[str, float], below: N
     else:
         if "cmv_series" not in adata.obs:
             raise AnalysisError("the results name no series", where="obs cmv_series", todo="give one limit: lod=91")
-        series = adata.obs["cmv_series"].astype("string").fillna("").to_numpy(dtype=str)
+        series = np.array(cells(adata.obs["cmv_series"], "text"), dtype=str)
         if missing := sorted(set(series[below]) - set(lod)):
             raise AnalysisError(f"no limit of detection for {', '.join(missing)}", where="lod")
         limits = np.array([float(lod.get(name, np.nan)) for name in series])

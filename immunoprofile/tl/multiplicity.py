@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 import numpy as np
 
 from immunoprofile.errors import AnalysisError
+from immunoprofile.io.records import cells
 from immunoprofile.resources import populations
 from immunoprofile.schema import COUNTS, ESTIMATED, NO_RESPONSE, PARENT_COUNTS, STATISTIC_COLUMNS, UNS_STUDY
 
@@ -162,8 +163,8 @@ def complements(adata: AnnData) -> dict[str, str]:
         return {}
     counts, totals = (np.asarray(adata.layers[name], dtype=np.float64) for name in (COUNTS, PARENT_COUNTS))
     names = [str(name) for name in adata.var_names]
-    parent = adata.var["parent"].astype("string").fillna("").to_numpy(dtype=str)
-    tube = adata.var["tube"].astype("string").fillna("").to_numpy(dtype=str) if "tube" in adata.var else parent
+    parent = np.array(cells(adata.var["parent"], "text"), dtype=str)
+    tube = np.array(cells(adata.var["tube"], "text"), dtype=str) if "tube" in adata.var else parent
     declared = adata.uns.get(UNS_STUDY, {}).get("endpoints")
     first = [str(name) for name in declared["population"]] if hasattr(declared, "columns") else []
     order = {name: place for place, name in reversed(list(enumerate([*first, *populations(), *names])))}

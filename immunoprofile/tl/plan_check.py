@@ -8,7 +8,7 @@ from immunoprofile.errors import AnalysisError, Problems, StudyError
 from immunoprofile.gate.study_gates import study_gates
 from immunoprofile.profiling.functional import readouts
 from immunoprofile.tl.plan import check_arguments
-from immunoprofile.virology import rulebook
+from immunoprofile.virology.rulebook import rulebook
 
 if TYPE_CHECKING:
     from immunoprofile.gate.strategy import GateSet

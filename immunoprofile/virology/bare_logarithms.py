@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from immunoprofile.io.dates import text_of
 from immunoprofile.schema import LOG10, cmv_unit
 from immunoprofile.virology.result_text import HIGHEST_LOGARITHM, bare_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    import pandas as pd
 
     from immunoprofile.io.cmv_assay import Assay
     from immunoprofile.virology.results import CmvResult
@@ -39,13 +36,15 @@ class _Bare(NamedTuple):
         return self.number < HIGHEST_LOGARITHM
 
 
-def bare_logarithms(table: pd.DataFrame, assays: Mapping[str, Assay], parsed: Sequence[CmvResult]) -> dict[int, str]:
+def bare_logarithms(
+    rows: Sequence[Mapping[str, Any]], assays: Mapping[str, Assay], parsed: Sequence[CmvResult]
+) -> dict[int, str]:
     """Rows whose number is a logarithm by the company that it keeps.
 
     Parameters
     ----------
-    table
-        Rows of ``cmv_dna``.
+    rows
+        Of ``cmv_dna``, as `io.records` gives them.
     assays
         Registered assays; rows of others are told elsewhere.
     parsed
@@ -60,13 +59,11 @@ def bare_logarithms(table: pd.DataFrame, assays: Mapping[str, Assay], parsed: Se
         A number with its unit in the text is none of these: it says what it is.
     """
     series: dict[tuple[str, str, str], list[_Bare]] = {}
-    names = ("usubjid", "assay_id", "specimen", "collected_dtc")
-    cells = {name: [text_of(value) for value in table[name]] for name in (*names, "result_raw", "unit")}
-    for place in sorted(range(len(table)), key=lambda one: (cells["collected_dtc"][one], one)):
-        subject, assay, specimen = (cells[name][place] for name in names[:3])
-        found = bare_number(cells["result_raw"][place])
+    for place in sorted(range(len(rows)), key=lambda one: (rows[one]["collected_dtc"], one)):
+        subject, assay, specimen = (rows[place][name] for name in ("usubjid", "assay_id", "specimen"))
+        found = bare_number(rows[place]["result_raw"])
         if assay in assays and found is not None and found[0] > 0:
-            if not cmv_unit(cells["unit"][place]).startswith(LOG10):
+            if not cmv_unit(rows[place]["unit"]).startswith(LOG10):
                 series.setdefault((assay, subject, specimen), []).append(_Bare(place, *found))
     found_rows: dict[int, str] = {}
     for assay in {key[0] for key in series}:

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from immunoprofile.errors import AnalysisError
-from immunoprofile.io.dates import days_between, first_dose, text_of
+from immunoprofile.io.dates import days_between, first_dose
+from immunoprofile.io.records import records
 from immunoprofile.schema import CONFOUNDED_COLUMNS, DOSE_ADEQUACY_COLUMNS
 from immunoprofile.virology.series import HasCmv
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Mapping
 
     import pandas as pd
 
@@ -216,15 +217,15 @@ def courses(
     """
     doses, others = _dosing(adequacy), _confounders(confounders)
     subjects = study.subjects.drop_duplicates("usubjid").sort_values("usubjid")
-    of_subject: dict[str, list[dict[Hashable, Any]]] = {}
-    for place, row in enumerate(results.to_dict("records")):
-        of_subject.setdefault(str(row["usubjid"]), []).append({**row, "row": place})
+    of_subject: dict[str, list[dict[str, Any]]] = {}
+    for place, row in enumerate(records(results, "virology")):
+        of_subject.setdefault(row["usubjid"], []).append({**row, "row": place})
     found = []
-    for subject in subjects.to_dict("records"):
-        usubjid, anchor = str(subject["usubjid"]), text_of(subject.get("first_gcv_dtc"))
+    for subject in records(subjects, "subjects"):
+        usubjid, anchor = subject["usubjid"], subject["first_gcv_dtc"]
         anchored = days_between(anchor, anchor) is not None
         rescue_known, rescue_day, died = _events(study, usubjid, anchor)
-        death_day = days_between(anchor, subject.get("death_dtc"))
+        death_day = days_between(anchor, subject["death_dtc"])
         course = Course(
             usubjid, anchored, bool(first_dose(subject)), dosing=doses.get(usubjid), rescue_known=rescue_known,
             rescue_day=rescue_day, death_day=died if death_day is None else death_day,
@@ -235,7 +236,7 @@ def courses(
     return found
 
 
-def _with_samples(course: Course, rows: list[dict[Hashable, Any]], study: HasCourses) -> Course:
+def _with_samples(course: Course, rows: list[dict[str, Any]], study: HasCourses) -> Course:
     """The series of the baseline, and words for what is not in it.
 
     Of several, the one whose assay stands first in study.yaml: chosen before any result is seen. Without a baseline,
@@ -250,16 +251,16 @@ def _with_samples(course: Course, rows: list[dict[Hashable, Any]], study: HasCou
         notes.append(f"{len(valid) - len(dated)} without a full date")
     if not dated:
         return replace(course, left_out=tuple(notes))
-    by_series: dict[tuple[str, str], list[dict[Hashable, Any]]] = {}
+    by_series: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in dated:
-        by_series.setdefault((str(row["assay_id"]), str(row["specimen"])), []).append(row)
+        by_series.setdefault((row["assay_id"], row["specimen"]), []).append(row)
 
     registered = list(study.config.assays)
 
     def rank(key: tuple[str, str]) -> tuple[bool, int, str, tuple[str, str]]:
         own, place = by_series[key], registered.index(key[0])
         has_baseline = any(row["is_baseline"] for row in own)
-        first = min(str(row["collected_dtc"]) for row in own)
+        first = min(row["collected_dtc"] for row in own)
         return not has_baseline, place if has_baseline else 0, first, key
 
     chosen = min(by_series, key=rank)
@@ -269,11 +270,11 @@ def _with_samples(course: Course, rows: list[dict[Hashable, Any]], study: HasCou
     base_row = next((row for row in own if row["is_baseline"]), None)
     baseline = None if base_row is None else _sample(base_row)
     days: dict[str, Sample] = {}
-    for row in sorted(own, key=lambda row: str(row["collected_dtc"])):
+    for row in sorted(own, key=lambda row: row["collected_dtc"]):
         sample = _sample(row)
         if row is base_row or (baseline is None and (not course.anchored or sample.day < 0)):
             continue
-        if baseline is not None and str(row["collected_dtc"])[:10] <= baseline.date:
+        if baseline is not None and row["collected_dtc"][:10] <= baseline.date:
             continue
         held = days.get(sample.date)
         days[sample.date] = sample if held is None or _height(sample) > _height(held) else held
@@ -286,12 +287,11 @@ def _with_samples(course: Course, rows: list[dict[Hashable, Any]], study: HasCou
     )  # fmt: skip
 
 
-def _sample(row: Mapping[Hashable, Any]) -> Sample:
+def _sample(row: Mapping[str, Any]) -> Sample:
     day = row["virology_day"]
-    known = isinstance(day, int) or (isinstance(day, float) and not math.isnan(day))
     return Sample(
-        str(row["collected_dtc"])[:10], int(day) if known else 0, str(row["kind"]), float(row["value"]),
-        float(row["log10_lower"]), float(row["log10_upper"]), float(row["lloq"]), str(row["unit"]), int(row["row"]),
+        row["collected_dtc"][:10], 0 if math.isnan(day) else int(day), row["kind"], row["value"], row["log10_lower"],
+        row["log10_upper"], row["lloq"], row["unit"], row["row"],
     )  # fmt: skip
 
 
@@ -310,15 +310,15 @@ def _dosing(adequacy: pd.DataFrame | None) -> dict[str, Dosing]:
                             todo=f"columns: {', '.join(DOSE_ADEQUACY_COLUMNS)}")  # fmt: skip
     good: dict[str, set[int]] = {}
     bad: dict[str, set[int]] = {}
-    for row in adequacy.to_dict("records"):
-        usubjid, verdict = str(row["usubjid"]), str(row["appropriately_dosed"]).upper()
+    for row in records(adequacy, "dose_adequacy"):
+        usubjid, verdict = row["usubjid"], row["appropriately_dosed"].upper()
         if verdict not in ("TRUE", "FALSE", "UNKNOWN"):
             raise AnalysisError(f"appropriately_dosed is {row['appropriately_dosed']!r}", where=usubjid,
                                 todo="TRUE, FALSE or UNKNOWN")  # fmt: skip
         good.setdefault(usubjid, set())
         bad.setdefault(usubjid, set())
         limits = [row["from_day"], row["to_day"]]
-        if str(row["drug"]) not in ANTIVIRALS or any(not _is_number(limit) for limit in limits):
+        if row["drug"] not in ANTIVIRALS or any(math.isnan(limit) for limit in limits):
             continue  # a day that is not known stays a day that nothing is known about
         days = range(int(limits[0]), int(limits[1]) + 1)
         (good if verdict == "TRUE" else bad)[usubjid].update(days)
@@ -333,14 +333,10 @@ def _confounders(table: pd.DataFrame | None) -> dict[str, tuple[Confounder, ...]
         raise AnalysisError(f"no column {', '.join(missing)}", where="table of drugs that change CMV-DNA",
                             todo=f"columns: {', '.join(CONFOUNDED_COLUMNS)}")  # fmt: skip
     found: dict[str, tuple[Confounder, ...]] = {}
-    for row in table.to_dict("records"):
-        usubjid, agent, drug, first, last, effect = (text_of(row[name]) for name in CONFOUNDED_COLUMNS)
+    for row in records(table, "cmv_confounders"):
+        usubjid, agent, drug, first, last, effect = (row[name] for name in CONFOUNDED_COLUMNS)
         found[usubjid] = (*found.get(usubjid, ()), Confounder(agent, drug, first, last, effect))
     return found
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not math.isnan(value)
 
 
 def _events(study: HasCourses, usubjid: str, anchor: str) -> tuple[bool, int | None, int | None]:
@@ -350,15 +346,15 @@ def _events(study: HasCourses, usubjid: str, anchor: str) -> tuple[bool, int | N
         return False, None, None
     days: dict[str, list[int]] = {}
     known = True
-    for row in table[table["usubjid"] == usubjid].to_dict("records"):
-        if row["censored"] is True or str(row["paramcd"]) not in ("RESCUE", "DEATH"):
+    for row in records(table[table["usubjid"] == usubjid], "events"):
+        if row["censored"] or row["paramcd"] not in ("RESCUE", "DEATH"):
             continue
         start = days_between(anchor, row["start_dtc"])
-        if start is None or not _is_number(row["right_day"]):
+        if start is None or math.isnan(row["right_day"]):
             # It happened, but when is not known: the rule cannot be answered, and nothing is made up.
             known = known and row["paramcd"] != "RESCUE"
             continue
-        days.setdefault(str(row["paramcd"]), []).append(start + int(row["right_day"]))
+        days.setdefault(row["paramcd"], []).append(start + int(row["right_day"]))
     return known, min(days.get("RESCUE", []), default=None), min(days.get("DEATH", []), default=None)
 
 
@@ -376,7 +372,6 @@ def _genotypes(study: HasCourses, usubjid: str, anchor: str) -> tuple[tuple[int,
     table = study.cmv_dna
     if "genotype" not in table.columns:
         return ()
-    own = table[(table["usubjid"] == usubjid) & table["genotype"].notna()]
-    pairs = zip(own["collected_dtc"], own["genotype"], strict=True)
-    found = [(days_between(anchor, dtc), text_of(text)) for dtc, text in pairs]
+    own = records(table[(table["usubjid"] == usubjid) & table["genotype"].notna()], "cmv_dna")
+    found = [(days_between(anchor, row["collected_dtc"]), row["genotype"]) for row in own]
     return tuple(sorted((day, text) for day, text in found if day is not None and text))

@@ -6,14 +6,15 @@ import math
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from immunoprofile.errors import ImmunoprofileError, Problems, StudyError
-from immunoprofile.io.dates import days_between, drawn_before, first_dose, text_of
+from immunoprofile.io.dates import days_between, drawn_before, first_dose
+from immunoprofile.io.records import numbered, records
 from immunoprofile.schema import LOG10, VIROLOGY_COLUMNS, cmv_unit, linear_unit
 from immunoprofile.virology.bare_logarithms import bare_logarithms
 from immunoprofile.virology.result_text import parse_result
 from immunoprofile.virology.results import Bounds, Censoring, CmvResult, drop_bounds
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -27,6 +28,7 @@ BASELINE_WINDOW_DAYS: Final = 7
 NOTHING: Final = Bounds(math.nan, math.nan, math.nan)
 _INVALID: Final = CmvResult("INVALID", math.nan, math.nan, math.nan)
 _IF_LOGARITHM: Final = "log10 IU/mL or log10 copies/mL in the column unit if it is one, else the number with its unit"
+_ORDER: Final = ("usubjid", "collected_dtc", "assay_id", "specimen", "result_raw")
 _LAST_PLACE: Final = 0.01
 """Logarithms of limits stand on reports with two decimals."""
 
@@ -89,28 +91,25 @@ def cmv_results(
 
     collected = Problems() if problems is None else problems
     before = len(collected)
-    table = study.cmv_dna
-    subjects = study.subjects.drop_duplicates("usubjid").set_index("usubjid")
-    deaths = {str(name): text_of(dtc) for name, dtc in subjects.get("death_dtc", pd.Series(dtype=object)).items()}
-    latest = _Latest(as_of, deaths)
-    records = zip(table.index, table.to_dict("records"), strict=True)
-    parsed = [_read(row, int(number), study.config, latest, censoring, collected) for number, row in records]
-    for place, why in bare_logarithms(table, study.config.assays, parsed).items():
+    table = list(numbered(study.cmv_dna, "cmv_dna"))
+    samples = [row for _, row in table]
+    subjects = {row["usubjid"]: row for row in reversed(records(study.subjects, "subjects"))}
+    latest = _Latest(as_of, {usubjid: row["death_dtc"] for usubjid, row in subjects.items()})
+    parsed = [_read(row, number, study.config, latest, censoring, collected) for number, row in table]
+    for place, why in bare_logarithms(samples, study.config.assays, parsed).items():
         parsed[place] = _INVALID
-        collected.add("cmv_dna", why, row=int(table.index[place]), column="result_raw",
-                      value=table["result_raw"].iloc[place], allowed=_IF_LOGARITHM)  # fmt: skip
+        collected.add("cmv_dna", why, row=table[place][0], column="result_raw", value=samples[place]["result_raw"],
+                      allowed=_IF_LOGARITHM)  # fmt: skip
     if problems is None and len(collected) > before:
         raise StudyError("CMV-DNA results cannot be used", collected.found, where="cmv_dna",
                          todo="correct the rows, or the assays in study.yaml")  # fmt: skip
     columns = [*VIROLOGY_COLUMNS, VIROLOGY_FLAGS_COLUMN]
-    order = sorted(range(len(table)), key=lambda number: _sort_key(table, number))
     by_subject: dict[str, list[int]] = {}
-    for number in order:
-        by_subject.setdefault(str(table["usubjid"].iloc[number]), []).append(number)
+    for number in sorted(range(len(samples)), key=lambda number: tuple(samples[number][name] for name in _ORDER)):
+        by_subject.setdefault(samples[number]["usubjid"], []).append(number)
     rows: list[dict[str, object]] = []
     for usubjid, numbers in by_subject.items():
-        subject = dict(subjects.loc[usubjid]) if usubjid in subjects.index else {}
-        rows += _subject_rows(table, numbers, parsed, subject, study.config, baseline_window_days)
+        rows += _subject_rows(samples, numbers, parsed, subjects.get(usubjid, {}), study.config, baseline_window_days)
     frame = pd.DataFrame(rows, columns=columns)
     numeric = [
         "value", "log10_value", "log10_lower", "log10_upper", "lloq", "lod", "uloq", "log10_drop", "log10_drop_lower",
@@ -131,7 +130,7 @@ def _read(
 ) -> CmvResult:
     """One result; INVALID when anything about its row is a problem, and every problem is noted."""
     before = len(problems)
-    assay_id = str(row["assay_id"])
+    assay_id = row["assay_id"]
     assay = config.assays.get(assay_id)
     _check_date(row, number, assay, latest, problems)
     if assay is None:
@@ -142,14 +141,14 @@ def _read(
         problems.add("cmv_dna", f"the assay is registered for {assay.specimen}", row=number, column="specimen",
                      value=row["specimen"], allowed=assay.specimen)  # fmt: skip
     for name in ("lod", "lloq", "uloq"):
-        stated, registered = row.get(name), getattr(assay, name)
-        if isinstance(stated, int | float) and not math.isnan(stated) and not _same_limit(stated, registered, row):
+        stated, registered = row[name], getattr(assay, name)
+        if not math.isnan(stated) and not _same_limit(stated, registered, row):
             limit = "no limit" if registered is None else f"{registered:g}"
             problems.add("cmv_dna", f"contradicts the {name} of assay {assay_id} in study.yaml", row=number,
                          column=name, value=stated,
                          allowed=f"{limit}; correct the cell, or register the assay with its limits")  # fmt: skip
     try:
-        result = parse_result(text_of(row["result_raw"]), assay, unit=text_of(row["unit"]), censoring=censoring)
+        result = parse_result(row["result_raw"], assay, unit=row["unit"], censoring=censoring)
     except ImmunoprofileError as error:
         problems.add("cmv_dna", str(error), row=number, column="result_raw", value=row["result_raw"])
     return result if len(problems) == before else _INVALID
@@ -157,21 +156,21 @@ def _read(
 
 def _same_limit(stated: float, registered: float | None, row: Mapping[Any, Any]) -> bool:
     """Whether a limit on a report is that of the assay; in a row of logarithms it is one, to two decimals."""
-    if registered is None or not cmv_unit(text_of(row["unit"])).startswith(LOG10):
+    if registered is None or not cmv_unit(row["unit"]).startswith(LOG10):
         return stated == registered
     return abs(stated - math.log10(registered)) <= _LAST_PLACE
 
 
-def _shown_result(source: pd.Series[Any]) -> str:
+def _shown_result(source: Mapping[str, Any]) -> str:
     """The result as the laboratory wrote it; a bare logarithm says that it is one."""
-    raw, unit = text_of(source["result_raw"]), cmv_unit(text_of(source["unit"]))
+    raw, unit = source["result_raw"], cmv_unit(source["unit"])
     bare = unit.startswith(LOG10) and "log" not in raw.casefold() and any(sign.isdigit() for sign in raw)
     return f"{raw} {unit}" if bare else raw
 
 
 def _check_date(row: dict[Any, Any], number: int, assay: Assay | None, latest: _Latest, problems: Problems) -> None:
-    collected = text_of(row["collected_dtc"])
-    death = latest.deaths.get(str(row["usubjid"]), "")
+    collected = row["collected_dtc"]
+    death = latest.deaths.get(row["usubjid"], "")
     limits = (
         (latest.as_of, "collected after the data cut", "on or before"),
         (death, "collected after the death of the subject", "on or before"),
@@ -189,7 +188,7 @@ def _check_date(row: dict[Any, Any], number: int, assay: Assay | None, latest: _
 
 
 def _subject_rows(
-    table: pd.DataFrame,
+    samples: Sequence[Mapping[str, Any]],
     numbers: list[int],
     parsed: list[CmvResult],
     subject: Mapping[Any, Any],
@@ -197,9 +196,9 @@ def _subject_rows(
     window: int,
 ) -> list[dict[str, object]]:
     dose = first_dose(subject)
-    first_gcv = text_of(subject.get("first_gcv_dtc"))
-    dates = {number: text_of(table["collected_dtc"].iloc[number]) for number in numbers}
-    series = {number: (str(table["assay_id"].iloc[number]), str(table["specimen"].iloc[number])) for number in numbers}
+    first_gcv = subject.get("first_gcv_dtc", "")
+    dates = {number: samples[number]["collected_dtc"] for number in numbers}
+    series = {number: (samples[number]["assay_id"], samples[number]["specimen"]) for number in numbers}
     baselines: dict[tuple[str, str], int] = {}
     for number in numbers:
         if parsed[number].valid and _is_before(dates[number], dose, window):
@@ -208,7 +207,7 @@ def _subject_rows(
     seen: set[tuple[str, str]] = set()
     previous: tuple[str, str] | None = None
     for number in numbers:
-        result, source = parsed[number], table.iloc[number]
+        result, source = parsed[number], samples[number]
         own = series[number]
         baseline = baselines.get(own)
         fall = NOTHING
@@ -222,9 +221,8 @@ def _subject_rows(
         codes = [{"BLQ": "CMV_BLQ", "TND": "CMV_TND"}.get(result.kind, ""), "ASSAY_CHANGED" if changed else ""]
         assay = config.assays.get(own[0])
         entry: tuple[object, ...] = (
-            str(source["usubjid"]), text_of(source.get("visit")), dates[number], days_between(first_gcv, dates[number]),
-            own[0], own[1], linear_unit(cmv_unit(text_of(source["unit"]))), _shown_result(source), result.kind,
-            result.value,
+            source["usubjid"], source["visit"], dates[number], days_between(first_gcv, dates[number]),
+            own[0], own[1], linear_unit(cmv_unit(source["unit"])), _shown_result(source), result.kind, result.value,
             result.log10_value, result.log10_lower, result.log10_upper, *_assay_limits(assay), number == baseline,
             fall.point, fall.lower, fall.upper, " ".join(code for code in codes if code),
         )  # fmt: skip
@@ -242,8 +240,3 @@ def _is_before(date: str, dose: str, window: int) -> bool:
     """Drawn before the dose, and not longer before it than the window."""
     days = days_between(dose, date)
     return days is not None and days >= -window and drawn_before(date, dose)
-
-
-def _sort_key(table: pd.DataFrame, number: int) -> tuple[str, ...]:
-    names = ("usubjid", "collected_dtc", "assay_id", "specimen", "result_raw")
-    return tuple(text_of(table[name].iloc[number]) for name in names)

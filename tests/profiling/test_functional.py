@@ -15,7 +15,8 @@ COLUMNS = ["usubjid", "visit", "collected_dtc", "assay", "population", "stimulus
 
 
 def table(*rows: tuple[object, ...]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=COLUMNS)
+    # Rows count from 1, as `read_study` gives them.
+    return pd.DataFrame(rows, columns=COLUMNS, index=range(1, len(rows) + 1))
 
 
 def visits(*places: tuple[str, str]) -> anndata.AnnData:

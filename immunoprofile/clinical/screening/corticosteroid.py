@@ -33,19 +33,19 @@ def corticosteroid_below(case: Case, criterion: Criterion) -> Verdict:
         return _without_record(said, days, shown_limit)
     evidence = (*(_evidence(row) for row in rows), *said.evidence)
     # Part of a day may be known to reach the limit whatever the rest is.
-    reached = [row for row in rows if significant(float(row["ped_mg_kg_at_least"])) >= limit]
-    unknown = [row for row in rows if math.isnan(float(row["ped_mg_kg"]))]
+    reached = [row for row in rows if significant(row["ped_mg_kg_at_least"]) >= limit]
+    unknown = [row for row in rows if math.isnan(row["ped_mg_kg"])]
     if reached:
-        top = max(reached, key=lambda row: (float(row["ped_mg_kg_at_least"]), row["date"]))
+        top = max(reached, key=lambda row: (row["ped_mg_kg_at_least"], row["date"]))
         return _told(top, "ped_mg_kg_at_least", limit, evidence)
     if unknown:
         reasons = listed(_why(row) for row in unknown)
-        missing = [STEROID] if any(not math.isnan(float(row["weight_kg"])) for row in unknown) else []
-        missing += ["visits.weight_kg"] if any(math.isnan(float(row["weight_kg"])) for row in unknown) else []
+        missing = [STEROID] if any(not math.isnan(row["weight_kg"]) for row in unknown) else []
+        missing += ["visits.weight_kg"] if any(math.isnan(row["weight_kg"]) for row in unknown) else []
         span = f"{unknown[0]['date']} to {unknown[-1]['date']}"
         return Verdict("UNKNOWN", f"prednisone equivalent of {span} is not known ({reasons})", unit="mg/kg/d",
                        limit=shown_limit, missing=tuple(missing), evidence=evidence)  # fmt: skip
-    return _told(max(rows, key=lambda row: (float(row["ped_mg_kg"]), row["date"])), "ped_mg_kg", limit, evidence)
+    return _told(max(rows, key=lambda row: (row["ped_mg_kg"], row["date"])), "ped_mg_kg", limit, evidence)
 
 
 def _without_record(said: Statement, days: list[str], limit: str) -> Verdict:
@@ -62,10 +62,10 @@ def _without_record(said: Statement, days: list[str], limit: str) -> Verdict:
 
 
 def _told(row: Any, column: str, limit: float, evidence: tuple[Evidence, ...]) -> Verdict:
-    value = float(row[column])
-    least = "at least " if column.endswith("at_least") and not math.isclose(value, float(row["ped_mg_kg"])) else ""
+    value = row[column]
+    least = "at least " if column.endswith("at_least") and not math.isclose(value, row["ped_mg_kg"]) else ""
     state = when_met(significant(value) < limit)
-    weight = f"{shown(float(row['weight_kg']))} kg"
+    weight = f"{shown(row['weight_kg'])} kg"
     because = (
         f"prednisone equivalent {least}{shown(value, limit)} mg/kg/d on {row['date']} ({row['drugs']}, {weight}), "
         f"limit below {shown(limit)}"
@@ -75,12 +75,12 @@ def _told(row: Any, column: str, limit: float, evidence: tuple[Evidence, ...]) -
 
 
 def _why(row: Any) -> str:
-    weight = "no weight within 30 d before" if math.isnan(float(row["weight_kg"])) else ""
+    weight = "no weight within 30 d before" if math.isnan(row["weight_kg"]) else ""
     return listed([str(row["reason"]), weight])
 
 
 def _evidence(row: Any) -> Evidence:
-    numbers = {key: float(row[key]) for key in ("ped_mg", "weight_kg") if not math.isnan(float(row[key]))}
-    value = float(row["ped_mg_kg"])
+    numbers = {key: row[key] for key in ("ped_mg", "weight_kg") if not math.isnan(row[key])}
+    value = row["ped_mg_kg"]
     return Evidence(STEROID, None if math.isnan(value) else value, "mg/kg/d", row["date"], "conmeds",
                     numbers | {"drugs": row["drugs"]})  # fmt: skip

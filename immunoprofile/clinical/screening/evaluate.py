@@ -15,9 +15,10 @@ from immunoprofile.clinical.screening.records import DATE_COLUMNS, Case, Evidenc
 from immunoprofile.clinical.screening.rules import Criterion, RuleSet, load_rules
 from immunoprofile.clinical.screening.wording import listed
 from immunoprofile.clinical.steroids import prednisone_equivalents
-from immunoprofile.clinical.tables import HasClinical, day_of, rows_of
+from immunoprofile.clinical.tables import HasClinical, day_of
 from immunoprofile.errors import Problems, StudyError
-from immunoprofile.io.dates import drawn_before, first_dose, text_of
+from immunoprofile.io.dates import drawn_before, first_dose
+from immunoprofile.io.records import cells, numbered, records, text_of
 from immunoprofile.schema import ELIGIBILITY_COLUMNS, ELIGIBILITY_OVERALL_COLUMNS
 
 if TYPE_CHECKING:
@@ -156,14 +157,14 @@ def reference_date(subject: Mapping[Any, Any]) -> tuple[str, str]:
 
 def _cases(study: HasEligibility, rules: RuleSet) -> list[Case]:
     """Subjects with their records, sorted by id."""
-    subjects = sorted(rows_of(study.subjects), key=lambda one: (text_of(one[1]["usubjid"]), one[0]))
-    references = {text_of(row["usubjid"]): reference_date(row) for _, row in subjects}
+    subjects = sorted(numbered(study.subjects, "subjects"), key=lambda one: (one[1]["usubjid"], one[0]))
+    references = {row["usubjid"]: reference_date(row) for _, row in subjects}
     known = _KnownThen(study, {usubjid: date for usubjid, (date, _) in references.items()})
     steroids: dict[str, dict[str, Mapping[str, Any]]] = {}
-    for _, row in rows_of(prednisone_equivalents(known)):
+    for row in records(prednisone_equivalents(known), "steroids"):
         steroids.setdefault(row["usubjid"], {})[row["date"]] = row
     clearances: dict[str, list[Mapping[str, Any]]] = {}
-    for _, row in rows_of(creatinine_clearance(known)):
+    for row in records(creatinine_clearance(known), "clearance"):
         clearances.setdefault(row["usubjid"], []).append(row)
     confounders: dict[str, list[Recognised]] = {}
     for one in recognised(study):
@@ -171,7 +172,7 @@ def _cases(study: HasEligibility, rules: RuleSet) -> list[Case]:
     tables = {name: _by_subject(name, getattr(study, name)) for name in (*DATE_COLUMNS, "medical_history")}
     cases = []
     for number, row in subjects:
-        usubjid = text_of(row["usubjid"])
+        usubjid = row["usubjid"]
         date, kind = references[usubjid]
         own = {name: table.get(usubjid, ()) for name, table in tables.items()}
         cases.append(Case(row, number, date, kind, rules, own, steroids.get(usubjid, {}), clearances.get(usubjid, ()),
@@ -181,8 +182,8 @@ def _cases(study: HasEligibility, rules: RuleSet) -> list[Case]:
 
 def _by_subject(name: str, table: pd.DataFrame) -> dict[str, tuple[Record, ...]]:
     found: dict[str, list[Record]] = {}
-    for number, row in rows_of(table):
-        record = Record(name, number, text_of(row.get(DATE_COLUMNS.get(name, ""))), row)
+    for number, row in numbered(table, name):
+        record = Record(name, number, row.get(DATE_COLUMNS.get(name, ""), ""), row)
         found.setdefault(record.text("usubjid"), []).append(record)
     return {usubjid: tuple(sorted(records, key=lambda one: one.row)) for usubjid, records in found.items()}
 
@@ -195,7 +196,7 @@ class _KnownThen:
 
         def before(table: pd.DataFrame, column: str) -> list[dict[str, Any]]:
             pairs = zip(table["usubjid"], table[column], strict=True)
-            keep = [drawn_before(date, references.get(text_of(usubjid), "")) for usubjid, date in pairs]
+            keep = [drawn_before(date, references.get(usubjid, "")) for usubjid, date in pairs]
             return [{str(name): cell for name, cell in row.items()} for row in table[keep].to_dict("records")]
 
         # The reference date itself belongs to the days of the subject, whether or not a visit stands on it.
@@ -219,7 +220,7 @@ def _subject_rows(case: Case, overrides: Mapping[tuple[str, str], Mapping[str, A
     for name, criterion in case.rules.criteria.items():
         if not criterion.predicate:
             verdicts[name] = _composite(case.rules.parts(name), verdicts)
-    usubjid = text_of(case.subject["usubjid"])
+    usubjid = case.subject["usubjid"]
     return [
         _row(case, criterion, verdicts[name], overrides.get((usubjid, name), {}))
         for name, criterion in case.rules.criteria.items()
@@ -238,9 +239,9 @@ def _composite(parts: tuple[Criterion, ...], verdicts: Mapping[str, Verdict]) ->
 
 
 def _row(case: Case, criterion: Criterion, verdict: Verdict, override: Mapping[str, Any]) -> dict[str, Any]:
-    texts = {key: text_of(override.get(key)) for key in ("state", "author", "reason", "dtc")}
+    texts = {key: override.get(key, "") for key in ("state", "author", "reason", "dtc")}
     return {
-        "usubjid": text_of(case.subject["usubjid"]), "profile": case.rules.profile, "criterion": criterion.id,
+        "usubjid": case.subject["usubjid"], "profile": case.rules.profile, "criterion": criterion.id,
         "kind": criterion.kind, "parent": criterion.parent, "text": criterion.text, "state": verdict.state,
         "value": verdict.value, "unit": verdict.unit, "date": verdict.date, "limit": verdict.limit,
         "explanation": f"{criterion.id} {verdict.state}: {verdict.because}", "inputs": _inputs_text(verdict.evidence),
@@ -277,7 +278,7 @@ def _overall_row(case: Case, rows: list[dict[str, Any]]) -> dict[str, Any]:
     warned = [row for row in rows if row["kind"] == "CHECK" and row["state"] in ("FAIL", "UNKNOWN")]
     changed = sorted({row["rule_version"] for row in rows if "(" in row["rule_version"]})
     return {
-        "usubjid": text_of(case.subject["usubjid"]), "profile": case.rules.profile,
+        "usubjid": case.subject["usubjid"], "profile": case.rules.profile,
         "state": kleene.overall(row["state"] for row in criteria if not row["parent"]),
         "reference_date": case.reference, "reference": case.reference_kind,
         "failed": listed(row["criterion"] for row in leaves if row["state"] == "FAIL"),
@@ -292,24 +293,24 @@ def _overall_row(case: Case, rows: list[dict[str, Any]]) -> dict[str, Any]:
 def _overrides(study: HasEligibility, rules: RuleSet) -> dict[tuple[str, str], Mapping[str, Any]]:
     """Overrides by subject and criterion; every row that cannot be used is a problem."""
     problems = Problems()
-    subjects = {text_of(one) for one in study.subjects["usubjid"]}
+    subjects = set(cells(study.subjects["usubjid"], "text"))
     known = [name for name, one in rules.criteria.items() if one.kind != "CHECK"]
     found: dict[tuple[str, str], Mapping[str, Any]] = {}
-    for number, row in rows_of(study.eligibility_overrides):
-        key = (text_of(row["usubjid"]), text_of(row["criterion"]))
+    for number, row in numbered(study.eligibility_overrides, "eligibility_overrides"):
+        key = (row["usubjid"], row["criterion"])
 
         def add(what: str, column: str, allowed: str = "", place: int = number, cells: Any = row) -> None:
-            problems.add("eligibility_overrides.csv", what, row=place, column=column, value=text_of(cells[column]),
+            problems.add("eligibility_overrides.csv", what, row=place, column=column, value=cells[column],
                          allowed=allowed)  # fmt: skip
 
         if key[0] not in subjects:
             add("unknown subject", "usubjid")
         if key[1] not in known:
             add("no criterion that can be overridden", "criterion", ", ".join(known))
-        if text_of(row["state"]) not in _OVERRIDE_STATES:
+        if row["state"] not in _OVERRIDE_STATES:
             add("no state that a person can set", "state", ", ".join(_OVERRIDE_STATES))
         for column in ("reason", "author", "dtc"):
-            if not text_of(row[column]):
+            if not row[column].strip():
                 add(f"an override needs its {column}", column)
         if key in found:
             add("a row above overrides the same criterion", "criterion")

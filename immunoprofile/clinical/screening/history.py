@@ -14,7 +14,7 @@ from immunoprofile.clinical.screening.kleene import Truth, all_of, any_of, negat
 from immunoprofile.clinical.screening.records import Case, Evidence, Record, Verdict, statement
 from immunoprofile.clinical.screening.rules import Criterion
 from immunoprofile.clinical.screening.wording import listed, shown
-from immunoprofile.clinical.tables import day_of, truth_of
+from immunoprofile.clinical.tables import day_of
 
 _ICD10 = re.compile(r"[a-z]\d{2}(\.?\w{1,4})?")
 _LAST_FEBRUARY = (2, 28)
@@ -98,7 +98,7 @@ def malignancy(case: Case, criterion: Criterion) -> Verdict:
         missing += ["medical_history.MALIGNANCY"] if None in [one[0] for one in judged] or not missing else []
     evidence = tuple(
         Evidence("medical_history.MALIGNANCY", one.text("term"), "", one.text("last_active_dtc"), one.place,
-                 {"subtype": one.text("subtype"), "active": truth_of(one.cells.get("active"))})
+                 {"subtype": one.text("subtype"), "active": one.cells["active"]})
         for one in entries
     )  # fmt: skip
     value = "; ".join(one.text("term") for one in entries) or ("" if said.truth is None else "Y" if said.truth else "N")
@@ -122,7 +122,7 @@ def _judge_malignancy(record: Record, reference: str, years: float | None, spare
 
 def _within_years(record: Record, reference: str, years: float | None) -> tuple[Truth, str]:
     """Whether a malignancy is active or was so within the years before the reference date."""
-    active = truth_of(record.cells.get("active"))
+    active = record.cells["active"]
     text = record.text("last_active_dtc")
     if active:
         return True, "active"

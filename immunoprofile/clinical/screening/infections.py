@@ -10,7 +10,6 @@ from immunoprofile.clinical.screening.kleene import Truth, any_of, when_present
 from immunoprofile.clinical.screening.records import Case, Evidence, Found, Record, Verdict, latest, statement
 from immunoprofile.clinical.screening.rules import Criterion
 from immunoprofile.clinical.screening.wording import listed, shown
-from immunoprofile.clinical.tables import number_of
 from immunoprofile.clinical.units import significant
 
 _POSITIVE: dict[str, Truth] = {"POS": True, "BLQ": True, "NEG": False, "IND": None}
@@ -69,7 +68,7 @@ def valid_results(found: Found) -> Found:
 def as_evidence(name: str, record: Record) -> Evidence:
     """A result with what belongs to it."""
     more: dict[str, Any] = {key: record.text(key) for key in ("specimen", "adjudication", "lab_id") if record.text(key)}
-    numbers = {key: number_of(record.cells.get(key)) for key in ("value", "lloq")}
+    numbers = {key: record.cells[key] for key in ("value", "lloq")}
     more |= {key: number for key, number in numbers.items() if not math.isnan(number)}
     return Evidence(name, record.text("result") or None, record.text("unit"), record.date, record.place, more)
 
@@ -199,8 +198,8 @@ def _ebv_result(record: Record, own: float | None, own_unit: str) -> tuple[Truth
         return None, f"{said}: {record.place} has specimen {specimen or 'missing'}, the criterion is about plasma"
     if result != "POS":
         return (False if result in ("NEG", "BLQ") and own is None else _below_own(record, own, own_unit)), said
-    value, unit = number_of(record.cells.get("value")), record.text("unit")
-    limit = number_of(record.cells.get("lloq")) if own is None else own
+    value, unit = record.cells["value"], record.text("unit")
+    limit = record.cells["lloq"] if own is None else own
     if not value >= 0:
         return None, f"{said}: {record.place} has no number"
     if not limit >= 0:
@@ -214,7 +213,7 @@ def _ebv_result(record: Record, own: float | None, own_unit: str) -> tuple[Truth
 
 def _below_own(record: Record, own: float | None, own_unit: str) -> Truth:
     """A result without a number against the limit of the study: proven only when its assay quantifies below it."""
-    result, lloq = record.text("result"), number_of(record.cells.get("lloq"))
+    result, lloq = record.text("result"), record.cells["lloq"]
     if result not in ("NEG", "BLQ"):
         return None
     if result == "NEG" or own is None:

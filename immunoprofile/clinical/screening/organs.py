@@ -9,7 +9,6 @@ from immunoprofile.clinical.screening.kleene import Truth, any_of, when_present
 from immunoprofile.clinical.screening.records import Case, Evidence, Record, Verdict, statement
 from immunoprofile.clinical.screening.rules import Criterion
 from immunoprofile.clinical.screening.wording import listed, shown
-from immunoprofile.clinical.tables import number_of
 from immunoprofile.clinical.units import analysis_unit, lab_value, significant
 from immunoprofile.errors import UnitError
 from immunoprofile.io.dates import days_between
@@ -172,7 +171,7 @@ def _single_ratio(case: Case, record: Record, test: str, limit: float) -> _Read:
     if why:
         return _Read(None, why, date=record.date)
     unit = record.text("unit")
-    uln = lab_value(number_of(record.cells.get("uln")), unit, test)
+    uln = lab_value(record.cells["uln"], unit, test)
     if math.isnan(uln):
         return _Read(None, f"{record.place}: {test} has no uln; enter the upper limit of normal of its own laboratory",
                      date=record.date)  # fmt: skip
@@ -188,7 +187,7 @@ def _single_ratio(case: Case, record: Record, test: str, limit: float) -> _Read:
 def plausible_value(case: Case, record: Record, test: str) -> tuple[float, str]:
     """A laboratory value in the unit of analysis, or why it cannot be used."""
     try:
-        value = lab_value(number_of(record.cells.get("value")), record.text("unit"), test)
+        value = lab_value(record.cells["value"], record.text("unit"), test)
     except UnitError as error:
         return math.nan, f"{record.place}: {error.what}; {error.todo}"
     if math.isnan(value):
@@ -196,16 +195,16 @@ def plausible_value(case: Case, record: Record, test: str) -> tuple[float, str]:
     low, high = case.rules.plausible[test]["value"]
     if low <= value <= high:
         return value, ""
-    stated = f"{number_of(record.cells.get('value')):g} {record.text('unit')}"
+    stated = f"{record.cells['value']:g} {record.text('unit')}"
     return math.nan, (
         f"{record.place}: {test} {stated} cannot be ({low:g} to {high:g} {analysis_unit(test)}); check number and unit"
     )
 
 
 def _lab_evidence(name: str, record: Record) -> Evidence:
-    value = number_of(record.cells.get("value"))
+    value = record.cells["value"]
     more: dict[str, Any] = {"lab_id": record.text("lab_id")} if record.text("lab_id") else {}
-    uln = number_of(record.cells.get("uln"))
+    uln = record.cells["uln"]
     if not math.isnan(uln):
         more["uln"] = uln
     return Evidence(name, None if math.isnan(value) else value, record.text("unit"), record.date, record.place, more)

@@ -12,7 +12,7 @@ from immunoprofile.clinical.courses import day_span
 from immunoprofile.clinical.screening.kleene import State, Truth
 from immunoprofile.clinical.screening.rules import Criterion, RuleSet
 from immunoprofile.clinical.tables import day_of
-from immunoprofile.io.dates import drawn_before, text_of
+from immunoprofile.io.dates import drawn_before
 
 DATE_COLUMNS: Final = {
     "labs": "collected_dtc", "screening_tests": "collected_dtc", "cmv_dna": "collected_dtc", "attestations": "dtc",
@@ -40,7 +40,7 @@ class Record:
 
     def text(self, column: str) -> str:
         """A cell as text; empty when it is missing."""
-        return text_of(self.cells.get(column))
+        return str(self.cells.get(column, ""))
 
 
 @dataclass(frozen=True)
@@ -150,12 +150,9 @@ class Case:
 
     def column(self, name: str) -> Evidence:
         """A cell of the subjects table as evidence; the value is None when it is missing."""
-        import pandas as pd
-
-        value = self.subject.get(name)
-        missing = value is None or value is pd.NA or value != value or (isinstance(value, str) and not value.strip())
-        plain = None if missing else value.strip() if isinstance(value, str) else value
-        return Evidence(f"subjects.{name}", plain, place=f"subjects row {self.subject_row}")
+        value = self.subject.get(name, "")
+        missing = value is None or value == "" or value != value  # blanks of io.records
+        return Evidence(f"subjects.{name}", None if missing else value, place=f"subjects row {self.subject_row}")
 
     def find(self, criterion: Criterion, name: str) -> Found:
         """Records of an input that lie in its window."""

@@ -9,9 +9,9 @@ from immunoprofile.clinical.screening.kleene import Truth, all_of, any_of, when_
 from immunoprofile.clinical.screening.records import Case, Evidence, Verdict, statement
 from immunoprofile.clinical.screening.rules import Criterion
 from immunoprofile.clinical.screening.wording import listed, shown
-from immunoprofile.clinical.tables import day_of, number_of
+from immunoprofile.clinical.tables import day_of
 from immunoprofile.clinical.units import significant
-from immunoprofile.io.dates import days_between, text_of
+from immunoprofile.io.dates import days_between
 
 _WEIGHT = "visits.weight_kg"
 
@@ -30,7 +30,7 @@ def age_between(case: Case, criterion: Criterion) -> Verdict:
         return Verdict("UNKNOWN", age.reason, unit="y", limit=limit, missing=needed, evidence=ages)
     apart = days_between(case.subject.get("consent_dtc"), case.reference)
     near = apart is not None and abs(apart) <= (case.rules.number("x4b_age_within_d") or 0.0)
-    stated = number_of(case.subject.get("age_y"))
+    stated = case.subject["age_y"]
     low, high = (stated, stated) if near and stated >= 0 else (age.low, age.high)
     inside = {least <= one <= most for one in (low, high)}
     truth: Truth = inside.pop() if len(inside) == 1 else None
@@ -45,13 +45,13 @@ def weight_between(case: Case, criterion: Criterion) -> Verdict:
     least, most = (case.rules.number(f"s4_{end}_kg") or 0.0 for end in ("min", "max"))
     limit = f"{shown(least)} to {shown(most)} kg"
     found = case.find(criterion, _WEIGHT)
-    weighed = [one for one in found.within if number_of(one.cells.get("weight_kg")) > 0]
+    weighed = [one for one in found.within if one.cells["weight_kg"] > 0]
     if found.why or not weighed:
         why = found.why or "no visit in the window has a weight"
         return Verdict("UNKNOWN", why, unit="kg", limit=limit, missing=(_WEIGHT,))
     day = weighed[-1].date[:10]
     last = [one for one in weighed if one.date[:10] == day]
-    values = [number_of(one.cells["weight_kg"]) for one in last]
+    values = [one.cells["weight_kg"] for one in last]
     truth = all_of([least <= significant(value) <= most for value in values])
     evidence = tuple(
         Evidence(_WEIGHT, value, "kg", one.date, one.place) for value, one in zip(values, last, strict=True)
@@ -85,7 +85,7 @@ def treated_before(case: Case, criterion: Criterion) -> Verdict:
     for row in case.confounders:
         truth = row.given_between(first, last.isoformat()) if row.agent in criterion.agents else False
         if truth is not False:
-            drug, start, end = (text_of(row.cells[name]) for name in ("drug", "start_dtc", "end_dtc"))
+            drug, start, end = (row.cells[name] for name in ("drug", "start_dtc", "end_dtc"))
             unknown = "" if truth else ": whether it is such a drug within the window is not known"
             words = f"{drug}, {start or 'start unknown'} to {end or 'no end'}{unknown}"
             found.append((truth, words, Evidence(record, drug, "", start, f"conmeds row {row.row}")))

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from immunoprofile.gate.doubles import first_reaching
 from immunoprofile.gate.engine.resolve import NotPlannedError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from immunoprofile.gate.scales import Scale
 
 LIMIT = 2.0**40
@@ -96,8 +95,11 @@ def pull_back(scale: Scale | None, limit: float) -> Threshold:
     if np.isinf(limit):
         return start_of(scale) if limit < 0 else Threshold(np.inf, np.inf)
     noise = 0.0 if scale.kind in _EXACT else NOISE * max(1.0, abs(limit))
-    low, high = _first_at_least(scale, np.array([limit - noise, limit + noise]))
-    return Threshold(start_of(scale).low if low == floor_of(scale) else float(low), float(high))
+    floor = floor_of(scale)
+    limits = np.array([limit - noise, limit + noise])
+    found = first_reaching(scale, limits, max(floor, -LIMIT), LIMIT)
+    low, high = np.where(found == max(floor, -LIMIT), floor, found)
+    return Threshold(start_of(scale).low if low == floor else float(low), float(high))
 
 
 def start_of(scale: Scale | None) -> Threshold:
@@ -105,33 +107,3 @@ def start_of(scale: Scale | None) -> Threshold:
     floor = -np.inf if scale is None else floor_of(scale)
     # Negative numbers that vanish when they are divided by the top of a logarithm count as zero
     return Threshold(floor if np.isinf(floor) else floor - _VANISHING, floor)
-
-
-def _first_at_least(scale: Scale, limits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Smallest doubles from the floor of the scale to `LIMIT` on which it is at least the limits."""
-    floor = floor_of(scale)
-    start = np.full(limits.shape, max(floor, -LIMIT))
-    end = np.full(limits.shape, LIMIT)
-    low, high = _order(start), _order(end)
-    with np.errstate(all="ignore"):
-        everywhere = scale.apply(start) >= limits
-        nowhere = scale.apply(end) < limits
-        for _ in range(65):
-            middle = (low >> 1) + (high >> 1) + (low & high & 1)
-            reached = scale.apply(_double(middle)) >= limits
-            high = np.where(reached, middle, high)
-            low = np.where(reached, low, middle)
-    found = _double(high)
-    found[everywhere] = floor
-    found[nowhere] = np.inf
-    return found
-
-
-def _order(values: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Integers in the order of the doubles; neighbours differ by one."""
-    bits = np.ascontiguousarray(values).view(np.int64)
-    return np.where(bits < 0, np.int64(-(2**63)) - bits, bits)
-
-
-def _double(order: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.where(order < 0, np.int64(-(2**63)) - order, order).view(np.float64)
