@@ -253,7 +253,8 @@ def timeline_figure(view: Timeline, *, height: float | None = None, legend: bool
         left = height - head - foot - sum(bars) - gap * (len(bars) + len(heights) - 1)
         heights = [left * tall / sum(heights) for tall in heights]
     heights = bars + heights
-    height = head + sum(heights) + gap * (len(heights) - 1) + foot
+    # A given height stays as it is: from Python 3.12 on floats add up to another last digit.
+    height = head + sum(heights) + gap * (len(heights) - 1) + foot if height is None else height
     with style.look():
         figure = style.new_figure(style.WIDTH, height, timeline_alt(view))
         axes, top = [], head
@@ -276,7 +277,7 @@ def timeline_figure(view: Timeline, *, height: float | None = None, legend: bool
                 panel.set_ylabel(panel.get_ylabel(), rotation=0, ha="right", va="center", fontsize=7, labelpad=4)
                 panel.tick_params(axis="y", labelsize=6.2)
         for panel, lab in zip(axes[start + 1 + max(len(groups), 1) :], view.labs, strict=True):
-            _draw_lab(panel, lab, low=height is not None)
+            _draw_lab(panel, lab, low=tight)
         first, last = min([max(day, _BEFORE) for day in every] + [0.0]), max(every + [bar.end for bar in view.bars])
         for panel in axes:
             label = view.day_zero if panel is axes[-1] else ""
