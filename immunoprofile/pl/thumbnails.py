@@ -179,7 +179,15 @@ def prepare(panel: Panel, partner: Panel | None, displays: Mapping[str, str]) ->
     def place(x: float, y: float) -> tuple[float, float]:
         return (x - x_range[0]) / (x_range[1] - x_range[0]), (y - y_range[0]) / (y_range[1] - y_range[0])
 
-    outlines = tuple(clipped(tuple(place(x, y) for x, y in zip(one.x, one.y, strict=True))) for one in raster.outlines)
+    outlines = tuple(
+        clipped(
+            tuple(
+                place(_reach(x, raster.x_range, x_range), _reach(y, raster.y_range, y_range))
+                for x, y in zip(one.x, one.y, strict=True)
+            )
+        )
+        for one in raster.outlines
+    )
     words = tuple(_label(one.population, panel, displays) for one in raster.outlines)
     wanted = [
         Wanted(tuple(_folded(text, width) for width in _FOLDS), line)
@@ -195,7 +203,7 @@ def draw_panel(axes: Axes, drawn: Drawn | None, *, x0: float, y0: float) -> None
     from matplotlib.patches import Rectangle
 
     axes.add_patch(
-        Rectangle((x0, y0), 1, 1, facecolor="white", edgecolor=style.GREY, linewidth=0.7, zorder=1, clip_on=False)
+        Rectangle((x0, y0), 1, 1, facecolor="none", edgecolor=style.GREY, linewidth=0.7, zorder=3, clip_on=False)
     )
     if drawn is None:
         axes.text(x0 + 0.5, y0 + 0.5, "not done", ha="center", va="center", color=style.GREY)
@@ -275,6 +283,11 @@ def _folded(words: str, width: int) -> str:
 
 def _common(first: tuple[float, float], second: tuple[float, float]) -> tuple[float, float]:
     return min(first[0], second[0]), max(first[1], second[1])
+
+
+def _reach(value: float, own: tuple[float, float], axis: tuple[float, float]) -> float:
+    """A coordinate of an outline: one that ends with its raster goes on to the end of an axis that is longer."""
+    return axis[0] if value == own[0] else axis[1] if value == own[1] else value
 
 
 def _ticks(ticks: Sequence[tuple[float, str]], low: float, high: float) -> list[tuple[float, str]]:

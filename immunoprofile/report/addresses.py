@@ -7,6 +7,8 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
+from immunoprofile.report.language import Said
+
 if TYPE_CHECKING:
     from immunoprofile.report.source import Source
 
@@ -22,12 +24,12 @@ def page_of(source: Source, subject: str, visit: str) -> str:
 def links_of(source: Source, subject: str, visit: str) -> Links:
     """From a visit page to the cohort page and to the visits before and after it."""
     visits = source.visits_of(subject)
-    found = [("Cohort report", "../cohort.html")]
+    found: list[tuple[str, str]] = [("Cohort report", "../cohort.html")]
     if visit in visits:
         place = visits.index(visit)
-        for words, at in (("Previous visit", place - 1), ("Next visit", place + 1)):
+        for words, at in (("Previous visit: {visit}", place - 1), ("Next visit: {visit}", place + 1)):
             if 0 <= at < len(visits):
-                found.append((f"{words}: {visits[at]}", f"{file_name(visits[at])}.html"))
+                found.append((Said(words, visit=visits[at]), f"{file_name(visits[at])}.html"))
     return tuple(found)
 
 

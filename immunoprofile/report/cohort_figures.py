@@ -11,6 +11,7 @@ from immunoprofile.io.records import cells, records
 from immunoprofile.pl.series import CmvSeries, PanelMeasure, Series, axis_day
 from immunoprofile.report.cohort_view import CohortView
 from immunoprofile.report.content import Block, Image, Text
+from immunoprofile.report.language import Said
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,8 +129,10 @@ def forest(view: CohortView) -> tuple[Block, ...]:
 def gating(view: CohortView) -> tuple[Block, ...]:
     """Gating strategy of every tube."""
     displays = tuple(view.displays.items())
-    found = tuple(Image(f"gating_{one.tube}", Strategy(one, displays), title=f"Tube {one.tube}", style="wide")
-                  for one in strategy_examples(view))  # fmt: skip
+    found = tuple(
+        Image(f"gating_{one.tube}", Strategy(one, displays), title=Said("Tube {tube}", tube=one.tube), style="wide")
+        for one in strategy_examples(view)
+    )
     return found or (
         Text("Not available: the results folder holds no gating pictures of a baseline file that passed."),
     )

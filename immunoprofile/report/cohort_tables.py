@@ -13,6 +13,7 @@ from immunoprofile.report.cohort_figures import StateGrid
 from immunoprofile.report.cohort_view import SMALLEST_GROUP, CohortView, spread
 from immunoprofile.report.content import Block, Cell, Image, Table, Text, columns, row
 from immunoprofile.report.key_table import shown_populations
+from immunoprofile.report.language import Said
 from immunoprofile.report.visit_quality import exception_table
 from immunoprofile.report.visit_results import exception_rows
 
@@ -123,7 +124,7 @@ def completeness(view: CohortView) -> tuple[Block, ...]:
             counts.append(", ".join(f"{found.count(s)} {words.get(s, s)}" for s in order if s in found))
         rows.append(row(visit, *counts))
     drawn = StateGrid(tuple(source.subjects), visits, tubes, tuple(source.states.items()))
-    heads = columns("Visit", *(f"{tube} tube, number of subjects" for tube in tubes))
+    heads = columns("Visit", *(Said("{tube} tube, number of subjects", tube=tube) for tube in tubes))
     return (
         Image("completeness", drawn, "One line a subject, one column a tube of each flow visit."),
         Table(heads, tuple(rows)),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from immunoprofile import schema
 from immunoprofile.io.records import records
 from immunoprofile.pl.series import CmvSeries, cmv_of_table
+from immunoprofile.report.language import Said
 from immunoprofile.report.source import Source
 from immunoprofile.report.statistics_tables import Effect, effects
 
@@ -77,7 +78,8 @@ class CohortView:
         """Heads of columns by arm, with n."""
         labels = self.source.config.arm_labels
         return tuple(
-            f"{labels.get(arm, arm) or 'All subjects'} (n = {len(names)})" for arm, names in self.members.items()
+            Said("{arm} (n = {n})", arm=labels.get(arm, arm) or "All subjects", n=len(names))
+            for arm, names in self.members.items()
         )
 
     @cached_property

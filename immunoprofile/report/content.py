@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
+from immunoprofile.report.language import Said
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -184,7 +186,13 @@ def review_place(_: Any) -> tuple[Block, ...]:
 
 def columns(*heads: str) -> tuple[Column, ...]:
     """Columns by their heads; a head that begins with ``#`` is one of numbers."""
-    return tuple(Column(head.removeprefix("#"), head.startswith("#")) for head in heads)
+    return tuple(Column(_plain(head), head.startswith("#")) for head in heads)
+
+
+def _plain(head: str) -> str:
+    if isinstance(head, Said):
+        return Said(head.template.removeprefix("#"), **head.values)
+    return head.removeprefix("#")
 
 
 def row(*cells: str | Cell) -> tuple[Cell, ...]:
@@ -194,4 +202,4 @@ def row(*cells: str | Cell) -> tuple[Cell, ...]:
 
 def not_available(what: str, why: str) -> tuple[Block, ...]:
     """The sentence that stands in the place of a table that is not there."""
-    return (Text(f"{what}: not available: {why}."),)
+    return (Text(Said("{what}: not available: {why}.", what=what, why=why)),)

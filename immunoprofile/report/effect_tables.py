@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from immunoprofile.report.content import Cell, Column, Table
+from immunoprofile.report.language import Said
 from immunoprofile.report.statistics_tables import Effect
 
 _READING: Final = (
@@ -142,7 +143,7 @@ def _effect_cells(shown: Sequence[Effect]) -> list[_Made]:
 def _interval_cells(shown: Sequence[Effect]) -> _Made:
     levels = {one.level for one in shown if not math.isnan(one.level)}
     if len(levels) == 1:
-        head = f"{next(iter(levels)):.4g} % interval"
+        head = Said("{level} % interval", level=f"{next(iter(levels)):.4g}")
         return Column(head, numeric=True), [Cell(one.interval or "none") for one in shown]
     return Column("Interval", numeric=True), [Cell(one.interval_at_level or "none") for one in shown]
 

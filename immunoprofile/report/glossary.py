@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from immunoprofile.report.content import Block, Fold, Table, columns, row
+from immunoprofile.report.language import Said
 
 if TYPE_CHECKING:
     from immunoprofile.report.cohort_view import CohortView
@@ -52,4 +53,4 @@ def cohort(view: CohortView) -> tuple[Block, ...]:
 
 def _folded(terms: dict[str, str]) -> tuple[Block, ...]:
     rows = tuple(row(term, words) for term, words in terms.items())
-    return (Fold(f"{len(rows)} terms", (Table(columns("Term", "Meaning"), rows, style="glossary"),)),)
+    return (Fold(Said("{n} terms", n=len(rows)), (Table(columns("Term", "Meaning"), rows, style="glossary"),)),)

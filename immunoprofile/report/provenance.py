@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.report import noise, wording
 from immunoprofile.report.content import Block, Bullets, Cell, Row, Table, Text, columns, row
+from immunoprofile.report.language import Said
 from immunoprofile.report.reviews import NO_LEDGER
 from immunoprofile.report.source import Source
 
@@ -70,7 +71,7 @@ def of_cohort(view: CohortView) -> tuple[Block, ...]:
     return (
         _facts(source),
         *((Table(columns("Gates of tube", "Version", "sha256"), versions),) if versions else ()),
-        Text(f"Inputs: {len(inputs)} files", heading=True),
+        Text(Said("Inputs: {n} files", n=len(inputs)), heading=True),
         Text(said, small=True),
         Bullets(listed, style="hashes", coded=True),
     )

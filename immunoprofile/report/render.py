@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.io.files import replacing, write_text
 from immunoprofile.report import wording
+from immunoprofile.report.language import ENGLISH, Language, Said
 from immunoprofile.report.provenance import TEMPLATE_VERSION
 from immunoprofile.report.reviews import NO_LEDGER, judge
 from immunoprofile.report.twin import twin
@@ -61,7 +62,10 @@ class Report:
         return target
 
     def to_pdf(self, path: str | Path) -> Path:
-        """Write the page as tagged PDF (PDF/UA-1), all or nothing.
+        """Write the page as tagged PDF, all or nothing.
+
+        The tags hold headings, tables, figures with their texts, and the language. PDF/UA is not claimed: no validator
+        has passed it, a table over two pages is tagged on each, and cells do not say which heads they belong to.
 
         Raises
         ------
@@ -86,7 +90,7 @@ class Report:
             ) from error
         # The identifier replaces the random one, so that the same page gives the same bytes.
         identifier = hashlib.sha256(self.html.encode()).digest()[:16]
-        content: bytes = HTML(string=self.html).write_pdf(pdf_variant="pdf/ua-1", pdf_identifier=identifier)
+        content: bytes = HTML(string=self.html).write_pdf(pdf_tags=True, pdf_identifier=identifier)
         return content
 
     def _repr_html_(self) -> str:
@@ -98,8 +102,8 @@ class Report:
 
 
 @cache
-def environment(kind: str = "cohort") -> Environment:
-    """Jinja2 environment: everything is escaped, and an unknown name is an error."""
+def environment(kind: str = "cohort", language: Language = ENGLISH) -> Environment:
+    """Jinja2 environment: everything is escaped, an unknown name is an error, fixed words are those of a language."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     # The tables of the cohort have so many columns of numbers that these must be free to break.
@@ -107,24 +111,26 @@ def environment(kind: str = "cohort") -> Environment:
 
     def finalize(value: Any) -> Any:
         """Every text that a template writes, before it is escaped; what is markup or a figure is left as it is."""
-        return write(value) if type(value) is str and not value.startswith("data:") else value
+        if type(value) not in (str, Said) or value.startswith("data:"):
+            return value
+        return write(language.say(value))
 
     loader = PackageLoader("immunoprofile.report", "templates")
     made = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         finalize=finalize,
     )  # fmt: skip
-    made.globals["review_place"] = _REVIEW_PLACE
+    made.globals |= {"review_place": _REVIEW_PLACE, "lang": language.code, "say": language.say, "Said": Said}
     return made
 
 
-def _render(template: str, kind: str, title: str, m: VisitModel | CohortModel) -> Report:
+def _render(template: str, kind: str, title: Said, m: VisitModel | CohortModel, language: Language) -> Report:
     from markupsafe import Markup
 
     from immunoprofile.report.drawing import pictures
 
     css = files("immunoprofile.report").joinpath("templates", "report.css").read_text(encoding="utf-8")
-    page = environment(kind).get_template(template).render(
+    page = environment(kind, language).get_template(template).render(
         # The only text that is trusted: the style sheet of the package.
         css=Markup(css), title=title, research_use=wording.RESEARCH_USE, report_id=_ID_PLACE,
         template_version=TEMPLATE_VERSION, m=m, figures=pictures(m),
@@ -134,18 +140,19 @@ def _render(template: str, kind: str, title: str, m: VisitModel | CohortModel) -
     data = twin(kind, m)
     report_id = str(data["report_id"])
     block = (
-        environment()
+        environment(language=language)
         .get_template("review.html.j2")
         .render(reviews=judge(m.reviews, report_id), report_id=report_id, ledger=NO_LEDGER)
     )
-    return Report(page.replace(_ID_PLACE, report_id).replace(_REVIEW_PLACE, block), title, data)
+    return Report(page.replace(_ID_PLACE, report_id).replace(_REVIEW_PLACE, block), language.say(title), data)
 
 
-def render_visit(model: VisitModel) -> Report:
+def render_visit(model: VisitModel, language: Language = ENGLISH) -> Report:
     """Page of a visit."""
-    return _render("visit.html.j2", "visit", f"Immune report {model.subject} {model.visit}", model)
+    title = Said("Immune report {subject} {visit}", subject=model.subject, visit=model.visit)
+    return _render("visit.html.j2", "visit", title, model, language)
 
 
-def render_cohort(model: CohortModel) -> Report:
+def render_cohort(model: CohortModel, language: Language = ENGLISH) -> Report:
     """Page of the cohort."""
-    return _render("cohort.html.j2", "cohort", f"Cohort report {model.study_id}", model)
+    return _render("cohort.html.j2", "cohort", Said("Cohort report {study}", study=model.study_id), model, language)

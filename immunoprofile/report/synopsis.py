@@ -23,6 +23,13 @@ _FIRST_LOOK: Final = 14
 """Day since the first ganciclovir by which an early clearance is counted."""
 
 
+_STEPS: Final = {
+    "doubling": "when the cells double", "unit of logit": "when the odds of the percentage rise 2.72-fold",
+    "unit": "when the value rises by 1",
+}  # fmt: skip
+"""Steps of an association (`tl.censored`) in words."""
+
+
 def synopsis(view: CohortView) -> tuple[Block, ...]:
     """One row an answer, with the caveat that touches it."""
     if view.blinded:
@@ -145,12 +152,17 @@ def _association(view: CohortView) -> list[Row]:
              if one.contrast == "within subjects" and one.effect and one.population]  # fmt: skip
     if not found:
         return []
-    said = "; ".join(f"{one.population} ×{one.effect} ({one.interval or 'no interval'})" for one in found)
     clear = [one.population for one in found if not one.conclusion.startswith("cannot conclude")]
-    reading = f"{', '.join(clear)}: associated" if clear else "cannot conclude"
+    corrected = any(one.conclusion.endswith("after correction") for one in found)
+    reading = f"{', '.join(clear)}: associated" if clear else f"cannot conclude{' after correction' * corrected}"
+    groups: dict[str, list[str]] = {}
+    for one in found:
+        step = _STEPS.get(one.kind.rpartition(" per ")[2], one.kind)
+        groups.setdefault(step, []).append(f"{one.population} ×{one.effect} ({one.interval or 'no interval'})")
+    parts = [f"{step}: {', '.join(changes)}" for step, changes in groups.items()]
     return [
         row(
-            "Inside subjects, did CMV-DNA go with the cells?", f"CMV-DNA per doubling (% : per logit): {said}", "", "",
+            "Inside subjects, did CMV-DNA go with the cells?", f"CMV-DNA changes {'; '.join(parts)}", "", "",
             "", Cell(reading, look="reading"), "association, not causation; time is in the model",
         )
     ]  # fmt: skip

@@ -26,6 +26,7 @@ from immunoprofile.pl.thumbnails import Panel
 from immunoprofile.report import visit_key
 from immunoprofile.report.content import Block, Image, Text
 from immunoprofile.report.key_table import CONFIRMED, shown_populations
+from immunoprofile.report.language import Said
 
 if TYPE_CHECKING:
     from immunoprofile.report.view import VisitView
@@ -104,7 +105,9 @@ def gating(view: VisitView) -> tuple[Block, ...]:
 
 def _tube_title(view: VisitView, tube: str) -> str:
     own = [one.display for one in view.rows if one.main.tubes[0] == tube]
-    return f"Tube {tube}" + (f": numbers of {', '.join(own)}" if own else "")
+    if not own:
+        return Said("Tube {tube}", tube=tube)
+    return Said("Tube {tube}: numbers of {populations}", tube=tube, populations=", ".join(own))
 
 
 def ratios(view: VisitView) -> tuple[Block, ...]:

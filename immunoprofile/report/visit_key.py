@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from immunoprofile.report import key_table
 from immunoprofile.report.content import Block, Bullets, Cell, Column, Table, Text, columns
 from immunoprofile.report.content import Row as TableRow
+from immunoprofile.report.language import Said
 from immunoprofile.report.noise import Verdict
 
 if TYPE_CHECKING:
@@ -20,15 +21,15 @@ _SHORT: Final = {"suppressed": "FAIL", "missing": "not done"}
 
 def heading(view: VisitView) -> str:
     """Heading with the number of rows."""
-    return f"Key populations ({len(_shown(view))} rows)"
+    return Said("Key populations ({n} rows)", n=len(_shown(view)))
 
 
 def page_one(view: VisitView) -> tuple[Block, ...]:
     """Each key population in the measure that its verdict is about: baseline, previous, now; then what failed."""
     rows = tuple(_short_row(view, one, line) for one, line in _shown(view))
-    before, base = view.previous_visit or "none", view.baseline_visit or "none"
+    base = view.baseline_visit or "none"
     heads = columns(
-        "Population", "Measure", f"#Baseline ({base})", f"#Previous ({before})", f"#Now ({view.visit})",
+        "Population", "Measure", *_visit_heads(view),
         "#95 % interval", "Reference", "#Change from baseline", "Verdict",
     )  # fmt: skip
     caption = (
@@ -78,6 +79,15 @@ def tube_words(line: Line) -> str:
     return f"tube {line.tubes[0]}" + "".join(f", counted in {tube}" for tube in line.tubes[1:])
 
 
+def _visit_heads(view: VisitView) -> tuple[str, str, str]:
+    base, before = view.baseline_visit or "none", view.previous_visit or "none"
+    return (
+        Said("#Baseline ({visit})", visit=base),
+        Said("#Previous ({visit})", visit=before),
+        Said("#Now ({visit})", visit=view.visit),
+    )
+
+
 def full_table(view: VisitView) -> tuple[Block, ...]:
     """All measures of the key populations, with references and events."""
     rows: list[TableRow] = []
@@ -85,10 +95,10 @@ def full_table(view: VisitView) -> tuple[Block, ...]:
     for one in view.rows:
         breaks.append(len(rows))
         rows += [_line(view, one, line) for line in one.lines]
-    base, before = view.baseline_visit or "none", view.previous_visit or "none"
+    base = view.baseline_visit or "none"
     head = (
         Column("Population", look="pop"),
-        *columns("Measure, unit", f"#Baseline ({base})", f"#Previous ({before})", f"#Now ({view.visit})",
+        *columns("Measure, unit", *_visit_heads(view),
                  "#95 % interval*", "#Change from baseline", "#Change from previous", "#n events", "Reference",
                  "Verdict"),
     )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from immunoprofile import schema
 from immunoprofile.report import wording
 from immunoprofile.report.content import Beside, Block, Bullets, Cell, Column, Fold, Table, Text, columns, row
+from immunoprofile.report.language import Said
 from immunoprofile.report.visit_results import ExceptionRow
 from immunoprofile.resources.checks import check_title
 
@@ -133,13 +134,13 @@ def checks(view: VisitView) -> tuple[Block, ...]:
     blocks: list[Block] = [Text("Checks", heading=True)]
     blocks.append(_check_table(view, failed) if failed else Text("Every check passed."))
     if passed:
-        blocks.append(Fold(f"{len(passed)} checks passed", (_check_table(view, passed),)))
+        blocks.append(Fold(Said("{n} checks passed", n=len(passed)), (_check_table(view, passed),)))
     return tuple(blocks)
 
 
 def _check_table(view: VisitView, rows_of: list[CheckRow]) -> Table:
     flagged = any(one.remark for one in rows_of)
-    places = [place if place == "visit" else f"{place} tube" for place in check_places(view)]
+    places = [place if place == "visit" else Said("{tube} tube", tube=place) for place in check_places(view)]
     head = (*columns("Check", *places), Column("Limits", look="limits"))
     rows = []
     for one in rows_of:

@@ -70,7 +70,7 @@ def grades(view: VisitView) -> tuple[Block, ...]:
         f"after the first dose. Laboratory values only; clinical criteria are not graded. {rest}{missing}"
     )
     heads = ("Term", "#Baseline grade", "#Grade now", "#Value", "Visit", "Criterion of the grade", "Remark")
-    return (Table(columns(*heads), rows, "CTCAE grades", caption),)
+    return (Table(columns(*heads), rows, "CTCAE grades", caption, "ctcae"),)
 
 
 def not_in_version(version: str, tests: Collection[str]) -> str:
@@ -112,7 +112,9 @@ def renal_and_doses(view: VisitView) -> tuple[Block, ...]:
         "Dose adequacy: dose given over the label dose for the clearance; 0.8 to 1.25 is within. The label table is "
         "shown for orientation and is no recommendation. Steroids: systemic routes only."
     )
-    return (Table(columns("Item", "#Value", "Remark"), tuple(rows), "Kidney, doses and drugs of the day", caption),)
+    return (
+        Table(columns("Item", "#Value", "Remark"), tuple(rows), "Kidney, doses and drugs of the day", caption, "doses"),
+    )
 
 
 def _clearance(view: VisitView) -> list[tuple[Cell, ...]]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile import schema
 from immunoprofile.report import wording
 from immunoprofile.report.content import Block, Table, Text, columns, row
+from immunoprofile.resources.checks import check_title
 
 if TYPE_CHECKING:
     from immunoprofile.report.view import VisitView
+    from immunoprofile.report.visit_results import CmvRow
 
 _LIMITING: Final = ("RECENT_IL2", "STEROID_PULSE", "SPECIMEN_MISMATCH", "STAIN_LATE", "TUBES_DISAGREE", "TUBE_MISSING")
 _SEVERE: Final = 3
+_LOW_HIGH: Final = {"L": "low", "H": "high"}
 _SPECIMENS: Final = {
     "WB_EDTA": "whole blood, EDTA", "WB_HEP": "whole blood, heparin", "PBMC_FRESH": "PBMC, fresh",
     "PBMC_FROZEN": "PBMC, frozen",
@@ -68,7 +71,7 @@ def summarise(view: VisitView) -> Summary:
     if counts:
         parts.append(f"{wording.MICRO} missing for {len(counts)} of {len(rows)} ({'; '.join(dict.fromkeys(counts))})")
     parts += [
-        schema.FLAGS[code]
+        _disagreement(view) if code == "TUBES_DISAGREE" else schema.FLAGS[code]
         for code in view.flags
         if code in _LIMITING and not (code == "TUBE_MISSING" and (lost or counts))
     ]
@@ -79,14 +82,30 @@ def summarise(view: VisitView) -> Summary:
     return Summary("usable", f"Usable: all {len(rows)} key populations can be reported.{tail}")
 
 
+def _disagreement(view: VisitView) -> str:
+    """Which population two tubes see differently, by how much, and what is allowed."""
+    found = [one for one in view.judged if one["flag"] == "TUBES_DISAGREE" and one["state"] in ("WARN", "FAIL")]
+    said = dict.fromkeys(
+        f"{check_title(one['check'])}: {wording.measured(one['value'], one['unit'])} apart "
+        f"({wording.limit_words(one['limits'], one['unit'])})"
+        for one in found
+    )
+    return "; ".join(said) or schema.FLAGS["TUBES_DISAGREE"]
+
+
 def why_not_done(view: VisitView) -> str:
     """Why a visit has no flow cytometry."""
     if view.record and view.record["occurred"] is not True:
         # A reason such as rescue treatment would tell a blinded reader more than the visit.
-        reason = "hidden" if view.source.blinded else view.record["reason_not_done"] or wording.UNKNOWN
+        reason = "hidden" if view.source.blinded else _plain(view.record["reason_not_done"]) or wording.UNKNOWN
         return f"visit not done (reason: {reason}); no values."
     planned = view.visit in view.source.flow_visits
     return "no flow cytometry was measured at this visit." if planned else "no flow cytometry is planned at this visit."
+
+
+def _plain(reason: str) -> str:
+    """A reason in the words of a sentence: codes such as ``LOST_TO_FOLLOWUP`` are no shouting."""
+    return reason.replace("_", " ").casefold() if reason.isupper() else reason
 
 
 def _list(names: list[str]) -> str:
@@ -118,31 +137,39 @@ def findings(view: VisitView) -> tuple[str, ...]:
     found += _outside(view)
     current = [row for row in view.virology if row.of_this_visit]
     if current:
-        last = current[-1]
-        way, _, size = last.change.partition(" ")
-        change = f", {way} from baseline {size} log10" if size else ""
-        # "not detected" has no unit
-        unit = f" {last.unit}" if any(letter.isdigit() for letter in last.result) else ""
-        found.append(f"CMV-DNA: {last.result}{unit} ({last.kind_text}){change}.")
+        found.append(f"CMV-DNA: {_cmv(current[-1])}.")
+    elif view.virology:
+        last = view.virology[-1]
+        found.append(f"CMV-DNA: not done at this visit; last at {last.visit} ({last.day} after day 0): {_cmv(last)}.")
     else:
         found.append("CMV-DNA: not done at this visit.")
     return tuple(found)
+
+
+def _cmv(last: CmvRow) -> str:
+    way, _, size = last.change.partition(" ")
+    change = f", {way} from baseline {size} log10" if size else ""
+    # "not detected" has no unit, and is what the kind says, in whatever language it was written
+    if not any(letter.isdigit() for letter in last.result):
+        return f"{last.kind_text}{change}"
+    return f"{last.result} {last.unit} ({last.kind_text}){change}"
 
 
 def _outside(view: VisitView) -> list[str]:
     """Low and high values of the visit that were judged: populations, laboratory, and grades of 3 and more."""
     found = []
     low_high = [
-        f"{one.display} {line.now.words}{f' {wording.MICRO}' if line.scale == 'abs' else ''} ({line.reference})"
+        f"{one.display} {line.now.words}{f' {wording.MICRO}' if line.scale == 'abs' else ''}, "
+        f"{_LOW_HIGH[line.reference[-1]]} ({line.reference[:-2]})"
         for one in view.rows
         for line in one.lines
         if line.scale == one.main.scale and line.reference[-2:] in (" L", " H")
     ]
     if low_high:
-        found.append(f"Outside the reference range: {', '.join(low_high)}.")
-    labs = [f"{one.test.partition(' (')[0]} {one.value} {one.mark}" for one in view.labs if one.mark]
+        found.append(f"Outside the reference range: {'; '.join(low_high)}.")
+    labs = [f"{one.test.partition(' (')[0]} {one.value}, {_LOW_HIGH[one.mark]}" for one in view.labs if one.mark]
     if labs:
-        found.append(f"Laboratory outside its limits: {', '.join(labs)}.")
+        found.append(f"Laboratory outside its limits: {'; '.join(labs)}.")
     severe = [one for one in view.table("safety") or [] if one["visit"] == view.visit and one["grade"] >= _SEVERE]
     if severe:
         words = ", ".join(f"{one['term']} grade {one['grade']:.0f}" for one in severe)
@@ -165,14 +192,34 @@ def header(view: VisitView) -> tuple[tuple[str, str], ...]:
     if not source.blinded:
         entries.append(("Collected", view.obs("collected_dtc").replace("T", " ")))
         acquired = {source.sample_rows[name]["acquired_dtc"].replace("T", " ") for name in view.tubes.values()}
-        times = sorted(acquired - {""})
-        entries.append(("Acquired", times[0] if len(times) == 1 else " to ".join(times[:1] + times[-1:])))
-        for name, label in (("hours_since_last_il2", "Since last IL-2"), ("hours_since_last_steroid", "Since steroid")):
-            hours = view.obs(name)
-            entries.append((label, "unknown or none" if math.isnan(hours) else f"{hours:.0f} h"))
-    entries.append((f"{wording.MICRO} from", _COUNTED_BY.get(view.obs("abs_method"), "not available")))
+        entries.append(("Acquired", _span(sorted(acquired - {""}))))
+        if view.row is not None:
+            for name, label, given in (
+                ("hours_since_last_il2", "Since last IL-2", _il2_given(view)),
+                ("hours_since_last_steroid", "Since steroid", view.table("steroids")),
+            ):
+                hours = view.obs(name)
+                blank = "none recorded" if given == [] else wording.UNKNOWN
+                entries.append((label, blank if math.isnan(hours) else f"{hours:.0f} h"))
+    entries.append(("cells/µL from", _COUNTED_BY.get(view.obs("abs_method"), "not available")))
     blank = "not done" if view.row is None else wording.UNKNOWN
     return tuple((label, words or blank) for label, words in entries)
+
+
+def _il2_given(view: VisitView) -> list[Any] | None:
+    """IL-2 that the subject received until the visit; None where the run has no table of it."""
+    rows = view.table("exposure")
+    if rows is None:
+        return None
+    return [one for one in rows if one["drug"] == "IL2" and one["first_dtc"][:10] <= (view.date or one["first_dtc"])]
+
+
+def _span(times: list[str]) -> str:
+    """First and last of sorted times; the day once where both are of it."""
+    if len(times) < 2:
+        return times[0] if times else ""
+    day = times[0].partition(" ")[0]
+    return f"{times[0]} to {times[-1].removeprefix(f'{day} ')}"
 
 
 def open_queries(view: VisitView) -> tuple[Query, ...]:

@@ -110,7 +110,7 @@ def rules(view: VisitView) -> tuple[Block, ...]:
         f"By the results until this visit; id and version of each rule stand in brackets. {caveat()}"
         + (" Reasons are left out in blinded mode." if hidden else "")
     )  # fmt: skip
-    return (Table(columns(*heads), tuple(rows), "CMV rules", caption),)
+    return (Table(columns(*heads), tuple(rows), "CMV rules", caption, "rules"),)
 
 
 def _rule(view: VisitView, judged: dict[Any, Any]) -> tuple[Cell, ...]:
@@ -191,7 +191,15 @@ def kinetics(view: VisitView) -> tuple[Block, ...]:
         "Censored regression: a result below the LLOQ counts as a bound, never as a number. In the area it stands at "
         "the LLOQ. Numbers in brackets: 95 % interval."
     )
-    return (Table(columns("Measure", "#Value", "Unit", "Remark"), tuple(rows), "Kinetics until this visit", caption),)
+    return (
+        Table(
+            columns("Measure", "#Value", "Unit", "Remark"),
+            tuple(rows),
+            "Kinetics until this visit",
+            caption,
+            "kinetics",
+        ),
+    )
 
 
 def _estimate(found: dict[str, Any], label: str, name: str, unit: str, reason: str) -> tuple[Cell, ...]:

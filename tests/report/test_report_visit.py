@@ -178,7 +178,7 @@ def test_disagreement_with_foxp3_is_not_assessable(profile: Any) -> None:
 def test_missing_things_are_said_not_blank(profile: Any) -> None:
     source = Source(profile)
     missed = VisitView(source, "IL2CMV-01-003", "D28")
-    assert missed.summary.sentence == "Unusable: visit not done (reason: MISSED); no values."
+    assert missed.summary.sentence == "Unusable: visit not done (reason: missed); no values."
     assert any(row.code == "VISIT_NOT_DONE" for row in missed.exceptions)
     truncated = VisitView(source, "IL2CMV-01-004", "D7")
     assert truncated.summary.level == "limited"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+import re
 import zlib
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,12 @@ def test_pdf_is_tagged_and_reproducible(profile: Any, tmp_path: Path) -> None:
     streams = [part.partition(b"endstream")[0].strip(b"\r\n") for part in first.split(b"stream\n")[1:]]
     unpacked = b"".join(zlib.decompress(part) for part in streams if part.startswith(b"x\xda"))
     assert b"/StructTreeRoot" in unpacked
-    assert b"pdfuaid" in first + unpacked
+    assert b"/Marked true" in unpacked
+    assert b"/Lang" in unpacked
+    # What no validator has passed is not claimed.
+    assert b"pdfuaid" not in first + unpacked
+    # Every table is one in the tags as well, not one for each page that it goes over.
+    assert len(re.findall(rb"/S\s*/Table\b", unpacked)) == made.html.count("<table")
     assert made.to_pdf(tmp_path / "b.pdf").read_bytes() == first
 
 
