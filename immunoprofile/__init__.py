@@ -19,7 +19,7 @@ from immunoprofile._version import __version__ as __version__
 
 _ROOMS = frozenset(
     {"clinical", "compensation", "datasets", "errors", "gate", "get", "io", "pl", "pp", "quality", "report", "schema",
-     "tl", "virology"}
+     "tl", "virology", "widget"}
 )  # fmt: skip
 
 _HOMES = {

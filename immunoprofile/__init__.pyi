@@ -12,6 +12,7 @@ from immunoprofile import report as report
 from immunoprofile import schema as schema
 from immunoprofile import tl as tl
 from immunoprofile import virology as virology
+from immunoprofile import widget as widget
 from immunoprofile._version import __version__ as __version__
 from immunoprofile.io import Sample as Sample
 from immunoprofile.io import read_fcs as read_fcs
@@ -50,4 +51,5 @@ __all__ = [
     "study_skeleton",
     "tl",
     "virology",
+    "widget",
 ]

@@ -172,19 +172,39 @@ def _dimensions_of(gate: Gate, gated: GatedSample) -> tuple[Dimension, Dimension
 def _placed(dimension: Dimension, values: ScaledValues) -> _Placed:
     gated = values.gated
     column = gated.sample.position(dimension.marker)
-    channel = gated.sample.channels[column]
+    if dimension.scale is not None:
+        scale = dict(gated.strategy.scales)[dimension.scale]
+        found = values.scaled(column, scale, compensated=dimension.compensated, matrix=dimension.matrix)
+    else:
+        found = values.linear(column, compensated=dimension.compensated, matrix=dimension.matrix)
+    return _Placed(found, *plot_axis(dimension, gated, found))
+
+
+def plot_axis(
+    dimension: Dimension, gated: GatedSample, values: NDArray[np.float64]
+) -> tuple[tuple[float, float], tuple[tuple[float, str], ...]]:
+    """Limits of an axis on its scale, and its ticks in linear units.
+
+    Parameters
+    ----------
+    dimension
+        The axis.
+    gated
+        The file with its gates, all of which begin on the plot.
+    values
+        The events that are shown, on the scale of the axis.
+    """
     if dimension.scale is not None:
         scale = dict(gated.strategy.scales)[dimension.scale]
         ticks = scale.ticks()
-        scaled = values.scaled(column, scale, compensated=dimension.compensated, matrix=dimension.matrix)
-        return _Placed(scaled, (min(0.0, ticks[0][0]), 1.02 * scale.top), ticks)
-    linear = values.linear(column, compensated=dimension.compensated, matrix=dimension.matrix)
+        return (min(0.0, ticks[0][0]), 1.02 * scale.top), ticks
     if is_time(dimension.marker):
-        top = float(np.max(linear, initial=1.0))
-        return _Placed(linear, (0.0, top), tuple((v, f"{v:.0f} s") for v in (0.0, top / 2, top)))
-    low = 0.0 if is_scatter(dimension.marker) else float(np.min(linear, initial=0.0))
-    top = _fitted(linear, channel.pnr, _limits_on(dimension, gated))
-    return _Placed(linear, (low, top), _linear_ticks(top))
+        top = float(np.max(values, initial=1.0))
+        return (0.0, top), tuple((v, f"{v:.0f} s") for v in (0.0, top / 2, top))
+    low = 0.0 if is_scatter(dimension.marker) else float(np.min(values, initial=0.0))
+    pnr = gated.sample.channels[gated.sample.position(dimension.marker)].pnr
+    top = _fitted(values, pnr, _limits_on(dimension, gated))
+    return (low, top), _linear_ticks(top)
 
 
 def _limits_on(dimension: Dimension, gated: GatedSample) -> list[tuple[float, float]]:

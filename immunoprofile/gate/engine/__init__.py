@@ -8,7 +8,8 @@ See docs/engine.md.
 from __future__ import annotations
 
 from immunoprofile.gate.engine.evaluate import evaluate
+from immunoprofile.gate.engine.prepared import PreparedEvents
 from immunoprofile.gate.engine.result import EngineRecord, Evaluation, Memberships
 from immunoprofile.gate.engine.streaming import evaluate_file
 
-__all__ = ["EngineRecord", "Evaluation", "Memberships", "evaluate", "evaluate_file"]
+__all__ = ["EngineRecord", "Evaluation", "Memberships", "PreparedEvents", "evaluate", "evaluate_file"]

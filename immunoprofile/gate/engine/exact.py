@@ -47,11 +47,11 @@ def words_of(events: NDArray[np.float64], nodes: Sequence[Node], matrices: Mappi
     words = np.zeros((word_count(len(nodes)), n), dtype=np.uint64)
     if n == 0:
         return words
-    values = _Values(events if n > 1 else np.repeat(events, 2, axis=0), matrices)
+    values = Values(events if n > 1 else np.repeat(events, 2, axis=0), matrices)
     inside: list[NDArray[np.bool_]] = []
     with np.errstate(all="ignore"):
         for position, node in enumerate(nodes):
-            found = _inside(node, values, inside)
+            found = inside_of(node, values, inside)
             if node.parent >= 0:
                 found = inside[node.parent] & found
             inside.append(found)
@@ -60,8 +60,16 @@ def words_of(events: NDArray[np.float64], nodes: Sequence[Node], matrices: Mappi
     return words
 
 
-class _Values:
-    """Features and scaled features of some events, each computed once."""
+class Values:
+    """Features and scaled features of some events, each computed once.
+
+    Parameters
+    ----------
+    events
+        float64, events x columns of the file; of a single event two copies (see the module).
+    matrices
+        Those that the axes name.
+    """
 
     def __init__(self, events: NDArray[np.float64], matrices: Mapping[str, Matrix]) -> None:
         self.events = events
@@ -70,11 +78,16 @@ class _Values:
         self._scaled: dict[tuple[Feature, object], NDArray[np.float64]] = {}
 
     def of(self, axis: Axis) -> NDArray[np.float64]:
+        """Every event on an axis, on its scale."""
         key = (axis.feature, axis.scale)
         if key not in self._scaled:
             linear = np.ascontiguousarray(self._linear(axis.feature))
             self._scaled[key] = linear if axis.scale is None else axis.scale.apply(linear)
         return self._scaled[key]
+
+    def points(self, axes: Sequence[Axis]) -> NDArray[np.float64]:
+        """Every event on several axes: FlowKit hands over the columns of a DataFrame, one behind the other."""
+        return np.asfortranarray(np.column_stack([self.of(axis) for axis in axes]))
 
     def _linear(self, feature: Feature) -> NDArray[np.float64]:
         if feature.is_ratio:
@@ -93,7 +106,8 @@ class _Values:
         return self._compensated[feature.matrix][:, matrix.columns.index(feature.column)]
 
 
-def _inside(node: Node, values: _Values, inside: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+def inside_of(node: Node, values: Values, inside: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    """Which events are in the shape of a node, whatever its parent; ``inside`` are those of the nodes before it."""
     from flowutils import gating
 
     if node.kind in ("and", "or", "not"):
@@ -110,8 +124,7 @@ def _inside(node: Node, values: _Values, inside: Sequence[NDArray[np.bool_]]) ->
             if axis.maximum is not None:
                 found &= values.of(axis) < axis.maximum
     else:
-        # FlowKit hands over the columns of a DataFrame, which lie one behind the other
-        points = np.asfortranarray(np.column_stack([values.of(axis) for axis in node.axes]))
+        points = values.points(node.axes)
         if node.kind == "polygon":
             found = gating.points_in_polygon(np.array(node.vertices, dtype=np.float64), points)
         else:

@@ -1,0 +1,128 @@
+"""The events of one parent in one file: values on axes, exact counts of gates, count rasters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from immunoprofile.errors import GateError, Problems
+from immunoprofile.gate.binding import find_channels, rename
+from immunoprofile.gate.engine import PreparedEvents
+from immunoprofile.gate.engine.resolve import NotPlannedError
+from immunoprofile.gate.scaled import ScaledValues
+from immunoprofile.gate.strategy import ROOT, Dimension, Gate, Strategy
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from immunoprofile.gate.evaluate import GatedSample
+
+Limits = tuple[float, float]
+
+
+class FileEvents:
+    """What an editor needs of a file: the events of a population, and any gate counted in them exactly.
+
+    Parameters
+    ----------
+    gated
+        The file with its gates.
+    population
+        Whose events; ``root`` is all of them.
+    label
+        What the file is called beside others: ``this file``, ``baseline``, ``FMO``.
+    """
+
+    def __init__(self, gated: GatedSample, population: str, label: str = "this file") -> None:
+        self.gated = gated
+        self.population = population
+        self.label = label
+
+    @cached_property
+    def mask(self) -> NDArray[np.bool_]:
+        """Which events of the file are shown."""
+        return self.gated.mask(self.population)
+
+    @cached_property
+    def n_events(self) -> int:
+        """Number of events of the population."""
+        return int(np.count_nonzero(self.mask))
+
+    @cached_property
+    def prepared(self) -> PreparedEvents:
+        """The events, ready to be counted."""
+        sample = self.gated.sample
+        events = sample.events if self.population == ROOT else sample.events[self.mask]
+        return PreparedEvents(replace(sample, events=events, layout=None), self.gated.bound, self.gated.spillover)
+
+    def count(self, gates: Sequence[Gate]) -> dict[str, int]:
+        """Number of events of the population inside each gate: what a run over the whole file finds, to the event."""
+        return self.prepared.count(self._bound(gates))
+
+    def inside(self, gates: Sequence[Gate]) -> dict[str, NDArray[np.bool_]]:
+        """Which events of the population are inside each gate."""
+        return self.prepared.inside(self._bound(gates))
+
+    def values(self, axes: Sequence[Dimension]) -> list[NDArray[np.float64]]:
+        """Every event of the population on the axes of a plot, on their scales."""
+        bound = self._bound((_probe(axes),))[0].dimensions
+        try:
+            return self.prepared.on_axes(bound)
+        except NotPlannedError:  # a matrix that only FlowKit applies
+            whole = ScaledValues(self.gated)
+            return [self._slowly(axis, whole)[self.mask] for axis in bound]
+
+    def _slowly(self, axis: Dimension, whole: ScaledValues) -> NDArray[np.float64]:
+        column = self.gated.sample.position(axis.marker)
+        if axis.scale is None:
+            return whole.linear(column, compensated=axis.compensated, matrix=axis.matrix)
+        scale = dict(self.gated.strategy.scales)[axis.scale]
+        return whole.scaled(column, scale, compensated=axis.compensated, matrix=axis.matrix)
+
+    def of(self, population: str) -> FileEvents:
+        """The same file with the events of another population."""
+        return FileEvents(self.gated, population, self.label)
+
+    def _bound(self, gates: Sequence[Gate]) -> tuple[Gate, ...]:
+        """The gates naming channels of the file in place of markers."""
+        strategy = replace(
+            self.gated.strategy,
+            gates=tuple(replace(gate, parent=ROOT) for gate in gates),
+            custom=(),
+            samples=(),
+            beads="",
+        )
+        return rename(strategy, self._channels(strategy)).gates
+
+    def _channels(self, strategy: Strategy) -> dict[str, str]:
+        problems = Problems()
+        found = find_channels(strategy, self.gated.sample, problems)
+        if problems:
+            raise GateError("a channel of the plot is not in the file", problems.found, where=self.gated.sample.name,
+                            todo="choose channels that every file shown has")  # fmt: skip
+        return found
+
+
+def _probe(axes: Sequence[Dimension]) -> Gate:
+    return Gate("probe", ROOT, "rectangle", tuple(replace(d, minimum=0.0, maximum=None) for d in axes))
+
+
+def count_raster(values: Sequence[NDArray[np.float64]], extent: Sequence[Limits], bins: int) -> NDArray[np.uint32]:
+    """Events a cell, rows from low to high y; on one axis a single row. Events beyond an end are in the last cell.
+
+    What is no number is counted nowhere.
+    """
+    known = np.ones(len(values[0]), dtype=bool)
+    for one in values:
+        known &= ~np.isnan(one)
+    flat = np.zeros(int(np.count_nonzero(known)), dtype=np.int64)
+    for place, (one, (low, high)) in enumerate(zip(values, extent, strict=True)):
+        with np.errstate(all="ignore"):
+            cells = np.nan_to_num((one[known] - low) * (bins / (high - low)), posinf=bins, neginf=0.0)
+        flat += np.clip(cells, 0, bins - 1).astype(np.int64) * bins**place
+    rows = bins ** (len(values) - 1)
+    return np.bincount(flat, minlength=rows * bins).reshape(rows, bins).astype(np.uint32)
