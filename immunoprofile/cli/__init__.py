@@ -12,12 +12,12 @@ import sys
 
 import typer
 
-from immunoprofile.cli import files, registry, results, skeleton, studies
+from immunoprofile.cli import files, lab, registry, results, skeleton, studies
 from immunoprofile.cli.shell import EXIT_ERROR, EXIT_LEFT_OUT, app
 from immunoprofile.cli.stopping import answer_signals
 from immunoprofile.errors import ImmunoprofileError
 
-__all__ = ["EXIT_ERROR", "EXIT_LEFT_OUT", "app", "files", "main", "registry", "results", "skeleton", "studies"]
+__all__ = ["EXIT_ERROR", "EXIT_LEFT_OUT", "app", "files", "lab", "main", "registry", "results", "skeleton", "studies"]
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ FlowKit holds the gating model and GatingML; it is imported only when something 
 from __future__ import annotations
 
 from immunoprofile.gate.batch import batch, batch_intensities, membership
+from immunoprofile.gate.change import change, counts_before_after
 from immunoprofile.gate.check import check
 from immunoprofile.gate.evaluate import GatedSample, gate_sample, strategy_for
 from immunoprofile.gate.exchange import from_flowkit, load, shipped_folder, to_flowkit
@@ -33,7 +34,9 @@ __all__ = [
     "Strategy",
     "batch",
     "batch_intensities",
+    "change",
     "check",
+    "counts_before_after",
     "from_flowkit",
     "gate_sample",
     "intensity_table",

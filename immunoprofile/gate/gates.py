@@ -308,6 +308,15 @@ class Gate:
             yield "the squared distance is not zero or more", shape.distance_square
 
 
+def ellipse_corners(shape: Ellipsoid, corners: int = 64) -> tuple[tuple[float, float], ...]:
+    """Corners on the section of an ellipsoid with the plot of its first two axes, the others at the centre."""
+    precision = np.linalg.inv(np.array(shape.covariance))[:2, :2]
+    angles = np.linspace(0.0, 2.0 * np.pi, corners, endpoint=False)
+    circle = np.sqrt(shape.distance_square) * np.array([np.cos(angles), np.sin(angles)])
+    x, y = np.linalg.solve(np.linalg.cholesky(precision).T, circle)
+    return tuple((float(a + shape.mean[0]), float(b + shape.mean[1])) for a, b in zip(x, y, strict=True))
+
+
 def describe(gate: Gate) -> str:
     """Axes or operands of a gate in a few words."""
     if gate.operands:

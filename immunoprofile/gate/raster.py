@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from immunoprofile.gate.gates import ellipse_corners
 from immunoprofile.gate.scaled import ScaledValues
 from immunoprofile.gate.strategy import Dimension, Gate
 from immunoprofile.io.files import write_arrays
@@ -263,13 +264,9 @@ def _outline(gate: Gate, x: _Axis, y: _Axis) -> Outline:
         return Outline(gate.population, tuple(c[0] for c in corners), tuple(c[1] for c in corners))
 
     if gate.ellipsoid is not None:
-        # the section of the plot: other dimensions at the centre
-        precision = np.linalg.inv(np.array(gate.ellipsoid.covariance))[:2, :2]
-        angles = np.linspace(0.0, 2.0 * np.pi, 65)
-        circle = np.sqrt(gate.ellipsoid.distance_square) * np.array([np.cos(angles), np.sin(angles)])
-        points = np.linalg.solve(np.linalg.cholesky(precision).T, circle)
-        xs, ys = (points[i] + gate.ellipsoid.mean[i] for i in (0, 1))
-        return Outline(gate.population, tuple(map(float, xs)), tuple(map(float, ys)))
+        corners = ellipse_corners(gate.ellipsoid)
+        closed = (*corners, corners[0])
+        return Outline(gate.population, tuple(x for x, _ in closed), tuple(y for _, y in closed))
 
     def limits(position: int, axis: _Axis) -> tuple[float, float]:
         if position >= len(gate.dimensions):

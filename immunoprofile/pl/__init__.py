@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from immunoprofile.pl.composition import differentiation, ratios
     from immunoprofile.pl.file_quality_figure import file_quality
     from immunoprofile.pl.forest_plot import forest
+    from immunoprofile.pl.gate_board import gate_grid
     from immunoprofile.pl.gating_hierarchy import back_gating, gating_tree
     from immunoprofile.pl.heat_map import completeness
+    from immunoprofile.pl.overlays import overlay
     from immunoprofile.pl.paired_panels import paired_change
     from immunoprofile.pl.patient_timeline import timeline
     from immunoprofile.pl.power_figure import power_curve
@@ -37,8 +39,10 @@ _HOMES = {
     "differentiation": "composition",
     "file_quality": "file_quality_figure",
     "forest": "forest_plot",
+    "gate_grid": "gate_board",
     "gating": "thumbnails",
     "gating_tree": "gating_hierarchy",
+    "overlay": "overlays",
     "paired_change": "paired_panels",
     "power_curve": "power_figure",
     "quality_overview": "quality_table",
@@ -60,8 +64,10 @@ __all__ = [
     "differentiation",
     "file_quality",
     "forest",
+    "gate_grid",
     "gating",
     "gating_tree",
+    "overlay",
     "paired_change",
     "power_curve",
     "quality_overview",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ import pandas as pd
 from immunoprofile import schema
 from immunoprofile.errors import NotAvailableError, ResultsError
 from immunoprofile.gate.cells import cells_of
-from immunoprofile.gate.evaluate import gate_sample
+from immunoprofile.gate.evaluate import GatedSample, gate_sample
 from immunoprofile.gate.exchange import load
 from immunoprofile.gate.raster import GateRaster, read_rasters
 from immunoprofile.gate.strategy import GateSet, Strategy
@@ -219,7 +219,7 @@ class Profile:
             sample_id = self.sample_of(str(row["usubjid"]), str(row["visit"]), tube)
             if sample_id is None:
                 continue
-            part = self._cells_of_sample(sample_id, tube, population, per_visit, seed)
+            part = self._cells_of_sample(sample_id, population, per_visit, seed)
             part.obs["usubjid"] = str(row["usubjid"])
             part.obs["visit"] = str(row["visit"])
             part.obs["arm"] = str(row["arm"])
@@ -243,9 +243,38 @@ class Profile:
         with self._files.reading(name) as path:
             return next(iter(load(path).values()))
 
-    def _cells_of_sample(
-        self, sample_id: str, tube: str, population: str, per_visit: int | None, seed: int
-    ) -> anndata.AnnData:
+    def gated(self, sample_id: str) -> GatedSample:
+        """A file of the run with its gates, read again: events and memberships, for `pl.overlay` and the gate editor.
+
+        Raises
+        ------
+        NotAvailableError
+            The FCS files are not at hand; `read_results` with ``study=`` finds them.
+        ResultsError
+            The file is not the one that was gated.
+        """
+        try:
+            file = self.study.fcs_path(sample_id)
+        except KeyError:
+            file = None
+        if file is None or not file.is_file():
+            raise NotAvailableError(
+                "the cells need the FCS files or a run with --cells",
+                where=sample_id,
+                todo="say ip.read_results(folder, study=...) with the folder of the FCS files, or run with --cells",
+            )
+        declared = self._samples[sample_id]["comp_source"]
+        sample = self.study.fcs_source(sample_id).read()
+        if sample.sha256 != self.provenance["inputs"][self._file(sample_id)]:
+            raise ResultsError(
+                "the file is not the one that was gated: its content changed",
+                where=str(file),
+                todo="run the study again",
+            )
+        strategy = self._gates_of(sample_id, self._samples[sample_id]["tube_id"])
+        return gate_sample(sample, strategy, comp_source=declared or None)
+
+    def _cells_of_sample(self, sample_id: str, population: str, per_visit: int | None, seed: int) -> anndata.AnnData:
         import anndata
 
         stored = self.folder / "cells" / f"{sample_id}.h5ad"
@@ -256,26 +285,7 @@ class Profile:
                 whole = anndata.read_h5ad(path)
             inside = np.flatnonzero(whole.obs[f"{schema.GATE_PREFIX}{population}"].to_numpy(dtype=bool))
             return whole[_draw(inside, per_visit, rng)].copy()
-        try:
-            file = self.study.fcs_path(sample_id)
-        except KeyError:
-            file = None
-        if file is None or not file.is_file():
-            raise NotAvailableError(
-                "the cells need the FCS files or a run with --cells",
-                where=sample_id,
-                todo="read the study beside its FCS files, or run 'immunoprofile run --cells'",
-            )
-        declared = self._samples[sample_id]["comp_source"]
-        sample = self.study.fcs_source(sample_id).read()
-        if sample.sha256 != self.provenance["inputs"][self._file(sample_id)]:
-            raise ResultsError(
-                "the file is not the one that was gated: its content changed",
-                where=str(file),
-                todo="run the study again",
-            )
-        strategy = self._gates_of(sample_id, tube)
-        gated = gate_sample(sample, strategy, comp_source=declared or None)
+        gated = self.gated(sample_id)
         inside = np.flatnonzero(gated.masks[population])
         return cells_of(gated, sample_id, events=_draw(inside, per_visit, rng))
 
@@ -305,15 +315,39 @@ def _draw(inside: np.ndarray[Any, Any], at_most: int | None, rng: np.random.Gene
     return np.sort(rng.choice(inside, size=at_most, replace=False))
 
 
-def read_results(folder: str | Path) -> Profile:
+def read_results(folder: str | Path, *, study: Study | str | Path | None = None) -> Profile:
     """Read a results folder that `profile` wrote; the FCS files are not needed.
+
+    Parameters
+    ----------
+    folder
+        Results folder.
+    study
+        Study whose FCS files lie beside it, or its folder: `Profile.cells` and `Profile.gated` then work without a
+        second run. Its tables are not looked at: those in the results count, as they were used. Each FCS file is
+        compared with the one that was gated when it is read.
 
     Raises
     ------
     ResultsError
-        The folder holds no complete results, or a file of it is damaged, missing or not as the run wrote it.
+        The folder holds no complete results, or a file of it is damaged, missing or not as the run wrote it; the study
+        lacks an FCS file of the results.
     """
-    return Profile.read(Path(folder))
+    found = Profile.read(Path(folder))
+    if study is None:
+        return found
+    beside = study.folder if isinstance(study, Study) else Path(study)
+    reached = replace(found, study=replace(found.study, folder=beside))
+    used = found.counts["sample_id"].astype(str).unique()
+    missing = [name for name in used if not reached.study.fcs_path(name).is_file()]
+    if missing:
+        shown = ", ".join(missing[:3]) + (" ..." if len(missing) > 3 else "")
+        raise ResultsError(
+            f"{len(missing)} FCS files of the results are not in the study ({shown})",
+            where=str(beside),
+            todo="name the folder of the study that was run",
+        )
+    return reached
 
 
 def add_statistics(visits: anndata.AnnData, folder: Path, outputs: Mapping[str, str] | None = None) -> None:

@@ -259,7 +259,7 @@ class GateEditor(anywidget.AnyWidget):
 
     def _send_view(self, extent: list[list[float]], page: str, seq: int) -> None:
         """The events of a part of the plot, in full resolution, for a page that zoomed in."""
-        from immunoprofile.widget.events import count_raster
+        from immunoprofile.gate.parent_events import count_raster
 
         limits = tuple((float(low), float(high)) for low, high in extent)
         values = self.session.files[0].values(self._plot.axes)

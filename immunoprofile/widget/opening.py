@@ -13,10 +13,10 @@ from immunoprofile.gate.data_units import on_scale
 from immunoprofile.gate.evaluate import GatedSample, gate_sample
 from immunoprofile.gate.gates import Dimension, Gate
 from immunoprofile.gate.matching import match
+from immunoprofile.gate.parent_events import FileEvents
 from immunoprofile.gate.strategy import ROOT, GateSet, Strategy
 from immunoprofile.io.fcs import Sample, read_fcs
 from immunoprofile.io.markers import find_marker, is_event_parameter, is_scatter, is_time, same_marker
-from immunoprofile.widget.events import FileEvents
 from immunoprofile.widget.session import EditSession
 from immunoprofile.widget.shapes import edited_gates
 

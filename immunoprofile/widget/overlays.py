@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from immunoprofile.errors import ImmunoprofileError
+from immunoprofile.gate.parent_events import count_raster
 from immunoprofile.gate.strategy import ROOT
-from immunoprofile.widget.events import count_raster
 from immunoprofile.widget.plot import contours
 
 if TYPE_CHECKING:
+    from immunoprofile.gate.parent_events import FileEvents
     from immunoprofile.gate.strategy import Strategy
-    from immunoprofile.widget.events import FileEvents
     from immunoprofile.widget.plot import Plot
     from immunoprofile.widget.session import EditSession
 

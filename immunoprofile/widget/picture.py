@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from immunoprofile.pl import style
-from immunoprofile.widget.shapes import shape_of
+from immunoprofile.pl.overlays import draw_gate
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from immunoprofile.gate.gates import Gate
     from immunoprofile.widget.plot import Plot
     from immunoprofile.widget.session import EditSession
 
@@ -63,8 +61,10 @@ def figure(session: EditSession, plot: Plot, words: str) -> Figure:
         axes.set_xlabel(_axis_words(plot, 0))
         axes.set_xticks(*zip(*plot.described[0]["ticks"], strict=True))
         limits = (axes.get_xlim(), axes.get_ylim())
-        draw_gates(axes, session.revisions[0].gates, dashed=True)
-        draw_gates(axes, session.gates, dashed=False)
+        for gate in session.revisions[0].gates:
+            draw_gate(axes, gate, color=style.INK, dashes="--")
+        for gate in session.gates:
+            draw_gate(axes, gate, color=style.VERMILLION, dashes="-")
         axes.set_xlim(limits[0])
         axes.set_ylim(limits[1])
         axes.set_title("\n".join([*lines_of(session), words]), fontsize=7.5, loc="left")
@@ -74,32 +74,3 @@ def figure(session: EditSession, plot: Plot, words: str) -> Figure:
 def _axis_words(plot: Plot, position: int) -> str:
     one = plot.described[position]
     return f"{one['label']}, {one['words']}"
-
-
-def draw_gates(axes: Axes, gates: tuple[Gate, ...], *, dashed: bool) -> None:
-    """Outlines of gates on axes that have their final limits."""
-    look: dict[str, Any] = {"color": style.INK if dashed else style.VERMILLION, "linestyle": "--" if dashed else "-",
-            "linewidth": 0.9 if dashed else 1.6}  # fmt: skip
-    shape = shape_of(gates)
-    corners = shape.get("vertices") or shape.get("outline")
-    if corners:
-        closed = np.array([*corners, corners[0]])
-        axes.plot(closed[:, 0], closed[:, 1], **look)
-        return
-    if shape["kind"] == "quadrant":
-        for draw, places in zip((axes.axvline, axes.axhline), shape["dividers"], strict=False):
-            for place in places:
-                draw(place, **look)
-        return
-    limits = shape.get("limits", [])
-    if len(limits) == 1:
-        for place in limits[0]:
-            if place is not None:
-                axes.axvline(place, **look)
-    elif limits:
-        ends = [axes.get_xlim(), axes.get_ylim()]
-        (xl, xh), (yl, yh) = (
-            [e if p is None else p for p, e in zip(pair, end, strict=True)]
-            for pair, end in zip(limits, ends, strict=True)
-        )
-        axes.plot([xl, xh, xh, xl, xl], [yl, yl, yh, yh, yl], **look)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from immunoprofile.gate.parent_events import FileEvents, Limits, contour_grid, count_raster
 from immunoprofile.gate.raster import plot_axis
-from immunoprofile.widget.events import FileEvents, Limits, count_raster
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,10 +25,6 @@ RARE = 0.02
 
 NODES = 513
 """Places for which a page knows the linear value; between them it interpolates for its read-out only."""
-
-_CONTOUR_BINS = 96
-_CONTOUR_SHARES = (0.9, 0.7, 0.5, 0.3, 0.1)
-"""Shares of the events inside each line."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,17 +158,12 @@ def _places(scale: Scale, line: NDArray[np.float64]) -> NDArray[np.float64]:
 def contours(values: Sequence[NDArray[np.float64]], extent: Sequence[Limits]) -> list[list[float]]:
     """Lines of equal density, each a list of x, y, x, y ...; 10 to 90 % of the events on the plot lie inside them."""
     from matplotlib.figure import Figure
-    from scipy.ndimage import gaussian_filter
 
-    counts = count_raster(values, extent, _CONTOUR_BINS).astype(np.float64)
-    if counts.sum() < 1:
+    grid = contour_grid(values, extent)
+    if grid is None:
         return []
-    density = gaussian_filter(counts, 1.6, mode="nearest")
-    order = np.sort(density.ravel())[::-1]
-    held = np.cumsum(order) / order.sum()
-    centres = [low + (np.arange(_CONTOUR_BINS) + 0.5) * (high - low) / _CONTOUR_BINS for low, high in extent]
-    levels = sorted({float(order[min(int(np.searchsorted(held, share)), order.size - 1)]) for share in _CONTOUR_SHARES})
-    drawn = Figure().subplots().contour(centres[0], centres[1], density, levels=levels)
+    x, y, density, levels = grid
+    drawn = Figure().subplots().contour(x, y, density, levels=levels)
     lines: list[list[float]] = [
         [float(f"{value:.5g}") for value in np.asarray(line).ravel().tolist()]
         for level in drawn.allsegs

@@ -19,8 +19,8 @@ from immunoprofile.widget.shapes import as_polygon, can_become_polygon, crosses_
 if TYPE_CHECKING:
     import pandas as pd
 
+    from immunoprofile.gate.parent_events import FileEvents
     from immunoprofile.io.fcs import Sample
-    from immunoprofile.widget.events import FileEvents
 
 Counts = Mapping[str, Mapping[str, int]]
 """File -> population -> number of events."""

@@ -19,10 +19,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from immunoprofile.errors import GateError, Problem
-from immunoprofile.gate.gates import BOOLEAN_KINDS, Dimension, Ellipsoid, Gate
+from immunoprofile.gate.gates import BOOLEAN_KINDS, Dimension, Gate, ellipse_corners
 from immunoprofile.gate.strategy import Strategy
 
 Shape = dict[str, Any]
@@ -87,18 +85,9 @@ def shape_of(gates: Sequence[Gate]) -> Shape:
         dividers = [_dividers(gates, axis.marker) for axis in axes_of(gates)]
         return {"kind": "quadrant", "dividers": dividers, "cells": _cells(gates, dividers)}
     if first.ellipsoid is not None:
-        return {"kind": "ellipsoid", "outline": ellipse(first.ellipsoid)}
+        return {"kind": "ellipsoid", "outline": [list(corner) for corner in ellipse_corners(first.ellipsoid, CORNERS)]}
     limits = [[_said(d.minimum), _said(d.maximum)] for d in first.dimensions[:2]]
     return {"kind": "rectangle", "limits": limits}
-
-
-def ellipse(shape: Ellipsoid, corners: int = CORNERS) -> list[list[float]]:
-    """Corners on the section of an ellipsoid with the plot, its other dimensions at the centre."""
-    precision = np.linalg.inv(np.array(shape.covariance))[:2, :2]
-    angles = np.linspace(0.0, 2.0 * np.pi, corners, endpoint=False)
-    circle = math.sqrt(shape.distance_square) * np.array([np.cos(angles), np.sin(angles)])
-    x, y = np.linalg.solve(np.linalg.cholesky(precision).T, circle)
-    return [[float(a + shape.mean[0]), float(b + shape.mean[1])] for a, b in zip(x, y, strict=True)]
 
 
 def can_become_polygon(gates: Sequence[Gate]) -> bool:
@@ -115,7 +104,7 @@ def as_polygon(gate: Gate) -> Gate:
     """A polygon in place of an ellipse or a closed rectangle; see `can_become_polygon`."""
     axes = tuple(replace(d, minimum=None, maximum=None) for d in gate.dimensions)
     if gate.ellipsoid is not None:
-        corners = [(x, y) for x, y in ellipse(gate.ellipsoid)]
+        corners = list(ellipse_corners(gate.ellipsoid, CORNERS))
     else:
         (x0, x1), (y0, y1) = ((float(d.minimum or 0.0), float(d.maximum or 0.0)) for d in gate.dimensions)
         corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]

@@ -29,6 +29,12 @@ class FakeProfile(SimpleNamespace):
             return ()
         return make_rasters(sample_id)
 
+    def sample_of(self, usubjid: str, visit: str, tube: str) -> str | None:
+        rows = self.quality
+        hits = rows[(rows["usubjid"] == usubjid) & (rows["visit"] == visit) & (rows["tube"] == tube)]
+        names = [name for name in hits["sample_id"].astype(str) if name]
+        return names[0] if names else None
+
 
 def make_profile(*, synthetic: bool = True, hostile: str = "") -> FakeProfile:
     """``hostile`` is put where people type: a subject id, a message, a query, a lab name."""

@@ -25,7 +25,7 @@ Limits = tuple[float, float]
 
 
 class FileEvents:
-    """What an editor needs of a file: the events of a population, and any gate counted in them exactly.
+    """The events of a population in one file, and any gate counted in them exactly.
 
     Parameters
     ----------
@@ -105,6 +105,32 @@ class FileEvents:
             raise GateError("a channel of the plot is not in the file", problems.found, where=self.gated.sample.name,
                             todo="choose channels that every file shown has")  # fmt: skip
         return found
+
+
+CONTOUR_SHARES = (0.9, 0.7, 0.5, 0.3, 0.1)
+"""Shares of the events inside each line of a contour plot."""
+
+_CONTOUR_BINS = 96
+
+
+def contour_grid(
+    values: Sequence[NDArray[np.float64]], extent: Sequence[Limits]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], list[float]] | None:
+    """Smoothed density of events on a plot: x, y, density (y by x) and the levels that hold `CONTOUR_SHARES`.
+
+    None without events.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    counts = count_raster(values, extent, _CONTOUR_BINS).astype(np.float64)
+    if counts.sum() < 1:
+        return None
+    density = gaussian_filter(counts, 1.6, mode="nearest")
+    order = np.sort(density.ravel())[::-1]
+    held = np.cumsum(order) / order.sum()
+    x, y = (low + (np.arange(_CONTOUR_BINS) + 0.5) * (high - low) / _CONTOUR_BINS for low, high in extent)
+    places = (min(int(np.searchsorted(held, share)), order.size - 1) for share in CONTOUR_SHARES)
+    return x, y, density, sorted({float(order[place]) for place in places})
 
 
 def _probe(axes: Sequence[Dimension]) -> Gate:

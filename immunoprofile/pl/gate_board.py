@@ -1,0 +1,146 @@
+"""One gate in every sample of a study, on the same axes: what a reviewer looks through."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from immunoprofile.errors import NotAvailableError
+from immunoprofile.pl import style
+from immunoprofile.pl.thumbnails import Drawn, Panel, draw_panel, prepare
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from immunoprofile.gate.raster import GateRaster
+    from immunoprofile.profiling import Profile
+
+MOST: Final = 600
+"""Plots of one figure; more would make an image that no program shows."""
+_GAP_X: Final = 0.44
+_BELOW: Final = 0.3
+_LEFT: Final = 0.36
+_SIDE: Final = 1.25
+"""Inches of the side of a plot."""
+
+
+def gate_grid(
+    profile: Profile,
+    population: str,
+    *,
+    samples: Sequence[str] = (),
+    columns: int = 6,
+    blinded: bool = False,
+) -> Figure:
+    """The plot of one gate in every sample, by subject and visit.
+
+    Parameters
+    ----------
+    profile
+        From `profile` or `read_results`; FCS files are not needed.
+    population
+        Whose gate.
+    samples
+        Ids of the samples to show, in this order; by default those that were used, by subject and visit.
+    columns
+        Plots side by side. Each keeps its size of 1.25 inches, however many there are: the figure grows downward.
+    blinded
+        Number the plots instead of naming subject and visit.
+
+    Returns
+    -------
+    Figure
+        All plots have the same axes, so that a shift is seen. A sample that could not be gated stands as "not done".
+
+    Raises
+    ------
+    NotAvailableError
+        No sample has a plot of the gate, or there are more than 600.
+    """
+    if population in profile.visits.var_names:
+        tube = str(profile.visits.var.loc[population, "tube"])
+    else:
+        known = ", ".join(profile.visits.var_names)
+        raise NotAvailableError(f"no tube gates {population}", where="pl.gate_grid", todo=f"one of {known}")
+    titles = _titles(profile, tube)
+    chosen = list(samples) or list(titles)
+    if len(chosen) > MOST:
+        raise NotAvailableError(f"{len(chosen)} plots in one figure", where="pl.gate_grid",
+                                todo=f"name up to {MOST} with samples=")  # fmt: skip
+    rasters = {name: _raster(profile.rasters(name), population) for name in chosen}
+    known_rasters = [one for one in rasters.values() if one is not None]
+    if not known_rasters:
+        raise NotAvailableError(f"no sample has a plot of {population}", where="pl.gate_grid",
+                                todo="gate the files first, or name a population that is drawn")  # fmt: skip
+    frame = _frame(known_rasters)
+    drawn: list[tuple[str, Drawn | None]] = []
+    for number, name in enumerate(chosen, 1):
+        title = f"{number}" if blinded else titles.get(name, name)
+        raster = rasters[name]
+        if raster is None:
+            drawn.append((title, None))
+            continue
+        made = prepare(Panel(raster, _percentages(profile, name, population)), Panel(frame, {}), {})
+        drawn.append((title, replace(made, title=title)))
+    return _laid_out(drawn, max(1, columns))
+
+
+def _titles(profile: Profile, tube: str) -> dict[str, str]:
+    """Sample -> subject and visit, in the order of the visits object."""
+    found = {}
+    for _, row in profile.visits.obs.iterrows():
+        name = profile.sample_of(str(row["usubjid"]), str(row["visit"]), tube)
+        if name is not None:
+            found[name] = f"{row['usubjid']} {row['visit']}"
+    return found
+
+
+def _raster(rasters: Sequence[GateRaster], population: str) -> GateRaster | None:
+    """The plot of a gate with this gate alone on it."""
+    for one in rasters:
+        own = tuple(outline for outline in one.outlines if outline.population == population)
+        if own:
+            return replace(one, outlines=own)
+    return None
+
+
+def _frame(rasters: Sequence[GateRaster]) -> GateRaster:
+    """A plot with the axes that hold all of them."""
+    first = rasters[0]
+
+    def span(ranges: list[tuple[float, float]]) -> tuple[float, float]:
+        return min(low for low, _ in ranges), max(high for _, high in ranges)
+
+    return replace(first, x_range=span([r.x_range for r in rasters]), y_range=span([r.y_range for r in rasters]))
+
+
+def _percentages(profile: Profile, sample_id: str, population: str) -> dict[str, float]:
+    rows = profile.counts[(profile.counts["sample_id"] == sample_id) & (profile.counts["population"] == population)]
+    return {} if rows.empty else {population: float(rows["pct_parent"].iloc[0])}
+
+
+def _laid_out(drawn: Sequence[tuple[str, Drawn | None]], columns: int) -> Figure:
+    columns = min(columns, len(drawn))
+    rows = [drawn[start : start + columns] for start in range(0, len(drawn), columns)]
+    heads = [max([0.3, *(one.head for _, one in row if one is not None)]) for row in rows]
+    across = _LEFT + columns + (columns - 1) * _GAP_X + 0.05
+    down = sum(head + 1 + _BELOW for head in heads)
+    with style.look():
+        figure = style.new_figure(across * _SIDE, down * _SIDE)
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set_axis_off()
+        axes.set_xlim(0, across)
+        axes.set_ylim(0, down)
+        top = down
+        for row, head in zip(rows, heads, strict=True):
+            y0 = top - head - 1
+            for column, (title, one) in enumerate(row):
+                x0 = _LEFT + column * (1 + _GAP_X)
+                draw_panel(axes, one, x0=x0, y0=y0)
+                if one is None:
+                    axes.text(x0, y0 + 1.05, title, fontsize=6.8, fontweight="bold", va="bottom", parse_math=False)
+            top = y0 - _BELOW
+        assert math.isclose(top, 0.0, abs_tol=1e-6)
+        return figure
