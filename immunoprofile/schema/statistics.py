@@ -80,9 +80,11 @@ RESPONSE_COLUMNS: Final = ("usubjid", "rule_id", "response", "reason")
 ``arm`` as in TIME_TO_CLEARANCE_COLUMNS."""
 
 UNS_WORST_GRADES: Final = "worst_grades"
-WORST_GRADE_COLUMNS: Final = ("usubjid", "arm", "test", "baseline_grade", "worst_grade", "exposure_days")
-"""CTCAE grade of a laboratory test at baseline and the worst on treatment (0 to 5, missing = not known), and the days
-that the subject was under observation for it."""
+WORST_GRADE_COLUMNS: Final = (
+    "usubjid", "arm", "test", "baseline_grade", "worst_grade", "exposure_days", "version",
+)  # fmt: skip
+"""Grade of a laboratory test at baseline and the worst on treatment (0 to 5, missing = not known), the days that the
+subject was under observation for it, and the version of the criteria (``CTCAE v5.0``)."""
 
 # Results
 UNS_CLEARANCE_EXACT: Final = "clearance_exact"
@@ -100,10 +102,11 @@ CURVE_COLUMNS: Final = (
 on. Between ``lower_day`` and ``upper_day`` a Turnbull curve is undefined."""
 
 UNS_GRADE_SHIFTS: Final = "grade_shifts"
-GRADE_SHIFT_COLUMNS: Final = ("test", "arm", "baseline_grade", "worst_grade", "n", "n_arm", "per_cent")
+GRADE_SHIFT_COLUMNS: Final = ("test", "arm", "baseline_grade", "worst_grade", "n", "n_arm", "per_cent", "version")
 UNS_GRADE_RATES: Final = "grade_rates"
 RATE_COLUMNS: Final = (
     "test", "arm", "event", "n", "n_evaluable", "exposure_days", "rate", "lower", "upper", "conf_level", "exclusions",
+    "version",
 )  # fmt: skip
 """``rate`` is subjects with the event per 100 days under observation."""
 

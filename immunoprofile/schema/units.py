@@ -18,17 +18,20 @@ CMV_UNITS: Final = (*LINEAR_CMV_UNITS, *(LOG10 + unit for unit in LINEAR_CMV_UNI
 CMV_UNIT_NAMES: Final = {
     "IU/mL": (
         "iu", "i.u.", "[iu]", "ui", "u.i.", "ie", "i.e.", "international units", "unites internationales",
-        "unidades internacionales", "internationale einheiten", "国际单位",
+        "unidades internacionales", "internationale einheiten", "j.m.", "ме", "国际单位",
     ),
     "copies/mL": (
         "copies", "copy", "{copies}", "[copies]", "cop", "cp", "cps", "c", "copias", "copie", "kopien", "kopieen",
-        "拷贝数", "拷贝",
+        "kopii", "kopie", "kopier", "kopioita", "kopija", "копии", "コピー", "拷贝数", "拷贝",
     ),
 }  # fmt: skip
 """Unit -> how its numerator is written, in lower case and without accents."""
 
-_LOG_OF: Final = re.compile(r"^(?:log[\s_]*(?:10)?|lg)[\s\[(]*(?P<rest>.+?)\)?$")
-_PER_ML: Final = re.compile(r"^(?P<name>.+?)\s*(?:/|per|por|par|pro)\s*(?:ml|milliliter|millilitre|毫升)\.?$")
+_LOG_OF: Final = re.compile(r"^(?:log[\s_]*(?:10)?|lg)\s*(?:[(\[](?P<inside>.+)[)\]]|(?P<rest>.+))$")
+_OF_LOG: Final = re.compile(r"^(?P<rest>.+?)\s*[(\[,]?\s*(?:log[\s_]*(?:10)?|lg)[)\]]?$")
+_PER_ML: Final = re.compile(
+    r"^(?P<name>.+?)\s*(?:(?:/|per|por|par|pro|на)\s*(?:ml|milliliter|millilitre|мл|毫升)\.?|[.·*]?\s*ml\^?-1)$"
+)
 
 
 def without_accents(text: str) -> str:
@@ -42,12 +45,13 @@ def cmv_unit(text: str) -> str:
 
     Examples
     --------
-    >>> cmv_unit("UI/ml"), cmv_unit("Log10 cp/mL"), cmv_unit("geq/mL")
-    ('IU/mL', 'log10 copies/mL', 'geq/mL')
+    >>> cmv_unit("UI/ml"), cmv_unit("Log10 cp/mL"), cmv_unit("IU/mL (log10)"), cmv_unit("geq/mL")
+    ('IU/mL', 'log10 copies/mL', 'log10 IU/mL', 'geq/mL')
     """
     plain = without_accents(text)
-    logarithm = _LOG_OF.match(plain)
-    found = _PER_ML.match(logarithm["rest"].strip() if logarithm else plain)
+    logarithm = _LOG_OF.match(plain) or _OF_LOG.match(plain)
+    rest = next(part for part in logarithm.groupdict().values() if part) if logarithm else plain
+    found = _PER_ML.match(rest.strip())
     for unit, names in CMV_UNIT_NAMES.items():
         if found and found["name"] in names:
             return LOG10 + unit if logarithm else unit
@@ -69,17 +73,20 @@ LAB_UNITS: Final[dict[str, tuple[str, dict[str, float]]]] = {
     "HGB": ("g/L", {"g/L": 1.0, "g/dL": 10.0}),
     "CREAT": ("umol/L", {"umol/L": 1.0, "mg/dL": 88.42}),
     "TBIL": ("umol/L", {"umol/L": 1.0, "mg/dL": 17.10}),
-    **dict.fromkeys(("ALT", "AST", "ALP"), ("U/L", {"U/L": 1.0, "IU/L": 1.0})),
+    **dict.fromkeys(("ALT", "AST", "ALP"), ("U/L", {"U/L": 1.0, "IU/L": 1.0, "ukat/L": 60.0})),
     "BUN": ("mmol/L", {"mmol/L": 1.0, "mg/dL": 0.357}),
     "CRP": ("mg/L", {"mg/L": 1.0, "mg/dL": 10.0}),
     "EGFR": ("mL/min/1.73m2", {"mL/min/1.73m2": 1.0}),
 }
 """Test -> unit of analysis, and the units that a value may carry with their factors to it."""
 
-_SIGNS: Final = str.maketrans({"μ": "u", "µ": "u", "²": "2", "³": "3", "⁹": "^9", "⁶": "^6", "·": ".", "×": "x"})
-_POWER: Final = re.compile(r"^(?:[x*]\s*)?10\s*(?:\^|\*\*?|e|exp)?\s*\+?(?P<power>[369])\s*")
-_THOUSANDS: Final = re.compile(r"^(?:k|thou|th|tsd|thousand)(?=\s*/)")
-_CELL_WORDS: Final = re.compile(r"^(?:cells?|\{cells?\}|zellen|cellules|celulas|#)(?=\s*/)")
+_SIGNS: Final = str.maketrans({
+    "μ": "u", "µ": "u", "²": "2", "³": "3", "⁹": "^9", "⁶": "^6", "·": ".", "×": "x", "⁻": "-", "¹": "1",
+})  # fmt: skip
+_PER_VOLUME: Final = re.compile(r"[.*]?(?P<volume>(?:l|dl|ul|mcl|mm3))\^?-1$", re.IGNORECASE)
+_POWER: Final = re.compile(r"^[x*]?10(?:\^|\*\*?|e|exp|x|\()?\+?(?P<power>[369])\)?")
+_THOUSANDS: Final = re.compile(r"^(?:k|thou|thous|th|tsd\.?|tausend|thousands?|tys\.?|[x*]?1[.,]?000)(?=/)")
+_CELL_WORDS: Final = re.compile(r"^(?:cells?|\{cells?\}|zellen|cellules|celulas|cellule|cel|cellen|celler|#)(?=/)")
 _VOLUMES: Final = {
     "l": "L", "liter": "L", "litre": "L", "ul": "uL", "mcl": "uL", "mm3": "mm3", "mm^3": "mm3", "cmm": "mm3",
     "cumm": "mm3", "nl": "nL",
@@ -90,7 +97,8 @@ _SAME_CONCENTRATION: Final = {
 }  # fmt: skip
 _WORDS: Final = {
     "[iu]/l": "IU/L", "ui/l": "IU/L", "u.i./l": "IU/L", "ie/l": "IU/L", "mcmol/l": "umol/L", "micromol/l": "umol/L",
-    "gm/dl": "g/dL", "gr/dl": "g/dL", "mg%": "mg/dL", "g%": "g/dL", "percent": "%",
+    "gm/dl": "g/dL", "gr/dl": "g/dL", "g/100ml": "g/dL", "mg%": "mg/dL", "g%": "g/dL", "mg/100ml": "mg/dL",
+    "percent": "%", "e/l": "U/L",
     "ml/min/{1.73_m2}": "mL/min/1.73m2", "ml/min/1.73": "mL/min/1.73m2", "ml/min/1,73m2": "mL/min/1.73m2",
     "ml/min/1.73m^2": "mL/min/1.73m2", "ml/min/1.73m*2": "mL/min/1.73m2", "ml/min/[1.73_m2]": "mL/min/1.73m2",
 }  # fmt: skip
@@ -110,13 +118,14 @@ def lab_unit(test: str, text: str) -> str:
     if test not in LAB_UNITS:
         return text
     known = LAB_UNITS[test][1]
-    plain = re.sub(r"\s+", "", text.translate(_SIGNS).strip())
+    plain = _PER_VOLUME.sub(r"/\g<volume>", re.sub(r"\s+", "", text.translate(_SIGNS).strip()))
     if plain in known:
         return plain
     if known is _CELLS[1]:
-        if plain in ("G/L", "Giga/L", "giga/L", "GPT/L", "Gpt/L"):
+        # a small g is a gram, which no cells are counted in
+        if (plain.startswith("G") and plain.casefold() in ("g/l", "giga/l", "gpt/l")) or plain == "giga/L":
             return "10^9/L"
-        return _concentration(plain.casefold()) or text
+        return _concentration(without_accents(plain)) or text
     lower = plain.casefold()
     found = _WORDS.get(lower) or next((unit for unit in known if unit.casefold() == lower), "")
     return found if found in known else text

@@ -40,14 +40,15 @@ def grade_shifts(adata: AnnData) -> None:
 
     ``adata.uns['grade_shifts']``
         DataFrame with ``schema.GRADE_SHIFT_COLUMNS``: subjects by test, arm, baseline and worst grade (as text,
-        ``unknown`` where it is not known; cells without subjects are left out), ``per_cent`` of the arm.
+        ``unknown`` where it is not known; cells without subjects are left out), ``per_cent`` of the arm, and the
+        ``version`` of the criteria. Grades of two versions are never counted together.
 
     Raises
     ------
     AnalysisError
         There is no such table.
     StudyError
-        A grade or an exposure is impossible, or a subject has two rows of a test; all problems at once.
+        A grade or an exposure is impossible, a version is missing, or a subject has two rows of a test; all at once.
     """
     adata.uns[UNS_GRADE_SHIFTS] = shift_table(_input(adata))
 
@@ -84,9 +85,9 @@ def shift_table(grades: pd.DataFrame) -> pd.DataFrame:
     table = _checked(grades)
     words = {name: _as_text(table[name]) for name in ("baseline_grade", "worst_grade")}
     table = table.assign(**words)
-    key = ["test", "arm", "baseline_grade", "worst_grade"]
+    key = ["test", "version", "arm", "baseline_grade", "worst_grade"]
     counted = table.groupby(key, sort=True).size().rename("n").reset_index()
-    counted["n_arm"] = counted.groupby(["test", "arm"])["n"].transform("sum")
+    counted["n_arm"] = counted.groupby(["test", "version", "arm"])["n"].transform("sum")
     counted["per_cent"] = 100 * counted["n"] / counted["n_arm"]
     return counted[list(GRADE_SHIFT_COLUMNS)]
 
@@ -108,8 +109,9 @@ def rate_table(grades: pd.DataFrame, *, threshold: int = 3, confidence: float = 
         raise AnalysisError(f"there is no grade {threshold}", where="threshold", todo="1 to 5")
     table = _checked(grades)
     rows = []
-    for (test, arm), own in table.groupby(["test", "arm"], sort=True):
-        rows.append((str(test), str(arm), f"rise to grade {threshold} or more", *_rate(own, threshold, confidence)))
+    for (test, version, arm), own in table.groupby(["test", "version", "arm"], sort=True):
+        event = f"rise to grade {threshold} or more"
+        rows.append((str(test), str(arm), event, *_rate(own, threshold, confidence), str(version)))
     return pd.DataFrame(rows, columns=list(RATE_COLUMNS))
 
 
@@ -161,7 +163,10 @@ def _checked(grades: pd.DataFrame) -> pd.DataFrame:
             for row in np.flatnonzero(wrong):
                 problems.add(UNS_WORST_GRADES, "is no grade" if grade else "is below 0", row=int(row) + 1, column=name,
                              value=values[row], allowed="0 to 5" if grade else "0 or more")  # fmt: skip
-        for row in np.flatnonzero(grades.duplicated(["usubjid", "test"]).to_numpy()):
+        for row in np.flatnonzero(grades["version"].isna().to_numpy() | (grades["version"] == "").to_numpy()):
+            problems.add(UNS_WORST_GRADES, "is empty: by which criteria was it graded?", row=int(row) + 1,
+                         column="version")  # fmt: skip
+        for row in np.flatnonzero(grades.duplicated(["usubjid", "test", "version"]).to_numpy()):
             problems.add(UNS_WORST_GRADES, "subject has two rows of this test", row=int(row) + 1, column="test",
                          value=grades["test"].iloc[row])  # fmt: skip
     if problems:

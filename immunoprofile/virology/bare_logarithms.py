@@ -55,7 +55,8 @@ def bare_logarithms(
     dict
         Place of the row (from 0) -> why: all bare numbers of the assay, or of a subject where the assay quantifies from
         more than 10 on, lie below 10; a number with decimals below 10 stands beside one that is more than 2 log10 away;
-        or it is a whole number below 10 of a subject and assay that have such ones.
+        or it is a whole number below 10 of a subject and assay that have such ones, or of an assay that quantifies from
+        more than 10 on and of which no number between 10 and the LLOQ was sent: who sends "<LLOQ" for those sends no 4.
         A number with its unit in the text is none of these: it says what it is.
     """
     series: dict[tuple[str, str, str], list[_Bare]] = {}
@@ -72,8 +73,13 @@ def bare_logarithms(
             why = "every number of the assay is below 10: these look like logarithms"
             found_rows |= {one.place: why for numbers in own for one in numbers}
             continue
+        lloq = assays[assay].lloq
+        if lloq > HIGHEST_LOGARITHM and not any(HIGHEST_LOGARITHM <= one.number < lloq for ns in own for one in ns):
+            why = (f"a number below 10, and no other below the LLOQ of {lloq:g} was sent: a logarithm that lost its "
+                   "decimals, or a result that is not quantified")  # fmt: skip
+            found_rows |= {one.place: why for numbers in own for one in numbers if one.low}
         for numbers in own:
-            found_rows |= _out_of_scale(numbers, assays[assay].lloq)
+            found_rows |= _out_of_scale(numbers, lloq)
     return {place: why for place, why in found_rows.items() if parsed[place].valid}
 
 

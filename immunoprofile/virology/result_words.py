@@ -18,11 +18,12 @@ _SIGNS: Final = (
 )  # fmt: skip
 _LESS_THAN: Final = re.compile(
     "(低于|小于|少于|less than|below|under|inferieure? a|inferiore? a|menor (?:que|de|a)|menos de|moins de|kleiner als"
-    "|unter|minder dan|lager dan)(?= ?\\d)"
+    "|unter|minder dan|lager dan|mindre (?:an|end|enn)|ponizej|mniej niz|меньше|менее|ниже)(?= ?\\d)"
 )
 _MORE_THAN: Final = re.compile(
     "(高于|大于|超过|greater than|more than|above|over|superieure? a|superiore? a|mayor (?:que|de|a)|maior (?:que|de)"
-    "|mas de|plus de|grosser als|groesser als|uber|ueber|meer dan|hoger dan)(?= ?\\d)"
+    "|mas de|plus de|grosser als|groesser als|uber|ueber|meer dan|hoger dan|mere? (?:an|end|enn)|powyzej|wiecej niz"
+    "|больше|более|выше)(?= ?\\d)"
 )
 
 
@@ -40,6 +41,7 @@ INVALID: Final = re.compile(
     r"invalid|inhibit|h(a)?emoly[sz]|hamoly|insufficient|insuffisant|insuficiente|unzureichend|qns|indeterminate"
     r"|not (done|tested|reported)|non (realise|fait|effectue|rendu|eseguit|valid)|no (realizad|valorable|valid)"
     r"|nicht (auswertbar|bestimmt|durchgefuhrt)|ungultig|ininterpretable|failed|error|missing|clotted"
+    r"|(?:ikke|ej) (?:utfor|utfør|udfør)\w*|nie wykona\w+|не (?:выполн|провод)\w+"
     r"|无效|溶血|抑制|失败|标本量不足|样本量不足|未做|未测(?!出|到)|凝块|n/a|^na$"
 )
 _VIRUS = (
@@ -54,6 +56,11 @@ NEGATIVE: Final = re.compile(
     r"|\bno (?:se )?(?:detect|detec)\w+|\bnao (?:detect|detet)\w+|\bnon rileva\w+|\bassente\b"
     rf"|\bnicht (?:nachweisbar|nachgewiesen|detektierbar)|\bkeine? {_VIRUS}(?:nachweisbar|nachgewiesen)"
     r"|\bniet (?:aantoonbaar|aangetoond|detecteerbaar|gedetecteerd)|\bnie wykryto|\bniewykrywaln\w+"
+    rf"|\bkein nachweis(?: (?:von|der))? ?{_VIRUS}|^absent$|^n\. ?[nd]\.?$"
+    r"|\b(?:ej|inte|icke|ikke) (?:pavis|detekt|funn|fund)\w+|\bei (?:todettu|havaittu|osoitettu)"
+    r"|\bneprokazan\w*|\bnedetekov\w+|\bnezjisten\w*|\bnem (?:kimutathat|detektalhat)\w+|\bujemn\w+"
+    r"|\bsaptanmad\w|\btespit edilmedi|\bαρνητικ\w+|\b(?:δεν|μη) ανιχνευ\w+|\bне (?:обнаружен|выявлен)\w*"
+    r"|\bотрицательн\w+|음성|검출되지 ?않\w*|미검출|불검출|検出され(?:ず|ません|なかった)"
     r"|阴性|陰性|未检出|未檢出|未检测到|未检测出|未测出|未测到|检测不到|検出せず|^\(-\)$"
 )
 _BELOW = (
@@ -84,6 +91,8 @@ LIMIT_NAME: Final = re.compile(r"\b(lloq|uloq|loq|lod)\b|定量下限|定量上�
 WORDS_WITHOUT_MEANING: Final = re.compile(
     r"detected|detectable|positive|\bpos\b|\bcmv|dna|but|result|target|plasma|blood|viral load|viremia|阳性|陽性|检出"
     r"|\bdetecte?e?s?\b|detecta[db][oal]\w*|positi[fv]\w*|\badn\b|charge virale|carga viral(?:e)?|carica virale"
+    r"|\bviral(?:e|na)?\b|\bpavis(?:t|ad)\b|\bwykryto\b|\bdodatni\w*|\bобнаружен\w*|\bвыявлен\w*|\bположительн\w*"
+    r"|\bднк\b|\bцмв\b|\bwynik\b|\bрезультат\b|양성|검출"
     r"|viruslast|nachweisbar|nachgewiesen|rilevat\w+|\bmais\b|\bpero\b|\baber\b|\bma\b|\bmas\b|resultat|resultado"
     r"|[(),;:.\[\]=/\s+]|\bhcmv\b|\bvirus\b|pcr"
 )

@@ -198,8 +198,12 @@ def test_clearance_falls_with_age_and_creatinine_and_rises_with_weight(age, weig
     ("test", "spelled", "unit"),
     [
         *(("WBC", text, "10^9/L") for text in ("10*9/L", "G/L", "x10^9/L", "X10E9/L", "10⁹/L", "×10⁹/l", "10**9/L",
-                                               "10^9 / L", "Gpt/L", "/nL")),
-        *(("PLT", text, "10^3/uL") for text in ("10*3/uL", "x10^3/µL", "10³/mm³", "Tsd/µl", "thou/mcL")),
+                                               "10^9 / L", "Gpt/L", "/nL", "G/l", "10*9.L-1",
+                                               "10^9·L⁻¹", "10(9)/L", "10x9/L")),
+        *(("PLT", text, "10^3/uL") for text in ("10*3/uL", "x10^3/µL", "10³/mm³", "Tsd/µl", "thou/mcL", "Tsd./µl",
+                                                "1000/µL", "10x3/uL")),
+        ("CD4", "células/mm³", "/mm3"), ("CD4", "cel/µL", "cells/uL"), ("HGB", "g/100 mL", "g/dL"),
+        ("ALT", "E/L", "U/L"), ("AST", "µkat/L", "ukat/L"),
         ("ANC", "cells/mm3", "/mm3"), ("CD4", "{cells}/uL", "cells/uL"), ("EOS", "K/µL", "K/uL"),
         ("HGB", "G/L", "g/L"), ("HGB", "g/dl", "g/dL"), ("CREAT", "mg/dl", "mg/dL"), ("CREAT", "µmol/l", "umol/L"),
         ("ALT", "UI/L", "IU/L"), ("AST", "[IU]/L", "IU/L"), ("ALP", "u/l", "U/L"), ("CRP", "MG/L", "mg/L"),
@@ -211,10 +215,16 @@ def test_spellings_of_units(test, spelled, unit):
     assert lab_value(2.5, spelled, test) == lab_value(2.5, unit, test)
 
 
+def test_katal_by_its_definition():
+    """A unit of enzyme turns over a micromole a minute, a katal a mole a second."""
+    assert lab_value(1.0, "ukat/L", "ALT") == pytest.approx(60.0)
+
+
 @pytest.mark.parametrize(
     ("test", "spelled"),
     [("WBC", "g/L"), ("WBC", "10^12/L"), ("WBC", "10^9/dL"), ("HGB", "10^9/L"), ("HGB", "mmol/L"), ("CREAT", "mmol/L"),
-     ("EOS", "%"), ("PLT", "10^3/L"), ("TBIL", "mg/L"), ("ANC", "10^6/uL")],
+     ("EOS", "%"), ("PLT", "10^3/L"), ("TBIL", "mg/L"), ("ANC", "10^6/uL"), ("WBC", "100/uL"),
+     ("ALT", "nkat/L"), ("WBC", "10000/uL")],
 )  # fmt: skip
 def test_another_unit_is_not_taken_for_a_spelling(test, spelled):
     assert lab_unit(test, spelled) == spelled

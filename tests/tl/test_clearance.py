@@ -263,7 +263,22 @@ def test_responders(trial: anndata.AnnData) -> None:
 
 
 def grades(*rows: tuple[object, ...]) -> pd.DataFrame:
-    return pd.DataFrame(list(rows), columns=list(GRADES))
+    return pd.DataFrame([(*row, "CTCAE v5.0") for row in rows], columns=list(GRADES))
+
+
+def test_grades_carry_their_version_and_versions_are_never_mixed(trial: anndata.AnnData) -> None:
+    five = grades(("S1", "A", "PLT", 0, 4, 50), ("S2", "A", "PLT", 0, 1, 50))
+    six = five.assign(worst_grade=[3, 1], version="CTCAE v6.0")
+    trial.uns["worst_grades"] = pd.concat([five, six], ignore_index=True)
+    tl.grade_shifts(trial)
+    tl.grade_rates(trial, threshold=4)
+    shift, rate = trial.uns["grade_shifts"], trial.uns["grade_rates"]
+    assert shift.groupby("version")["n"].sum().to_dict() == {"CTCAE v5.0": 2, "CTCAE v6.0": 2}
+    assert shift["n_arm"].unique().tolist() == [2]
+    assert rate.set_index("version")["n"].to_dict() == {"CTCAE v5.0": 1, "CTCAE v6.0": 0}
+    trial.uns["worst_grades"] = five.assign(version=["CTCAE v5.0", ""])
+    with pytest.raises(StudyError, match="by which criteria"):
+        tl.grade_shifts(trial)
 
 
 def test_shift_and_rate_by_hand() -> None:
@@ -271,7 +286,7 @@ def test_shift_and_rate_by_hand() -> None:
                    ("S4", "A", "ANC", 3, 3, 50), ("S5", "B", "ANC", 1, 1, 100),
                    ("S6", "A", "PLT", 0, 0, np.nan))  # fmt: skip
     shift = tl.shift_table(table).set_index(["test", "arm", "baseline_grade", "worst_grade"])
-    assert shift.loc[("ANC", "A", "0", "3")].tolist() == [1, 4, 25.0]
+    assert shift.loc[("ANC", "A", "0", "3")].tolist() == [1, 4, 25.0, "CTCAE v5.0"]
     assert shift.loc[("ANC", "A", "unknown", "4"), "n"] == 1
     assert shift["n"].sum() == len(table)
     rates = tl.rate_table(table).set_index(["test", "arm"])

@@ -41,7 +41,7 @@ def with_events(adata: anndata.AnnData) -> None:
                                            "response": np.arange(len(subjects)) % 3 == 0})  # fmt: skip
     arms = adata.obs.drop_duplicates("usubjid")["arm"].astype(str).to_numpy()
     grades = pd.DataFrame({"usubjid": subjects, "arm": arms, "test": "ANC"})
-    grades = grades.assign(baseline_grade=0, worst_grade=2, exposure_days=56)
+    grades = grades.assign(baseline_grade=0, worst_grade=2, exposure_days=56, version="CTCAE v5.0")
     adata.uns["worst_grades"] = grades[list(WORST_GRADE_COLUMNS)]
 
 

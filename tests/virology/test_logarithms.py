@@ -160,12 +160,22 @@ LINEAR = [(0, "12,400"), (7, "3,100"), (14, "880"), (21, "<137")]
         ([(0, "4"), (7, "3"), (14, "TND")], [0, 1]),  # a spreadsheet drops the zeros of 4.00
         ([(0, "12400"), (7, "3.49"), (14, "4"), (21, "98")], [1, 2]),  # the scale changes between two rows
         ([(0, "12400"), (7, "98"), (14, "4")], []),  # honest low numbers
+        ([(0, "12400"), (7, "3100"), (14, "4")], [2]),  # 10,000 or below the LLOQ: nobody can tell
+        ([(0, "12400"), (7, "3100"), (14, "<137"), (21, "4 IU/mL")], []),  # says what it is
         ([(0, "98.5"), (7, "<137"), (14, "TND")], []),
         ([(0, "12400"), (7, "12,400 (4.09 log)")], []),
     ],
 )
 def test_bare_logarithms_of_one_subject(series: Series, rows: list[int]) -> None:
     assert told(series, others=LINEAR) == rows
+
+
+def test_a_whole_number_below_ten_is_judged_by_the_assay() -> None:
+    """A number between 10 and the LLOQ in another subject shows that the laboratory sends such ones."""
+    sent: Series = [(0, "12400"), (7, "4")]
+    assert told(sent, others=LINEAR) == [1]
+    assert told(sent, others=[*LINEAR, (28, "45")]) == []
+    assert told([(0, "2000"), (7, "4")], SENSITIVE) == []  # quantified from 10 or less on
 
 
 def test_an_assay_whose_values_all_lie_below_ten() -> None:
@@ -211,7 +221,10 @@ def test_golden_series_in_logarithms() -> None:
     ("text", "unit"),
     [("UI/mL", "IU/mL"), ("IU/ml", "IU/mL"), ("[iU]/mL", "IU/mL"), ("U.I./mL", "IU/mL"), ("cp/mL", "copies/mL"),
      ("{copies}/mL", "copies/mL"), ("copias/mL", "copies/mL"), ("Copies per mL", "copies/mL"),
-     ("lg IU/mL", LOG), ("log10(copies/mL)", "log10 copies/mL"), ("Log UI/ml", LOG), ("geq/mL", "geq/mL"),
+     ("lg IU/mL", LOG), ("log10(copies/mL)", "log10 copies/mL"), ("Log UI/ml", LOG),
+     ("IU/mL (log10)", LOG), ("UI/ml log10", LOG), ("log10[IU/mL]", LOG), ("IU·mL-1", "IU/mL"), ("МЕ/мл", "IU/mL"),
+     ("kopii/ml", "copies/mL"), ("копий/мл", "copies/mL"), ("10^3 IU/mL", "10^3 IU/mL"), ("U/mL", "U/mL"),
+     ("geq/mL", "geq/mL"),
      ("IU/L", "IU/L"), ("", "")],
 )  # fmt: skip
 def test_spellings_of_units(text: str, unit: str) -> None:

@@ -52,7 +52,8 @@ def test_powers_of_ten(text: str) -> None:
     "text", ["<137", "＜137", "≤137", "<=137", "< 137 IU/mL", "<1.37E+02", "detected <LLOQ", "Detected, <137 IU/mL",
              "BLQ", "below LLOQ", "低于定量下限", "120", "detected, not quantifiable", "<LLOQ (137)", "小于137",
              "低于 137", "＜１３７ ＩＵ／ｍＬ", "≦137", "under 137 IU/mL", "定量下限以下",
-             "Detected below quantification limit"],
+             "Detected below quantification limit", "påvist, <137", "poniżej 137", "менее 137", "обнаружено, <137",
+             "mindre än 137"],
 )  # fmt: skip
 def test_detected_below_the_limit(text: str) -> None:
     assert parse_result(text, ROCHE).kind == "BLQ"
@@ -61,7 +62,12 @@ def test_detected_below_the_limit(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["not detected", "Target Not Detected", "negative", "NEG", "ND", "TND", "<LOD", "<91", "阴性", "未检出",
              "阴性(-)", "Not detected (<137)", "低于检测下限", "undetectable", "未检测到", "未检测出", "检测下限以下",
-             "＜９１", "HCMV DNA 阴性", "< LOD (91)", "not detected, LOD 91", "ＴＮＤ", "小于检出限"],
+             "＜９１", "HCMV DNA 阴性", "< LOD (91)", "not detected, LOD 91", "ＴＮＤ", "小于检出限", "ikke påvist",
+             "ej påvisad",
+             "ei todettu", "nie wykryto DNA CMV", "wynik ujemny", "neprokázáno", "nem kimutatható", "saptanmadı",
+             "αρνητικό", "δεν ανιχνεύθηκε", "не обнаружено", "ДНК ЦМВ не обнаружена", "отрицательный", "음성",
+             "검출되지 않음",
+             "検出されず", "Kein Nachweis von CMV-DNA", "n.n.", "N.D.", "ADN viral indétectable"],
 )  # fmt: skip
 def test_not_detected(text: str) -> None:
     assert parse_result(text, ROCHE).kind == "TND"
