@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from immunoprofile.errors import AnalysisError
-from immunoprofile.tl._frame import NAN, Endpoint, statistic_row
+from immunoprofile.tl._frame import NAN, ROUNDING, Endpoint, statistic_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,10 +86,6 @@ def covariate_columns(adata: AnnData, rows: NDArray[np.intp], names: Sequence[st
 def left_out(number: int, why: str) -> str:
     """Phrase for the column ``exclusions``; empty for none."""
     return f"{number} {why}" if number else ""
-
-
-ROUNDING = 1e-13
-"""Share of a value below which a difference of two is an error of arithmetic."""
 
 
 def difference(end: Floats, start: Floats) -> Floats:

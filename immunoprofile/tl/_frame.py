@@ -40,6 +40,9 @@ Measure = Literal["pct_parent", "abs", "functional"]
 Scale = Literal["logit", "log2", "identity"]
 
 NAN = math.nan
+ROUNDING = 1e-13
+"""Share of a value below which a difference of two is an error of arithmetic."""
+
 MEASURES: tuple[Measure, ...] = ("pct_parent", "abs", "functional")
 DEFAULT_SCALE: dict[Measure, Scale] = {"pct_parent": "logit", "abs": "log2", "functional": "log2"}
 EFFECT_KIND: dict[Scale, str] = {"logit": "odds ratio", "log2": "fold change", "identity": "difference"}
@@ -158,6 +161,9 @@ def analysis_values(adata: AnnData, endpoint: Endpoint, *, include_failed: bool)
     for a technical reason.
     """
     values = _all_values(adata, endpoint)
+    if endpoint.scale != "identity":
+        # the logarithm of 1 and a rounding error: relative to itself it would be a number like any other
+        values = np.where(np.abs(values) < ROUNDING, 0.0, values)
     if include_failed or endpoint.measure == "functional":
         return values
     return np.where(failed_rows(adata, endpoint.population, measure=endpoint.measure), np.nan, values)

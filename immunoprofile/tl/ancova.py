@@ -198,7 +198,7 @@ def score_ancova(contrast: Contrast, *, covariance: Covariance = "classical", co
     try:
         contrast.zero_note(refuse=True)
         fit = ancova(
-            contrast.end - contrast.start, contrast.start, contrast.labels, reference=contrast.reference,
+            contrast.changes, contrast.start, contrast.labels, reference=contrast.reference,
             covariance=covariance,
             covariates=covariate_columns(
                 contrast.adata, contrast.matched.baseline[contrast.used], contrast.covariates

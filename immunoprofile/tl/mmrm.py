@@ -14,7 +14,9 @@ from immunoprofile.tl._effects import (
     UNKNOWN,
     complete_covariates,
     covariate_columns,
+    difference,
     effect_row,
+    fitted_without_error,
     joined,
     left_out,
     require_columns,
@@ -253,7 +255,9 @@ def _compare(
     try:
         long, unusable = _usable(adata, everything, names, options)
         exclusions = joined(exclusions, unusable)
-        outcome = long.outcome if options.baseline_as_outcome else long.outcome - long.baseline
+        change = difference(long.outcome, long.baseline)
+        _require_spread(long, change)
+        outcome = long.outcome if options.baseline_as_outcome else change
         columns = _design(adata, long, names, options)
         inside = sum(":" in name for name in columns) - 1
         at_a_visit = 3 - options.baseline_as_outcome + sum(":" not in name for name in columns) - len(set(long.visit))
@@ -306,6 +310,15 @@ def _compare(
         }
     )
     return rows
+
+
+def _require_spread(long: _Long, change: Floats) -> None:
+    """Refuse changes that are the same in all subjects of an arm at a visit, but for rounding."""
+    later = long.visit > 0
+    change, cell = change[later], 2 * long.visit[later] + long.in_arm[later]
+    left = change - (np.bincount(cell, change) / np.maximum(np.bincount(cell), 1))[cell]
+    if fitted_without_error(change, left):
+        raise AnalysisError("the changes do not vary inside the arms", where="MMRM")
 
 
 def _weights(fit: Reml, names: list[str]) -> Floats:

@@ -7,9 +7,12 @@ from fractions import Fraction
 from math import comb
 from typing import Any
 
+import anndata
 import numpy as np
+import pandas as pd
 import pytest
 
+from benchmarks import campaign
 from immunoprofile import datasets, tl
 from immunoprofile.errors import AnalysisError
 from immunoprofile.schema import ABS, COUNTS, PARENT_COUNTS
@@ -142,3 +145,38 @@ def test_a_change_that_is_an_error_of_arithmetic_is_none(run: object, size: floa
     table = adata.uns[run.__name__]  # type: ignore[attr-defined]
     assert table["p_value"].isna().all()
     assert table["note"].str.contains("refused").all()
+
+
+def rounding_noise(kind: str, seed: int) -> anndata.AnnData:
+    """A population that does not change, or changes by the same in everybody, but for rounding."""
+    rng = np.random.default_rng(seed)
+    adata = campaign.trial(rng, 8, campaign.SITUATIONS[0])
+    noise = 1 + 1e-15 * rng.integers(-3, 4, adata.n_obs)
+    level = pd.Series(10 ** rng.uniform(-1, 2, adata.n_obs), adata.obs_names)
+    own = level.groupby(adata.obs["usubjid"]).transform("first").to_numpy()
+    values = {"one": np.ones(adata.n_obs), "own level": own, "doubled": own * 2 ** (adata.obs["visitnum"].to_numpy())}
+    adata.obsm["functional"]["x"] = values[kind] * noise
+    return adata
+
+
+@pytest.mark.parametrize("kind", ["one", "own level", "doubled"])
+@pytest.mark.parametrize(
+    ("verb", "options"),
+    [("compare", {}), ("compare_ranks", {}), ("mmrm", {}), ("mmrm", {"baseline_as_outcome": True}), ("change_t", {}),
+     ("tipping_point", {})],
+)  # fmt: skip
+def test_no_comparison_out_of_rounding_noise(verb: str, options: dict[str, bool], kind: str) -> None:
+    for seed in range(3):
+        adata = rounding_noise(kind, seed)
+        getattr(tl, verb)(adata, populations=["x"], measure="functional", **options)
+        assert adata.uns[verb]["p_value"].isna().all(), (seed, adata.uns[verb]["note"].tolist())
+
+
+@pytest.mark.parametrize("scale", ["identity", "log2"])
+def test_no_change_out_of_rounding_noise(scale: str) -> None:
+    """The logarithm of 1 and a rounding error is a number like any other, relative to itself."""
+    for kind in ("one", "own level"):
+        adata = rounding_noise(kind, 1)
+        tl.change(adata, populations=["x"], measure="functional", scale=scale)
+        assert (adata.uns["change"]["estimate"] == 0).all()
+        assert adata.uns["change"]["p_value"].isna().all()
