@@ -85,7 +85,12 @@ def rule_definitions(view: CohortView) -> tuple[Block, ...]:
     rows = tuple(row(wording.rule_name(rule.id, rule.version), rule.text, rule.source) for rule in book.rules.values())
     if view.blinded:
         return (Text(book.caveat),)
-    return (Text(book.caveat), Table(columns("Rule", "Definition", "Source"), rows, "CMV rules", ""))
+    reasons = dict.fromkeys(book.reserved.values())
+    missing = tuple(
+        Text(f"Without a rule: {', '.join(name for name, why in book.reserved.items() if why == reason)} ({reason}).")
+        for reason in reasons
+    )
+    return (Text(book.caveat), Table(columns("Rule", "Definition", "Source"), rows, "CMV rules", ""), *missing)
 
 
 def rule_agreement(view: CohortView) -> tuple[Block, ...]:

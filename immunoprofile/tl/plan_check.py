@@ -35,17 +35,24 @@ def check_plan(study: Study, gates: GateSet) -> None:
     """
     config, problems = study.config, Problems()
     known_readouts = {str(name) for name in readouts(study.functional)["id"]}
-    rules = set(rulebook().rules)
+    book = rulebook()
 
     def unknown(column: str, value: str, allowed: set[str], what: str) -> None:
         if value not in allowed:
             problems.add("study.yaml", f"there is no such {what}", column=column, value=value,
                          allowed=", ".join(sorted(allowed)) or "none in this study")  # fmt: skip
 
+    def unknown_rule(column: str, value: str) -> None:
+        if value in book.reserved:
+            problems.add("study.yaml", f"there is no rule for this definition yet: {book.reserved[value]}",
+                         column=column, value=value)  # fmt: skip
+        else:
+            unknown(column, value, set(book.rules), "CMV rule")
+
     for functional in config.functional_endpoints:
         unknown("functional_endpoints", functional.readout, known_readouts, "functional readout")
     for endpoint in config.virology_endpoints:
-        unknown("virology_endpoints", endpoint.rule, rules, "CMV rule")
+        unknown_rule("virology_endpoints", endpoint.rule)
     if config.plan is not None:
         populations = {name for strategy in study_gates(gates, study).values() for name in strategy.populations}
         for analysis in config.plan.analyses:
@@ -56,7 +63,7 @@ def check_plan(study: Study, gates: GateSet) -> None:
                     unknown(f"{place}.endpoints", name, known_readouts if functional_only else populations,
                             "functional readout" if functional_only else "population")  # fmt: skip
             if analysis.rule:
-                unknown(f"{place}.rule", analysis.rule, rules, "CMV rule")
+                unknown_rule(f"{place}.rule", analysis.rule)
             try:
                 check_arguments(analysis)
             except AnalysisError as refused:

@@ -62,8 +62,8 @@ class RuleBook:
     caveat: str
     inputs: Mapping[str, str]
     rules: Mapping[str, Rule]
-    reserved: tuple[str, ...]
-    """Ids kept for definitions whose text a clinician must enter first."""
+    reserved: Mapping[str, str]
+    """Ids kept for definitions whose text a clinician must enter first -> why there is no rule."""
     concepts: Mapping[str, tuple[str, ...]]
     """What several rules define -> these rules."""
 
@@ -94,6 +94,8 @@ def rulebook(changes: Mapping[str, Mapping[str, float]] | None = None) -> RuleBo
     book = _shipped()
     rules = dict(book.rules)
     for name, parameters in (changes or {}).items():
+        if name in book.reserved:
+            raise AnalysisError(f"there is no rule for {name} yet", todo=book.reserved[name])
         if name not in rules:
             raise AnalysisError(f"there is no CMV rule {name!r}", todo=f"one of: {', '.join(rules)}")
         known = rules[name].parameters
@@ -117,8 +119,7 @@ def _shipped() -> RuleBook:
     unknown = sorted({one for of in concepts.values() for one in of} - set(rules))
     if unknown:
         raise AnalysisError(f"concepts name {', '.join(unknown)}", where="cmv_rules.yaml")
-    reserved = tuple(content["reserved"])
-    return RuleBook(content["version"], content["caveat"], content["inputs"], rules, reserved, concepts)
+    return RuleBook(content["version"], content["caveat"], content["inputs"], rules, content["reserved"], concepts)
 
 
 def _rule(name: str, entry: Mapping[str, object], inputs: Mapping[str, str]) -> Rule:

@@ -20,6 +20,7 @@ plan:
     - {key: compare, method: S3, role: primary, family: F1, endpoints: [tt]}
     - {key: readout, method: S3, endpoints: [lysis], measure: functional}
     - {key: clear, method: S13, rule: clearance_8}
+    - {key: consensus, method: S18, rule: refractory_2024}
     - {key: robust, method: S3, role: sensitivity, options: {covarience: HC3}}
 """
 SOUND = """
@@ -42,13 +43,14 @@ def test_everything_unknown_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(StudyError) as refused:
         check(tmp_path, PLAN)
     told = [str(problem) for problem in refused.value.problems]
-    assert len(told) == 6
+    assert len(told) == 7
     for words in (
         "functional_endpoints: there is no such functional readout (found 'nk_killing'); allowed: none in this study",
         "virology_endpoints: there is no such CMV rule (found 'clearance_7')",
         "plan.compare.endpoints: there is no such population (found 'tt'); allowed: lymphocytes, nk, t",
         "plan.readout.endpoints: there is no such functional readout (found 'lysis')",
         "plan.clear.rule: there is no such CMV rule (found 'clearance_8')",
+        "plan.consensus.rule: there is no rule for this definition yet: the consensus of 2024",
         "plan.robust: compare takes no covarience; it takes: confidence, covariance, ",
     ):
         assert sum(words in line for line in told) == 1, words

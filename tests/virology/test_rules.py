@@ -410,6 +410,10 @@ def test_every_rule_is_described_and_no_reserved_one_is_made_up() -> None:
         assert rule.text and rule.source and rule.version
         assert rule.tag in ("V", "K", "A")
     assert not set(book.reserved) & set(book.rules)
+    for name, why in book.reserved.items():
+        assert "abstract" in why
+        with pytest.raises(AnalysisError, match=f"no rule for {name} yet"):
+            rulebook({name: {"days": 14}})
     assert "transplantation" in book.caveat
 
 
