@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from immunoprofile.clinical.courses import Course, dose_tables, read_course
 from immunoprofile.clinical.drug_names import misspelled, names_agent
+from immunoprofile.clinical.immunosuppressants import agents as immunosuppressive_agents
 from immunoprofile.clinical.tables import HasClinical, day_of, observed_days
 from immunoprofile.io.dates import first_dose
 from immunoprofile.io.records import numbered, records
@@ -33,8 +34,8 @@ def confounding_agents() -> Mapping[str, Mapping[str, Any]]:
 
 @cache
 def _known_words() -> frozenset[str]:
-    agents = [*confounding_agents().values(), *load_yaml("immunosuppressants.yaml")["agents"].values()]
-    words = {name for entry in agents for name in entry["names"]}
+    entries = [*confounding_agents().values(), *immunosuppressive_agents().values()]
+    words = {name for entry in entries for name in entry["names"]}
     return frozenset(words | set(dose_tables()["antivirals"]["names"]) | set(dose_tables()["corticosteroids"]["drugs"]))
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.clinical.body import Bodies, body_surface_m2
 from immunoprofile.clinical.courses import Course, day_span, dose_tables, frequency_names, read_course
+from immunoprofile.clinical.drug_names import names_agent
 from immunoprofile.clinical.tables import HasClinical, day_of, observed_days
 from immunoprofile.clinical.units import significant
 from immunoprofile.io.dates import days_between, first_dose
@@ -285,8 +285,9 @@ def dosing_bars(study: HasClinical) -> pd.DataFrame:
 def antiviral_name(drug: object, atc: object) -> str:
     """Antiviral of a row of conmeds, by a whole word in the text of the drug or its ATC code; empty when it is none."""
     table = dose_tables()["antivirals"]
-    words = re.findall(r"[a-z]+", text_of(drug).casefold())
-    named = [name for name in table["names"] if name in words]
+    named = [name for name in table["names"] if names_agent(drug, "", {"names": (name,), "atc": ()})]
+    # Chinese writes no blanks: the name of ganciclovir is a part of that of valganciclovir
+    named = [name for name in named if name.isascii() or not any(name != one and name in one for one in named)]
     if named:
         return " + ".join(named)
     return (text_of(drug) or text_of(atc)) if text_of(atc).upper() in table["atc"] else ""

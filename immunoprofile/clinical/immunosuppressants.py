@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def agents() -> Mapping[str, Mapping[str, Any]]:
     """Agents of resources/immunosuppressants.yaml: names, ATC codes, populations touched, days after the last dose."""
     found: Mapping[str, Mapping[str, Any]] = load_yaml("immunosuppressants.yaml")["agents"]
-    return found
+    others = load_yaml("cmv_confounders.yaml")["agents"]
+    return {name: {**others.get(entry.get("named_as"), {}), **entry} for name, entry in found.items()}
 
 
 def agents_of(drug: object, atc: object) -> tuple[str, ...]:

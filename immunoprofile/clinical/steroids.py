@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.clinical.body import Bodies
 from immunoprofile.clinical.courses import Course, days_from, dose_tables, frequency_names, read_course
+from immunoprofile.clinical.drug_names import names_agent
 from immunoprofile.clinical.tables import HasClinical, observed_days
 from immunoprofile.clinical.units import MG_PER_UNIT, plain_unit, significant
 from immunoprofile.io.records import numbered, text_of
@@ -121,12 +121,14 @@ def _records(study: HasClinical, own: dict[str, float]) -> list[tuple[int, dict[
 def steroid_name(drug: object, atc: object) -> str:
     """Generic name of a corticosteroid; empty when the drug is none.
 
-    A name is found as a whole word in the text of the drug, else by the ATC code. A systemic corticosteroid by ATC
-    (H02) that the table does not know keeps its own text: it is unknown, not absent.
+    A name, in other languages and of brands too, is found as a whole word in the text of the drug, else by the ATC
+    code. A systemic corticosteroid by ATC (H02) that the table does not know keeps its own text: it is unknown, not
+    absent.
     """
     table = dose_tables()["corticosteroids"]
-    words = re.findall(r"[a-z]+", text_of(drug).casefold())
-    named = [name for name in (*table["drugs"], *table["without_equivalent"]) if name in words]
+    entries = dict(table["drugs"]) | {name: {} for name in table["without_equivalent"]}
+    written = {name: entry | {"names": (name, *entry.get("names", ())), "atc": ()} for name, entry in entries.items()}
+    named = [name for name, entry in written.items() if names_agent(drug, "", entry)]
     if named:
         return " + ".join(named)
     code = text_of(atc).upper()

@@ -288,6 +288,18 @@ def test_immunosuppressants_touch_what_the_table_says():
     for name, entry in agents().items():
         assert set(entry["touches"]) <= known, name
     assert agents_of("Mycophenolate mofetil 500 mg", None) == ("mycophenolate",)
+    for drug, agent in {
+        "CellCept": "mycophenolate",
+        "吗替麦考酚酯分散片": "mycophenolate",
+        "MTX 15 mg": "methotrexate",
+        "Cyclophosphamid": "cyclophosphamide",
+        "MabThera": "anti_cd20",
+        "ciclosporina": "calcineurin_inhibitor",
+        "Benlysta": "belimumab",
+        "Privigen": "immunoglobulin",
+        "hepatitis B immunoglobulin": "",
+    }.items():
+        assert agents_of(drug, None) == ((agent,) if agent else ()), drug
     assert agents_of("trade name", "L01XC24") == ("anti_cd38",)
     assert agents_of("hydroxychloroquine", "P01BA02") == ()
     rows = [

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from immunoprofile.clinical import prednisone_equivalents, steroid_records
+from immunoprofile.clinical.steroids import steroid_name
 from tests.clinical.trial import VISIT, conmed, study
 
 LATE = VISIT | {"visit": "D14", "start_dtc": "2024-03-20", "weight_kg": None}
@@ -155,3 +156,19 @@ def test_a_blank_never_lowers_the_dose(rows, field, data):
         if day in after.index and not math.isnan(after.loc[day, "ped_mg"]):
             assert not math.isnan(old["ped_mg"])
             assert after.loc[day, "ped_mg"] >= old["ped_mg"]
+
+
+@pytest.mark.parametrize(
+    ("drug", "name"),
+    [("Medrol 16 mg", "methylprednisolone"), ("Solu-Medrol", "methylprednisolone"), ("Prednison", "prednisone"),
+     ("Prednisolon", "prednisolone"), ("Decortin", "prednisone"), ("Decortin H 5 mg", "prednisolone"),
+     ("醋酸泼尼松片", "prednisone"), ("醋酸泼尼松龙", "prednisolone"), ("强的松", "prednisone"),
+     ("甲泼尼龙", "methylprednisolone"),
+     ("甲基强的松龙", "methylprednisolone"), ("methyl prednisolone", "methylprednisolone"),
+     ("地塞米松", "dexamethasone"),
+     ("氢化可的松", "hydrocortisone"), ("métilprednisolona", "methylprednisolone"), ("Kortison", "kortison"),
+     ("corticoides", "corticoides"), ("paracetamol", ""), ("medroxyprogesterone", "")],
+)  # fmt: skip
+def test_names_in_other_languages_and_brands(drug: str, name: str) -> None:
+    """One that was not recognised was no corticosteroid at all, and the patient below every limit of the dose."""
+    assert steroid_name(drug, None) == name
