@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 CHECK = "already_compensated"
 FLAG = "COMP_ASK"
 MAX_EVENTS = 20_000
+FIRST_LOOK = 5_000
+"""Events of a first look; where it leaves a doubt, `MAX_EVENTS` are asked."""
+NO_DOUBT, NO_DOUBT_PAIRS = 0.10, 4
+"""A first look suffices when at least so many pairs can tell and at most this share of them has lost its light."""
 MIN_SPILL = 0.03
 """Smallest coefficient whose trace can be told from errors of a matrix."""
 MIN_PAIR_EVENTS = 50
@@ -75,7 +79,7 @@ def bare_name(name: str) -> str:
     return bare[1:-1] if bare.startswith("<") and bare.endswith(">") else bare
 
 
-def pair_traces(sample: Sample, spillover: Spillover) -> list[PairTrace]:
+def pair_traces(sample: Sample, spillover: Spillover, *, most: int = MAX_EVENTS) -> list[PairTrace]:
     """Recorded over expected light for every pair of detectors that can tell.
 
     Parameters
@@ -84,6 +88,8 @@ def pair_traces(sample: Sample, spillover: Spillover) -> list[PairTrace]:
         Recorded events.
     spillover
         The matrix that comes with them.
+    most
+        Events to ask, evenly from the file.
 
     Returns
     -------
@@ -99,27 +105,30 @@ def pair_traces(sample: Sample, spillover: Spillover) -> list[PairTrace]:
         if channel.pnr > 0:
             below &= sample.events[:, column] < (channel.pnr - 1) / channel.gain
     rows = np.flatnonzero(below)
-    if len(rows) > MAX_EVENTS:
-        rows = rows[np.linspace(0, len(rows) - 1, MAX_EVENTS).astype(int)]
-    recorded = sample.events[rows[:, None], columns]
-    if len(recorded) < MIN_PAIR_EVENTS:
+    if len(rows) > most:
+        rows = rows[np.linspace(0, len(rows) - 1, most).astype(int)]
+    if len(rows) < MIN_PAIR_EVENTS:
         return []
+    recorded = np.stack([sample.events[:, column].take(rows) for column in columns])
     # if the events are raw, this is the light that each dye gives
-    dyes = np.maximum(np.linalg.solve(spillover.matrix.T, recorded.T).T, 0)
+    dyes = np.maximum(np.linalg.solve(spillover.matrix.T, recorded), 0)
     traces = []
     for detector, name in enumerate(spillover.channels):
-        spilled = dyes * spillover.matrix[:, detector]
-        spilled[:, detector] = 0
-        total = np.maximum(spilled, 0).sum(axis=1)
-        enough = NOISE_FACTOR * _noise(recorded[:, detector], total)
-        for source, other in enumerate(spillover.channels):
-            if source == detector or spillover.matrix[source, detector] < MIN_SPILL:
+        coefficients = spillover.matrix[:, detector]
+        sources = [k for k in np.flatnonzero(coefficients >= MIN_SPILL).tolist() if k != detector]
+        if not sources:
+            continue
+        spilled = dyes * np.where(np.arange(len(dyes)) == detector, 0.0, coefficients)[:, None]
+        total = np.maximum(spilled, 0).sum(axis=0)
+        bright = np.flatnonzero(total > NOISE_FACTOR * _noise(recorded[detector], total))
+        total = total[bright]
+        for source in sources:
+            telling = spilled[source, bright] >= DOMINANT * total
+            n = int(np.count_nonzero(telling))
+            if n < MIN_PAIR_EVENTS:
                 continue
-            telling = (total > enough) & (spilled[:, source] >= DOMINANT * total)
-            if telling.sum() < MIN_PAIR_EVENTS:
-                continue
-            share = recorded[telling, detector] / total[telling]
-            traces.append(PairTrace(other, name, int(telling.sum()), float(np.quantile(share, LOW_QUANTILE))))
+            share = recorded[detector, bright[telling]] / total[telling]
+            traces.append(PairTrace(spillover.channels[source], name, n, float(np.quantile(share, LOW_QUANTILE))))
     return traces
 
 
@@ -147,7 +156,9 @@ def already_compensated(sample: Sample, spillover: Spillover) -> Finding:
     if spillover.is_identity:
         return Finding(CHECK, "NOT_EVALUABLE", math.nan, "share of pairs", limits,
                        "the matrix is the identity: nothing to tell", confidence=math.nan)  # fmt: skip
-    traces = pair_traces(sample, spillover)
+    traces = pair_traces(sample, spillover, most=FIRST_LOOK)
+    if len(traces) < NO_DOUBT_PAIRS or sum(trace.light < GONE for trace in traces) > NO_DOUBT * len(traces):
+        traces = pair_traces(sample, spillover)
     if len(traces) < MIN_PAIRS:
         text = f"{len(traces)} pairs of detectors have enough spilled light to tell"
         return Finding(CHECK, "NOT_EVALUABLE", math.nan, "share of pairs", limits, text, confidence=math.nan)

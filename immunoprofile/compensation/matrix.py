@@ -125,6 +125,6 @@ def compensate(sample: Sample, spillover: Spillover | None) -> NDArray[np.float6
     if spillover is None:
         return sample.events
     columns = spillover.positions(sample)
-    events = sample.events.copy()
-    events[:, columns] = np.linalg.solve(spillover.matrix.T, sample.events[:, columns].T).T
+    events = sample.events.copy(order="K")
+    events.T[columns] = np.linalg.solve(spillover.matrix.T, sample.events.T[columns])
     return events

@@ -17,6 +17,7 @@ from immunoprofile.gate.matching import Match, match
 from immunoprofile.gate.notices import needs_matrix, notices_of
 from immunoprofile.gate.strategy import ROOT, GateSet, Strategy
 from immunoprofile.io.fcs import Sample, fluorescence_positions
+from immunoprofile.order_statistics import medians_of_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,12 +104,12 @@ class GatedSample:
         """Median linear compensated intensity by (population, marker); populations without events are left out."""
         columns = fluorescence_positions(self.sample)
         markers = [self.sample.channels[column].marker for column in columns]
-        values = self.compensated[:, columns]
+        values = self.compensated.T[columns]
         found: dict[tuple[str, str], float] = {}
         for gate in self.strategy.gates:
-            selected = values[self.masks[gate.population]]
-            if selected.shape[0]:
-                medians = np.median(selected, axis=0)
+            selected = values.take(np.flatnonzero(self.masks[gate.population]), axis=1)
+            if selected.size:
+                medians = medians_of_rows(selected)
                 found |= {(gate.population, m): float(v) for m, v in zip(markers, medians, strict=True)}
         return found
 

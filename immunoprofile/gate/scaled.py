@@ -38,5 +38,5 @@ class ScaledValues:
         """The same on a scale."""
         key = (column, scale, compensated, matrix)
         if key not in self._known:
-            self._known[key] = scale.apply(self.linear(column, compensated=compensated, matrix=matrix))
+            self._known[key] = scale.shown(self.linear(column, compensated=compensated, matrix=matrix))
         return self._known[key]

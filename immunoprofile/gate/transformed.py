@@ -46,11 +46,10 @@ def transformed(sample: Sample, bound: Strategy) -> Iterator[Notice]:
     tops = _tops(sample, bound)
     if not tops:
         return
-    bright = _bright(sample)
+    enough = sample.n_events >= MIN_EVENTS
     said = sample.keywords.get("transformation", "").strip().casefold()
-    low = bool(bright) and max(bright.values()) < ON_A_SCALE and min(tops.values()) >= LINEAR_TOP
-    if low:
-        highest = max(bright.values())
+    highest = _highest(sample) if enough and min(tops.values()) >= LINEAR_TOP else None
+    if highest is not None and highest < ON_A_SCALE:
         evidence = f", and the file says so (TRANSFORMATION {said})" if said else ""
         message = (
             f"the values look transformed already: no fluorescence channel is above {highest:.3g}, and the scales of "
@@ -62,8 +61,11 @@ def transformed(sample: Sample, bound: Strategy) -> Iterator[Notice]:
         yield Notice("TRANSFORMED", f"the file says that its values were transformed (TRANSFORMATION {said})", _ACTION)
         return
     channels = {channel.pnn: channel for channel in sample.channels}
+    columns = {channel.pnn: column for column, channel in enumerate(sample.channels)}
     short = [
-        name for name, top in tops.items() if _reach(channels[name]) < top / FAR and bright.get(name, 0.0) < top / FAR
+        name
+        for name, top in tops.items()
+        if _reach(channels[name]) < top / FAR and (not enough or (_bright(sample, columns[name]) or 0.0) < top / FAR)
     ]
     if short:
         ends = ", ".join(f"{name} at {_reach(channels[name]):g}" for name in short)
@@ -89,17 +91,24 @@ def _tops(sample: Sample, bound: Strategy) -> dict[str, float]:
     return found
 
 
-def _bright(sample: Sample) -> dict[str, float]:
-    """Brightest values of each fluorescence channel; empty where there are too few events to tell."""
-    if sample.n_events < MIN_EVENTS:
-        return {}
-    found: dict[str, float] = {}
+def _highest(sample: Sample) -> float | None:
+    """Brightness of the brightest fluorescence channel, or of the first that is above every scale; None without any."""
+    highest = None
     for column in fluorescence_positions(sample):
-        values = np.abs(sample.events[:, column])
-        values = values[np.isfinite(values)]
-        if values.size:
-            found[sample.channels[column].pnn] = float(np.quantile(values, BRIGHT))
-    return found
+        bright = _bright(sample, column)
+        if bright is not None and (highest is None or bright > highest):
+            highest = bright
+            if highest >= ON_A_SCALE:
+                break
+    return highest
+
+
+def _bright(sample: Sample, column: int) -> float | None:
+    """Brightness that hardly any event of a channel exceeds; None where none of its values is a finite number."""
+    values = np.abs(sample.events[:, column])
+    finite = np.isfinite(values)
+    values = values if finite.all() else values[finite]
+    return float(np.quantile(values, BRIGHT)) if values.size else None
 
 
 def _reach(channel: Channel) -> float:

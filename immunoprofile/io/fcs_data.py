@@ -42,7 +42,8 @@ def read_stored(
     Returns
     -------
     ndarray
-        float64, events x channels. Integers above 2**53 are rounded to the nearest float64.
+        float64, events x channels, the values of a channel next to each other in memory. Integers above 2**53 are
+        rounded to the nearest float64.
 
     Raises
     ------
@@ -50,7 +51,7 @@ def read_stored(
         The file ended earlier than its size said (it is being written, or the disk failed).
     """
     masked = np.zeros(len(layout.channels), dtype=np.int64) if masked is None else masked
-    out = np.empty((layout.n_events, len(layout.channels)), dtype=np.float64)
+    out = np.empty((len(layout.channels), layout.n_events), dtype=np.float64).T
     if not layout.n_events:
         return out
     whole = layout.event_bits % 8 == 0 and all(c.bits % 8 == 0 for c in layout.channels)
@@ -103,7 +104,7 @@ def _columns(raw: bytes, layout: Layout, out: NDArray[np.float64], masked: NDArr
             masks = np.array([every if mask is None else mask for mask in layout.masks], dtype=table.dtype)
             masked += np.count_nonzero(table > masks, axis=0)
             table = table & masks
-        out[:] = table
+        out.T[:] = table.T
         return
     records = np.frombuffer(raw, dtype=layout.dtype())
     for column, channel in enumerate(layout.channels):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from immunoprofile import event_loops
 from immunoprofile.density import densities
 
 if TYPE_CHECKING:
@@ -33,22 +34,35 @@ def peaks_of_bins(
 ) -> tuple[Peaks, NDArray[np.float64]]:
     """Peaks of each bin of one channel, and the median of each bin; bins that the end cuts short are shorter."""
     whole = int(np.searchsorted(starts, len(column) - size, side="right"))
+    column = np.ascontiguousarray(column)
     rows: list[NDArray[np.int64]] = []
     places: list[NDArray[np.float64]] = []
     medians: list[NDArray[np.float64]] = []
-    blocks = [np.lib.stride_tricks.sliding_window_view(column, size)[starts[:whole]]] if whole else []
-    blocks += [column[start:][None] for start in starts[whole:]]
+    blocks = [_ascending(column, starts[:whole], size)] if whole else []
+    blocks += [np.sort(column[start:])[None] for start in starts[whole:]]
     done = 0
-    for block in blocks:
-        ordered = np.sort(block, axis=1)
+    for ordered in blocks:
         row, place = _peaks(ordered)
         rows.append(row + done)
         places.append(place)
         length = ordered.shape[1]
         medians.append((ordered[:, (length - 1) // 2] + ordered[:, length // 2]) / 2)
-        done += len(block)
+        done += len(ordered)
     row = np.concatenate(rows)
     return Peaks(row, np.concatenate(places), np.bincount(row, minlength=len(starts))), np.concatenate(medians)
+
+
+def _ascending(column: NDArray[np.float64], starts: NDArray[np.int64], size: int) -> NDArray[np.float64]:
+    """Windows of a column, each ascending: bins x size."""
+    if not event_loops.loaded():
+        return np.sort(np.lib.stride_tricks.sliding_window_view(column, size)[starts], axis=1)
+    # Bins overlap by half: each half is sorted once, and a bin is merged from two.
+    step = int(starts[1] - starts[0]) if len(starts) > 1 else size
+    halves = column.copy()
+    halves[: len(column) // step * step].reshape(-1, step).sort(axis=1)
+    out = np.empty((len(starts), size))
+    event_loops.loops().merge_windows(halves, column, starts, size, step, out)
+    return out
 
 
 def _peaks(ordered: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

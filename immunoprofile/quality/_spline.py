@@ -7,8 +7,9 @@ the integrals of products of their second derivatives. The traces leave out the 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,12 +44,19 @@ def smooth(series: NDArray[np.float64], *, spar: float = 0.5) -> NDArray[np.floa
     numpy.ndarray
         n x k fitted values.
     """
-    from scipy.interpolate import BSpline
     from scipy.linalg import solveh_banded
 
-    n = len(series)
-    if n < 4:
+    if len(series) < 4:
         return series.copy()
+    basis, turned, banded = _system(len(series), spar)
+    return np.asarray(basis @ solveh_banded(banded, turned @ series), dtype=np.float64)
+
+
+@lru_cache(maxsize=32)
+def _system(n: int, spar: float) -> tuple[Any, Any, NDArray[np.float64]]:
+    """Splines at n places, the same transposed, and the upper bands of the matrix of the normal equations."""
+    from scipy.interpolate import BSpline
+
     x = np.linspace(0.0, 1.0, n)
     inner = x[np.linspace(0, n - 1, knot_count(n)).astype(np.int64)]
     knots = np.concatenate([[0.0] * 3, inner, [1.0] * 3])
@@ -62,7 +70,7 @@ def smooth(series: NDArray[np.float64], *, spar: float = 0.5) -> NDArray[np.floa
     banded = np.zeros((4, size))
     for offset in range(4):
         banded[3 - offset, offset:] = np.diagonal(whole, offset)
-    return np.asarray(basis @ solveh_banded(banded, basis.T @ series), dtype=np.float64)
+    return basis, basis.T, banded
 
 
 def _roughness(knots: NDArray[np.float64], size: int) -> NDArray[np.float64]:

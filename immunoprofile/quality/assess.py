@@ -14,6 +14,7 @@ from immunoprofile.quality.flow_rate import FlowRate, flow_rate, time_of
 from immunoprofile.quality.margins import Margins, margins
 from immunoprofile.quality.stability import Stability, signal_stability
 from immunoprofile.resources.checks import Finding, quality_checks
+from immunoprofile.scale_table import Biexponential
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -161,7 +162,7 @@ def assess(
     inside = () if comp is None else comp.positions(sample)
     events = compensate(sample, comp) if any(at in inside and at not in known for at in followed) else sample.events
     names = [sample.channels[at].pnn for at in followed]
-    values = np.empty((sample.n_events, len(followed)))
+    values = np.empty((len(followed), sample.n_events)).T
     for number, at in enumerate(followed):
         values[:, number] = known[at] if at in known else _transformed(events[:, at], sample.channels[at], scales or {})
     time, reason = time_of(sample)
@@ -253,10 +254,7 @@ def _transformed(values: NDArray[np.float64], channel: Channel, scales: Mapping[
     top = top if np.isfinite(top) and top > 1 else max(float(np.max(values, initial=1.0)), 1.0)
     if channel.kind == "scatter":
         return values / top
-    from flowutils import transforms
-
-    flat = np.ascontiguousarray(values, dtype=np.float64).copy()
-    return np.asarray(transforms.logicle(flat, None, t=top, m=4.5, w=0.5, a=0.0), dtype=np.float64)
+    return Biexponential("logicle", t=top, w=0.5, m=4.5, a=0.0).apply(values)
 
 
 def _singlets(
@@ -277,8 +275,21 @@ def _singlets(
     gate = singlet_gate(area, height, fit_on=~at_rail)
     if not gate.assessable:
         return gate, empty, edges
-    counts, x, y = np.histogram2d(area, height, bins=_RASTER)
-    return gate, counts.astype(np.int64), (x, y)
+    return gate, *_histogram(area, height)
+
+
+def _histogram(
+    x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Counts on equal bins over the range of each axis, as ``numpy.histogram2d`` but for events on an inner edge."""
+    edges, places = [], []
+    for values in (x, y):
+        low, high = float(values.min()), float(values.max())
+        edges.append(np.linspace(low, high, _RASTER + 1))
+        factor = _RASTER / (high - low) if high > low else 0.0
+        places.append(np.minimum(((values - low) * factor).astype(np.int64), _RASTER - 1))
+    counts = np.bincount(places[0] * _RASTER + places[1], minlength=_RASTER**2).reshape(_RASTER, _RASTER)
+    return counts, (edges[0], edges[1])
 
 
 def _dead(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from immunoprofile.order_statistics import quantiles_of_sorted
 from immunoprofile.quality._follow import bin_means, follow, peaks_of_bins, steadied
 from immunoprofile.quality._spline import smooth
 from immunoprofile.quality._tree import largest_leaf
@@ -38,7 +39,7 @@ OWN_LIMIT = 1.5
 LONE_BINS = 7
 """Window of the running median over the places of a peak: up to three bins in which a peak is missing and another is
 taken for it do not count, four do (robust rules)."""
-_NOISE_QUANTILE = 0.75
+_NOISE_QUANTILE = np.array([0.75])
 _NOISE_DIVISOR = 1.1503493803760079 * 2**0.5
 """The 75th percentile of |a - b| of two normal values is 1.15 sqrt(2) standard deviations."""
 FEWEST_BINS = 20
@@ -166,7 +167,8 @@ def signal_stability(
     """
     chosen: Rules = rules or ("reference" if order == "file" else "robust")
     n, width = values.shape
-    positions = np.arange(n) if order == "file" or time is None else np.argsort(time, kind="stable")
+    sorted_already = order == "file" or time is None or bool(np.all(time[1:] >= time[:-1]))
+    positions = np.arange(n) if sorted_already or time is None else np.argsort(time, kind="stable")
     size = bin_size(n)
     step = size - -(-size // 2)
     starts = np.arange(0, n, step)
@@ -188,7 +190,7 @@ def signal_stability(
     medians = np.empty((len(starts), width))
     means = np.empty((len(starts), width))
     for number in range(width):
-        column = values[positions, number]
+        column = values[:, number] if sorted_already else values[positions, number]
         peaks, medians[:, number] = peaks_of_bins(column, starts, size)
         found = follow(peaks)
         followed.append(found)
@@ -277,10 +279,11 @@ def _noise(features: NDArray[np.float64]) -> NDArray[np.float64]:
     """Standard deviation of one bin from bins that share no event; a filled gap tells nothing of it."""
     change = np.abs(features[2:] - features[:-2])
     noise = np.zeros(features.shape[1])
+    change.sort(axis=0)
     for number, column in enumerate(change.T):
-        told = column[column > 0]
+        told = column[np.searchsorted(column, 0.0, side="right") :]
         if told.size:
-            noise[number] = np.quantile(told, _NOISE_QUANTILE) / _NOISE_DIVISOR
+            noise[number] = quantiles_of_sorted(told, _NOISE_QUANTILE)[0] / _NOISE_DIVISOR
     return noise
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ARBITER_EVENTS = 1 << 16
 """Events that the arbiter takes at once, which bounds its memory."""
 
-WIDE_CHUNK = 1 << 18
+WIDE_CHUNK = 1 << 16
 
 
 def evaluate(strategy: Strategy, sample: Sample, spillover: Spillover | None, *, compiled: bool = True) -> Evaluation:
@@ -100,10 +100,9 @@ def _by_kernel(
     counts = np.zeros(len(nodes), dtype=np.int64)
     ones = np.ones(width)
     decided = 0
-    if not (events.flags.c_contiguous and events.flags.writeable):
-        events = np.array(events, order="C")
     for start in range(0, n, WIDE_CHUNK):
-        part = events[start : start + WIDE_CHUNK]
+        # The kernel walks event by event; a file in memory is kept channel by channel.
+        part = np.array(events[start : start + WIDE_CHUNK], order="C")
         out = np.empty((len(words), len(part)), dtype=np.uint64)
         near = bound.run(out, counts, wide=part, source=WIDE, n_events=len(part), multiply=ones, divide=ones)
         correct(out, counts, near, part[near], nodes, known)
