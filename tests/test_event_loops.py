@@ -60,7 +60,9 @@ def test_quantiles_are_those_of_numpy(n: int):
 
 
 @pytest.mark.parametrize("kind", ["logicle", "hyperlog"])
-@pytest.mark.parametrize("parameters", [(262144, 0.5, 4.5, 0), (262144, 0, 4.5, 0.5), (1000, 1.2, 4, 0), (4e6, 2, 5, 1)])
+@pytest.mark.parametrize(
+    "parameters", [(262144, 0.5, 4.5, 0), (262144, 0, 4.5, 0.5), (1000, 1.2, 4, 0), (4e6, 2, 5, 1)]
+)
 def test_a_table_follows_its_scale(kind, parameters):
     scale = Biexponential(kind, *map(float, parameters))
     rng = np.random.default_rng(0)
