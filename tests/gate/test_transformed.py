@@ -7,7 +7,7 @@ import pytest
 
 from immunoprofile import gate
 from immunoprofile.gate.evaluate import gate_sample
-from immunoprofile.gate.transformed import ON_A_SCALE, _bright
+from immunoprofile.gate.transformed import MIN_EVENTS, ON_A_SCALE, _highest
 from immunoprofile.io.fcs import read_fcs, read_fcs_bytes
 from tests.io import fcs_bytes
 
@@ -77,8 +77,9 @@ def test_real_files(outside_data, tmp_path):
     low = {}
     for folder in ("qc_flowai_flowcut_flowclean", "pbmc_cytof_bodenmiller_labelled", "itn507_multitube"):
         for path in sorted((outside_data / folder).rglob("*.fcs"))[:20]:
-            bright = _bright(read_fcs(path))
-            if bright:
-                low[path.name] = max(bright.values()) < ON_A_SCALE
+            sample = read_fcs(path)
+            highest = _highest(sample)
+            if highest is not None and sample.n_events >= MIN_EVENTS:
+                low[path.name] = highest < ON_A_SCALE
     assert len(low) > 20
     assert {name for name, is_low in low.items() if is_low} == {"flowCut_1.fcs", "flowCut_2.fcs"}
