@@ -194,7 +194,7 @@ def power(
     table = pd.concat(tables, ignore_index=True)
     shown = ["scenario", "n_per_arm", "power", "power_mc_se", "coverage", "not_estimable"]
     typer.echo(table[shown].to_string(index=False, float_format=lambda value: f"{value:.3f}"))
-    typer.echo("the effects are those of the synthetic trial: an assumption for planning, not a finding")
+    typer.echo("the effects are those of the synthetic trial: an assumption for planning, not a result")
     if out is not None:
         write_table(out, table)
 

@@ -1,6 +1,6 @@
 """What the synthetic trial assumes: population sizes, IL-2 effects, CMV-DNA kinetics, schedule.
 
-Every number is an assumption for demonstration, not a finding. Population sizes and effects are chosen in the range of
+Every number is an assumption for demonstration, not a result. Population sizes and effects are chosen in the range of
 published low-dose IL-2 trials (Koreth 2011, Saadoun 2011, Hartemann 2013, Todd 2016); what those do not tell is marked
 "own choice".
 """

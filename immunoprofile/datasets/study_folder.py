@@ -308,7 +308,7 @@ def il2_cmv(
 ) -> Path:
     """Write the synthetic low-dose IL-2 and ganciclovir trial as a study folder.
 
-    All numbers are assumptions for demonstration, not findings: population sizes, IL-2 effects and CMV-DNA kinetics
+    All numbers are assumptions for demonstration, not results: population sizes, IL-2 effects and CMV-DNA kinetics
     stand in `immunoprofile.datasets.parameters`. Same arguments, same bytes.
 
     Parameters

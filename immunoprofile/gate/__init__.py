@@ -8,7 +8,7 @@ from __future__ import annotations
 from immunoprofile.gate.batch import batch, batch_intensities, membership
 from immunoprofile.gate.change import change, counts_before_after
 from immunoprofile.gate.check import check
-from immunoprofile.gate.evaluate import GatedSample, gate_sample, strategy_for
+from immunoprofile.gate.evaluate import GatedSample, gate_sample
 from immunoprofile.gate.exchange import from_flowkit, load, shipped_folder, to_flowkit
 from immunoprofile.gate.flowjo_counts import reconcile
 from immunoprofile.gate.intensities import INTENSITY_STATISTICS, intensity_table
@@ -46,7 +46,6 @@ __all__ = [
     "reconcile",
     "save",
     "shipped_folder",
-    "strategy_for",
     "to_flowkit",
     "write_fcs",
 ]

@@ -19,7 +19,7 @@ from immunoprofile.gate.engine import evaluate_file
 from immunoprofile.gate.evaluate import GatedSample, count_table, gate_sample
 from immunoprofile.gate.file_units import in_units_of, needs_events
 from immunoprofile.gate.intensities import INTENSITY_COLUMNS, check_statistics, intensity_table
-from immunoprofile.gate.matching import Matcher, match
+from immunoprofile.gate.matching import Matcher
 from immunoprofile.gate.notices import needs_matrix, notices_of
 from immunoprofile.gate.sources import STAGE, distinct, left_out_gates, same_content
 from immunoprofile.gate.strategy import GateSet, Strategy
@@ -62,9 +62,9 @@ def membership(sample: Sample, gates: GateSet | Strategy, *, comp_source: CompSo
     """
     import pandas as pd
 
-    gated = gate_sample(sample, match(sample, gates), comp_source=comp_source)
-    for finding in gated.findings:
-        _log.warning("%s: %s", sample.name, finding)
+    gated = gate_sample(sample, gates, comp_source=comp_source)
+    for problem in gated.problems:
+        _log.warning("%s: %s", sample.name, problem)
     return pd.DataFrame(dict(gated.masks))
 
 
@@ -165,7 +165,7 @@ def _bound(sample: Sample, path: Path, gates: Matcher, panels: Panels) -> Bound 
     if needs_events(sample, found.strategy) or compensated_ratios(found.strategy):
         return None
     strategy, doubts = in_units_of(sample, found.strategy)
-    bound = strategy, bind(strategy, sample), (*found.findings, *doubts, *label_doubts(strategy, sample))
+    bound = strategy, bind(strategy, sample), (*found.problems, *doubts, *label_doubts(strategy, sample))
     if not gates.knows_samples:
         panels[sample.labels] = bound
     return bound

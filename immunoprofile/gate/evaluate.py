@@ -51,7 +51,7 @@ class GatedSample:
         Whether the events look compensated already, where a matrix was applied that nobody declared.
     match
         How the gates of the file were found.
-    findings
+    problems
         What a person should know before trusting the counts: what of the gates could not be honoured for this file.
     notices
         The same, and what else belongs into exceptions.csv about this file, see `notices.notices_of`.
@@ -65,7 +65,7 @@ class GatedSample:
     evaluation: Evaluation
     comp_finding: Finding | None = None
     match: Match | None = None
-    findings: tuple[Problem, ...] = ()
+    problems: tuple[Problem, ...] = ()
     notices: tuple[Notice, ...] = ()
 
     @property
@@ -142,19 +142,19 @@ def count_table(strategy: Strategy, evaluation: Evaluation) -> pd.DataFrame:
 
 def gate_sample(
     sample: Sample,
-    strategy: Strategy | Match,
+    gates: GateSet | Strategy | Match,
     *,
     comp_source: str | Spillover | None = None,
     compiled: bool = True,
 ) -> GatedSample:
-    """Evaluate a strategy on one file.
+    """Evaluate the gates of one file.
 
     Parameters
     ----------
     sample
         The file.
-    strategy
-        Template of its tube, or what `matching.match` found for the file.
+    gates
+        Template of its tube, or a set of which `matching.match` finds the one for the file, or what was found already.
     comp_source
         What the study declares: ``keyword``, ``none``, ``compensated``, or a matrix; None takes the file's matrix when
         it has one.
@@ -171,9 +171,9 @@ def gate_sample(
     """
     from immunoprofile.gate.engine import evaluate
 
-    found = strategy if isinstance(strategy, Match) else match(sample, strategy)
+    found = gates if isinstance(gates, Match) else match(sample, gates)
     own, doubts = in_units_of(sample, found.strategy)
-    doubts = (*found.findings, *doubts, *label_doubts(own, sample))
+    doubts = (*found.problems, *doubts, *label_doubts(own, sample))
     bound = bind(own, sample)
     chosen = compensation.decide(sample, comp_source, needed=needs_matrix(own))
     seen, looking = as_channels(sample, bound, chosen.spillover)
@@ -187,17 +187,6 @@ def gate_sample(
         evaluation,
         chosen.finding,
         match=found,
-        findings=doubts,
+        problems=doubts,
         notices=notices_of(sample, bound, chosen, evaluation, doubts),
     )
-
-
-def strategy_for(sample: Sample, gates: GateSet | Strategy) -> Strategy:
-    """The strategy with the gates of a file: those of its sample, else of its panel; see `matching.match`.
-
-    Raises
-    ------
-    GateError
-        As for `matching.match`.
-    """
-    return match(sample, gates).strategy

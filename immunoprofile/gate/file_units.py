@@ -92,14 +92,14 @@ def in_units_of(sample: Sample, strategy: Strategy) -> tuple[Strategy, tuple[Pro
         raise GateError("gates of the workspace are in units that cannot be had for the file", gained.found,
                         where=sample.name, todo="export the file without $PnG, or gate it with a template")  # fmt: skip
     unknown = {marker: unit.reason for marker, unit in units.items() if unit.factor is None}
-    kept, findings = _without(strategy, unknown)
-    findings += tuple(Problem(sample.name, unit.reason) for unit in units.values() if unit.factor and unit.reason)
+    kept, problems = _without(strategy, unknown)
+    problems += tuple(Problem(sample.name, unit.reason) for unit in units.values() if unit.factor and unit.reason)
     if not kept.gates:
-        raise GateError("all gates need the time in FlowJo's units, which cannot be told", findings,
+        raise GateError("all gates need the time in FlowJo's units, which cannot be told", problems,
                         where=sample.name, todo="draw the time gate anew in FlowJo with the file open")  # fmt: skip
     factors = {marker: unit.factor for marker, unit in units.items() if unit.factor not in (None, 1.0)}
     done = replace(kept, samples=(), limits="file")
-    return _scaled(done, {m: f for m, f in factors.items() if f is not None}), findings
+    return _scaled(done, {m: f for m, f in factors.items() if f is not None}), problems
 
 
 def needs_events(sample: Sample, strategy: Strategy) -> bool:
@@ -196,9 +196,9 @@ def _without(strategy: Strategy, unknown: Mapping[str, str]) -> tuple[Strategy, 
             gone[gate.population] = f"depends on {needed[0]}, which is left out"
     if not gone:
         return strategy, ()
-    findings = tuple(Problem(f"gate {name}", f"left out: {reason}") for name, reason in gone.items())
+    problems = tuple(Problem(f"gate {name}", f"left out: {reason}") for name, reason in gone.items())
     kept = tuple(gate for gate in strategy.gates if gate.population not in gone)
-    return _unchecked(strategy, kept), findings
+    return _unchecked(strategy, kept), problems
 
 
 def _unchecked(strategy: Strategy, gates: tuple[Gate, ...]) -> Strategy:

@@ -167,8 +167,8 @@ def _rows(sample: WorkspaceSample, files: _Files, notes: list[str]) -> list[dict
     if gated is not None and path is not None:
         thinned = _Thinned.of(sample.known, gated)
         fractions = ": fractions are compared" if thinned is not None else ""
-        notes += [f"{path.as_posix()}: {finding}{fractions}" for finding in gated.findings]
-    lost = {} if gated is None else {finding.where: finding.what for finding in gated.findings}
+        notes += [f"{path.as_posix()}: {problem}{fractions}" for problem in gated.problems]
+    lost = {} if gated is None else {problem.where: problem.what for problem in gated.problems}
     stored = {one.gate_path: one for one in sample.known.counts}
     rows = []
     for node in sample.nodes:

@@ -39,7 +39,7 @@ class Match:
         The sample of the document that the file is; None where the gates were found by the panel.
     by
         What the file and the sample have in common.
-    findings
+    problems
         What a person should know before trusting the counts: contradictions that leave no doubt which sample it is,
         gates of other samples.
     """
@@ -47,7 +47,7 @@ class Match:
     strategy: Strategy
     sample: KnownSample | None = None
     by: tuple[str, ...] = ()
-    findings: tuple[Problem, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -277,12 +277,12 @@ class Matcher:
 
     def _unknown(self, sample: Sample, file: _File) -> Match:
         strategy = self._by_panel(sample)
-        findings: list[Problem] = []
+        problems: list[Problem] = []
         trees = 1 if isinstance(self.gates, Strategy) else sum(bool(one.samples) for one in self.gates.values())
         if strategy.samples and (strategy.custom or trees > 1):
             what = f"is no sample of the workspace; it gets the gates that most samples of {strategy.tube} have"
-            findings.append(Problem(file.name, what))
-        return Match(strategy.for_sample(""), findings=tuple(findings))
+            problems.append(Problem(file.name, what))
+        return Match(strategy.for_sample(""), problems=tuple(problems))
 
     def _by_panel(self, sample: Sample) -> Strategy:
         """The strategy whose panel the file has; of several the one that uses most markers."""
@@ -388,7 +388,7 @@ def _number(text: str) -> str:
 
 
 def match(sample: Sample, gates: GateSet | Strategy, *, path: Path | None = None) -> Match:
-    """The gates of one file.
+    """The gates of one file; `Matcher` asks for all files of a call together, `StudyGates.match` for those of a tube.
 
     Parameters
     ----------

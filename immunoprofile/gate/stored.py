@@ -23,10 +23,10 @@ _log = logging.getLogger(__name__)
 CACHE_VARIABLE = "IMMUNOPROFILE_CACHE"
 """Folder of the cache; ``off`` goes without one."""
 
-_FORMAT = 3
-"""2 keeps the samples of a document; gates that were written as 1 are read as well."""
+_FORMAT = 4
+"""4 calls problems what 1 and 3 called findings; both are read."""
 
-_READ = (1, _FORMAT)
+_READ = (1, 3, _FORMAT)
 _LARGEST = 256 * 1024 * 1024
 
 
@@ -35,7 +35,7 @@ def to_json(gates: GateSet) -> str:
     content = {
         "format": _FORMAT,
         "strategies": [asdict(strategy) for strategy in gates.strategies],
-        "findings": [asdict(problem) for problem in gates.problems],
+        "problems": [asdict(problem) for problem in gates.problems],
         "ungated": [asdict(sample) for sample in gates.ungated],
     }
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
@@ -57,7 +57,8 @@ def from_json(text: str, where: str) -> GateSet:
         else:
             strategies = tuple(_strategy(one) for one in content["strategies"])
             ungated = tuple(KnownSample.from_content(one) for one in content.get("ungated", ()))
-            return GateSet(strategies, tuple(Problem(**one) for one in content["findings"]), ungated)
+            told = content["problems" if content["format"] == _FORMAT else "findings"]
+            return GateSet(strategies, tuple(Problem(**one) for one in told), ungated)
     except GateError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:

@@ -87,19 +87,19 @@ def open_workspace(content: bytes, where: str) -> Workspace:
     samples = list(read_samples(root, where, problems))
     if problems:
         raise GateError("the workspace cannot be read", problems.found, where=where)
-    findings = Problems()
+    problems = Problems()
     converter = _Converter()
     for sample in samples:
-        converter.convert(sample, findings)
+        converter.convert(sample, problems)
     usable = [sample for sample in samples if sample.strategy is not None]
     if not usable:
-        for problem in findings.found or [Problem(where, "has no sample with gates")]:
+        for problem in problems.found or [Problem(where, "has no sample with gates")]:
             problems.found.append(problem)
         raise GateError("the workspace has no gates that can be read", problems.found, where=where)
     stem = re.sub(r"\.wsp\Z", "", where, flags=re.IGNORECASE)
-    strategies = tuple(_common(group, sample_groups(root), stem, findings) for group in _alike(usable))
+    strategies = tuple(_common(group, sample_groups(root), stem, problems) for group in _alike(usable))
     ungated = tuple(sample.known for sample in samples if sample.strategy is None)
-    return Workspace(_named_apart(strategies, usable, findings, ungated), tuple(samples))
+    return Workspace(_named_apart(strategies, usable, problems, ungated), tuple(samples))
 
 
 class _Converter:
@@ -109,13 +109,13 @@ class _Converter:
         self.tried: dict[bytes, Strategy | str] = {}
         self.ids: dict[tuple[str, ...], str] = {}
 
-    def convert(self, sample: WorkspaceSample, findings: Problems) -> None:
+    def convert(self, sample: WorkspaceSample, problems: Problems) -> None:
         parts = Parts(sample)
         if sample.nodes:
-            self._convert(sample, parts, findings)
+            self._convert(sample, parts, problems)
         sample.known = parts.known(sample)
 
-    def _convert(self, sample: WorkspaceSample, parts: Parts, findings: Problems) -> None:
+    def _convert(self, sample: WorkspaceSample, parts: Parts, problems: Problems) -> None:
         where = f"sample {sample.key}"
         self._leave_out_unknown(sample, parts)
         strategy = self._whole(sample, parts)
@@ -124,12 +124,12 @@ class _Converter:
             strategy = self._whole(sample, parts)
         for node in sample.nodes:
             if node.missing:
-                findings.add(f"{where}, gate {node.name}", node.missing)
+                problems.add(f"{where}, gate {node.name}", node.missing)
         if strategy is None:
             if any(not node.missing for node in sample.nodes):
                 reason = self._fault(parts.document(sample.nodes))
                 sample.fault = f"its gates could not be read together: {reason}"
-                findings.add(where, "its gates could not be read together", value=reason)
+                problems.add(where, "its gates could not be read together", value=reason)
             return
         sample.strategy = self._with_names(strategy, sample, parts)
 
@@ -261,7 +261,7 @@ def _alike(samples: list[WorkspaceSample]) -> list[list[WorkspaceSample]]:
     return list(found.values())
 
 
-def _common(samples: list[WorkspaceSample], groups: Mapping[str, set[str]], stem: str, findings: Problems) -> Strategy:
+def _common(samples: list[WorkspaceSample], groups: Mapping[str, set[str]], stem: str, problems: Problems) -> Strategy:
     """One strategy for samples with the same tree."""
     strategies = [sample.strategy for sample in samples if sample.strategy is not None]
     scales: dict[tuple[str, Scale], str] = {}
@@ -309,7 +309,7 @@ def _common(samples: list[WorkspaceSample], groups: Mapping[str, set[str]], stem
             limits="flowjo",
         )
     except ImmunoprofileError as error:
-        findings.add(f"samples {', '.join(sample.name for sample in samples)}", str(error))
+        problems.add(f"samples {', '.join(sample.name for sample in samples)}", str(error))
         raise
 
 
@@ -333,7 +333,7 @@ def sample_groups(root: Xml.Element) -> dict[str, set[str]]:
 def _named_apart(
     strategies: tuple[Strategy, ...],
     samples: list[WorkspaceSample],
-    findings: Problems,
+    problems: Problems,
     ungated: tuple[KnownSample, ...],
 ) -> GateSet:
     tubes: list[str] = []
@@ -346,4 +346,4 @@ def _named_apart(
         renamed.append(replace(strategy, tube=tube))
         for sample in group:
             sample.tube = tube
-    return GateSet(tuple(sorted(renamed, key=lambda one: one.tube)), tuple(findings.found), ungated)
+    return GateSet(tuple(sorted(renamed, key=lambda one: one.tube)), tuple(problems.found), ungated)

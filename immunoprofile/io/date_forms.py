@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
-import numpy as np
-
 from immunoprofile.schema import ISO_DATE
 
 if TYPE_CHECKING:
@@ -91,16 +89,10 @@ def settle_dates(
     set of (int, str)
         Cells that were problems and are now empty.
     """
-    found = [
-        _Date(int(str(row)), column.name, value, shape_of(value))
-        for column in spec.columns
-        if column.kind == "date" and column.name in cells.table.columns
-        for row, value in cells.table[column.name].items()
-        if isinstance(value, str)
-    ]
+    dates = [column for column in spec.columns if column.kind == "date"]
+    found = [_Date(row, column.name, value, shape_of(value)) for row, column, value in cells.texts(dates)]
     form, bad = _form(found, declared, where, problems)
-    for row, name in bad:
-        cells.table.loc[row, name] = np.nan
+    cells.empty(bad)
     example = ""
     for one in found:
         if one.shape == "other" or re.match(ISO_DATE, one.text) or (one.row, one.column) in bad:
@@ -120,7 +112,7 @@ def settle_dates(
                 value=one.text,
                 allowed="ISO 8601, for example 2024-03-31" + (f"; read as {form}" if form else ""),
             )
-        cells.table.loc[one.row, one.column] = np.nan
+        cells.empty([(one.row, one.column)])
         bad.add((one.row, one.column))
     if example:
         cells.remarks.append(f"dates as {form or 'year-month-day or with the name of the month'} ({example})")

@@ -24,7 +24,7 @@ from immunoprofile.io.fcs_channels import Amplifiers, ChannelText, read_channels
 from immunoprofile.io.fcs_data import read_stored, scale_in_place
 from immunoprofile.io.fcs_datasets import DataSet, data_sets
 from immunoprofile.io.fcs_layout import Layout, Scale, byte_order, check_mode, locate
-from immunoprofile.io.fcs_repair import FINDING_MASKED, FINDING_NOT_FINITE, REPAIR_LOG_ON_FLOAT, Repairs
+from immunoprofile.io.fcs_repair import NOTICE_MASKED, NOTICE_NOT_FINITE, REPAIR_LOG_ON_FLOAT, Repairs
 from immunoprofile.io.files import open_regular
 from immunoprofile.io.markers import find_marker, is_scatter, marker_of_channel, marker_type
 
@@ -409,14 +409,14 @@ def _looks_like(values: NDArray[np.float64], reach: float) -> str:
 def _note_masked(masked: NDArray[np.int64], described: tuple[ChannelText, ...], repairs: Repairs) -> None:
     for count, entry in zip(masked.tolist(), described, strict=True):
         if count:
-            repairs.note(FINDING_MASKED, f"{entry.pnn}: {count:,}")
+            repairs.note(NOTICE_MASKED, f"{entry.pnn}: {count:,}")
 
 
 def _note_not_finite(events: NDArray[np.float64], described: tuple[ChannelText, ...], repairs: Repairs) -> None:
     for column, entry in enumerate(described):
         count = len(events) - int(np.count_nonzero(np.isfinite(events[:, column])))
         if count:
-            repairs.note(FINDING_NOT_FINITE, f"{entry.pnn}: {count}")
+            repairs.note(NOTICE_NOT_FINITE, f"{entry.pnn}: {count}")
 
 
 def _channel(entry: ChannelText, scale: Scale) -> Channel:

@@ -65,7 +65,7 @@ def read_stored(
         if len(raw) < length:
             raise FcsError("the file ended while it was read", where=where, todo=COPY_AGAIN)
         part = out[start:stop]
-        with np.errstate(all="ignore"):  # signalling NaN in floating point data; told as FINDING_NOT_FINITE
+        with np.errstate(all="ignore"):  # signalling NaN in floating point data; told as NOTICE_NOT_FINITE
             if layout.columnar:
                 _columns(raw, layout, part, masked)
             elif whole:

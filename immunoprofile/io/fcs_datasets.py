@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from immunoprofile.errors import FcsError
-from immunoprofile.io.fcs_repair import EXPORT_AGAIN, FINDING_DATA_SET_BROKEN, REPAIR_NEXTDATA, Repairs
+from immunoprofile.io.fcs_repair import EXPORT_AGAIN, NOTICE_DATA_SET_BROKEN, REPAIR_NEXTDATA, Repairs
 from immunoprofile.io.fcs_text import Header, integer, read_at, read_header, read_text
 
 # Two is what cytometers write; more than this is a file that was made to keep a reader busy.
@@ -82,7 +82,7 @@ class DataSets:
     def tell_broken(self, repairs: Repairs) -> None:
         """Note data sets that cannot be read with one that can."""
         for place, error in self.broken.items():
-            repairs.note(FINDING_DATA_SET_BROKEN, f"{place}: {error.what}")
+            repairs.note(NOTICE_DATA_SET_BROKEN, f"{place}: {error.what}")
 
 
 def data_sets(handle: BinaryIO, size: int, name: str) -> DataSets:

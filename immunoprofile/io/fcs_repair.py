@@ -34,9 +34,9 @@ REPAIR_TIMESTEP = "REPAIR_TIMESTEP"
 REPAIR_CHANNEL_NAME = "REPAIR_CHANNEL_NAME"
 REPAIR_DUPLICATE_NAMES = "REPAIR_DUPLICATE_NAMES"
 REPAIR_SURPLUS_CHANNELS = "REPAIR_SURPLUS_CHANNELS"
-FINDING_DATA_SET_BROKEN = "FINDING_DATA_SET_BROKEN"
-FINDING_MASKED = "FINDING_MASKED"
-FINDING_NOT_FINITE = "FINDING_NOT_FINITE"
+NOTICE_DATA_SET_BROKEN = "NOTICE_DATA_SET_BROKEN"
+NOTICE_MASKED = "NOTICE_MASKED"
+NOTICE_NOT_FINITE = "NOTICE_NOT_FINITE"
 
 EXPLANATIONS: dict[str, str] = {
     REPAIR_OFFSET_BY_ONE: "the end of the data is given one byte off",
@@ -65,12 +65,12 @@ EXPLANATIONS: dict[str, str] = {
     REPAIR_CHANNEL_NAME: "$PnN is missing; the channel is called Pn",
     REPAIR_DUPLICATE_NAMES: "several channels have the same $PnN; each was given its number: NAME [Pn]",
     REPAIR_SURPLUS_CHANNELS: "keywords of channels beyond $PAR were left out of the channels",
-    FINDING_DATA_SET_BROKEN: "another data set of the file cannot be read and was left out",
-    FINDING_MASKED: "integers have bits above their range ($PnR), which were taken off as FCS 3.1 has it",
-    FINDING_NOT_FINITE: "the data hold values that are no finite numbers; they were left as they are",
+    NOTICE_DATA_SET_BROKEN: "another data set of the file cannot be read and was left out",
+    NOTICE_MASKED: "integers have bits above their range ($PnR), which were taken off as FCS 3.1 has it",
+    NOTICE_NOT_FINITE: "the data hold values that are no finite numbers; they were left as they are",
 }
 
-_AS_THE_STANDARD = (FINDING_MASKED,)
+_AS_THE_STANDARD = (NOTICE_MASKED,)
 """What the standard demands of a reader and is told all the same."""
 
 EXPORT_AGAIN = "export the file again from the cytometer"

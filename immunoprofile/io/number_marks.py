@@ -10,8 +10,6 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-import numpy as np
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -102,15 +100,14 @@ def settle_numbers(
     decimal = declared or _proven(found, where, problems)
     if decimal == "mixed":
         marked = {(one.row, one.column) for one in found if one.proof != "none"}
-        for row, name in marked:
-            cells.table.loc[row, name] = np.nan
+        cells.empty(marked)
         return marked
     # In the documented form 12.400 has one meaning; in every other, and with a comma in any, it has two.
     in_doubt = [one for one in found if one.proof == "open" and declared is None and _two_readings(one, cells, decimal)]
     for one in in_doubt:
         _add_open(one, where, problems)
-        cells.table.loc[one.row, one.column] = np.nan
     bad = {(one.row, one.column) for one in in_doubt}
+    cells.empty(bad)
     example = ""
     if decimal == "comma" or declared is not None or not cells.documented:
         for one in reversed(found):
@@ -134,22 +131,19 @@ def _two_readings(one: _Number, cells: Cells, decimal: Decimal | None) -> bool:
 
 
 def _numbers(cells: Cells, spec: TableSpec, *, with_text: bool) -> Iterator[_Number]:
-    for column in spec.columns:
-        if column.name not in cells.table.columns:
+    for row, column, value in cells.texts(spec.columns):
+        place = (row, column.name)
+        if place in cells.exact:
             continue
-        for row, value in cells.table[column.name].items():
-            place = (int(str(row)), column.name)
-            if not isinstance(value, str) or place in cells.exact:
-                continue
-            if column.kind in ("float", "int"):
-                yield _Number(*place, value, 0, proof_of(value))
-            elif column.holds_number and with_text:
-                for hit in _INSIDE_TEXT.finditer(value):
-                    text = hit.group().rstrip(".,")
-                    proof = proof_of(text)
-                    if proof == "open" and _EXPONENT.match(value[hit.start() + len(text) :]):
-                        proof = "comma" if "," in text else "point"
-                    yield _Number(*place, text, hit.start(), proof, result=True)
+        if column.kind in ("float", "int"):
+            yield _Number(*place, value, 0, proof_of(value))
+        elif column.holds_number and with_text:
+            for hit in _INSIDE_TEXT.finditer(value):
+                text = hit.group().rstrip(".,")
+                proof = proof_of(text)
+                if proof == "open" and _EXPONENT.match(value[hit.start() + len(text) :]):
+                    proof = "comma" if "," in text else "point"
+                yield _Number(*place, text, hit.start(), proof, result=True)
 
 
 def _proven(found: Sequence[_Number], where: str, problems: Problems) -> Decimal | Literal["mixed"] | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile import schema
 from immunoprofile.errors import ImmunoprofileError
@@ -33,14 +34,8 @@ def check_references(tables: Mapping[str, pd.DataFrame], config: StudyConfig, pr
     def must_be(table: str, column: str, allowed: tuple[str, ...]) -> None:
         for row, value in tables[table][column].dropna().items():
             if value not in allowed:
-                problems.add(
-                    f"{table}.csv",
-                    f"unknown {column}",
-                    row=int(str(row)),
-                    column=column,
-                    value=value,
-                    allowed=", ".join(allowed),
-                )
+                problems.add(f"{table}.csv", f"unknown {column}", row=int(str(row)), column=column, value=value,
+                             allowed=", ".join(allowed))  # fmt: skip
 
     arms = tuple(arm.code for arm in config.arms)
     must_be("subjects", "arm", arms)
@@ -68,52 +63,27 @@ def check_references(tables: Mapping[str, pd.DataFrame], config: StudyConfig, pr
 
 
 def _check_samples(samples: pd.DataFrame, config: StudyConfig, problems: Problems) -> None:
-    known = set(samples["sample_id"].dropna())
-    for row, value in samples["sample_id"].dropna().items():
-        if not re.match(schema.SAMPLE_ID, value):
-            problems.add(
-                "samples.csv",
-                "not a valid sample id",
-                row=int(str(row)),
-                column="sample_id",
-                value=value,
-                allowed="letters, digits, . _ and -, beginning with a letter or digit, at most 100",
-            )
-    for row, value in samples["supersedes"].dropna().items():
-        if value not in known:
-            problems.add(
-                "samples.csv",
-                "supersedes a sample that is not in the table",
-                row=int(str(row)),
-                column="supersedes",
-                value=value,
-            )
-    for number, entry in numbered(samples, "samples"):
+    rows = list(numbered(samples, "samples"))
+    known = {entry["sample_id"] for _, entry in rows}
+    for number, entry in rows:
+        told = partial(_told, problems, number, entry)
+        if entry["sample_id"] and not re.match(schema.SAMPLE_ID, entry["sample_id"]):
+            told("sample_id", "not a valid sample id",
+                 "letters, digits, . _ and -, beginning with a letter or digit, at most 100")  # fmt: skip
+        if entry["supersedes"] and entry["supersedes"] not in known:
+            told("supersedes", "supersedes a sample that is not in the table")
         tube = config.tubes.get(entry["tube_id"])
         if tube is None:
             continue
+        beads = not math.isnan(entry["beads_per_tube"])
         protocol = entry["staining_protocol"] or tube.staining_protocol
-        if protocol in ("washed", "permeabilised") and not math.isnan(entry["beads_per_tube"]):
-            problems.add(
-                "samples.csv",
-                f"counting beads in a {protocol} tube: cells and beads are lost in washing, so no "
-                "concentration can come from it",
-                row=number,
-                column="beads_per_tube",
-                value=entry["beads_per_tube"],
-                allowed="empty",
-            )
-        if entry["specimen_type"].startswith("PBMC") and not math.isnan(entry["beads_per_tube"]):
-            problems.add(
-                "samples.csv",
-                "counting beads in PBMC give no whole-blood concentration",
-                row=number,
-                column="beads_per_tube",
-                value=entry["beads_per_tube"],
-                allowed="empty",
-            )
+        if beads and protocol in ("washed", "permeabilised"):
+            told("beads_per_tube", f"counting beads in a {protocol} tube: cells and beads are lost in washing, so no "
+                 "concentration can come from it", "empty")  # fmt: skip
+        if beads and entry["specimen_type"].startswith("PBMC"):
+            told("beads_per_tube", "counting beads in PBMC give no whole-blood concentration", "empty")
         if entry["role"] == "sample" and not entry["usubjid"]:
-            problems.add("samples.csv", "a sample without a subject", row=number, column="usubjid")
+            told("usubjid", "a sample without a subject")
 
 
 def check_registered_files(
@@ -123,30 +93,25 @@ def check_registered_files(
 
     A study that sets ``on_missing_file: exclude`` leaves out the samples of missing files when it is run, by name.
     """
-    paths: dict[str, int] = {}
-    for row, value in samples["fcs_path"].dropna().items():
-        try:
-            path = inside(folder, value)
-        except ImmunoprofileError as error:
-            problems.add(
-                "samples.csv", error.what, row=int(str(row)), column="fcs_path", value=value, allowed=error.todo
-            )
+    first: dict[str, int] = {}
+    for number, entry in numbered(samples, "samples"):
+        path, told = entry["fcs_path"], partial(_told, problems, number, entry, "fcs_path")
+        if not path:
             continue
-        if missing_is_problem and not path.is_file():
-            problems.add(
-                "samples.csv",
+        try:
+            there = inside(folder, path).is_file()
+        except ImmunoprofileError as error:
+            told(error.what, error.todo)
+            continue
+        if missing_is_problem and not there:
+            told(
                 "FCS file is missing",
-                row=int(str(row)),
-                column="fcs_path",
-                value=value,
-                allowed="a file below the study folder; 'on_missing_file: exclude' in study.yaml leaves the sample out",
+                "a file below the study folder; 'on_missing_file: exclude' in study.yaml leaves the sample out",
             )
-        first = paths.setdefault(value, int(str(row)))
-        if first != row:
-            problems.add(
-                "samples.csv",
-                f"the file is already that of row {first}",
-                row=int(str(row)),
-                column="fcs_path",
-                value=value,
-            )
+        if first.setdefault(path, number) != number:
+            told(f"the file is already that of row {first[path]}")
+
+
+def _told(problems: Problems, row: int, entry: Mapping[str, Any], column: str, what: str, allowed: str = "") -> None:
+    """Add a problem of a cell of the samples table."""
+    problems.add("samples.csv", what, row=row, column=column, value=entry[column], allowed=allowed)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import pandas as pd
 
     from immunoprofile.errors import Problems
+    from immunoprofile.schema import Column
 
 LONGEST_CELL: Final = 32_767
 """What a cell of a spreadsheet can hold."""
@@ -45,6 +46,19 @@ class Cells:
     stored: bool = False
     exact: set[tuple[int, str]] = field(default_factory=set)
     remarks: list[str] = field(default_factory=list)
+
+    def texts(self, columns: Iterable[Column]) -> Iterator[tuple[int, Column, str]]:
+        """Row, column and text of every filled cell of these columns, as far as the table has them."""
+        for column in columns:
+            if column.name in self.table.columns:
+                for row, value in self.table[column.name].items():
+                    if isinstance(value, str):
+                        yield int(str(row)), column, value
+
+    def empty(self, places: Iterable[tuple[int, str]]) -> None:
+        """Empty the cells whose content is a problem."""
+        for row, name in places:
+            self.table.loc[row, name] = np.nan
 
 
 def named_columns(header: Sequence[str], rows: Sequence[Sequence[str]], where: str, problems: Problems) -> list[str]:

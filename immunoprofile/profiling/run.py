@@ -58,19 +58,8 @@ def profile(
 
     Parameters
     ----------
-    study
-        From `read_study`.
-    gates
-        One strategy per tube, from `gate.load`.
-    out
-        Results folder. It is made; when it holds an earlier run of the same study, what is still true of it is taken
-        over and the rest replaced, so that it ends as one written into an empty folder.
-    jobs
-        Number of threads.
-    cells
-        Also write ``cells/<sample>.h5ad`` with all events of every sample.
-    progress
-        Show a progress bar.
+    study, gates, out, jobs, cells, progress
+        As for `run_study`.
 
     Returns
     -------
@@ -78,14 +67,8 @@ def profile(
 
     Raises
     ------
-    GateError
-        The gates do not fit the study; nothing was written.
-    StudyError
-        CMV-DNA results that cannot be understood, all at once; nothing was written.
-    ResultsError
-        ``out`` holds something else than results of this study, or another run is at work in it.
-    OutputError
-        The results cannot be written: no room, no permission.
+    GateError, StudyError, ResultsError, OutputError
+        As for `run_study`, but for the plan of the statistics, which is not looked at.
 
     Examples
     --------

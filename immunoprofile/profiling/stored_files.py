@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -117,8 +118,7 @@ class StoredFiles:
 def read_quality(path: Path) -> pd.DataFrame:
     """The table of checks: empty cells of text columns as empty text; numbers stay missing."""
     table = read_numbers(path)
-    words = [name for name in table.columns if name != "value"]
-    return table.astype(dict.fromkeys(words, object)).fillna(dict.fromkeys(words, ""))
+    return table.assign(**{name: _words(table[name]) for name in table.columns if name != "value"})
 
 
 def read_text_table(path: Path) -> pd.DataFrame:
@@ -152,5 +152,9 @@ def read_statistics(path: Path) -> pd.DataFrame:
     table = table.astype(dict.fromkeys(counts, "Int64"))
     text = {*schema.STATISTIC_TEXT, *schema.PLAN_RUN_COLUMNS[-4:]}
     words = [str(name) for name in table if table[name].dtype == object or name in text]
-    table[words] = table[words].astype(object).fillna("")
-    return table
+    return table.assign(**{name: _words(table[name]) for name in words})
+
+
+def _words(column: pd.Series[Any]) -> pd.Series[Any]:
+    """A column whose missing cells are empty text; unlike fillna this casts nothing that is left to another type."""
+    return column.astype(object).where(column.notna(), "")

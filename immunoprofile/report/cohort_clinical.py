@@ -234,6 +234,6 @@ def limits(view: CohortView) -> tuple[Block, ...]:
         "Analyses without a declared correction are exploratory; see the methods for families and corrections.",
     ]
     if view.source.config.synthetic:
-        benefit = "" if view.blinded else ", a benefit of IL-2 is an assumption for demonstration and no finding"
+        benefit = "" if view.blinded else ", a benefit of IL-2 is an assumption for demonstration and no result"
         items.append(f"The data are synthetic: what they show was put in{benefit}.")
     return (Bullets(tuple(items)),)

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 _COURSE_HEIGHT: Final = 5.1
 _LINE_HEIGHT: Final = 0.15
 _LEAST_HEIGHT: Final = 2.1
-"""Inches that the course would have on a page one without findings and queries, that a line of them takes, and below
+"""Inches that the course would have on a page one without statements and queries, that a line of them takes, and below
 which the course cannot be read."""
 _LINE: Final = 110
 _BOLD_LINE: Final = 85
 _QUERY_LINE: Final = 75
-"""Letters in a printed line of the findings, of the sentence above them, and of the question of a query."""
+"""Letters in a printed line of the statements, of the sentence above them, and of the question of a query."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def _course(data: Timeline, height: float) -> Picture:
 
 def _course_height(model: VisitModel) -> float:
     """Inches that are left for the course on page one, where the queries and the review block must stand as well."""
-    lines = sum(math.ceil(len(words) / _LINE) for words in model.findings)
+    lines = sum(math.ceil(len(words) / _LINE) for words in model.statements)
     lines += math.ceil(len(model.summary.sentence) / _BOLD_LINE)
     asked = next(part for part in model.parts if part.id == "queries").blocks
     words = [row[1].words for table in asked if isinstance(table, Table) for row in table.rows if row[1] is not None]

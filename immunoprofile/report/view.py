@@ -152,9 +152,9 @@ class VisitView:
         return visit_summary.summarise(self)
 
     @cached_property
-    def findings(self) -> tuple[str, ...]:
+    def statements(self) -> tuple[str, ...]:
         """The change of every key population, and CMV-DNA, in one line each."""
-        return visit_summary.findings(self)
+        return visit_summary.statements(self)
 
     def table(self, name: str) -> list[dict[str, Any]] | None:
         """Rows of the subject in a table of the results folder; None when the run has no such table."""

@@ -30,7 +30,7 @@ class VisitModel:
     took_place: bool
     header: tuple[tuple[str, str], ...]
     summary: visit_summary.Summary
-    findings: tuple[str, ...]
+    statements: tuple[str, ...]
     links: Links
     reviews: tuple[Reviewed, ...]
     parts: tuple[Part, ...]
@@ -59,7 +59,7 @@ def build_visit(source: Source, subject: str, visit: str) -> VisitModel:
         took_place=view.row is not None,
         header=visit_summary.header(view),
         summary=view.summary,
-        findings=view.findings,
+        statements=view.statements,
         links=links_of(source, subject, visit),
         reviews=reviews_of(source, subject, visit),
         parts=assemble(VISIT_SECTIONS, view),

@@ -112,7 +112,7 @@ def _list(names: list[str]) -> str:
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
-def findings(view: VisitView) -> tuple[str, ...]:
+def statements(view: VisitView) -> tuple[str, ...]:
     """The change of every key population in one line each, the clear ones first."""
     order = {"MORE_THAN_NOISE": 0, "NOT_ASSESSABLE": 1, "WITHIN_NOISE": 2, "BASELINE": 3}
     groups: dict[str, list[str]] = {}

@@ -71,7 +71,7 @@ def clearance_times(adata: AnnData, rule: str | None) -> Clearance:
     arms = arms_of(adata, table)
     lower = table["lower_day"].to_numpy(dtype=np.float64, na_value=np.nan)
     upper = table["upper_day"].to_numpy(dtype=np.float64, na_value=np.nan)
-    observed = table["observed"].fillna(value=False).to_numpy(dtype=bool)
+    observed = np.array([bool(one) for one in cells(table["observed"], "flag")], dtype=bool)
     competing = _competing(table["competing"])
     subjects = table["usubjid"].to_numpy(dtype=str)
     broken = observed & ~np.isnan(lower) & ~((lower <= upper) & np.isfinite(upper))
@@ -83,7 +83,7 @@ def clearance_times(adata: AnnData, rule: str | None) -> Clearance:
     before = observed & ~unknown & (upper <= 0)
     no_arm = arms == ""
     left_out = []
-    reasons = table["reason"].fillna("").astype(str).to_numpy(dtype=str)
+    reasons = np.array(cells(table["reason"], "text"), dtype=str)
     for reason in sorted(set(reasons[unknown])):
         number = int((unknown & (reasons == reason)).sum())
         left_out.append(f"{number} not evaluable" + (f" ({reason})" if reason else ""))

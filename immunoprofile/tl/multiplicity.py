@@ -110,7 +110,7 @@ def adjust_families(adata: AnnData, families: Sequence[Family]) -> None:
     families
         Families; a row that would belong to two is refused. Rows that are not ESTIMATED or have no p-value leave the
         family before the correction, and every row of the family says how many did. Of two populations that are
-        complements (:func:`complements`) the percentages are one finding: one of them stands in the family, the other
+        complements (:func:`complements`) the percentages are one result: one of them stands in the family, the other
         carries its corrected p-value and says so. Rows that count the not evaluable as no response belong to none.
 
     Returns
@@ -218,7 +218,7 @@ def _adjust_one(
         if twin is not None:
             tables[key].loc[row, "family"] = ""
             stands = tables[twin[0]]["population"].iloc[twin[1]]
-            _exclude(tables[key], row, f"{_MARK}complement of {stands}, one finding in {family.name}: corrected there")
+            _exclude(tables[key], row, f"{_MARK}complement of {stands}, one result in {family.name}: corrected there")
         elif left:
             _exclude(tables[key], row, words)
         value = float(adjusted[twin or (key, row)])

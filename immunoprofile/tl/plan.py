@@ -298,7 +298,7 @@ def _run(adata: AnnData, analysis: Analysis, run: Callable[..., None], plan: Ana
         words = "; ".join(part for part in (words, lost) if part)
         taken += _leave_subjects(work, adata, analysis)
         if analysis.role == "sensitivity" and analysis.leave_out and not taken:
-            # the same rows give the same numbers: printed again they would pass for a second finding that agrees
+            # the same rows give the same numbers: printed again they would pass for a second result that agrees
             raise AnalysisError(f"nothing is left out ({words}), the result would be that of the main analysis")
         run(work, **arguments)
         table = work.uns[place.key]

@@ -249,7 +249,7 @@ def check_sample(sample: Sample, content: bytes) -> None:
     assert layout.length == -(-layout.n_events * layout.event_bits // 8)
     assert len({channel.pnn for channel in sample.channels}) == len(sample.channels)
     if not np.isfinite(sample.events).all():
-        assert any(repair.startswith("FINDING_NOT_FINITE") for repair in sample.repairs)
+        assert any(repair.startswith("NOTICE_NOT_FINITE") for repair in sample.repairs)
     for channel, stored in zip(sample.channels, layout.channels, strict=True):
         assert np.isfinite([channel.pnr, channel.gain, channel.decades, channel.log0]).all()
         assert channel.pnr > 0
@@ -265,7 +265,7 @@ def read_both_ways(content: bytes) -> tuple[Sample, ...] | None:
         samples = None
     # Bits above the range are told and taken off as the standard has it: no repair.
     told = [] if samples is None else [text for sample in samples for text in sample.repairs]
-    needs_repair = samples is None or any(not text.startswith("FINDING_MASKED") for text in told)
+    needs_repair = samples is None or any(not text.startswith("NOTICE_MASKED") for text in told)
     try:
         read_fcs_bytes(content, strict=True)
     except FcsError:

@@ -10,6 +10,7 @@ import pytest
 from immunoprofile import gate
 from immunoprofile.compensation import compensate, from_keywords
 from immunoprofile.errors import GateError
+from immunoprofile.gate.matching import match
 from immunoprofile.gate.raster import read_rasters, write_rasters
 from immunoprofile.gate.scales import Scale
 from immunoprofile.gate.strategy import Dimension, Gate, GateSet, Operand, Strategy
@@ -73,11 +74,11 @@ def test_missing_and_ambiguous_markers_are_told_together(tmp_path):
 def test_template_is_found_by_the_panel(sample):
     other = Strategy("other", (Gate("b", "root", "rectangle", (Dimension("CD19", 1.0, None),)),))
     small = Strategy("small", (Gate("x", "root", "rectangle", (Dimension("CD3", 1.0, None),)),))
-    assert gate.strategy_for(sample, GateSet((other, small, strategy()))).tube == "t"
+    assert match(sample, GateSet((other, small, strategy()))).strategy.tube == "t"
     with pytest.raises(GateError, match="no template fits"):
-        gate.strategy_for(sample, GateSet((other,)))
+        match(sample, GateSet((other,)))
     with pytest.raises(GateError, match="equally well"):
-        gate.strategy_for(sample, GateSet((strategy(), strategy("again"))))
+        match(sample, GateSet((strategy(), strategy("again"))))
 
 
 def test_batch_lists_bad_files_and_does_not_depend_on_jobs(tmp_path):

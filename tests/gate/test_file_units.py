@@ -37,7 +37,7 @@ def gated(tmp_path, *populations, last=6000, scales="", step="0.01", gains=None,
         )
     )
     sample = read_fcs(path)
-    return gate.gate_sample(sample, gate.strategy_for(sample, gate.load(tmp_path / "w.wsp"))), data
+    return gate.gate_sample(sample, gate.load(tmp_path / "w.wsp")), data
 
 
 def steady(low, high):
@@ -77,7 +77,7 @@ def test_time_gates_are_in_the_units_that_flowjo_showed(tmp_path, clock, shape):
     inside = (shown >= low) & (shown < high)
     np.testing.assert_array_equal(found.mask("steady"), inside)
     np.testing.assert_array_equal(found.mask("big"), inside & (data[:, 0].astype(float) >= 9e4))
-    assert found.findings == ()
+    assert found.problems == ()
 
 
 @pytest.mark.parametrize(("top", "gain"), [(60, 0.5), (123, 1), (262144, 0.3)])
@@ -85,9 +85,9 @@ def test_time_that_fits_neither_reading_is_left_out_and_told(tmp_path, top, gain
     other = w.population("other", w.rectangle(w.axis("FSC-A", 9e4)))
     found, _ = gated(tmp_path, steady(10, 50), other, scales=w.linear("FSC-A") + w.linear("Time", top, gain))
     assert found.strategy.populations == ("other",)
-    assert [finding.where for finding in found.findings] == ["gate steady", "gate big"]
-    assert f"ends at {top} with gain {gain:g}" in found.findings[0].what
-    assert "the last tick of the file (6000)" in found.findings[0].what
+    assert [problem.where for problem in found.problems] == ["gate steady", "gate big"]
+    assert f"ends at {top} with gain {gain:g}" in found.problems[0].what
+    assert "the last tick of the file (6000)" in found.problems[0].what
     with pytest.raises(GateError, match="all gates need the time"):
         gated(tmp_path, steady(10, 50), scales=w.linear("FSC-A") + w.linear("Time", top, gain))
 
@@ -118,7 +118,7 @@ def test_a_stranger_is_gated_in_seconds_of_its_step_and_that_is_told(tmp_path):
     found, data = gated(tmp_path, steady(10, 50), scales=scales, name="b.fcs", **{"$FIL": "b.fcs"})
     seconds = data[:, 5].astype(float) * 0.01
     np.testing.assert_array_equal(found.mask("steady"), (seconds >= 10) & (seconds < 50))
-    assert "taken in seconds of its $TIMESTEP" in found.findings[0].what
+    assert "taken in seconds of its $TIMESTEP" in found.problems[0].what
 
 
 def test_gain_that_the_workspace_does_not_show_is_refused_by_name(tmp_path):

@@ -59,7 +59,7 @@ def test_names_that_were_typed_in_flowjo_do_not_hide_the_file(tmp_path):
     )
     assert [of(path, gates) for path in files] == [200, 600]
     found = match(read_fcs(files[1]), gates)
-    assert (found.sample.name, found.findings) == ("after", ())
+    assert (found.sample.name, found.problems) == ("after", ())
     assert {"$FIL", "$TOT", "file name"} <= set(found.by)
     table = gate.reconcile(tmp_path / "w.wsp", tmp_path)
     assert table["n"].tolist() == [200, 600]
@@ -129,7 +129,7 @@ def test_content_settles_a_contradiction_of_names_and_that_is_told(tmp_path):
     gates = load(tmp_path, sample(1, "a.fcs", 801, BTIM="09:00:00"), sample(2, "b.fcs", 401, **time))
     found = match(read_fcs(path), gates)
     assert found.sample.name == "b.fcs"
-    assert "has the file name of sample a.fcs" in found.findings[0].what
+    assert "has the file name of sample a.fcs" in found.problems[0].what
 
 
 def test_a_file_without_any_of_its_names_is_known_by_its_content(tmp_path):
@@ -151,7 +151,7 @@ def test_a_thinned_file_is_its_sample_and_the_number_of_events_is_told(tmp_path,
     path = file(tmp_path / "a.fcs", 100)
     gates = load(tmp_path, sample(1, "a.fcs", 81, n=10_000))
     found = match(read_fcs(path), gates)
-    assert [f.what for f in found.findings] == ["the file has 100 events, the sample of the workspace 10,000"]
+    assert [f.what for f in found.problems] == ["the file has 100 events, the sample of the workspace 10,000"]
     assert of(path, gates) == 20
     assert "10,000" in caplog.text
 
@@ -190,7 +190,7 @@ def test_each_sample_has_its_own_tree_and_only_strangers_are_matched_by_panel(tm
     assert list(found[files["b.fcs"].as_posix()]) == ["root/size", "root/size/bright"]
     stranger = match(read_fcs(files["c.fcs"]), gates)
     assert stranger.sample is None
-    assert "is no sample of the workspace" in stranger.findings[0].what
+    assert "is no sample of the workspace" in stranger.problems[0].what
 
 
 def test_a_sample_without_gates_does_not_get_those_of_another(tmp_path):

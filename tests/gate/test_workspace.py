@@ -242,7 +242,7 @@ def test_real_workspaces_equal_flowkit_event_for_event(outside_data):
             found = matcher.match(sample, file)
             assert found.sample is not None
             gated = gate.gate_sample(sample, found)
-            assert gated.findings == ()
+            assert gated.problems == ()
             name = found.sample.name
             theirs = fk.Workspace(str(path), fcs_samples=[fk.Sample(str(file), sample_id=name)])
             theirs.analyze_samples(sample_id=name, use_mp=False)

@@ -87,7 +87,7 @@ def test_every_sample_and_gate_counts_the_same_everywhere(files, tmp_path):
 
 
 def _masks(file, gates):
-    table = gate.gate_sample(read_fcs(file), gate.strategy_for(read_fcs(file), gates))
+    table = gate.gate_sample(read_fcs(file), gates)
     return [table.mask(population) for population in gates.populations]
 
 

@@ -113,7 +113,7 @@ def test_bits_above_the_range_are_masked(bits):
     np.testing.assert_array_equal(sample.events, [(3, 5), (1023, 65535)])
     assert sample.layout.masks == (1023, None)
     assert [text for text in sample.repairs if text.endswith("(a: 1)")] == list(sample.repairs)
-    assert names_of(sample) == ["FINDING_MASKED"]
+    assert names_of(sample) == ["NOTICE_MASKED"]
 
 
 def test_logarithm_gain_and_time():
@@ -211,7 +211,7 @@ def test_duplicate_names_are_told_apart_by_number():
 
 def test_values_that_are_no_numbers_are_found():
     sample = one(fcs([(1.0, float("nan"), 0.0), (float("inf"), 2.0, 1.0)], NAMES))
-    assert names_of(sample) == ["FINDING_NOT_FINITE"]
+    assert names_of(sample) == ["NOTICE_NOT_FINITE"]
     assert "FSC-A: 1, FL1-A: 1" in sample.repairs[0]
     assert np.isnan(sample.events[0, 1])
     assert np.isinf(sample.events[1, 0])
@@ -391,10 +391,10 @@ def test_a_broken_data_set_does_not_spoil_the_sound_one(tmp_path, damage):
     np.testing.assert_array_equal(sound.events, one(fcs(FLOATS, NAMES, version="2.0")).events)
     (only,) = read_fcs_datasets(path)
     np.testing.assert_array_equal(only.events, sound.events)
-    assert "FINDING_DATA_SET_BROKEN" in str(only.repairs)
+    assert "NOTICE_DATA_SET_BROKEN" in str(only.repairs)
     with pytest.raises(FcsError):
         read_fcs_datasets(path, strict=True)
     with pytest.raises(FcsError, match=r"tube\.lmd\[2\]"):
         read_fcs(path, dataset=2)
     if damage != "data":
-        assert "FINDING_DATA_SET_BROKEN" in str(read_fcs(path).repairs)
+        assert "NOTICE_DATA_SET_BROKEN" in str(read_fcs(path).repairs)

@@ -62,7 +62,7 @@ def sides(figure: Figure) -> list[float]:
 @pytest.fixture(scope="module", params=["count", "treg", "effector"])
 def rasters(request: pytest.FixtureRequest, repository: Path) -> tuple[tuple[GateRaster, ...], dict[str, float]]:
     sample = ip.read_fcs(repository / f"data/demo/fcs/IL2CMV-01-001/IL2CMV-01-001_BL_{request.param}.fcs")
-    gated = ip.gate.gate_sample(sample, ip.gate.strategy_for(sample, ip.gate.load(ip.gate.shipped_folder())))
+    gated = ip.gate.gate_sample(sample, ip.gate.load(ip.gate.shipped_folder()))
     percentages = dict(zip(gated.strategy.populations, gated.counts()["pct_parent"].astype(float), strict=True))
     return ip.gate.rasterise(gated), percentages
 

@@ -16,7 +16,7 @@ from immunoprofile.pl.gating_hierarchy import StrategyExample, back_plots, place
 @pytest.fixture(scope="module")
 def gated(repository: Path) -> GatedSample:
     sample = ip.read_fcs(repository / "data/demo/fcs/IL2CMV-01-001/IL2CMV-01-001_BL_effector.fcs")
-    return ip.gate.gate_sample(sample, ip.gate.strategy_for(sample, ip.gate.load(ip.gate.shipped_folder())))
+    return ip.gate.gate_sample(sample, ip.gate.load(ip.gate.shipped_folder()))
 
 
 def counted(gated: GatedSample, column: str) -> dict[str, Any]:

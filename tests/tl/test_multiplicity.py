@@ -101,11 +101,11 @@ def test_complements_are_one_finding() -> None:
     table = adata.uns["compare"].set_index("population")
     assert table["p_adjusted"].tolist() == pytest.approx([0.03, 0.03, 0.045, 0.2])
     assert table["family"].tolist() == ["F2", "", "F2", "F2"]
-    assert table.loc["tconv", "exclusions"] == "family: complement of treg, one finding in F2: corrected there"
+    assert table.loc["tconv", "exclusions"] == "family: complement of treg, one result in F2: corrected there"
     before = adata.uns["compare"].copy()
     adjust_families(adata, families)
     pd.testing.assert_frame_equal(adata.uns["compare"], before)
-    # a declared endpoint stands for both; cells/uL of the two are two findings
+    # a declared endpoint stands for both; cells/uL of the two are two results
     adata.uns["study"] = {"endpoints": pd.DataFrame({"population": ["tconv"], "measure": ["pct_parent"]})}
     assert complements(adata) == {"treg": "tconv"}
     adata.uns["compare"]["measure"] = "abs"

@@ -19,6 +19,7 @@ from immunoprofile.gate.engine import EngineRecord, Memberships, evaluate
 from immunoprofile.gate.engine.exact import word_count, words_of
 from immunoprofile.gate.engine.resolve import NotPlannedError, matrices, resolve
 from immunoprofile.gate.gates import Dimension, Gate, Matrix, Operand
+from immunoprofile.gate.matching import match
 from immunoprofile.gate.strategy import Strategy
 from immunoprofile.io.fcs import Channel, Sample, read_fcs
 from tests.gate.engine.cases import SCALES, case
@@ -37,7 +38,7 @@ def test_shipped_templates_on_the_demo_study(repository):
     tubes = set()
     for path in files:
         sample = read_fcs(path)
-        strategy = gate.strategy_for(sample, SHIPPED)
+        strategy = match(sample, SHIPPED).strategy
         tubes.add(strategy.tube)
         gated = gate.gate_sample(sample, strategy)
         assert gated.engine.tier == "kernel"
@@ -76,7 +77,7 @@ def test_batch_streams_what_is_declared_with_the_same_counts(repository, comp_so
     rows = []
     for path in files:
         sample = read_fcs(path)
-        counts = gate.gate_sample(sample, gate.strategy_for(sample, SHIPPED), comp_source=comp_source).counts()
+        counts = gate.gate_sample(sample, SHIPPED, comp_source=comp_source).counts()
         counts.insert(0, "file", path.as_posix())
         counts.insert(0, "sample_id", sample.sha256)
         rows.append(counts)
