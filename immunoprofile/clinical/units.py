@@ -23,9 +23,9 @@ def significant(value: float) -> float:
     return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
 
 
-def plain_unit(unit: object) -> str:
+def plain_unit(unit: str) -> str:
     """A unit without blanks and with plain letters: ``µmol/L`` is ``umol/L``; empty when it is missing."""
-    return unit.strip().translate(_SIGNS) if isinstance(unit, str) else ""
+    return unit.strip().translate(_SIGNS)
 
 
 def analysis_unit(test: str) -> str:
@@ -77,7 +77,7 @@ def _units(test: str) -> tuple[str, dict[str, float]]:
     return LAB_UNITS[test]
 
 
-def _factor(unit: object, test: str) -> float:
+def _factor(unit: str, test: str) -> float:
     factors = _units(test)[1]
     name = lab_unit(test, plain_unit(unit))
     if name not in factors:

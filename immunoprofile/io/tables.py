@@ -22,6 +22,7 @@ from immunoprofile.io.date_forms import settle_dates
 from immunoprofile.io.delimited import read_delimited
 from immunoprofile.io.formula_cells import is_formula, unguarded_table
 from immunoprofile.io.number_marks import PLAIN_NUMBER, settle_numbers
+from immunoprofile.io.records import cells as clean_cells
 from immunoprofile.io.table_cells import LONGEST_SHOWN, Cells, frame, named_columns
 from immunoprofile.schema import Column, TableSpec
 
@@ -129,7 +130,7 @@ def _read_parquet(file: TableFile, problems: Problems) -> Cells | None:
     try:
         stored = pd.read_parquet(io.BytesIO(file.content))
         texts = [stored[name].map(_as_text, na_action="ignore") for name in stored]
-        rows = [["" if pd.isna(cell) else str(cell) for cell in row] for row in zip(*texts, strict=True)]
+        rows = [list(row) for row in zip(*(clean_cells(text, "text") for text in texts), strict=True)]
     except (ValueError, OSError, TypeError, OverflowError, NotImplementedError) as error:
         problems.add(where, f"cannot be read as a table: {str(error)[:LONGEST_SHOWN]}")
         return None
@@ -258,9 +259,8 @@ def _apply_rules(
                              allowed=str(case["check"]))  # fmt: skip
     if spec.key and not missing & set(spec.key):
         seen: dict[tuple[str, ...], int] = {}
-        keys = table[list(spec.key)].to_numpy(dtype=object)
-        for row, values in zip(table.index.tolist(), keys, strict=True):
-            key = tuple("" if pd.isna(value) else str(value) for value in values)
+        keys = zip(*(clean_cells(table[name], "text") for name in spec.key), strict=True)
+        for row, key in zip(table.index.tolist(), keys, strict=True):
             first = seen.setdefault(key, row)
             if first != row and any(key):
                 problems.add(where, f"repeats row {first}", row=row, column=", ".join(spec.key), value=" ".join(key))

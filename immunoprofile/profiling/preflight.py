@@ -13,6 +13,7 @@ from immunoprofile.gate.intensities import check_statistics
 from immunoprofile.gate.strategy import GateSet
 from immunoprofile.io.exceptions import Exceptions
 from immunoprofile.io.record_dates import dates_after
+from immunoprofile.io.records import records
 from immunoprofile.io.registry_checks import note_acquisitions
 from immunoprofile.profiling.clinical_half import ClinicalHalf, evaluate_clinical
 from immunoprofile.profiling.decisions import check_decisions
@@ -77,16 +78,16 @@ def check_files(study: Study, *, progress: bool = False) -> pd.DataFrame:
     from immunoprofile.io.progress import hidden
 
     notes = Exceptions("check")
-    rows = study.samples.to_dict("records")
+    rows = records(study.samples, "samples")
     for row in tqdm(rows, desc="files", unit="file", disable=hidden(wanted=progress)):
         place = {"table": "samples", "sample_id": row["sample_id"], "file": row["fcs_path"], "usubjid": row["usubjid"]}
         place["visit"] = row["visit"]
         try:
-            sample = study.fcs_source(str(row["sample_id"])).read()
+            sample = study.fcs_source(row["sample_id"]).read()
         except ImmunoprofileError as error:
             notes.add("error", "FILE_UNREADABLE", error.what, **place, action=error.todo)
             continue
-        if isinstance(row["sha256"], str) and sample.sha256 != row["sha256"]:
+        if row["sha256"] and sample.sha256 != row["sha256"]:
             notes.add("error", "CONTENT_CHANGED", "the content is not what samples.csv says (sha256)", **place)
     return notes.table()
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from immunoprofile import schema
 from immunoprofile.io.dates import days_between, drawn_before, first_dose, hours_apart
-from immunoprofile.io.records import text_of
+from immunoprofile.io.records import records, text_of
 
 if TYPE_CHECKING:
     from immunoprofile.study import Study
@@ -94,8 +94,7 @@ def blood_count(labs: pd.DataFrame, usubjid: str, drawn_dtc: Any) -> BloodCount:
         if not hours <= CBC_WITHIN_H:
             continue
         values = {
-            str(row["test"]): float(row["value"]) * schema.LAB_UNITS[str(row["test"])][1][str(row["unit"])]
-            for row in rows.to_dict("records")
+            row["test"]: row["value"] * schema.LAB_UNITS[row["test"]][1][row["unit"]] for row in records(rows, "labs")
         }
         wbc = values.get("WBC", np.nan) * 1000.0
         alc = values["ALC"] * 1000.0 if "ALC" in values else wbc * values.get("LYMPH_PCT", np.nan) / 100.0

@@ -12,6 +12,7 @@ import pandas as pd
 
 from immunoprofile.errors import FcsError, ImmunoprofileError, Problems
 from immunoprofile.io.manifest import fcs_files, propose_manifest
+from immunoprofile.io.records import cells, records
 from immunoprofile.schema import SAMPLES, SUBJECTS, VISITS
 from immunoprofile.skeleton.names import Visit, in_order, is_visit, propose_pattern, role_of
 from immunoprofile.skeleton.texts import ARM
@@ -88,13 +89,16 @@ def propose_tables(
         table["usubjid"] = None
     asked = [head.where for head in of_samples]
     for column in FIELD:
-        by_name = {where: str(table.loc[where, column]) for where in asked if pd.notna(table.loc[where, column])}
+        named = zip(asked, cells(table.loc[asked, column], "text"), strict=True)
+        by_name = {where: name for where, name in named if name}
         values, by = told_values(column, of_samples, by_name, fixed=bool(pattern), problems=differing)
         for where, value in values.items():
             table.loc[where, column] = value
         if by:
             notes.append(f"{FIELD[column]}s are read from the keyword {by} ({len(values)} of {len(asked)} files)")
-    subjects_known = {str(where): str(value) for where, value in table["usubjid"].items() if pd.notna(value)}
+    subjects_known = {
+        str(where): name for where, name in zip(table.index, cells(table["usubjid"], "text"), strict=True) if name
+    }
     if not patterns:
         for where in table.index[table["usubjid"].isna()]:
             table.loc[where, "usubjid"] = Path(str(where)).stem
@@ -105,12 +109,14 @@ def propose_tables(
         _fill_from_groups(table, told_by_groups(of_samples, known, subjects_known, notes), known, notes,
                           fixed=bool(pattern))  # fmt: skip
     roles = {head.where: role_of(head.where) for head in heads}
-    table["role"] = [role if pd.notna(role) else roles[str(where)] for where, role in table["role"].items()]
+    table["role"] = [
+        role or roles[str(where)] for where, role in zip(table.index, cells(table["role"], "text"), strict=True)
+    ]
     control = ~table["role"].isin(("sample", "replicate"))
     if not patterns:
         table.loc[control, "usubjid"] = None
-    named = [plain_name(tube) if pd.notna(tube) else None for tube in table["tube_id"]]
-    tube_of = name_tubes(heads, named, controls={where for where, role in roles.items() if role != "sample"})
+    tube_names = [plain_name(tube) if tube else None for tube in cells(table["tube_id"], "text")]
+    tube_of = name_tubes(heads, tube_names, controls={where for where, role in roles.items() if role != "sample"})
     table["tube_id"] = [tube_of[where] for where in table["fcs_path"]]
     table["panel_id"] = [f"{tube}-1" for tube in table["tube_id"]]
     if specimen:
@@ -162,12 +168,12 @@ def _fill_from_groups(
     used: set[str] = set()
     other: dict[str, str] = {}
     for where, name in name_of.items():
-        there = table.loc[where, column]
-        if pd.isna(there) or (column == "tube_id" and several and not fixed):
+        (there,) = cells([table.loc[where, column]], "text")
+        if not there or (column == "tube_id" and several and not fixed):
             table.loc[where, column] = name
             used.add(name)
-        elif str(there).casefold() != name.casefold():
-            other[str(there)] = name
+        elif there.casefold() != name.casefold():
+            other[there] = name
     what = "tubes" if column == "tube_id" else "visits"
     if other:
         pairs = ", ".join(f"{mine} (group {theirs})" for mine, theirs in sorted(other.items()))
@@ -204,7 +210,7 @@ def _fill_visits(table: pd.DataFrame, notes: list[str]) -> None:
     if not loose.any():
         return
     part = table[loose]
-    days = part["acquired_dtc"].map(lambda text: str(text)[:10] if pd.notna(text) else "")
+    days = pd.Series([text[:10] for text in cells(part["acquired_dtc"], "text")], index=part.index, dtype=object)
     order = {subject: sorted(set(days[part["usubjid"] == subject]) - {""}) for subject in part["usubjid"].unique()}
     repeated = part.groupby(["usubjid", "tube_id"]).size().max() > 1
     if repeated and (days != "").all():
@@ -219,11 +225,11 @@ def _fill_visits(table: pd.DataFrame, notes: list[str]) -> None:
 def _name_samples(table: pd.DataFrame) -> None:
     """Sample ids of what is known now; the name of the file where two would be called the same."""
     wanted = []
-    for where, entry in table.iterrows():
+    for where, entry in zip(table.index, records(table, "samples"), strict=True):
         parts = [entry["usubjid"], entry["visit"], entry["tube_id"]]
-        whole = all(pd.notna(part) for part in parts) and entry["role"] == "sample"
-        more = [f"a{entry['attempt']}"] if pd.notna(entry["attempt"]) and entry["attempt"] != 1 else []
-        wanted.append("_".join([*map(str, parts), *more]) if whole else Path(str(where)).stem)
+        whole = all(parts) and entry["role"] == "sample"
+        more = [f"a{entry['attempt']:.0f}"] if entry["attempt"] > 1 else []
+        wanted.append("_".join([*parts, *more]) if whole else Path(str(where)).stem)
     # Two ids that differ in case only would be one file of the results on some systems.
     valid = [_valid(name) for name in wanted]
     often = Counter(name.casefold() for name in valid)
