@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import ModuleType
 
 import hypothesis
 import pytest
@@ -41,3 +42,17 @@ def outside_data() -> Path:
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
     return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def fake() -> ModuleType:
+    """What makes the profile of the tests of figures and reports."""
+    from tests import fake_profile
+
+    return fake_profile
+
+
+@pytest.fixture(scope="session")
+def profile(fake: ModuleType) -> object:
+    """A made-up profile, the same for all figures and reports."""
+    return fake.make_profile()

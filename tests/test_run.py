@@ -17,11 +17,8 @@ from immunoprofile.profiling import one_file
 from immunoprofile.profiling.sealing import read_provenance, verify
 from immunoprofile.report import complete as complete_module
 from immunoprofile.report import pages as pages_module
+from tests.folders import content
 from tests.small_study import TABLES, write_gates, write_study
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 @pytest.fixture(scope="module")

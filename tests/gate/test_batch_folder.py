@@ -21,6 +21,7 @@ from immunoprofile.gate.batch_folder import Extras, batch_to_folder
 from immunoprofile.io import fcs
 from immunoprofile.io.fcs import read_fcs
 from immunoprofile.io.files import sha256_of, write_table
+from tests.folders import content
 from tests.gate.test_evaluate import strategy
 from tests.io.fcs_files import events, spill_text, write
 
@@ -33,10 +34,6 @@ def make_files(folder, number, n_events=300):
     ]
     (folder / "bad.fcs").write_bytes(files[0].read_bytes()[:3000])
     return [*files[:2], folder / "bad.fcs", *files[2:]]
-
-
-def content(folder):
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import immunoprofile as ip
 from immunoprofile import schema
 from immunoprofile.errors import GateError, NotAvailableError, ResultsError
 from immunoprofile.profiling.sealing import verify
+from tests.folders import content
 from tests.io.fcs_files import events, spill_text, write
 from tests.small_study import TABLES, write_gates, write_study
 
@@ -34,10 +35,6 @@ def gates(folder):
 @pytest.fixture(scope="module")
 def profile(folder, gates):
     return ip.profile(ip.read_study(folder / "study"), gates, out=folder / "results")
-
-
-def content(folder):
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def test_slots_are_those_of_the_schema(profile):

@@ -17,7 +17,7 @@ from immunoprofile.profiling.records import key_of, read_panel, read_record
 from immunoprofile.profiling.run import _requests
 from immunoprofile.profiling.sealing import verify
 from immunoprofile.quality import compare_panels, panel_quantiles
-from tests.profiling.test_profile import content
+from tests.folders import content
 from tests.small_study import write_gates, write_study
 
 _RUN = """

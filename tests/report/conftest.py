@@ -1,25 +1,13 @@
-"""A made-up profile, the same for all report tests."""
+"""The made-up profile with the clinical half, for report tests."""
 
 from __future__ import annotations
 
 import copy
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-from tests import fake_profile
 from tests.fake_clinical import make_tables
-
-
-@pytest.fixture(scope="session")
-def fake() -> ModuleType:
-    return fake_profile
-
-
-@pytest.fixture(scope="session")
-def profile() -> object:
-    return fake_profile.make_profile()
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import immunoprofile as ip
 from immunoprofile.cli import EXIT_LEFT_OUT, app
 from immunoprofile.errors import ImmunoprofileError
+from tests.folders import content
 from tests.io.fcs_files import write
 
 CHANNELS = ("FSC-A", "SSC-A", "FITC-A", "PE-A", "Time")
@@ -35,10 +36,6 @@ def files(folder, names, *, markers=("", "", "CD3", "CD56", ""), **keywords):
 
 
 NAMES = ("001_BL_nk.fcs", "001_D7_nk.fcs", "002_BL_nk.fcs", "002_D7_nk.fcs")
-
-
-def content(folder):
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def invoke(*arguments):
