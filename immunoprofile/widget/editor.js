@@ -687,7 +687,7 @@ function render({ model, el: host }) {
       empty && (flat() ? "Click sets a threshold; or drag a range." : "Click corner after corner; double-click or Enter closes, Esc takes one back."),
       spec.hidden.length && `Also limited on ${spec.hidden.join(", ")}, which this plot does not show.`,
       shape.kind === "ellipsoid" && (state.convertible ? "An ellipse is shown; turn it into a polygon to move it." : "An ellipsoid on more than two channels is shown where it cuts this plot; it cannot be moved here."),
-      spec.complement && "The population is what lies outside the shape.", ...spec.findings];
+      spec.complement && "The population is what lies outside the shape.", ...spec.problems];
     note.textContent = words.filter(Boolean).join(" ");
     svg.classList.toggle("ip-drawing", Boolean(mode));
   }

@@ -204,7 +204,7 @@ class GateEditor(anywidget.AnyWidget):
             "siblings": siblings,
             "overlays": overlays_of(session),
             "channels": opened.channels if session.fresh else [],
-            "findings": [str(problem) for problem in own.gated.findings],
+            "problems": [str(problem) for problem in own.gated.problems],
         }
 
     def _state(self, page: str = "", seq: int = 0, error: str = "") -> dict[str, Any]:
