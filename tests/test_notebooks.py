@@ -23,7 +23,9 @@ LEAKS = (
 
 
 def test_there_are_notebooks() -> None:
-    assert {"01_first_look.ipynb", "03_longitudinal.ipynb", "04_reports.ipynb"} <= {path.name for path in NOTEBOOKS}
+    assert {"01_first_look.ipynb", "02_gate_and_review.ipynb", "03_longitudinal.ipynb", "04_reports.ipynb"} <= {
+        path.name for path in NOTEBOOKS
+    }
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

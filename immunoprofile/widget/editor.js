@@ -146,7 +146,9 @@ function render({ model, el: host }) {
   const side = htmlEl("div", { className: "ip-side" }, told, note, tools, zoomTools, drawTools, axisTools, typed, readout, layers, help);
   const root = htmlEl("section", { className: "ip-gate-editor" }, title, alertBox, htmlEl("div", { className: "ip-both" }, plot, side));
   root.setAttribute("aria-labelledby", id("title"));
-  root.dataset.lmSuppressShortcuts = "true"; // else JupyterLab takes letters for commands on cells
+  // Else JupyterLab takes letters for commands on cells ("D D" deletes one). It looks at the focused element first, so that
+  // the attribute on an ancestor would not do.
+  root.addEventListener("focusin", event => event.target.setAttribute("data-lm-suppress-shortcuts", "true"));
   host.append(root);
 
   // -- coordinates

@@ -108,7 +108,9 @@ def _described(
     words = [scale.kind if scale is not None else "linear", *(["compensated"] * compensated)]
     span = limits[1] - limits[0]
     shown = [
-        [place, _plain(label)] for place, label in ticks if limits[0] - 1e-9 * span <= place <= limits[1] + 1e-9 * span
+        [place, plain_tick(label)]
+        for place, label in ticks
+        if limits[0] - 1e-9 * span <= place <= limits[1] + 1e-9 * span
     ]
     return {
         "marker": axis.marker,
@@ -120,7 +122,7 @@ def _described(
     }
 
 
-def _plain(label: str) -> str:
+def plain_tick(label: str) -> str:
     """A tick as plain text: ``$-10^3$`` is ``-10³``."""
     raised = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
     text = label.strip("$")

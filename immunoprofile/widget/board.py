@@ -1,0 +1,304 @@
+"""Review of one gate over all samples: what is looked at, in which order, and what was decided; without a page.
+
+Decisions are appended to a file, one JSON line each, so that a review goes on where it stopped and no decision is
+overwritten: the last one of a sample counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, cast
+
+import numpy as np
+
+from immunoprofile.density import mindensity
+from immunoprofile.errors import ImmunoprofileError, NotAvailableError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from immunoprofile.gate.gates import Gate
+    from immunoprofile.gate.raster import GateRaster
+    from immunoprofile.profiling import Profile
+
+Verdict = Literal["accept", "edit", "flag"]
+VERDICTS: Final[tuple[Verdict, ...]] = ("accept", "edit", "flag")
+
+FEW_PARENT: Final = 500
+"""Events of the parent below which a plot says little."""
+FEW_EVENTS: Final = 20
+"""Events of the population below which its percentage is a guess."""
+SHIFTED: Final = 3.5
+"""Robust deviations (median, MAD) of the centre of the parent from that of all samples: a usual limit of outliers
+(Iglewicz and Hoaglin 1993)."""
+FAR: Final = (math.log(0.58), math.log(1.73))
+"""Change from the subject's baseline, log of the ratio, beyond which a sample is looked at: -42 % and +73 %, the
+default reference change values."""
+_VALLEY_REACH: Final = 0.12
+"""Part of the axis on each side of a threshold in which a valley is looked for."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One sample on the board.
+
+    Attributes
+    ----------
+    sample_id, usubjid, visit, batch
+        Which sample.
+    n, n_parent
+        Events of the population and its parent.
+    flags
+        Why it should be looked at, in words.
+    score
+        How urgent; the largest stand first.
+    """
+
+    sample_id: str
+    usubjid: str
+    visit: str
+    batch: str
+    n: int
+    n_parent: int
+    flags: tuple[str, ...] = ()
+    score: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """Per cent of the parent; NaN where it has no events."""
+        return 100.0 * self.n / self.n_parent if self.n_parent else math.nan
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a person decided on the gate of one sample."""
+
+    tube: str
+    population: str
+    sample: str
+    decision: Verdict
+    reason: str
+    author: str
+    gate: str
+    time: str
+
+
+@dataclass(eq=False)
+class Board:
+    """The samples of a gate in order, and the decisions.
+
+    Attributes
+    ----------
+    profile
+        The gated study.
+    tube, population
+        Which gate.
+    items
+        Worst first, or by subject and visit.
+    record
+        File of the decisions; None keeps them in memory only.
+    author
+        Code of the person.
+    """
+
+    profile: Profile
+    tube: str
+    population: str
+    items: tuple[Item, ...]
+    record: Path | None
+    author: str
+    done: dict[str, Decision] = field(default_factory=dict)
+    of_other_gates: int = 0
+
+    def decide(self, sample: str, verdict: str, reason: str = "") -> Decision:
+        """Record a decision; the last one of a sample counts.
+
+        Raises
+        ------
+        ImmunoprofileError
+            There is no such sample or decision; ``edit`` and ``flag`` need a reason.
+        """
+        if sample not in {item.sample_id for item in self.items}:
+            raise ImmunoprofileError("is not on the board", where=sample)
+        if verdict not in VERDICTS:
+            raise ImmunoprofileError(f"{verdict!r} is no decision", where=sample, todo=f"one of {', '.join(VERDICTS)}")
+        if verdict != "accept" and not reason.strip():
+            raise ImmunoprofileError(f"'{verdict}' needs a reason", where="review")
+        made = Decision(
+            self.tube, self.population, sample, cast("Verdict", verdict), reason.strip(), self.author,
+            gate_hash(self.profile.gates[self.tube][self.population]),
+            datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        )  # fmt: skip
+        if self.record is not None:
+            with self.record.open("a", encoding="utf-8", newline="\n") as file:
+                file.write(json.dumps(asdict(made), ensure_ascii=False, sort_keys=True) + "\n")
+        self.done[sample] = made
+        return made
+
+    def table(self) -> pd.DataFrame:
+        """One row a sample in the order of the board: what it is, its flags, and what was decided, by whom and when."""
+        import pandas as pd
+
+        rows = []
+        for item in self.items:
+            made = self.done.get(item.sample_id)
+            rows.append(
+                (item.sample_id, item.usubjid, item.visit, item.batch, item.n, item.n_parent, item.share,
+                 "; ".join(item.flags), made.decision if made else "", made.reason if made else "",
+                 made.author if made else "", made.time if made else "")
+            )  # fmt: skip
+        columns = ["sample_id", "usubjid", "visit", "batch_id", "n", "n_parent", "pct_parent", "flags", "decision",
+                   "reason", "author", "time"]  # fmt: skip
+        return pd.DataFrame(rows, columns=columns)
+
+
+def gate_hash(gate: Gate) -> str:
+    """Hash of a gate without its note: a decision holds for the very gate that was seen."""
+    return hashlib.sha256(repr(replace(gate, note="")).encode()).hexdigest()[:16]
+
+
+def board_of(
+    profile: Profile, population: str, *, order: str = "flags", record: str | Path | None = None, author: str = ""
+) -> Board:
+    """The board of a gate; see `review`."""
+    tube, _, name = population.rpartition("/")
+    if not tube and name in profile.visits.var_names:
+        tube = str(profile.visits.var.loc[name, "tube"])
+    if tube not in profile.gates or name not in profile.gates[tube]:
+        known = ", ".join(f"{one}/..." for one in profile.gates)
+        raise NotAvailableError(f"no tube gates {population}", where="widget.review", todo=f"tube/population: {known}")
+    if order not in ("flags", "subject"):
+        raise ImmunoprofileError(f"order {order!r} is unknown", where="widget.review", todo="flags or subject")
+    items = _items(profile, tube, name)
+    if not items:
+        raise NotAvailableError(f"no sample of tube {tube} was gated", where="widget.review", todo="run the study")
+    if order == "flags":
+        # Among equals the order tells nothing of subject or visit.
+        items.sort(key=lambda item: (-item.score, hashlib.sha256(item.sample_id.encode()).digest()))
+    board = Board(profile, tube, name, tuple(items), None if record is None else Path(record), author)
+    if board.record is not None and board.record.is_file():
+        _resume(board, board.record)
+    return board
+
+
+def _resume(board: Board, record: Path) -> None:
+    gate = gate_hash(board.profile.gates[board.tube][board.population])
+    for number, line in enumerate(record.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            made = Decision(**json.loads(line))
+        except (ValueError, TypeError) as error:
+            raise ImmunoprofileError(f"line {number} is no decision: {error}", where=str(record),
+                                     todo="mend the line, or name another file") from error  # fmt: skip
+        if (made.tube, made.population) != (board.tube, board.population):
+            continue
+        if made.gate == gate:
+            board.done[made.sample] = made
+        else:
+            board.of_other_gates += 1
+
+
+def _items(profile: Profile, tube: str, population: str) -> list[Item]:
+    counts = profile.counts
+    own = counts[(counts["tube"] == tube) & (counts["population"] == population)].set_index("sample_id")
+    batches = profile.study.samples.set_index("sample_id")
+    batch = batches["batch_id"] if "batch_id" in batches else None
+    found: list[Item] = []
+    for _, row in profile.visits.obs.iterrows():
+        sample = profile.sample_of(str(row["usubjid"]), str(row["visit"]), tube)
+        if sample is None or sample not in own.index:
+            continue
+        said = batch.get(sample) if batch is not None else None
+        found.append(
+            Item(sample, str(row["usubjid"]), str(row["visit"]), said if isinstance(said, str) else "",
+                 int(own.loc[sample, "n"]), int(own.loc[sample, "n_parent"]))
+        )  # fmt: skip
+    return _flagged(profile, tube, population, found)
+
+
+def raster_of(profile: Profile, sample: str, population: str) -> GateRaster | None:
+    """The plot of a gate in a sample with this gate alone on it; None where it has none."""
+    for one in profile.rasters(sample):
+        own = tuple(outline for outline in one.outlines if outline.population == population)
+        if own:
+            return replace(one, outlines=own)
+    return None
+
+
+def _flagged(profile: Profile, tube: str, population: str, items: Sequence[Item]) -> list[Item]:
+    first_visit = profile.study.config.visit_names[0]
+    baseline = {item.usubjid: item for item in items if item.visit == first_visit}
+    rasters = {item.sample_id: raster_of(profile, item.sample_id, population) for item in items}
+    centres = {name: _centre(one) for name, one in rasters.items() if one is not None and one.n_parent}
+    shifts = _robust(centres)
+    gate = profile.gates[tube][population]
+    result = []
+    for item in items:
+        flags, score = [], 0.0
+        if item.n_parent < FEW_PARENT or item.n < FEW_EVENTS:
+            flags.append(f"few events ({item.n:,} of {item.n_parent:,})")
+            score += 1.0
+        shift = shifts.get(item.sample_id, 0.0)
+        if shift > SHIFTED:
+            flags.append(f"parent shifted ({shift:.1f} robust deviations)")
+            score += 2.0 + min(shift / SHIFTED, 5.0)
+        before = baseline.get(item.usubjid)
+        if before is not None and before is not item and before.n and item.n:
+            ratio = math.log(item.share / before.share)
+            if not FAR[0] <= ratio <= FAR[1]:
+                flags.append(f"{100 * math.expm1(ratio):+.0f} % from the subject's baseline")
+                score += 1.0 + min(abs(ratio), 3.0)
+        raster = rasters[item.sample_id]
+        if raster is not None and _lacks_valley(gate, raster):
+            flags.append("no valley near the threshold")
+            score += 1.0
+        result.append(replace(item, flags=tuple(flags), score=score))
+    return result
+
+
+def _marginal(raster: GateRaster, axis: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Middles of the bins of an axis and the events in each."""
+    low, high = (raster.x_range, raster.y_range)[axis]
+    counts = raster.counts.sum(axis=axis).astype(np.float64)
+    return low + (np.arange(len(counts)) + 0.5) * (high - low) / len(counts), counts
+
+
+def _centre(raster: GateRaster) -> tuple[float, float]:
+    """Median of the parent on both axes."""
+    found = []
+    for axis in (0, 1):
+        middle, counts = _marginal(raster, axis)
+        found.append(float(middle[int(np.searchsorted(np.cumsum(counts), counts.sum() / 2))]))
+    return found[0], found[1]
+
+
+def _robust(centres: Mapping[str, tuple[float, float]]) -> dict[str, float]:
+    """Largest distance from the median of all samples on either axis, in robust deviations; none below five samples."""
+    if len(centres) < 5:
+        return {}
+    values = np.array(list(centres.values()))
+    away = np.abs(values - np.median(values, axis=0))
+    spread = 1.4826 * np.median(away, axis=0)
+    span = np.ptp(values, axis=0)
+    spread = np.maximum(spread, np.maximum(0.02 * span, 1e-12))
+    return dict(zip(centres, (away / spread).max(axis=1).tolist(), strict=True))
+
+
+def _lacks_valley(gate: Gate, raster: GateRaster) -> bool:
+    """Whether a threshold on one channel has no minimum of the density near it."""
+    ends = [one for d in gate.dimensions for one in (d.minimum, d.maximum) if one is not None]
+    if gate.kind != "rectangle" or len(gate.dimensions) != 1 or len(ends) != 1 or gate.dimensions[0].scale is None:
+        return False
+    middle, counts = _marginal(raster, 0)
+    if counts.sum() < FEW_PARENT:
+        return False
+    share = np.minimum(1.0, 20_000 / counts.sum())
+    values = np.repeat(middle, np.ceil(counts * share).astype(int))
+    reach = _VALLEY_REACH * (raster.x_range[1] - raster.x_range[0])
+    return mindensity(values, (ends[0] - reach, ends[0] + reach)) is None

@@ -1,0 +1,218 @@
+"""The review board: order by flags, decisions that go on, nothing shown when blinded, its page in Chromium."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from immunoprofile.errors import ImmunoprofileError, NotAvailableError
+from immunoprofile.gate import GateSet, change, gate_sample, rasterise
+from immunoprofile.widget.board import Board, board_of
+from tests.widget.files import sample, strategy
+
+pytest.importorskip("anywidget")
+
+from immunoprofile.widget import review
+from tests.widget.page import FAKE_MODEL, HERE
+
+VISITS = ("BL", "D14", "D28")
+SUBJECTS = ("S-1", "S-2", "S-3")
+
+
+class StandIn(SimpleNamespace):
+    """What the board needs of a profile: three subjects with three visits; one shifted, one with few events."""
+
+    def rasters(self, sample_id: str) -> Any:
+        return self.pictures.get(sample_id, ())
+
+    def sample_of(self, usubjid: str, visit: str, tube: str) -> str | None:
+        name = f"{usubjid}_{visit}"
+        return name if tube == "treg" else None
+
+    def gated(self, sample_id: str) -> Any:
+        return self.files[sample_id]
+
+
+def stand_in(gates: GateSet | None = None) -> StandIn:
+    gates = gates or GateSet((strategy(),))
+    files, counts, pictures = {}, [], {}
+    for k, name in enumerate(f"{s}_{v}" for s in SUBJECTS for v in VISITS):
+        file = sample(120 if name == "S-3_D28" else 3000, seed=k, name=f"{name}.fcs")
+        if name == "S-2_D14":
+            file.events[:, 4] *= 8.0
+        files[name] = gate_sample(file, gates["treg"], compiled=False)
+        pictures[name] = rasterise(files[name])
+        counts.append(files[name].counts().assign(sample_id=name))
+    names = [(s, v) for s in SUBJECTS for v in VISITS]
+    obs = pd.DataFrame(names, columns=["usubjid", "visit"])
+    var = pd.DataFrame({"tube": "treg"}, index=list(strategy().populations))
+    samples = pd.DataFrame({"sample_id": [f"{s}_{v}" for s, v in names], "batch_id": [f"B{k % 2}" for k in range(9)]})
+    study = SimpleNamespace(samples=samples, config=SimpleNamespace(visit_names=VISITS))
+    visits = SimpleNamespace(obs=obs, var=var, var_names=var.index)
+    return StandIn(
+        gates=gates,
+        visits=visits,
+        counts=pd.concat(counts, ignore_index=True),
+        study=study,
+        files=files,
+        pictures=pictures,
+    )
+
+
+@pytest.fixture(scope="module")
+def study() -> StandIn:
+    return stand_in()
+
+
+def board(study: Any, **options: Any) -> Board:
+    return board_of(study, "treg/treg", **options)
+
+
+def test_worst_come_first_with_the_reason(study: StandIn) -> None:
+    items = {item.sample_id: item for item in board(study).items}
+    assert any("parent shifted" in flag for flag in items["S-2_D14"].flags)
+    assert any(flag.startswith("few events") for flag in items["S-3_D28"].flags)
+    first = [item.sample_id for item in board(study).items]
+    assert set(first[:2]) == {"S-2_D14", "S-3_D28"}
+    scores = [item.score for item in board(study).items]
+    assert scores == sorted(scores, reverse=True)
+    for name, item in items.items():
+        assert (item.n, item.n_parent) == (study.files[name].n("treg"), study.files[name].n("cd3"))
+    by_subject = [item.sample_id for item in board(study, order="subject").items]
+    assert by_subject == [f"{s}_{v}" for s in SUBJECTS for v in VISITS]
+
+
+def test_far_from_baseline_is_the_default_reference_change(study: StandIn) -> None:
+    items = board(study).items
+    before = {item.usubjid: item.share for item in items if item.visit == "BL"}
+    for item in items:
+        told = any("baseline" in flag for flag in item.flags)
+        if item.visit == "BL":
+            assert not told
+        elif item.n:
+            assert told == (not 0.58 <= item.share / before[item.usubjid] <= 1.73)
+
+
+def test_decisions_are_kept_and_go_on(study: StandIn, tmp_path: Path) -> None:
+    record = tmp_path / "review.jsonl"
+    first = board(study, record=record, author="R7")
+    first.decide("S-1_BL", "accept")
+    first.decide("S-2_D14", "flag", "CD25 another lot?")
+    first.decide("S-1_BL", "edit", "cut too low")
+    again = board(study, record=record)
+    assert {name: one.decision for name, one in again.done.items()} == {"S-1_BL": "edit", "S-2_D14": "flag"}
+    table = again.table().set_index("sample_id")
+    assert table.loc["S-2_D14", ["decision", "reason", "author"]].tolist() == ["flag", "CD25 another lot?", "R7"]
+    assert len(record.read_text(encoding="utf-8").splitlines()) == 3, "nothing is overwritten"
+    moved = stand_in(change(study.gates, "treg/treg", corners={2: (700, 900)}))
+    other = board(moved, record=record)
+    assert other.done == {} and other.of_other_gates == 3
+    record.write_text("{}\n", encoding="utf-8")
+    with pytest.raises(ImmunoprofileError, match="line 1 is no decision"):
+        board(study, record=record)
+
+
+def test_what_cannot_be_decided_is_refused(study: StandIn) -> None:
+    one = board(study)
+    with pytest.raises(ImmunoprofileError, match="needs a reason"):
+        one.decide("S-1_BL", "flag", " ")
+    with pytest.raises(ImmunoprofileError, match="is no decision"):
+        one.decide("S-1_BL", "maybe")
+    with pytest.raises(ImmunoprofileError, match="not on the board"):
+        one.decide("S-9_BL", "accept")
+    with pytest.raises(NotAvailableError, match="no tube gates"):
+        board_of(study, "treg/nobody")
+    assert one.done == {}
+
+
+def test_blinded_board_says_nothing_of_subject_or_visit(study: StandIn) -> None:
+    one = review(study, study.gates, "treg/treg")
+    said = json.dumps([one.spec, one.state])
+    assert not any(word in said for word in (*SUBJECTS, *VISITS, ".fcs", "B0", "B1"))
+    opened = one.edit(1)
+    assert opened.session.files[0].gated is study.files[one.board.items[0].sample_id]
+    assert not any(word in json.dumps([opened.spec, opened.state]) for word in (*SUBJECTS, ".fcs"))
+
+
+def test_page_shows_asks_filters_and_decides(browser: Any, study: StandIn, tmp_path: Path) -> None:
+    one = review(study, study.gates, "treg/treg", record=tmp_path / "r.jsonl", author="R7", blinded=False)
+    said: list[dict[str, Any]] = []
+    one.observe(lambda c: said.append({"trait": c.name, "value": c.new}), names=["state"])
+    one.send = lambda content, buffers=(): said.append(  # type: ignore[method-assign]
+        {"message": content, "buffers": [base64.b64encode(b).decode() for b in buffers]}
+    )
+
+    def kernel(message: Any) -> Any:
+        said.clear()
+        one._received(None, message, [])
+        return json.loads(json.dumps(said))
+
+    page = browser.new_page(viewport={"width": 800, "height": 700})
+    errors: list[str] = []
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.expose_function("kernel", kernel)
+    coded = base64.b64encode((HERE / "board.js").read_bytes()).decode()
+    traits = json.dumps({"spec": one.spec, "state": one.state, "raster": ""}).replace("</", "<\\/")
+    style = (HERE / "board.css").read_text(encoding="utf-8")
+    page.set_content(
+        f'<!doctype html><html lang="en"><head><title>board</title><style>{style}</style></head>'
+        f'<body><main><h1>a</h1><h2>b</h2><h3>c</h3><div id="host"></div></main>'
+        f'<script type="application/json" id="traits">{traits}</script><script type="module">'
+        f"const {{ default: editor }} = await import('data:text/javascript;base64,{coded}');{FAKE_MODEL}</script>"
+        "</body></html>"
+    )
+    page.wait_for_function("window.stats?.some(one => one.kind === 'tiles')")
+    drawn = (
+        "document.querySelector('.rb-tile canvas').getContext('2d').getImageData(20, 20, 100, 100).data"
+        ".some(v => v && v < 200)"
+    )
+    assert page.evaluate(drawn)
+    first = page.locator(".rb-tile").first
+    first.focus()
+    page.keyboard.press("f")
+    page.locator(".rb-form input").fill("CD25 lot")
+    page.keyboard.press("Enter")
+    page.wait_for_selector('.rb-tile[data-decision="flag"]')
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("a")
+    page.wait_for_selector('.rb-tile[data-decision="accept"]')
+    table = one.decisions()
+    assert table["decision"].tolist()[:2] == ["flag", "accept"] and table["reason"][0] == "CD25 lot"
+    assert page.locator(".rb-told").inner_text() == "2 of 9 decided"
+    page.get_by_label("show").select_option("open")
+    assert page.locator(".rb-grid li:visible").count() == 7
+    page.get_by_label("subject").select_option("S-1")
+    assert page.locator(".rb-grid li:visible").count() <= 3
+    page.get_by_label("show").select_option("")
+    page.get_by_label("subject").select_option("")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    found = axe.Axe().run(page)
+    assert [(v["id"], [node["html"][:150] for node in v["nodes"]]) for v in found.response["violations"]] == []
+    assert errors == []
+    sent = page.evaluate("window.sent.filter(one => one.type === 'tiles').flatMap(one => one.numbers)")
+    assert len(sent) == len(set(sent)), "no picture twice"
+    page.screenshot(path=str(tmp_path / "board.png"), full_page=True)
+    page.close()
+
+
+def test_pictures_are_asked_for_when_they_come_into_view(study: StandIn) -> None:
+    one = review(study, study.gates, "treg/treg")
+    assert len(json.dumps(one.spec)) < 20_000, "no pictures before they are asked for"
+    said: list[Any] = []
+    one.send = lambda content, buffers=(): said.append((content, buffers))  # type: ignore[method-assign]
+    one._received(None, {"type": "tiles", "page": "p", "numbers": [2, 5]}, [])
+    content, buffers = said[0]
+    assert [tile["number"] for tile in content["tiles"]] == [2, 5]
+    levels = np.frombuffer(buffers[0], np.uint8)
+    raster = next(
+        r for r in study.rasters(one.board.items[1].sample_id) if any(o.population == "treg" for o in r.outlines)
+    )
+    assert np.array_equal(levels.reshape(raster.counts.shape) > 0, raster.counts > 0)
