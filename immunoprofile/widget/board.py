@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
@@ -132,7 +132,7 @@ class Board:
         if verdict != "accept" and not reason.strip():
             raise ImmunoprofileError(f"'{verdict}' needs a reason", where="review")
         made = Decision(
-            self.tube, self.population, sample, cast("Verdict", verdict), reason.strip(), self.author,
+            self.tube, self.population, sample, verdict, reason.strip(), self.author,
             gate_hash(self.profile.gates[self.tube][self.population]),
             datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         )  # fmt: skip
@@ -206,18 +206,19 @@ def _resume(board: Board, record: Path) -> None:
 
 def _items(profile: Profile, tube: str, population: str) -> list[Item]:
     counts = profile.counts
-    own = counts[(counts["tube"] == tube) & (counts["population"] == population)].set_index("sample_id")
+    own = counts[(counts["tube"] == tube) & (counts["population"] == population)]
+    n_of = dict(zip(own["sample_id"].astype(str), zip(own["n"], own["n_parent"], strict=True), strict=True))
     batches = profile.study.samples.set_index("sample_id")
     batch = batches["batch_id"] if "batch_id" in batches else None
     found: list[Item] = []
     for _, row in profile.visits.obs.iterrows():
         sample = profile.sample_of(str(row["usubjid"]), str(row["visit"]), tube)
-        if sample is None or sample not in own.index:
+        if sample is None or sample not in n_of:
             continue
         said = batch.get(sample) if batch is not None else None
         found.append(
             Item(sample, str(row["usubjid"]), str(row["visit"]), said if isinstance(said, str) else "",
-                 int(own.loc[sample, "n"]), int(own.loc[sample, "n_parent"]))
+                 int(n_of[sample][0]), int(n_of[sample][1]))
         )  # fmt: skip
     return _flagged(profile, tube, population, found)
 

@@ -141,7 +141,8 @@ class ReviewBoard(anywidget.AnyWidget):
         self.send({"type": "state", **self.state})
 
     def _send_tiles(self, numbers: list[int], page: str) -> None:
-        tiles, pictures = [], []
+        tiles: list[dict[str, Any]] = []
+        pictures: list[bytes] = []
         for number in numbers:
             raster = raster_of(self.board.profile, self._sample(number), self.board.population)
             if raster is None:

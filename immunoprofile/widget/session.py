@@ -319,10 +319,11 @@ def with_gates(strategy: Strategy, gates: Sequence[Gate]) -> Strategy:
 def with_population(strategy: Strategy, gate: Gate, sample: Sample) -> Strategy:
     """A strategy with a population more; where it says which channels its markers are on, it says so of the new ones.
 
-    An empty strategy says it as well: GatingML wants the channels.
+    A strategy that was drawn from nothing says it as well, from its first marker on: GatingML wants the channels.
     """
     channels = strategy.channels
-    if channels or not strategy.gates:
+    none_yet = all(d.without_light for one in strategy.gates for d in one.dimensions)
+    if channels or none_yet:
         known = {marker for marker, _ in channels}
         for d in gate.dimensions:
             if d.marker not in known and not d.without_light:

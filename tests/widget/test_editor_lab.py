@@ -61,7 +61,11 @@ def jupyterlab(folder: Path) -> Iterator[str]:
             yield base
         finally:
             server.terminate()
-            server.wait(30)
+            try:
+                server.wait(60)
+            except subprocess.TimeoutExpired:  # it waits for its kernels, which a busy machine draws out
+                server.kill()
+                server.wait(30)
 
 
 class Notebook:
