@@ -14,6 +14,9 @@ from typer.testing import CliRunner
 import immunoprofile as ip
 from immunoprofile import schema
 from immunoprofile.cli import EXIT_LEFT_OUT, app
+from immunoprofile.report.source import Source
+from tests.label_geometry import collisions_of_study
+from tests.pages_in_browser import chromium, problems
 
 LIMIT_POINTS = 2.0
 """Largest deviation of a population from the truth, in per cent of its parent."""
@@ -145,6 +148,21 @@ def test_cells_per_ul_are_recovered(demo):
         ]
         assert len(off) >= 45
         assert np.median(np.abs(off)) < 0.10
+
+
+def test_pages_fit_screens_and_paper_and_are_accessible(demo, warts):
+    failed, missed = (place(warts, name)[:2] for name in ("clog", "missing_visit"))
+    truncated = place(warts, "truncated_fcs")[:2]
+    with chromium() as browser:
+        for subject, visit in (("IL2CMV-01-001", "D14"), ("IL2CMV-02-002", "D14"), failed, missed, truncated):
+            assert problems(browser, demo / "results" / "reports" / subject / f"{visit}.html") == []
+        assert problems(browser, demo / "results" / "reports" / "cohort.html") == []
+
+
+def test_no_label_of_any_gating_plot_lies_on_a_gate_or_a_label(demo):
+    found, plots = collisions_of_study(Source(ip.read_results(demo / "results")))
+    assert found == []
+    assert plots > 1000
 
 
 def test_results_do_not_need_the_files(demo):

@@ -31,6 +31,9 @@ from typer.testing import CliRunner
 
 import immunoprofile as ip
 from immunoprofile.cli import app
+from immunoprofile.report.source import Source
+from tests.label_geometry import collisions_of_study
+from tests.pages_in_browser import chromium, problems
 
 PATIENTS = ("01027", "02050", "02057", "04030")
 SEEN_BY = {"t": ("tube2", "tube5", "tube6"), "cd8": ("tube2", "tube5", "tube6"), "cd4": ("tube2", "tube6")}
@@ -158,3 +161,15 @@ def test_report_says_that_nothing_was_compensated(results):
     assert "compensation" in page.casefold()
     assert "none" in page
     assert (results / "reports" / "cohort.html").is_file()
+
+
+def test_pages_fit_screens_and_paper_and_are_accessible(results):
+    with chromium() as browser:
+        for name in ("ITN-01027/V1.html", "ITN-02057/V1.html", "cohort.html"):
+            assert problems(browser, results / "reports" / name) == []
+
+
+def test_no_label_of_any_gating_plot_lies_on_a_gate_or_a_label(results):
+    found, plots = collisions_of_study(Source(ip.read_results(results)))
+    assert found == []
+    assert plots >= 4 * 8

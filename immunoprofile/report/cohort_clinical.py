@@ -26,6 +26,8 @@ _KINETICS: Final = (
 
 def kinetics(view: CohortView) -> tuple[Block, ...]:
     """Distribution of the kinetic summaries by arm."""
+    if not view.has_cmv:
+        return ()
     table = view.table("virology_kinetics")
     if table is None:
         return not_available("CMV-DNA kinetics", "the run did not compute them (no virology_kinetics.csv)")
@@ -49,6 +51,8 @@ def kinetics(view: CohortView) -> tuple[Block, ...]:
 
 def immune_beside_virus(view: CohortView) -> tuple[Block, ...]:
     """Change of every endpoint beside the fall of CMV-DNA, one row a subject, at the primary visit."""
+    if not view.has_cmv:
+        return ()
     table = view.statistics(schema.UNS_CMV_CHANGE)
     if table is None:
         return ()
@@ -79,6 +83,8 @@ def immune_beside_virus(view: CohortView) -> tuple[Block, ...]:
 
 def rule_definitions(view: CohortView) -> tuple[Block, ...]:
     """The rules by id and version, and the caveat that stands with every verdict."""
+    if not view.has_cmv:
+        return ()
     from immunoprofile.virology import rulebook
 
     book = rulebook()
@@ -95,6 +101,8 @@ def rule_definitions(view: CohortView) -> tuple[Block, ...]:
 
 def rule_agreement(view: CohortView) -> tuple[Block, ...]:
     """Definitions of one thing held against each other."""
+    if not view.has_cmv:
+        return ()
     table = view.table("virology_agreement")
     if not table:
         return ()

@@ -39,7 +39,7 @@ def matrix(view: CohortView) -> tuple[Block, ...]:
         "explanations stand in eligibility.csv."
     )
     head = (Column("Subject"), *(Column(name) for name in names), Column("Overall"))
-    return (_counts(overall), Table(head, rows, "By subject and criterion", caption), _legend(shown))
+    return (_counts(overall), Table(head, rows, "By subject and criterion", caption, "eligibility"), _legend(shown))
 
 
 def _cell(one: dict[str, Any] | None) -> Cell:

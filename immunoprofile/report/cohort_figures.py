@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile import schema
 from immunoprofile.io.records import cells, records
-from immunoprofile.pl.series import CmvSeries, PanelMeasure, Series, axis_day
+from immunoprofile.pl.series import CmvSeries, PanelMeasure, Series
 from immunoprofile.report.cohort_view import CohortView
 from immunoprofile.report.content import Block, Image, Text
 from immunoprofile.report.language import Said
@@ -121,7 +121,7 @@ def paired(view: CohortView) -> tuple[Block, ...]:
 def forest(view: CohortView) -> tuple[Block, ...]:
     """Comparisons of the declared endpoints."""
     table = declared_comparisons(view)
-    if table is None or not len(table):
+    if table is None or not len(table) or table["effect"].isna().all():
         return ()
     return (Image("forest", Forest(table, tuple(view.displays.items()))),)
 
@@ -144,7 +144,7 @@ def endpoint_courses(view: CohortView) -> tuple[tuple[PanelMeasure, tuple[Series
     places: dict[str, list[tuple[float, int]]] = {}
     for subject in source.subjects:
         rows = [source.rows[subject, visit] for visit in source.flow_visits if (subject, visit) in source.rows]
-        days = [(axis_day(source.obs(row, "study_day")), row) for row in rows]
+        days = [(source.course_day(row), row) for row in rows]
         places[subject] = [(day, row) for day, row in days if not math.isnan(day)]
 
     def group(name: str, display: str, values: dict[int, float], unit: str = "") -> tuple[Series, ...]:

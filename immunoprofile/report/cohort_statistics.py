@@ -11,7 +11,7 @@ from immunoprofile.report.cohort_view import CohortView
 from immunoprofile.report.content import Block, Bullets, Cell, Fold, Table, Text, columns, not_available, row
 from immunoprofile.report.effect_tables import contrast_words, effect_table, remark_parts
 from immunoprofile.report.key_table import technical
-from immunoprofile.report.statistics_tables import methods
+from immunoprofile.report.statistics_tables import methods, said_plainly
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,6 +115,8 @@ def between_arms(view: CohortView) -> tuple[Block, ...]:
     )
     if view.blinded:
         return (Text(BLINDED),)
+    if view.why_no_comparison:
+        return (Text(view.why_no_comparison),)
     return (estimand, *cohort_figures.forest(view), *_tables(view, BETWEEN))
 
 
@@ -141,6 +143,8 @@ def within_arms(view: CohortView) -> tuple[Block, ...]:
 
 def associations(view: CohortView) -> tuple[Block, ...]:
     """Populations and CMV-DNA: the censored model first."""
+    if not view.has_cmv:
+        return (Text("No CMV-DNA result: nothing to hold the cells against."),)
     why = "" if view.blinded else ": ganciclovir lowers both viral load and activation"
     guard = f"Association, not causation{why}. Time must be in the model, since shared trends alone correlate."
     return (Text(guard, small=True), *cohort_figures.association(view), *_tables(view, ASSOCIATION))
@@ -148,12 +152,12 @@ def associations(view: CohortView) -> tuple[Block, ...]:
 
 def clearance(view: CohortView) -> tuple[Block, ...]:
     """Time to clearance."""
-    return (*cohort_figures.clearance(view), *_tables(view, CLEARANCE))
+    return (*cohort_figures.clearance(view), *_tables(view, CLEARANCE)) if view.has_cmv else ()
 
 
 def responders(view: CohortView) -> tuple[Block, ...]:
     """Who responded by each rule, and the difference between arms."""
-    return () if view.blinded else tuple(
+    return () if view.blinded or not view.has_cmv else tuple(
         block for key, _ in runs(view, RESPONSE) for block in _responder_blocks(view, key)
     )  # fmt: skip
 
@@ -272,6 +276,6 @@ def methods_text(view: CohortView) -> tuple[Block, ...]:
         return (Text(BLINDED),)
     written = str(view.source.visits.uns.get(schema.UNS_METHODS, ""))
     if written:
-        return (Bullets(tuple(line for line in written.splitlines() if line.strip())),)
+        return (Bullets(tuple(said_plainly(line) for line in written.splitlines() if line.strip())),)
     found = [table for key in _WITHOUT_PLAN if (table := view.statistics(key)) is not None]
     return (Bullets(methods(found) or ("No statistic was computed.",)),)

@@ -74,7 +74,8 @@ def baseline(view: CohortView) -> tuple[Block, ...]:
         sexes = [subjects[name]["sex"] for name in names]
         known, count = sum(sex in ("F", "M") for sex in sexes), sexes.count("F")
         small = 0 < min(count, known - count) < SMALLEST_GROUP or known < SMALLEST_GROUP
-        women.append(f"not shown (a group of < {SMALLEST_GROUP})" if small else f"{count} of {known} subjects")
+        hidden = f"not shown (a group of < {SMALLEST_GROUP})" if known else "none recorded"
+        women.append(hidden if small else f"{count} of {known} subjects")
     rows.append(("Women", tuple(women)))
     virus = {row["usubjid"]: row["log10_value"] for row in source.records["virology"] if row["is_baseline"]}
     units = {row["unit"] for row in source.records["virology"]} - {""}

@@ -50,6 +50,20 @@ class CohortView:
         return () if self.blinded else tuple(arm.code for arm in self.source.config.arms)
 
     @cached_property
+    def why_no_comparison(self) -> str:
+        """Why there are no two arms to compare, in a sentence; empty where there are."""
+        if len(self.source.subjects) == 1:
+            return "One subject: nothing can be compared; see the pages of its visits."
+        if not self.blinded and sum(bool(names) for names in self.members.values()) < 2:
+            return "One arm: there is nothing to compare it with; see Change within each arm."
+        return ""
+
+    @cached_property
+    def has_cmv(self) -> bool:
+        """Whether the study has a CMV-DNA result, dated or not."""
+        return len(self.source.profile.virology) > 0
+
+    @cached_property
     def labels(self) -> tuple[tuple[str, str], ...]:
         """Arm and its name."""
         return tuple((arm, self.source.config.arm_labels.get(arm, arm)) for arm in self.arms)
@@ -116,6 +130,8 @@ class CohortView:
 def spread(values: list[float], decimals: int, unit: str) -> str:
     """Median (smallest to largest) with n; a group that is too small is not shown."""
     present = [value for value in values if not math.isnan(value)]
+    if not present:
+        return "none recorded"
     if len(present) < SMALLEST_GROUP:
         return f"not shown (n < {SMALLEST_GROUP})"
     low, middle, high = min(present), statistics.median(present), max(present)

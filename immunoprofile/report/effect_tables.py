@@ -65,7 +65,7 @@ def effect_table(title: str, shown: Sequence[Effect], labels: Mapping[str, str])
     """
     said = _said(shown, labels)
     varies = [head for head, words in said.items() if len(set(words)) > 1] or ["Endpoint"]
-    made = [(Column(head), [Cell(words) for words in said[head]]) for head in varies]
+    made = [(Column(head), [Cell(words or "–") for words in said[head]]) for head in varies]
     made.append((Column("n", numeric=True), [Cell(one.n) for one in shown]))
     made += _median_cells(shown)
     made += [*_effect_cells(shown), _interval_cells(shown)]

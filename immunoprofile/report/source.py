@@ -232,6 +232,11 @@ class Source:
         day = math.nan if row is None else axis_day(self.obs(row, "study_day"))
         return self.planned_days[visit] if math.isnan(day) else day
 
+    def course_day(self, row: int) -> float:
+        """Days since the anchor of a measured visit; the planned ones where the anchor is not known."""
+        day = axis_day(self.obs(row, "study_day"))
+        return self.planned_days.get(self.obs(row, "visit"), math.nan) if math.isnan(day) else day
+
     def check_visit(self, subject: str, visit: str) -> None:
         """NotAvailableError for an unknown subject or visit, with the ones there are."""
         if subject not in self.subjects:

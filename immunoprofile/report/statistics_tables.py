@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -55,6 +56,8 @@ class Effect:
 
 _DIRECTIONS: Final = {"time": ("later", "earlier"), "hazard": ("earlier", "later")}
 """What a time or hazard ratio above and below 1 means for clearance; of all others "higher" and "lower" say it."""
+_REFUSAL: Final = re.compile(r"(?<=refused: )(?:[^;:]*: )?([^;]*?) -> [^;]*?(?=;|\.?$)")
+"""An error as a note holds it: place, what, and what to call instead."""
 SIGNIFICANT: Final = 0.05
 LEAST_LEVEL: Final = 0.95
 """An interval of less confidence (few subjects cannot give more) never concludes."""
@@ -128,9 +131,20 @@ def _effect(row: Mapping[str, Any], displays: Mapping[str, str], parents: Mappin
         interval,
         wording.p_value(row["p_value"]), conclusion,
         _medians(row, ""), _medians(row, "_reference"), row["method_id"], row["method"],
-        row["note"], value, percent if shown else math.nan,
+        said_plainly(row["note"]), value, percent if shown else math.nan,
         wording.p_value(row["p_adjusted"]), _adjustment(row), row["exclusions"],
     )  # fmt: skip
+
+
+def said_plainly(note: str) -> str:
+    """A note without the places and functions that a refusal names for people who program.
+
+    Examples
+    --------
+    >>> said_plainly("refused: obs arm: there is one arm only -> use tl.change; residual df 7")
+    'refused: there is one arm only; residual df 7'
+    """
+    return _REFUSAL.sub(r"\1", note)
 
 
 def _medians(row: Mapping[str, Any], whose: str) -> str:

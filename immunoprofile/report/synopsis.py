@@ -36,7 +36,9 @@ def synopsis(view: CohortView) -> tuple[Block, ...]:
         return (Text("Comparisons are left out in blinded mode."),)
     moved = _moved(view)
     rows = [*moved, *_virus(view), *_responses(view), *_association(view), *_safety(view)]
-    blocks: list[Block] = [] if moved else [Text(_why_nothing(view))]
+    blocks: list[Block] = []
+    if view.why_no_comparison or not moved:
+        blocks.append(Text(view.why_no_comparison or "The arms were not compared in these results."))
     if rows:
         heads = ("Question", "Found", "Effect", "#95 % interval", "#n", "Reading", "Caveat")
         contrasts = dict.fromkeys(contrast_words(one, view.source.config.arm_labels)[0] for one in _compared(view))
@@ -48,15 +50,6 @@ def synopsis(view: CohortView) -> tuple[Block, ...]:
         )
         blocks.append(Table(columns(*heads), tuple(rows), "", caption, "synopsis"))
     return tuple(blocks)
-
-
-def _why_nothing(view: CohortView) -> str:
-    with_subjects = [names for names in view.members.values() if names]
-    if len(view.source.subjects) == 1:
-        return "One subject: nothing can be compared; see the pages of its visits."
-    if len(with_subjects) < 2:
-        return "One arm: there is nothing to compare it with; see Change within each arm."
-    return "The arms were not compared in these results."
 
 
 def _compared(view: CohortView) -> list[Effect]:
@@ -114,7 +107,7 @@ def _caveat(view: CohortView, one: Effect) -> str:
 def _virus(view: CohortView) -> list[Row]:
     """Clearance by day 14 and by the end in every arm, and the time ratio."""
     times = view.statistics(schema.UNS_CLEARANCE)
-    if not view.cmv:
+    if not view.has_cmv:
         return [row("Did CMV-DNA follow?", "no CMV-DNA result in this study", "", "", "", "not measured", "")]
     counts = ""
     if times is not None and view.clearance_rule:
@@ -172,21 +165,26 @@ def _safety(view: CohortView) -> list[Row]:
     """Subjects with a new grade of 3 or more, adverse events and deaths in every arm."""
     worst, events = view.table("safety_worst"), view.table("safety_events")
     parts = []
-    if worst is not None:
+    graded = bool(view.table("safety")) or bool(worst)
+    if worst is not None and graded:
         severe = {one["usubjid"] for one in worst if one["treatment_emergent"] and one["worst_grade"] >= _SEVERE}
         counts = " against ".join(
             f"{subgroup(len(severe & set(names)))} of {len(names)}" for names in view.members.values()
         )
         parts.append(f"new laboratory grade ≥ {_SEVERE}: {counts}")
-    if events is not None:
+    else:
+        parts.append("no laboratory value was graded")
+    if events is not None and not events:
+        parts.append("adverse events: none recorded")
+    elif events is not None:
         totals = (sum(one["n_events"] for one in events if one["arm"] == arm) for arm in view.members)
         parts.append(f"adverse events: {' against '.join(wording.count(total) for total in totals)}")
     dead = {one["usubjid"] for one in view.source.records["subjects"] if one["death_dtc"]}
-    parts.append(f"deaths: {' against '.join(str(len(dead & set(names))) for names in view.members.values())}")
+    parts.append(f"deaths recorded: {' against '.join(str(len(dead & set(names))) for names in view.members.values())}")
     order = " against ".join(label for _, label in view.labels)
     return [
         row(
             "Was it safe?", f"{'; '.join(parts)} ({order})", "", "", "", "described, not tested",
-            "clinical criteria are not graded" if worst is not None else "laboratory values were not graded",
+            "clinical criteria are not graded" if graded else "",
         )
     ]  # fmt: skip

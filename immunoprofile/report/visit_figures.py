@@ -70,11 +70,13 @@ def course(view: VisitView) -> tuple[Block, ...]:
     drawn = timeline(view)
     if not (drawn.series or drawn.cmv or drawn.labs):
         return (Text("No value to draw."),)
+    undated = any(math.isnan(axis_day(view.source.obs(row, "study_day"))) for row in rows_until(view))
     caption = (
         "Open triangle: censored, down at the LLOQ (below it or not detected), up at the ULOQ. Error bars: 95 %, "
         "counting only (beads: and pipetting). ✕: failed tube. Laboratory: number = CTCAE grade from 1 (version: "
         "see the grades), ? = not decided, light line = a grade begins. n = 1, data up to this visit."
         + (f" Not drawn: {'; '.join(drawn.undrawn)}." if drawn.undrawn else "")
+        + (" Study days are not known: visits stand at their planned days." if undated else "")
     )
     return (Image("timeline", drawn, caption, style="timeline"),)
 
@@ -128,7 +130,7 @@ def differentiation(view: VisitView) -> tuple[Block, ...]:
 
 def rows_until(view: VisitView) -> list[int]:
     """Rows of the subject until the visit, in the order of time."""
-    found = [(axis_day(view.source.obs(row, "study_day")), row) for row in view.source.rows_of(view.subject)]
+    found = [(view.source.course_day(row), row) for row in view.source.rows_of(view.subject)]
     return [row for day, row in sorted(found) if day <= view.until]
 
 
@@ -160,7 +162,7 @@ def _series(view: VisitView, population: str, rows: list[int], measure: Measure)
         view.subject,
         "",
         tuple(source.obs(row, "visit") for row in rows),
-        tuple(axis_day(source.obs(row, "study_day")) for row in rows),
+        tuple(source.course_day(row) for row in rows),
         tuple(value.number for value in values),
         tuple(value.lower for value in values),
         tuple(value.upper for value in values),
@@ -285,7 +287,7 @@ def ratio_course(view: VisitView) -> RatioCourse:
         if any(not math.isnan(value) for value in values):
             found.append((str(name), values))
     visits = tuple(source.obs(row, "visit") for row in rows)
-    days = tuple(axis_day(source.obs(row, "study_day")) for row in rows)
+    days = tuple(source.course_day(row) for row in rows)
     return RatioCourse(visits, days, tuple(found[:6]))
 
 

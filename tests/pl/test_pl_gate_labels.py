@@ -16,40 +16,10 @@ from matplotlib.text import Text
 import immunoprofile as ip
 from immunoprofile import pl
 from immunoprofile.gate.raster import GateRaster, Outline
-from immunoprofile.pl.gate_labels import clipped
+from immunoprofile.pl.gate_labels import Box, clipped
 from immunoprofile.pl.gating_hierarchy import StrategyExample, place_tree, strategy_figure
-
-MOST = 2.0
-"""Pixels, at 150 of them an inch, by which a label may reach over a line or another label."""
-
-
-def collisions(figure: Figure) -> list[str]:
-    """Every label of a gate that reaches over an outline or over another text by more than `MOST` pixels."""
-    figure.set_dpi(150)
-    figure.canvas.draw()
-    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    found = []
-    for axes in figure.axes:
-        lines = [line for line in axes.lines if len(line.get_xdata()) >= 4 and np.isfinite(line.get_xdata()).all()]
-        corners = [line.get_transform().transform(np.column_stack(line.get_data())) for line in lines]
-        labels = [one for one in axes.texts if one.get_bbox_patch() is not None]
-        boxes = [one.get_window_extent(renderer) for one in labels]
-        for number, (label, box) in enumerate(zip(labels, boxes, strict=True)):
-            for points in corners:
-                at = np.linspace(0, 1, 400)[:, None, None]
-                along = (points[:-1] + at * (points[1:] - points[:-1])).reshape(-1, 2)
-                x, y = along.T
-                inside = (x > box.x0 + MOST) & (x < box.x1 - MOST) & (y > box.y0 + MOST) & (y < box.y1 - MOST)
-                if inside.any():
-                    found.append(f"{label.get_text()!r} on an outline")
-            for other, further in zip(labels[number + 1 :], boxes[number + 1 :], strict=True):
-                over = (
-                    min(box.x1, further.x1) - max(box.x0, further.x0),
-                    min(box.y1, further.y1) - max(box.y0, further.y0),
-                )
-                if min(over) > MOST:
-                    found.append(f"{label.get_text()!r} on {other.get_text()!r}")
-    return found
+from immunoprofile.pl.thumbnails import Drawn, Panel, prepare
+from tests.label_geometry import collisions, collisions_of_plot
 
 
 def sides(figure: Figure) -> list[float]:
@@ -79,6 +49,20 @@ def test_no_label_of_the_demo_lies_on_a_gate_or_a_label(rasters: Any) -> None:
         tree = place_tree(shown, percentages, {})
         assert collisions(strategy_figure(StrategyExample("t", "Example.", tree), displays=names)) == []
         assert collisions(pl.gating_tree(shown, percentages=percentages, displays=names)) == []
+
+
+def test_a_label_on_a_gate_and_two_labels_on_each_other_are_found() -> None:
+    square = tuple((x, y) for x, y in ((0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8), (0.2, 0.2)))
+    raster = GateRaster("t", "root", 7, "CD3", "CD4", (0.0, 1.0), (0.0, 1.0), np.zeros((96, 96), np.uint32), (), (), ())
+    middle, edge = Box("a", 0.5, 0.5, 0.2, 0.05), Box("b", 0.2, 0.5, 0.15, 0.05)
+
+    def said(*places: Box) -> list[str]:
+        words = tuple(one.words for one in places)
+        return collisions_of_plot(Drawn(Panel(raster, {}), "", (0, 1), (0, 1), (square,), words, places))
+
+    assert said(middle) == []
+    assert said(edge) == ["'b' on an outline"]
+    assert said(edge, middle) == ["'b' on an outline", "'b' on 'a'"]
 
 
 def test_every_gate_is_named_on_its_plot_or_above_it(rasters: Any) -> None:
@@ -112,8 +96,11 @@ def test_no_label_of_any_gates_lies_on_a_gate_or_a_label(outlines: tuple[Outline
     counts = np.zeros((96, 96), dtype=np.uint32)
     counts[40:50, 40:50] = 7
     raster = GateRaster("t", "root", 700, "CD3", "CD4", (0.0, 1.0), (0.0, 1.0), counts, (), (), outlines)
-    figure = pl.gating([raster], percentages={one.population: 12.3 for one in outlines})
+    numbers = {one.population: 12.3 for one in outlines}
+    figure = pl.gating([raster], percentages=numbers)
     assert collisions(figure) == []
+    # What is said of a plot before it is drawn is what is drawn.
+    assert collisions_of_plot(prepare(Panel(raster, numbers), None, {})) == []
     words = [one.get_text() for one in figure.findobj(Text)]
     assert sum("12.3 %" in one for one in words) == len(outlines)
     assert pl.gating([replace(raster, outlines=())])
