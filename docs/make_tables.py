@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from immunoprofile import schema
+from immunoprofile.gate.methods import METHODS
 from immunoprofile.resources import load_yaml, populations
 
 DOCS = Path(__file__).resolve().parent
@@ -120,6 +121,30 @@ def eligibility_parameters() -> str:
     return table(("parameter", "criterion", "value", "unit", "tag", "meaning"), rows)
 
 
+def placement_methods() -> str:
+    """The methods that a template may name."""
+    rows = (
+        (f"`{m.name}`", ", ".join(m.kinds), m.meaning, ", ".join(f"`{a.name}`" for a in m.arguments), m.source)
+        for m in METHODS.values()
+    )
+    return table(("method", "gates", "what it does", "arguments", "source"), rows)
+
+
+def placement_arguments() -> str:
+    """Every argument with its default and range; one name may have several defaults."""
+    rows: dict[tuple[str, str, str], dict[str, list[str]]] = {}
+    for method in METHODS.values():
+        for a in method.arguments:
+            default = f"{a.default:g}" if isinstance(a.default, float) else str(a.default) or "empty"
+            rows.setdefault((a.name, a.meaning, a.allowed), {}).setdefault(default, []).append(method.name)
+    return table(
+        ("argument", "meaning", "default", "allowed"),
+        ((f"`{name}`", meaning, "; ".join(f"{d} ({', '.join(of)})" if len(defaults) > 1 else d
+                                          for d, of in defaults.items()), allowed)
+         for (name, meaning, allowed), defaults in rows.items()),
+    )  # fmt: skip
+
+
 def shortened(value: object) -> str:
     """A default as it stands in a table; a long list only by its length."""
     if isinstance(value, list):
@@ -149,6 +174,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "exception-columns": columns(schema.EXCEPTION_COLUMNS),
     "quality-columns": columns(schema.QUALITY_COLUMNS),
     "virology-columns": columns(schema.VIROLOGY_COLUMNS),
+    "placement-methods": placement_methods,
+    "placement-arguments": placement_arguments,
+    "placement-columns": columns(schema.PLACEMENT_COLUMNS),
     "result-tables": named({f"{name}.csv": table.meaning for name, table in schema.RESULT_TABLES.items()}, "file"),
     "clinical-visit-obs": named(schema.CLINICAL_OBS, "obs"),
     "cmv-rule-columns": columns(schema.CMV_RULE_COLUMNS),

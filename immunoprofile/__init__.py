@@ -18,8 +18,8 @@ from importlib import import_module
 from immunoprofile._version import __version__ as __version__
 
 _ROOMS = frozenset(
-    {"clinical", "compensation", "datasets", "errors", "gate", "get", "io", "pl", "pp", "quality", "report", "schema",
-     "tl", "virology", "widget"}
+    {"clinical", "compensation", "datasets", "errors", "gate", "get", "io", "pl", "placement", "pp", "quality",
+     "report", "schema", "tl", "virology", "widget"}
 )  # fmt: skip
 
 _HOMES = {

@@ -6,6 +6,7 @@ from immunoprofile import gate as gate
 from immunoprofile import get as get
 from immunoprofile import io as io
 from immunoprofile import pl as pl
+from immunoprofile import placement as placement
 from immunoprofile import pp as pp
 from immunoprofile import quality as quality
 from immunoprofile import report as report
@@ -38,6 +39,7 @@ __all__ = [
     "get",
     "io",
     "pl",
+    "placement",
     "pp",
     "profile",
     "quality",

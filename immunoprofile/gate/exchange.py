@@ -17,7 +17,7 @@ from immunoprofile.gate.names import tube_name
 from immunoprofile.gate.other_documents import is_workspace, refuse
 from immunoprofile.gate.stored import cached, from_json, to_json
 from immunoprofile.gate.strategy import Gate, GateSet, Matrix, Strategy
-from immunoprofile.gate.template import VERTICES_SUFFIX, read_template, write_template
+from immunoprofile.gate.template import BESIDE, read_template, write_template
 from immunoprofile.io.files import replacing, write_text
 from immunoprofile.io.inputs import read_plain, reason
 
@@ -120,7 +120,7 @@ _KINDS = (".csv", ".json", ".wsp", ".xml")
 def _load_folder(folder: Path) -> GateSet:
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir(), key=lambda path: (_rank(path), path.name)):
-        if _rank(path) < len(_KINDS) and not path.name.endswith(VERTICES_SUFFIX) and path.is_file():
+        if _rank(path) < len(_KINDS) and not path.name.endswith(BESIDE) and path.is_file():
             found.setdefault(path.stem, path)
     if not found:
         problems = Problems()

@@ -197,6 +197,8 @@ class Gate:
         Populations that a Boolean gate combines.
     method
         How the limits were placed; ``fixed`` is the value of the template.
+    arguments
+        (name, value) pairs of the method, as far as the template sets them (`methods.METHODS`).
     group_by, fallback, note
         Columns of the template that placement methods and people use.
     label
@@ -217,6 +219,7 @@ class Gate:
     vertices: tuple[tuple[float, float], ...] = ()
     operands: tuple[Operand, ...] = ()
     method: str = "fixed"
+    arguments: tuple[tuple[str, float | str], ...] = ()
     group_by: str = ""
     fallback: str = ""
     note: str = ""

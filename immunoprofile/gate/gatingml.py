@@ -18,6 +18,7 @@ from immunoprofile.errors import GateError, Problems
 from immunoprofile.gate import other_documents
 from immunoprofile.gate.gates import parents_first
 from immunoprofile.gate.known import KnownSample, limits_of
+from immunoprofile.gate.methods import METHODS, arguments_in_words, read_arguments
 from immunoprofile.gate.names import FCS_SPILLOVER, UNCOMPENSATED, population_id
 from immunoprofile.gate.scales import FLOWJO_KINDS
 from immunoprofile.gate.strategy import BOOLEAN_KINDS, ROOT, Dimension, Gate, Operand, Strategy
@@ -194,6 +195,8 @@ class _Writer:
         own = _add(info, OWN, "strategy", "", **header)
         for gate in strategy.gates:
             words = {key: getattr(gate, key) for key in _PLAIN if getattr(gate, key) not in ("", "fixed")}
+            if gate.arguments:
+                words["arguments"] = arguments_in_words(gate.arguments)
             if gate.kind in BOOLEAN_KINDS and gate.kind != "not" and len(gate.operands) == 1:
                 words["operands"] = "one"
             if gate.complement:
@@ -292,6 +295,7 @@ def restore(strategy: Strategy, words: Xml.Element) -> Strategy:
                 operands=() if outside else operands[:1] if word.get("operands") == "one" else operands,
                 quadrant_of=kept["quadrants"].get(gate.quadrant_of, gate.quadrant_of),
                 method=word.get("method", gate.method),
+                arguments=_arguments(word),
                 group_by=word.get("group_by", ""),
                 fallback=word.get("fallback", ""),
                 note=word.get("note", ""),
@@ -321,6 +325,12 @@ def _known(element: Xml.Element) -> KnownSample:
         problems = Problems()
         problems.add(f"sample {element.get('id')}", "what is known of it cannot be read")
         raise GateError("GatingML could not be read", problems.found) from error
+
+
+def _arguments(word: Mapping[str, str]) -> tuple[tuple[str, float | str], ...]:
+    """Arguments of a placement method; of one that is not known here, none."""
+    method = METHODS.get(word.get("method", ""))
+    return read_arguments(word.get("arguments", ""), method)[0] if method else ()
 
 
 def meaning(strategy: Strategy) -> dict[str, Any]:

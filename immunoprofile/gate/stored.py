@@ -14,6 +14,7 @@ from typing import Any
 from immunoprofile._version import __version__
 from immunoprofile.errors import GateError, Problem, Problems
 from immunoprofile.gate.known import KnownSample, limits_of
+from immunoprofile.gate.reference import Reference
 from immunoprofile.gate.scales import Scale
 from immunoprofile.gate.strategy import Dimension, Ellipsoid, Gate, GateSet, Matrix, Operand, Ratio, Strategy
 from immunoprofile.io.files import write_text
@@ -78,6 +79,10 @@ def _strategy(content: Mapping[str, Any]) -> Strategy:
         limits=limits_of(content.get("limits")),
         default_scale=str(content.get("default_scale", "")),
         marker_scales=tuple((str(marker), str(name)) for marker, name in content.get("marker_scales", ())),
+        references=tuple(
+            Reference(one["parent"], one["marker"], tuple(one["places"]), tuple(one["heights"]))
+            for one in content.get("references", ())
+        ),
         units="data" if content.get("units") == "data" else "scale",
         **plain,
     )
@@ -98,6 +103,7 @@ def _gate(content: Mapping[str, Any]) -> Gate:
         **{
             **content,
             "dimensions": tuple(_dimension(one) for one in content["dimensions"]),
+            "arguments": tuple((str(name), value) for name, value in content.get("arguments", ())),
             "vertices": tuple((float(x), float(y)) for x, y in content["vertices"]),
             "operands": tuple(Operand(**one) for one in content["operands"]),
             "ellipsoid": None

@@ -27,6 +27,7 @@ from immunoprofile.gate.gates import (
     describe,
 )
 from immunoprofile.gate.known import KnownSample, LimitValues
+from immunoprofile.gate.reference import Reference
 from immunoprofile.gate.scales import Scale
 from immunoprofile.schema import SAMPLE_ID
 
@@ -76,6 +77,8 @@ class Strategy:
         the first logicle, else the first scale that is not linear.
     marker_scales
         (marker or $PnN, name of its scale) pairs of channels without a gate.
+    references
+        Densities of the sample on which a template was drawn, for methods that compare with it.
     limits
         In which values the limits are; `file_units.in_units_of` brings them to those of a file.
     """
@@ -95,6 +98,7 @@ class Strategy:
     limits: LimitValues = "file"
     default_scale: str = ""
     marker_scales: tuple[tuple[str, str], ...] = ()
+    references: tuple[Reference, ...] = ()
 
     def __post_init__(self) -> None:
         problems = Problems()
@@ -329,12 +333,12 @@ class Strategy:
         del content["units"]
         for gate in (*content["gates"], *(gate for _, gate in content["custom"])):
             del gate["note"]
-            _drop_unused(gate, complement=False, ellipsoid=None, quadrant_of="")
+            _drop_unused(gate, complement=False, ellipsoid=None, quadrant_of="", arguments=())
             for dimension in gate["dimensions"]:
                 _drop_unused(dimension, ratio=None, matrix="")
         content["custom"] = sorted(content["custom"], key=lambda pair: (pair[0], pair[1]["population"]))
         _drop_unused(content, matrices=(), custom=[], samples=(), limits="file", default_scale="",
-                     marker_scales=())  # fmt: skip
+                     marker_scales=(), references=())  # fmt: skip
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @property

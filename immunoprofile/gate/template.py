@@ -6,7 +6,6 @@ stand in ``<name>.vertices.csv`` beside it. docs/gating-templates.md explains ea
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,22 +17,25 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from immunoprofile.errors import GateError, Problems
 from immunoprofile.gate.data_units import Units, beyond_reach, in_data_units, on_scale
+from immunoprofile.gate.methods import METHODS, arguments_in_words, placement_faults, read_arguments
+from immunoprofile.gate.reference import REFERENCE_SUFFIX, read_references, write_references
 from immunoprofile.gate.scales import SCALE_PARAMETERS, Scale
 from immunoprofile.gate.strategy import BOOLEAN_KINDS, ROOT, Dimension, Gate, GateKind, Operand, Strategy
+from immunoprofile.gate.template_tables import number_in, parse_rows, quoted, read_lines, read_vertices
 from immunoprofile.io.config import load_plain_yaml
 from immunoprofile.io.files import write_text
-from immunoprofile.io.inputs import read_plain, reason
 from immunoprofile.io.markers import is_scatter, is_time
 from immunoprofile.schema import POPULATION_ID
 
 VERTICES_SUFFIX = ".vertices.csv"
+BESIDE = (VERTICES_SUFFIX, REFERENCE_SUFFIX)
+"""Ends of the names of the tables that stand beside a template."""
 MAX_DIMENSIONS = 3
 _LARGEST_PARAMETER = 1e12
-METHODS = ("fixed",)
 KINDS: tuple[GateKind, ...] = ("rectangle", "polygon", *BOOLEAN_KINDS)
 
 COLUMNS = (
-    "population", "parent", "gate", "method",
+    "population", "parent", "gate", "method", "arguments",
     *(f"{part}_{number}" for number in range(1, MAX_DIMENSIONS + 1) for part in ("dim", "min", "max")),
     "operands", "group_by", "fallback", "note",
 )  # fmt: skip
@@ -74,11 +76,12 @@ def read_template(path: str | Path) -> Strategy:
     if not path.exists():
         problems.add(path.name, "file is missing")
         raise GateError("the template cannot be read", problems.found, where=str(path.parent))
-    lines = _lines(path, problems)
+    lines = read_lines(path, problems)
     top = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
     header = _parse_header(lines[:top], path, problems)
-    rows = _parse_rows(lines[top:], path.name, COLUMNS, _REQUIRED, problems)
-    corners = _read_vertices(path.with_name(path.stem + VERTICES_SUFFIX), problems)
+    rows = parse_rows(lines[top:], path.name, COLUMNS, _REQUIRED, problems)
+    corners = read_vertices(path.with_name(path.stem + VERTICES_SUFFIX), problems)
+    references = read_references(path.with_name(path.stem + REFERENCE_SUFFIX), problems)
     if problems or header is None:
         raise GateError(
             "the template cannot be read", problems.found, where=path.name, todo="see docs/gating-templates.md"
@@ -86,6 +89,7 @@ def read_template(path: str | Path) -> Strategy:
     scales = _parse_scales(header, path.name, problems)
     gates = tuple(_parse_gate(row, number, header, corners, path.name, problems) for number, row in enumerate(rows, 1))
     gates = tuple(_placed(gate, dict(scales), header.units, path.name, problems) for gate in gates)
+    _check_placement(gates, path.name, problems)
     for name in sorted(set(corners) - {gate.population for gate in gates if gate.kind == "polygon"}):
         problems.add(
             path.stem + VERTICES_SUFFIX, "vertices of a population that is no polygon of the template", value=name
@@ -108,6 +112,7 @@ def read_template(path: str | Path) -> Strategy:
         panel=header.panel,
         instrument=header.instrument,
         units=header.units,
+        references=references,
     )
     # What goes without saying is not kept: the same gates have the same hash, however much of it was written.
     default = header.default_scale or ""
@@ -129,82 +134,6 @@ def _parse_header(lines: Sequence[str], path: Path, problems: Problems) -> _Head
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         problems.add(path.name, f"the header is no YAML: {str(error)[:500]}")
     return None
-
-
-def _lines(path: Path, problems: Problems) -> list[str]:
-    try:
-        return read_plain(path).decode("utf-8-sig").splitlines()
-    except OSError as error:
-        problems.add(path.name, f"cannot be read: {reason(error)}")
-        return []
-    except UnicodeDecodeError as error:
-        problems.add(path.name, f"is not UTF-8 text ({error.reason} at byte {error.start})")
-        return []
-
-
-def _parse_rows(
-    lines: Sequence[str], where: str, columns: Sequence[str], required: Sequence[str], problems: Problems
-) -> list[dict[str, str]]:
-    try:
-        reader = csv.DictReader(list(lines))
-        found = [name.strip() for name in reader.fieldnames or ()]
-        table = list(reader)
-    except csv.Error as error:
-        problems.add(where, f"cannot be read as a table: {error}")
-        return []
-    if twice := sorted({name for name in found if found.count(name) > 1}):
-        problems.add(where, "a column stands twice", column=", ".join(twice))
-    for name in required:
-        if name not in found:
-            problems.add(where, "a column is missing", column=name)
-    for name in found:
-        if name not in columns:
-            problems.add(where, "unknown column", column=name, allowed=", ".join(columns))
-    rows = []
-    for number, row in enumerate(table, 1):
-        if None in row or None in row.values():
-            problems.add(where, "the row has another number of cells than the header", row=number)
-            continue
-        rows.append({name.strip(): value.strip() for name, value in row.items()})
-    return rows
-
-
-def _read_vertices(path: Path, problems: Problems) -> dict[str, list[tuple[float, float]]]:
-    if not path.exists():
-        return {}
-    columns = ("population", "order", "x", "y")
-    rows = _parse_rows(_lines(path, problems), path.name, columns, columns, problems)
-    if problems:
-        return {}
-    found: dict[str, list[tuple[float, float, float]]] = {}
-    for number, row in enumerate(rows, 1):
-        values = [_number(row, name, number, path.name, problems) for name in ("order", "x", "y")]
-        order, x, y = values
-        if order is None or x is None or y is None:
-            if all(row[name] for name in ("order", "x", "y")):
-                continue
-            problems.add(path.name, "order, x and y must all be given", row=number)
-            continue
-        found.setdefault(row["population"], []).append((order, x, y))
-    for name, corners in found.items():
-        if len({order for order, _, _ in corners}) != len(corners):
-            problems.add(path.name, "an order stands twice", column="order", value=name)
-    return {name: [(x, y) for _, x, y in sorted(corners)] for name, corners in found.items()}
-
-
-def _number(row: dict[str, str], column: str, number: int, where: str, problems: Problems) -> float | None:
-    text = row.get(column, "")
-    if not text:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        problems.add(where, "not a number", row=number, column=column, value=text)
-        return None
-    if value != value or value in (float("inf"), float("-inf")):
-        problems.add(where, "not a finite number", row=number, column=column, value=text, allowed="empty for no limit")
-        return None
-    return value
 
 
 def _parse_scales(header: _Header, where: str, problems: Problems) -> tuple[tuple[str, Scale], ...]:
@@ -246,12 +175,13 @@ def _parse_gate(
     if kind not in KINDS:
         problems.add(where, "unknown gate", row=number, column="gate", value=kind, allowed=", ".join(KINDS))
     method = row.get("method") or "fixed"
-    if method not in METHODS:
-        problems.add(where, "unknown method", row=number, column="method", value=method, allowed=", ".join(METHODS))
+    arguments, faults = read_arguments(row.get("arguments", ""), METHODS[method]) if method in METHODS else ((), [])
+    for fault, value, allowed in faults:
+        problems.add(where, fault, row=number, column="arguments", value=value, allowed=allowed)
     dimensions = []
     for position in range(1, MAX_DIMENSIONS + 1):
-        minimum = _number(row, f"min_{position}", number, where, problems)
-        maximum = _number(row, f"max_{position}", number, where, problems)
+        minimum = number_in(row, f"min_{position}", number, where, problems)
+        maximum = number_in(row, f"max_{position}", number, where, problems)
         marker = row.get(f"dim_{position}", "")
         if marker:
             dimensions.append(_dimension(marker, minimum, maximum, header))
@@ -274,6 +204,7 @@ def _parse_gate(
         vertices=tuple(corners.get(population, ())) if kind == "polygon" else (),
         operands=operands,
         method=method,
+        arguments=arguments,
         group_by=row.get("group_by", ""),
         fallback=row.get("fallback", ""),
         note=row.get("note", ""),
@@ -304,6 +235,15 @@ def _placed(gate: Gate, scales: dict[str, Scale], units: Units, where: str, prob
         return value
 
     return gate.moved(placed)
+
+
+def _check_placement(gates: Sequence[Gate], where: str, problems: Problems) -> None:
+    """Methods, arguments, groups and fallbacks of all rows, by row and column."""
+    above: dict[str, Gate] = {}
+    for number, gate in enumerate(gates, 1):
+        for column, fault, value, allowed in placement_faults(gate, above):
+            problems.add(where, fault, row=number, column=column, value=value, allowed=allowed)
+        above[gate.population] = gate
 
 
 def _dimension(marker: str, minimum: float | None, maximum: float | None, header: _Header) -> Dimension:
@@ -346,7 +286,7 @@ def write_template(strategy: Strategy, path: str | Path) -> Path:
     text = "".join(f"# {line}\n" for line in yaml.safe_dump(header, sort_keys=False, allow_unicode=True).splitlines())
     rows = [",".join(COLUMNS)]
     stated = [_stated(gate, strategy) for gate in strategy.gates]
-    rows += [",".join(_quoted(cell) for cell in _row(gate)) for gate in stated]
+    rows += [",".join(quoted(cell) for cell in _row(gate)) for gate in stated]
     write_text(path, text + "\n".join(rows) + "\n")
     corners = ["population,order,x,y"]
     corners += [
@@ -357,6 +297,7 @@ def write_template(strategy: Strategy, path: str | Path) -> Path:
         write_text(vertices_path, "\n".join(corners) + "\n")
     else:  # of an earlier template of this name
         vertices_path.unlink(missing_ok=True)
+    write_references(strategy.references, path.with_name(path.stem + REFERENCE_SUFFIX))
     if read_template(path) != strategy:
         problems = Problems()
         problems.add(path.name, "the template does not re-read to the same strategy")
@@ -416,7 +357,7 @@ def _stated(gate: Gate, strategy: Strategy) -> Gate:
 
 
 def _row(gate: Gate) -> list[str]:
-    cells = [gate.population, gate.parent, gate.kind, gate.method]
+    cells = [gate.population, gate.parent, gate.kind, gate.method, arguments_in_words(gate.arguments)]
     for position in range(MAX_DIMENSIONS):
         if position < len(gate.dimensions):
             dimension = gate.dimensions[position]
@@ -426,7 +367,3 @@ def _row(gate: Gate) -> list[str]:
             cells += ["", "", ""]
     operands = "; ".join(f"{'not ' if o.complement else ''}{o.population}" for o in gate.operands)
     return [*cells, operands, gate.group_by, gate.fallback, gate.note]
-
-
-def _quoted(cell: str) -> str:
-    return '"' + cell.replace('"', '""') + '"' if re.search(r'[",\n]', cell) else cell

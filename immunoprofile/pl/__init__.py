@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from immunoprofile.pl.overlays import overlay
     from immunoprofile.pl.paired_panels import paired_change
     from immunoprofile.pl.patient_timeline import timeline
+    from immunoprofile.pl.placement_figure import placement
     from immunoprofile.pl.power_figure import power_curve
     from immunoprofile.pl.quality_table import quality_overview
     from immunoprofile.pl.safety_shift_table import safety_shift
@@ -44,6 +45,7 @@ _HOMES = {
     "gating_tree": "gating_hierarchy",
     "overlay": "overlays",
     "paired_change": "paired_panels",
+    "placement": "placement_figure",
     "power_curve": "power_figure",
     "quality_overview": "quality_table",
     "ratios": "composition",
@@ -69,6 +71,7 @@ __all__ = [
     "gating_tree",
     "overlay",
     "paired_change",
+    "placement",
     "power_curve",
     "quality_overview",
     "ratios",

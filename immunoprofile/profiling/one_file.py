@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,6 +97,8 @@ def _left_out(request: Request, digest: str, error: ImmunoprofileError) -> Outco
 def _gate(request: Request, sample: Sample, out: Path, *, cells: bool) -> tuple[Outcome, list[Path]]:
     """What the study needs of a file, and the files that were written for it."""
     match = request.gates.match(sample, request.tube, request.source.path)
+    if request.placed is not None:
+        match = replace(match, strategy=request.placed)
     gated = gate_sample(sample, match, comp_source=request.comp_source)
     values = ScaledValues(gated)
     events = _assess(gated, values, request.limits)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from immunoprofile.gate.strategy import Strategy
 from immunoprofile.gate.study_gates import StudyGates
 from immunoprofile.io.fcs_source import FcsSource
 from immunoprofile.profiling.documents import GateDocuments
@@ -31,6 +32,8 @@ class Request:
     """Content hash that the samples table expects."""
     limits: Limits
     """Limits of the checks that the study sets."""
+    placed: Strategy | None = None
+    """Gates that were placed for this sample; None where those of the tube hold."""
     statistics: tuple[str, ...] = ()
     """Statistics of intensities that the study asks for."""
     documents: GateDocuments = field(default_factory=GateDocuments, compare=False, repr=False)

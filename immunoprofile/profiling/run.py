@@ -25,6 +25,7 @@ from immunoprofile.io.h5ad import write_h5ad
 from immunoprofile.io.only_writer import only_writer
 from immunoprofile.io.records import records
 from immunoprofile.io.software import versions
+from immunoprofile.placement.in_study import place_study
 from immunoprofile.profiling.assemble import assemble, choose_attempts
 from immunoprofile.profiling.clinical_half import add_clinical, add_il2_hours
 from immunoprofile.profiling.documents import GateDocuments
@@ -107,11 +108,12 @@ def gate_study(
     virology = half.virology.results
     written = study.write(out / "study")
     written += _write_gates(gates, out / "gating" / "templates")
-    outcomes = _gate_all(_requests(study, gates), out, jobs=jobs, cells=cells, progress=progress)
+    placement = place_study(study, gates, jobs=jobs, progress=progress)
+    outcomes = _gate_all(_requests(study, gates, placement.strategies), out, jobs=jobs, cells=cells, progress=progress)
     flow = pp.quality_checks(study.config.check_limits)["flow_rate"]
     chosen = choose_attempts(study, outcomes, passes=lambda pct: flow.state(pct) == "PASS")
     notes = notes_of_files(study, outcomes, chosen)
-    notes.rows += left_out_gates(gates.whole)
+    notes.rows += [*left_out_gates(gates.whole), *map(dict, placement.notes)]
     visits = assemble(study, gates, chosen, virology)
     note_visits(visits, study, notes)
     add_functional(visits, study.functional, notes)
@@ -139,6 +141,7 @@ def gate_study(
         "queries": join_queries(study.queries, exceptions, quality),
         "reconcile": _reconciled(outcomes),
         "intensities": _intensities(outcomes),
+        "placement": placement.table,
     }
     for name, table in tables.items():
         written.append(out / f"{name}.csv")
@@ -166,7 +169,8 @@ def _write_gates(gates: Mapping[str, Strategy], folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def _requests(study: Study, gates: StudyGates) -> list[Request]:
+def _requests(study: Study, gates: StudyGates, placed: Mapping[str, Strategy] | None = None) -> list[Request]:
+    placed = placed or {}
     rows = study.samples[study.samples["role"].isin(GATED_ROLES)].sort_values("sample_id", kind="stable")
     hashes = {tube: gates.sha256(tube) for tube in gates}
     documents = GateDocuments()
@@ -177,7 +181,8 @@ def _requests(study: Study, gates: StudyGates) -> list[Request]:
             file=row["fcs_path"],
             tube=row["tube_id"],
             gates=gates,
-            gates_sha256=hashes[row["tube_id"]],
+            gates_sha256=placed[row["sample_id"]].sha256 if row["sample_id"] in placed else hashes[row["tube_id"]],
+            placed=placed.get(row["sample_id"]),
             comp_source=row["comp_source"] or None,
             sha256=row["sha256"] or None,
             limits=study.config.check_limits,

@@ -6,6 +6,7 @@ from typing import Final
 
 from immunoprofile.report import (
     glossary,
+    placement,
     provenance,
     visit_figures,
     visit_functional,
@@ -44,6 +45,6 @@ VISIT_SECTIONS: Final = (
     Section("ratios", "Ratios", (visit_figures.ratios,)),
     Section("differentiation", "CD8 differentiation", (visit_figures.differentiation,)),
     Section("glossary", "Glossary", (glossary.visit,)),
-    Section("provenance", "Provenance", (provenance.of_visit,)),
+    Section("provenance", "Provenance", (placement.of_visit, provenance.of_visit)),
 )
 """Page one: key populations to review. Then all measures, gating and quality. Then the boxes, and the appendix."""

@@ -51,6 +51,14 @@ STUDY_INTENSITY_COLUMNS: Final = (
 )  # fmt: skip
 """Statistics of intensities that a study asks for (``intensities.csv``), one row a sample, population and marker."""
 
+PLACEMENT_COLUMNS: Final = (
+    "sample_id", "tube", "population", "parent", "marker", "limit", "asked", "method", "arguments", "group_by",
+    "source", "template", "value", "template_intensity", "intensity", "shift", "later_shift", "confidence", "n_events",
+    "review", "reason", "note",
+)  # fmt: skip
+"""How every cut of a sample was placed (``placement.csv``), see `placement.cuts.Cut`. ``template``, ``value``,
+``shift`` and ``later_shift`` are places on the scale of the axis, intensities are linear."""
+
 RESULT_TABLES: Final[dict[str, ResultTable]] = {
     table.name: table
     for table in (
@@ -67,6 +75,14 @@ RESULT_TABLES: Final[dict[str, ResultTable]] = {
         ResultTable(
             "intensities", "statistics of intensities that study.yaml asks for (intensity_statistics); else empty",
             numbers=("value", "n", "left_out_pct"),
+        ),
+        ResultTable(
+            "placement",
+            "how each cut of each sample was placed: method, template and placed value, shift, reasons; empty where "
+            "all gates are fixed",
+            numbers=("template", "value", "template_intensity", "intensity", "shift", "later_shift", "confidence",
+                     "n_events"),
+            flags=("review",),
         ),
         ResultTable("eligibility", "every criterion of every subject: state, value, limit, explanation, inputs"),
         ResultTable("eligibility_overall", "ELIGIBLE, INELIGIBLE or INDETERMINATE, one row a subject"),

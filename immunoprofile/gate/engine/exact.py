@@ -7,7 +7,7 @@ in any selection; a single one is doubled.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -106,8 +106,19 @@ class Values:
         return self._compensated[feature.matrix][:, matrix.columns.index(feature.column)]
 
 
-def inside_of(node: Node, values: Values, inside: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
-    """Which events are in the shape of a node, whatever its parent; ``inside`` are those of the nodes before it."""
+class AxisValues(Protocol):
+    """Events as `inside_of` reads them."""
+
+    @property
+    def events(self) -> NDArray[np.float64]:
+        """The events; only their number is read."""
+
+    def of(self, axis: Axis) -> NDArray[np.float64]:
+        """Their values on an axis, on its scale."""
+
+
+def inside_of(node: Node, values: AxisValues, inside: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
+    """Which events are inside a gate, whatever its parent; ``inside`` holds those of the gates before it."""
     from flowutils import gating
 
     if node.kind in ("and", "or", "not"):

@@ -1,0 +1,191 @@
+"""Events of one sample while its gates are placed: who is in which population so far, and values inside a parent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from immunoprofile import compensation
+from immunoprofile.gate.binding import bind
+from immunoprofile.gate.engine.exact import inside_of
+from immunoprofile.gate.engine.resolve import Axis, resolve
+from immunoprofile.gate.gates import BOOLEAN_KINDS, ROOT
+from immunoprofile.gate.notices import needs_matrix
+from immunoprofile.placement.landmarks import Curve, Shift, curve_of, shift_between
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from immunoprofile.compensation import Spillover
+    from immunoprofile.gate.scales import Scale
+    from immunoprofile.gate.strategy import Dimension, Gate, Strategy
+    from immunoprofile.io.fcs import Sample
+
+Bool = np.bool_
+
+
+class SampleValues:
+    """Values of a file on the scales of a template; read-only, shared by all that place gates on it.
+
+    Parameters
+    ----------
+    name
+        Id of the sample.
+    sample
+        The file.
+    strategy
+        Template of its tube.
+    comp_source
+        What the study declares of its compensation.
+
+    Raises
+    ------
+    GateError
+        The file lacks markers of the template.
+    CompensationError
+        The declared matrix cannot be applied.
+    """
+
+    def __init__(
+        self, name: str, sample: Sample, strategy: Strategy, comp_source: str | Spillover | None = None
+    ) -> None:
+        self.name = name
+        self.sample = sample
+        bound = bind(strategy, sample)
+        self.channel = {
+            d.marker: b.marker
+            for gate, own in zip(strategy.gates, bound.gates, strict=True)
+            for d, b in zip(gate.dimensions, own.dimensions, strict=True)
+        }
+        self.spillover = compensation.decide(sample, comp_source, needed=needs_matrix(strategy)).spillover
+        self._column = {channel.pnn: n for n, channel in reversed(list(enumerate(sample.channels)))}
+
+    @cached_property
+    def _compensated(self) -> NDArray[np.float64]:
+        return compensation.compensate(self.sample, self.spillover)
+
+    def of(self, dimension: Dimension, scale: Scale | None, rows: NDArray[np.intp] | None) -> NDArray[np.float64]:
+        """Values of some events (None: all) on an axis, on its scale."""
+        events = self._compensated if dimension.compensated else self.sample.events
+        column = events[:, self._column[self.channel[dimension.marker]]]
+        chosen = column if rows is None else column[rows]
+        return np.ascontiguousarray(chosen) if scale is None else scale.apply(chosen)
+
+
+class PlacedEvents:
+    """Populations of one sample under gates that are put in one by one, parents first.
+
+    Parameters
+    ----------
+    values
+        The file.
+    strategy
+        Template; of it the scales are used.
+    """
+
+    def __init__(self, values: SampleValues, strategy: Strategy) -> None:
+        self.values = values
+        self.scales = dict(strategy.scales)
+        self._strategy = strategy
+        self._inside: dict[str, NDArray[Bool]] = {}
+        self._rows: dict[str, NDArray[np.intp]] = {}
+        self._known: dict[tuple[str, str, str | None, bool], NDArray[np.float64]] = {}
+        self._curves: dict[tuple[str, str, float], Curve] = {}
+        self._shifts: dict[tuple[str, str, float, float], Shift] = {}
+
+    @property
+    def name(self) -> str:
+        """Id of the sample."""
+        return self.values.name
+
+    def __contains__(self, population: object) -> bool:
+        return population == ROOT or population in self._inside
+
+    def mask(self, population: str) -> NDArray[Bool]:
+        """Membership of all events."""
+        if population == ROOT:
+            return np.ones(self.values.sample.n_events, dtype=bool)
+        return self._inside[population]
+
+    def inside(self, parent: str, dimension: Dimension) -> NDArray[np.float64]:
+        """Values inside a population on an axis, on its scale, in the order of the file."""
+        key = (parent, dimension.marker, dimension.scale, dimension.compensated)
+        if key not in self._known:
+            scale = None if dimension.scale is None else self.scales[dimension.scale]
+            self._known[key] = self.values.of(dimension, scale, self._rows_of(parent))
+        return self._known[key]
+
+    def finite(self, parent: str, dimension: Dimension) -> NDArray[np.float64]:
+        """The same without what is no number."""
+        values = self.inside(parent, dimension)
+        return values[np.isfinite(values)]
+
+    def curve(self, parent: str, dimension: Dimension, adjust: float) -> Curve:
+        """Density inside a population; made once for all gates that ask."""
+        key = (parent, dimension.marker, adjust)
+        if key not in self._curves:
+            self._curves[key] = curve_of(self.finite(parent, dimension), adjust=adjust)
+        return self._curves[key]
+
+    def shift(
+        self, parent: str, dimension: Dimension, reference: Curve, *, adjust: float, bound: float, span: float
+    ) -> Shift:
+        """Shift against the density in the template sample; found once for all gates that ask."""
+        key = (parent, dimension.marker, adjust, bound)
+        if key not in self._shifts:
+            own = self.curve(parent, dimension, adjust)
+            self._shifts[key] = shift_between(own, reference, bound=bound, span=span)
+        return self._shifts[key]
+
+    def _rows_of(self, population: str) -> NDArray[np.intp] | None:
+        if population == ROOT:
+            return None
+        if population not in self._rows:
+            self._rows[population] = np.flatnonzero(self._inside[population])
+        return self._rows[population]
+
+    def add(self, gate: Gate) -> None:
+        """Put in a gate whose parent and operands are in."""
+        found = self.mask(gate.parent).copy()
+        if gate.kind in BOOLEAN_KINDS:
+            operands = [self.mask(o.population) != o.complement for o in gate.operands]
+            if gate.kind == "not":
+                found &= ~operands[0]
+            else:
+                found &= (np.logical_and if gate.kind == "and" else np.logical_or).reduce(operands)
+        else:
+            rows = self._rows_of(gate.parent)
+            chosen = _Chosen(self, gate)
+            with np.errstate(all="ignore"):
+                hit = inside_of(chosen.node, chosen, ())
+            if rows is None:
+                found = hit
+            else:
+                found[:] = False
+                found[rows] = hit
+        self._inside[gate.population] = found
+
+
+class _Chosen:
+    """Events of the parent of a gate as the engine's arbiter reads them."""
+
+    def __init__(self, events: PlacedEvents, gate: Gate) -> None:
+        self._events, self._gate = events, gate
+        alone = replace(events._strategy, gates=(replace(gate, parent=ROOT),), custom=(), references=(), beads="",
+                        marker_scales=(), samples=())  # fmt: skip
+        names = tuple(dict.fromkeys(d.marker for d in gate.dimensions))
+        self.node = resolve(alone, names, has_spillover=False)[0]
+        self._columns = names
+
+    @property
+    def events(self) -> NDArray[np.float64]:
+        return self._events.inside(self._gate.parent, self._gate.dimensions[0])
+
+    def of(self, axis: Axis) -> NDArray[np.float64]:
+        """Values on an axis of the gate; its feature carries the position of the axis."""
+        marker = self._columns[axis.feature.column]
+        dimension = next(d for d in self._gate.dimensions if d.marker == marker)
+        return self._events.inside(self._gate.parent, dimension)
