@@ -189,3 +189,7 @@ class _Chosen:
         marker = self._columns[axis.feature.column]
         dimension = next(d for d in self._gate.dimensions if d.marker == marker)
         return self._events.inside(self._gate.parent, dimension)
+
+    def points(self, axes: tuple[Axis, ...]) -> NDArray[np.float64]:
+        """Values on several axes, one behind the other in memory."""
+        return np.asfortranarray(np.column_stack([self.of(axis) for axis in axes]))

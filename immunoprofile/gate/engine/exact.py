@@ -116,6 +116,9 @@ class AxisValues(Protocol):
     def of(self, axis: Axis) -> NDArray[np.float64]:
         """Their values on an axis, on its scale."""
 
+    def points(self, axes: tuple[Axis, ...]) -> NDArray[np.float64]:
+        """Their values on several axes: events x axes, column by column in memory."""
+
 
 def inside_of(node: Node, values: AxisValues, inside: Sequence[NDArray[np.bool_]]) -> NDArray[np.bool_]:
     """Which events are inside a gate, whatever its parent; ``inside`` holds those of the gates before it."""
