@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +16,7 @@ from immunoprofile.compensation import Spillover
 from immunoprofile.errors import ImmunoprofileError, Problem, ProblemListError, Problems
 from immunoprofile.gate.binding import bind, label_doubts
 from immunoprofile.gate.compensated_ratios import compensated_ratios
-from immunoprofile.gate.engine import evaluate_file
+from immunoprofile.gate.engine import EventsNeededError, evaluate_file
 from immunoprofile.gate.evaluate import GatedSample, count_table, gate_sample
 from immunoprofile.gate.file_units import in_units_of, needs_events
 from immunoprofile.gate.intensities import INTENSITY_COLUMNS, check_statistics, intensity_table
@@ -24,10 +25,9 @@ from immunoprofile.gate.notices import needs_matrix, notices_of
 from immunoprofile.gate.sources import STAGE, distinct, left_out_gates, same_content
 from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.io.exceptions import Notice
-from immunoprofile.io.fcs import FcsHead, Sample
-from immunoprofile.io.fcs_data import survey
+from immunoprofile.io.fcs import Sample
+from immunoprofile.io.fcs_data import Survey
 from immunoprofile.io.fcs_source import FcsSource, named_source
-from immunoprofile.io.files import sha256_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -198,21 +198,17 @@ def count_file(
     found = None
     if head is not None:
         found = _bound(head.empty, source.path, gates, {} if panels is None else panels)
-    judged = _survey(source, head) if head is not None and found is not None else None
-    if head is not None and found is not None and judged is not None:
+    if head is not None and found is not None:
         strategy, bound, doubts = found
         chosen = compensation.decide(head.empty, comp_source, needed=needs_matrix(strategy))
-        table = count_table(strategy, evaluate_file(source.path, head, bound, chosen.spillover))
-        return table_of(source, table, sha256_of(source.path), notices_of(judged, bound, chosen, None, doubts))
+        survey = Survey(head.layout)
+        # Otherwise the file is read whole, to count what is no number.
+        with suppress(EventsNeededError):
+            table = count_table(strategy, evaluate_file(source.path, head, bound, chosen.spillover, survey=survey))
+            judged = replace(head.empty, events=survey.events)
+            return table_of(source, table, survey.sha256, notices_of(judged, bound, chosen, None, doubts))
     gated = gate_file(source, gates, comp_source=comp_source, compiled=compiled)
     return table_of(source, gated.counts(), gated.sample.sha256, gated.notices)
-
-
-def _survey(source: FcsSource, head: FcsHead) -> Sample | None:
-    """A regular share of the events, to judge the file by; None where all have to be read for that."""
-    with source.path.open("rb") as handle:
-        events = survey(handle, head.layout, head.empty.name)
-    return None if events is None else replace(head.empty, events=events)
 
 
 def batch(

@@ -227,7 +227,8 @@ class _Worker:
         except OutputError:
             raise  # no fault of the file
         except ImmunoprofileError as error:
-            record = {"gated": False, "sample_id": source.sample_id(_digest(source.path)), "rows": []}
+            digest, error = source.refused(error)
+            record = {"gated": False, "sample_id": source.sample_id(digest), "rows": []}
             record |= {"exceptions": [gating_exception(error, file=source.file)]}
         # Written last: what it stands for is complete.
         record |= {"key": self._key(source, record["sample_id"])}

@@ -7,14 +7,12 @@ What can be repaired without doubt is repaired and named in `Sample.repairs`; ev
 
 from __future__ import annotations
 
-import hashlib
 import io
 import logging
-import os
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,6 +25,7 @@ from immunoprofile.io.fcs_layout import Layout, Scale, byte_order, check_mode, l
 from immunoprofile.io.fcs_repair import NOTICE_MASKED, NOTICE_NOT_FINITE, REPAIR_LOG_ON_FLOAT, Repairs
 from immunoprofile.io.files import open_regular
 from immunoprofile.io.markers import find_marker, is_scatter, marker_of_channel, marker_type
+from immunoprofile.io.one_pass import NotedReading, OnePass, ReadsInto, changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -172,10 +171,13 @@ class FcsHead:
         The file as a `Sample` without events and without hash, to bind gates to its channels.
     layout
         Binary layout with the scales of the channels.
+    noted
+        The bytes that were read, to tell whether they are still there when the events are read.
     """
 
     empty: Sample
     layout: Layout
+    noted: NotedReading
 
 
 def read_fcs_head(path: str | Path, *, dataset: int | None = None, amplifiers: Amplifiers | None = None) -> FcsHead:
@@ -194,10 +196,10 @@ def read_fcs_head(path: str | Path, *, dataset: int | None = None, amplifiers: A
         As for `read_fcs`.
     """
     path = Path(path)
-    with _opened(path) as handle:
-        size = handle.seek(0, os.SEEK_END)
-        one = data_sets(handle, size, path.name).chosen(dataset)
-        layout, described = _described(handle, one, size, amplifiers)
+    with opened(path) as handle:
+        noted = NotedReading(handle, path.name)
+        one = data_sets(noted, noted.size, path.name).chosen(dataset)
+        layout, described = _described(noted, one, amplifiers)
     for repair in one.repairs.texts:
         _log.warning("%s: %s", one.repairs.where, repair)
     empty = Sample(
@@ -209,7 +211,7 @@ def read_fcs_head(path: str | Path, *, dataset: int | None = None, amplifiers: A
         repairs=one.repairs.texts,
         layout=layout,
     )
-    return FcsHead(empty, layout)
+    return FcsHead(empty, layout, noted)
 
 
 def read_fcs(
@@ -246,7 +248,7 @@ def read_fcs(
     >>> sample.panel()  # doctest: +SKIP
     """
     path = Path(path)
-    with _opened(path) as handle:
+    with opened(path) as handle:
         return _read(handle, path.name, strict=strict, dataset=dataset, amplifiers=amplifiers)
 
 
@@ -279,7 +281,7 @@ def read_fcs_datasets(
     >>> linear, fine = read_fcs_datasets("tube.lmd")  # doctest: +SKIP
     """
     path = Path(path)
-    with _opened(path) as handle:
+    with opened(path) as handle:
         return _read_all(handle, path.name, strict=strict, amplifiers=amplifiers)
 
 
@@ -289,7 +291,8 @@ def read_fcs_bytes(content: bytes, *, name: str = "memory", strict: bool = False
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[io.BufferedReader]:
+    """Open an FCS file; whatever the system says meanwhile is an `FcsError` that names it."""
     try:
         with open_regular(path) as handle:
             yield handle
@@ -298,25 +301,26 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise FcsError(reason, where=path.name, todo="check the disk and the rights of the file") from error
 
 
-def _read(handle: BinaryIO, name: str, *, strict: bool, dataset: int | None, amplifiers: Amplifiers | None) -> Sample:
-    size = handle.seek(0, os.SEEK_END)
-    one = data_sets(handle, size, name).chosen(dataset)
-    return _sample(handle, one, size, sha256=_digest(handle), strict=strict, amplifiers=amplifiers)
+def _read(handle: ReadsInto, name: str, *, strict: bool, dataset: int | None, amplifiers: Amplifiers | None) -> Sample:
+    noted = NotedReading(handle, name)
+    one = data_sets(noted, noted.size, name).chosen(dataset)
+    return _sample(handle, noted, one, strict=strict, amplifiers=amplifiers)
 
 
-def _read_all(handle: BinaryIO, name: str, *, strict: bool, amplifiers: Amplifiers | None) -> tuple[Sample, ...]:
+def _read_all(handle: ReadsInto, name: str, *, strict: bool, amplifiers: Amplifiers | None) -> tuple[Sample, ...]:
     """All data sets that can be read; the others are told with them, and refuse the file when it is read strictly."""
-    size = handle.seek(0, os.SEEK_END)
-    found = data_sets(handle, size, name)
-    sha256 = _digest(handle)
+    noted = NotedReading(handle, name)
+    found = data_sets(noted, noted.size, name)
     read: list[Sample] = []
     for number, one in list(found.sound.items()):
         try:
-            read.append(_sample(handle, one, size, sha256=sha256, strict=strict, amplifiers=amplifiers))
+            read.append(_sample(handle, noted, one, strict=strict, amplifiers=amplifiers))
         except FcsError as error:
             found.broken[number] = error
     if found.broken and (strict or not read):
         raise next(iter(found.broken.values()))
+    if len({sample.sha256 for sample in read}) > 1:
+        raise changed(name)
     if not found.broken:
         return tuple(read)
     told = Repairs(name)
@@ -325,23 +329,17 @@ def _read_all(handle: BinaryIO, name: str, *, strict: bool, amplifiers: Amplifie
     return tuple(replace(sample, repairs=(*sample.repairs, *told.texts)) for sample in read)
 
 
-def _digest(handle: BinaryIO) -> str:
-    handle.seek(0)
-    digest = hashlib.sha256()
-    while chunk := handle.read(1 << 20):
-        digest.update(chunk)
-    return digest.hexdigest()
-
-
 def _sample(
-    handle: BinaryIO, one: DataSet, size: int, *, sha256: str, strict: bool, amplifiers: Amplifiers | None
+    handle: ReadsInto, noted: NotedReading, one: DataSet, *, strict: bool, amplifiers: Amplifiers | None
 ) -> Sample:
     repairs = one.repairs
-    layout, described = _described(handle, one, size, amplifiers)
+    layout, described = _described(noted, one, amplifiers)
     if strict:
         repairs.refuse()
     masked = np.zeros(len(described), dtype=np.int64)
-    events = read_stored(handle, layout, repairs.where, masked)
+    passing = OnePass(handle, noted)
+    events = read_stored(passing, layout, repairs.where, masked)
+    sha256 = passing.sha256()
     _note_masked(masked, described, repairs)
     layout = _settled(layout, events, described, repairs)
     scale_in_place(events, layout.scales)
@@ -363,7 +361,7 @@ def _sample(
 
 
 def _described(
-    handle: BinaryIO, one: DataSet, size: int, amplifiers: Amplifiers | None
+    noted: NotedReading, one: DataSet, amplifiers: Amplifiers | None
 ) -> tuple[Layout, tuple[ChannelText, ...]]:
     """Layout and channels as the keywords have them; what the data change is left to `_settled`."""
     repairs, keywords = one.repairs, one.keywords
@@ -372,7 +370,7 @@ def _described(
     bits = [entry.stored.bits for entry in described]
     order = byte_order(keywords, bits, repairs)
     offset, length, n_events, event_bits = locate(
-        handle, one.header, keywords, bits, base=one.base, size=size, repairs=repairs
+        noted, one.header, keywords, bits, base=one.base, size=noted.size, repairs=repairs
     )
     layout = Layout(offset, length, n_events, event_bits, datatype, order, tuple(entry.stored for entry in described))
     return layout, described

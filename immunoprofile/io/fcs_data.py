@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from immunoprofile.io.fcs_layout import Layout, Scale
+    from immunoprofile.io.one_pass import Readable
 
 _BLOCK_BYTES = 1 << 20
 # Unpacking bits costs up to 72 bytes per byte (one byte, then one integer, for each bit).
@@ -24,7 +24,7 @@ SURVEYED = 20_000
 
 
 def read_stored(
-    handle: BinaryIO, layout: Layout, where: str, masked: NDArray[np.int64] | None = None
+    handle: Readable, layout: Layout, where: str, masked: NDArray[np.int64] | None = None
 ) -> NDArray[np.float64]:
     """Read the stored values, masked but not scaled.
 
@@ -157,40 +157,48 @@ def _bits(raw: bytes, layout: Layout, out: NDArray[np.float64], masked: NDArray[
         out[:, column] = values if channel.mask is None else _kept(values, channel.mask, masked, column)
 
 
-def survey(handle: BinaryIO, layout: Layout, where: str, most: int = SURVEYED) -> NDArray[np.float64] | None:
-    """Look through the events without keeping them: a regular share of them, linear, to judge the file by.
+class Survey:
+    """A regular share of the events of a file that passes by and is not kept, to judge the file by.
 
     Parameters
     ----------
-    handle, layout, where
-        As in `read_stored`.
+    layout
+        Binary layout of the file.
     most
-        Events to return at most.
+        Events to keep at most.
 
-    Returns
-    -------
-    ndarray or None
-        float64, events x channels. None when the events hold what has to be counted event by event: values that are no
-        finite numbers, integers with bits above their mask.
-
-    Raises
-    ------
-    FcsError
-        As `read_stored`.
+    Attributes
+    ----------
+    masked
+        Number of integers of each channel that had bits above their mask; filled by `read_stored`.
+    sha256
+        Content hash of the file, once all of it has passed.
     """
-    step = max(1, -(-layout.n_events // most))
-    # Eight events always end on a whole byte; each block takes events from its own first one.
-    rows = max(8, _BLOCK_BYTES * 8 // layout.event_bits // 8 * 8) if layout.event_bits else 8
-    kept: list[NDArray[np.float64]] = []
-    masked = np.zeros(len(layout.channels), dtype=np.int64)
-    for start in range(0, layout.n_events, rows):
-        n = min(rows, layout.n_events - start)
-        place = layout.data_offset + start * layout.event_bits // 8
-        part = replace(layout, data_offset=place, n_events=n, length=-(-n * layout.event_bits // 8))
-        events = read_stored(handle, part, where, masked)
-        if masked.any() or not np.isfinite(events).all():
-            return None
-        kept.append(events[-start % step :: step].copy())
-    events = np.concatenate(kept) if kept else np.empty((0, len(layout.channels)))
-    scale_in_place(events, layout.scales)
-    return events
+
+    def __init__(self, layout: Layout, most: int = SURVEYED) -> None:
+        self.masked = np.zeros(len(layout.channels), dtype=np.int64)
+        self.sha256 = ""
+        self._step = max(1, -(-layout.n_events // most))
+        self._scales = layout.scales
+        self._kept: list[NDArray[np.float64]] = []
+
+    def look(self, start: int, stored: NDArray[Any]) -> bool:
+        """Look at the events from ``start`` on, as they are stored.
+
+        Returns
+        -------
+        bool
+            False when they hold what has to be counted event by event: values that are no finite numbers, integers with
+            bits above their mask.
+        """
+        if self.masked.any() or not np.isfinite(stored).all():
+            return False
+        self._kept.append(stored[-start % self._step :: self._step].astype(np.float64))
+        return True
+
+    @property
+    def events(self) -> NDArray[np.float64]:
+        """Every so manieth event of those that passed, events x channels, linear."""
+        events = np.concatenate(self._kept) if self._kept else np.empty((0, len(self._scales)))
+        scale_in_place(events, self._scales)
+        return events

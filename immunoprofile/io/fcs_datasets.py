@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import BinaryIO
 
 from immunoprofile.errors import FcsError
 from immunoprofile.io.fcs_repair import EXPORT_AGAIN, NOTICE_DATA_SET_BROKEN, REPAIR_NEXTDATA, Repairs
 from immunoprofile.io.fcs_text import Header, integer, read_at, read_header, read_text
+from immunoprofile.io.one_pass import Readable
 
 # Two is what cytometers write; more than this is a file that was made to keep a reader busy.
 _MOST_DATA_SETS = 32
@@ -85,7 +85,7 @@ class DataSets:
             repairs.note(NOTICE_DATA_SET_BROKEN, f"{place}: {error.what}")
 
 
-def data_sets(handle: BinaryIO, size: int, name: str) -> DataSets:
+def data_sets(handle: Readable, size: int, name: str) -> DataSets:
     """Header and keywords of each data set; ``$NEXTDATA`` counts from the begin of its own data set.
 
     Raises

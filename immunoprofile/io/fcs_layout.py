@@ -28,7 +28,8 @@ from immunoprofile.io.fcs_text import HEADER_BYTES, Header, Span, integer, read_
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import BinaryIO
+
+    from immunoprofile.io.one_pass import Readable
 
 _NATIVE = {"I": (8, 16, 32, 64), "F": (32,), "D": (64,)}
 # The largest number that a header field of eight digits holds; beyond it the header says 0.
@@ -200,7 +201,7 @@ def byte_order(keywords: Mapping[str, str], bits: Sequence[int], repairs: Repair
 
 
 def locate(
-    handle: BinaryIO,
+    handle: Readable,
     header: Header,
     keywords: Mapping[str, str],
     bits: Sequence[int],
@@ -335,7 +336,7 @@ def _counted(
 
 
 def _check_filler(
-    handle: BinaryIO, place: Span, needed: int, *, base: int, tot: int, stride: int, repairs: Repairs
+    handle: Readable, place: Span, needed: int, *, base: int, tot: int, stride: int, repairs: Repairs
 ) -> None:
     """Accept a data section that is longer than its events only when the rest can be no event."""
     surplus = place.length - needed

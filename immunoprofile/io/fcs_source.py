@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from immunoprofile.errors import ImmunoprofileError
+from immunoprofile.errors import FcsError, ImmunoprofileError
 from immunoprofile.io.fcs import read_fcs, read_fcs_head
+from immunoprofile.io.files import sha256_of
+from immunoprofile.io.one_pass import changed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,6 +49,38 @@ class FcsSource:
     def read(self) -> Sample:
         """The events; errors of `fcs.read_fcs`."""
         return read_fcs(self.path, dataset=self.dataset, amplifiers=dict(self.amplifiers))
+
+    def refused(self, error: ImmunoprofileError) -> tuple[str, ImmunoprofileError]:
+        """Content hash of a file that was refused, and the reason for just this content.
+
+        Where reading failed, it may have been because the file was being copied: it is tried once more between two
+        looks at its content.
+
+        Parameters
+        ----------
+        error
+            Why it was refused.
+
+        Returns
+        -------
+        str
+            Empty when the file cannot be hashed, or changes: then nobody knows what the reason belongs to.
+        ImmunoprofileError
+            The reason.
+        """
+        error.__traceback__ = None  # its frames hold the events of the first try
+        try:
+            before = sha256_of(self.path)
+            if not isinstance(error, FcsError):
+                return before, error
+            try:
+                self.read()
+            except FcsError as again:
+                if sha256_of(self.path) == before:
+                    return before, again
+        except OSError:
+            return "", error
+        return "", changed(self.path.name)
 
     def read_head(self) -> FcsHead:
         """Everything but the events; errors of `fcs.read_fcs_head`."""

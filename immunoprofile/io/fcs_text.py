@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import BinaryIO
 
 from immunoprofile.errors import FcsError
 from immunoprofile.io.fcs_repair import (
@@ -26,6 +25,7 @@ from immunoprofile.io.fcs_repair import (
     REPAIR_TEXT_UTF16,
     Repairs,
 )
+from immunoprofile.io.one_pass import Readable
 
 HEADER_BYTES = 58
 VERSIONS = ("2.0", "3.0", "3.1", "3.2")
@@ -159,13 +159,13 @@ def channel_count(keywords: Mapping[str, str], where: str) -> int:
     return par
 
 
-def read_at(handle: BinaryIO, start: int, length: int) -> bytes:
+def read_at(handle: Readable, start: int, length: int) -> bytes:
     """Read ``length`` bytes from ``start``; the caller has compared both with the size of the file."""
     handle.seek(start)
     return handle.read(length)
 
 
-def read_header(handle: BinaryIO, base: int, size: int, where: str) -> Header:
+def read_header(handle: Readable, base: int, size: int, where: str) -> Header:
     """Read the 58 bytes of the HEADER.
 
     Parameters
@@ -217,7 +217,7 @@ def span_of(start: int | None, stop: int | None) -> Span | None:
     return Span(start, stop)
 
 
-def read_text(handle: BinaryIO, base: int, size: int, header: Header, repairs: Repairs) -> Text:
+def read_text(handle: Readable, base: int, size: int, header: Header, repairs: Repairs) -> Text:
     """Read the keywords of TEXT and of the supplemental TEXT.
 
     Parameters
@@ -247,7 +247,7 @@ _Chosen = tuple[dict[str, Keyword], list[Keyword]]
 
 
 def _supplemental(
-    handle: BinaryIO, base: int, size: int, header: Header, primary: _Chosen, repairs: Repairs
+    handle: Readable, base: int, size: int, header: Header, primary: _Chosen, repairs: Repairs
 ) -> _Chosen:
     stated = [primary[0].get(name) for name in ("BEGINSTEXT", "ENDSTEXT")]
     begin, end = (None if keyword is None else integer(keyword.text) for keyword in stated)

@@ -50,7 +50,7 @@ def process(request: Request, out: Path, *, cells: bool) -> Outcome:
         known = read_record(out, request.sample_id, key_of(request, digest, cells=cells))
         if known is not None:
             return known
-    panel, written = None, list[Path]()
+    panel, written, sample = None, list[Path](), None
     try:
         # Reading hashes the file as well, so a file that is gated for the first time is hashed once.
         sample = request.source.read()
@@ -61,7 +61,8 @@ def process(request: Request, out: Path, *, cells: bool) -> Outcome:
     except OutputError:
         raise  # no fault of the file
     except ImmunoprofileError as error:
-        digest = digest or _digest(request.source.path)
+        if sample is None:
+            digest, error = request.source.refused(error)
         outcome, written = _left_out(request, digest, error), []
     return write_record(out, key_of(request, digest, cells=cells), outcome, panel, written)
 
@@ -75,7 +76,7 @@ def _digest(path: Path) -> str:
 
 
 def _compare_hash(request: Request, digest: str) -> None:
-    if request.sha256 and digest != request.sha256:
+    if request.sha256 and digest and digest != request.sha256:
         raise FcsError(
             "the content is not what samples.csv says (sha256)",
             where=request.file,

@@ -10,6 +10,14 @@ from __future__ import annotations
 from immunoprofile.gate.engine.evaluate import evaluate
 from immunoprofile.gate.engine.prepared import PreparedEvents
 from immunoprofile.gate.engine.result import EngineRecord, Evaluation, Memberships
-from immunoprofile.gate.engine.streaming import evaluate_file
+from immunoprofile.gate.engine.streaming import EventsNeededError, evaluate_file
 
-__all__ = ["EngineRecord", "Evaluation", "Memberships", "PreparedEvents", "evaluate", "evaluate_file"]
+__all__ = [
+    "EngineRecord",
+    "Evaluation",
+    "EventsNeededError",
+    "Memberships",
+    "PreparedEvents",
+    "evaluate",
+    "evaluate_file",
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +16,10 @@ from immunoprofile.gate.engine.evaluate import correct, evaluate, evaluation_of
 from immunoprofile.gate.engine.exact import word_count
 from immunoprofile.gate.engine.resolve import Matrix, Node, NotPlannedError, matrices, resolve
 from immunoprofile.gate.engine.result import EngineRecord, Evaluation
+from immunoprofile.io.fcs import opened
 from immunoprofile.io.fcs_data import read_stored, scale_in_place
 from immunoprofile.io.fcs_repair import COPY_AGAIN
+from immunoprofile.io.one_pass import OnePass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,14 +30,26 @@ if TYPE_CHECKING:
     from immunoprofile.gate.engine.bound import BoundPlan
     from immunoprofile.gate.strategy import Strategy
     from immunoprofile.io.fcs import FcsHead, Sample
+    from immunoprofile.io.fcs_data import Survey
     from immunoprofile.io.fcs_layout import Layout
+    from immunoprofile.io.one_pass import ReadsInto
 
 CHUNK = 1 << 13
 """Events that are read at once: with a dozen channels they fit the second cache."""
 
 
+class EventsNeededError(Exception):
+    """The events hold what has to be counted event by event, by reading the file whole."""
+
+
 def evaluate_file(
-    path: str | Path, head: FcsHead, strategy: Strategy, spillover: Spillover | None, *, jobs: int = 1
+    path: str | Path,
+    head: FcsHead,
+    strategy: Strategy,
+    spillover: Spillover | None,
+    *,
+    jobs: int = 1,
+    survey: Survey | None = None,
 ) -> Evaluation:
     """Which events of a file are in which population, without reading it into memory.
 
@@ -49,7 +64,9 @@ def evaluate_file(
     spillover
         Matrix that was chosen for the file, or None.
     jobs
-        Threads over parts of the file; the result does not depend on it.
+        Threads over parts of the file; the result does not depend on it. One only with ``survey``.
+    survey
+        Looks at the events as they pass, and takes the hash of the file.
 
     Returns
     -------
@@ -59,7 +76,9 @@ def evaluate_file(
     Raises
     ------
     FcsError
-        The file is shorter than its header said when it was opened.
+        The file is shorter than its header said when it was opened; with ``survey``, it was changed since.
+    EventsNeededError
+        The survey wants all events at once.
     """
     from immunoprofile.gate.engine.bound import bind_plan
 
@@ -70,11 +89,12 @@ def evaluate_file(
         known = matrices(nodes, strategy, names, spillover)
         bound = bind_plan(nodes, known)
     except NotPlannedError:
-        return evaluate(strategy, _whole(path, head), spillover)
-    stream = _Stream(path, head.layout, bound, nodes, known, head.empty.name)
+        with _opened(path, head, survey) as handle:
+            return evaluate(strategy, _whole(handle, head, survey), spillover)
+    stream = _Stream(path, head, bound, nodes, known, survey)
     n_events = head.layout.n_events
     words = np.empty((word_count(len(nodes)), n_events), dtype=np.uint64)
-    jobs = max(1, min(jobs, -(-n_events // CHUNK)))
+    jobs = 1 if survey is not None else max(1, min(jobs, -(-n_events // CHUNK)))
     if jobs == 1:
         parts = [stream.run(words, 0, 1)]
     else:
@@ -84,10 +104,23 @@ def evaluate_file(
     return evaluation_of(strategy, words, counts, EngineRecord("kernel", sum(part[1] for part in parts)))
 
 
-def _whole(path: Path, head: FcsHead) -> Sample:
+@contextmanager
+def _opened(path: Path, head: FcsHead, survey: Survey | None) -> Iterator[ReadsInto]:
+    """The file; with a survey it is hashed as it is read, which has to be from its begin to its end."""
+    with opened(path) as handle:
+        if survey is None:
+            yield handle
+            return
+        passing = OnePass(handle, head.noted)
+        yield passing
+        survey.sha256 = passing.sha256()
+
+
+def _whole(handle: ReadsInto, head: FcsHead, survey: Survey | None) -> Sample:
     """The file in memory, read as its head says."""
-    with path.open("rb") as handle:
-        events = read_stored(handle, head.layout, head.empty.name)
+    events = read_stored(handle, head.layout, head.empty.name, None if survey is None else survey.masked)
+    if survey is not None and not survey.look(0, events):
+        raise EventsNeededError
     scale_in_place(events, head.layout.scales)
     return replace(head.empty, events=events)
 
@@ -104,11 +137,19 @@ def _part(words: NDArray[np.uint64], start: int, n: int) -> NDArray[np.uint64]:
 @dataclass(frozen=True, eq=False)
 class _Stream:
     path: Path
-    layout: Layout
+    head: FcsHead
     bound: BoundPlan
     nodes: tuple[Node, ...]
     known: Mapping[str, Matrix]
-    where: str
+    survey: Survey | None
+
+    @property
+    def layout(self) -> Layout:
+        return self.head.layout
+
+    @property
+    def where(self) -> str:
+        return self.head.empty.name
 
     def run(self, words: NDArray[np.uint64], part: int, parts: int) -> tuple[NDArray[np.int64], int]:
         """Evaluate every ``parts``-th chunk; returns counts and the number of events that the arbiter decided."""
@@ -137,7 +178,7 @@ class _Stream:
         view = memoryview(buffer.view(np.uint8).reshape(-1))  # type: ignore[arg-type]
         swapped = layout.byte_order != ("<" if np.little_endian else ">")
         stored = buffer.view(f"{layout.byte_order}f4")
-        with self.path.open("rb", buffering=0) as handle:
+        with _opened(self.path, self.head, self.survey) as handle:
             for start in range(part * CHUNK, layout.n_events, parts * CHUNK):
                 n = min(CHUNK, layout.n_events - start)
                 handle.seek(layout.data_offset + start * width * 4)
@@ -147,6 +188,8 @@ class _Stream:
                     if not got:
                         raise FcsError("the file ended while it was read", where=self.where, todo=COPY_AGAIN)
                     filled += got
+                if self.survey is not None and not self.survey.look(start, stored[:n]):
+                    raise EventsNeededError
                 out = _part(words, start, n)
                 near = self.bound.run(
                     out, counts, small=buffer, source=SWAPPED if swapped else NATIVE, n_events=n,
@@ -161,9 +204,9 @@ class _Stream:
         """Chunks of any other layout, made linear by the reader of files."""
         from immunoprofile.gate.engine.columns import WIDE
 
-        layout, scales = self.layout, self.layout.scales
+        layout, scales, survey = self.layout, self.layout.scales, self.survey
         ones = np.ones(len(layout.channels))
-        with self.path.open("rb") as handle:
+        with _opened(self.path, self.head, self.survey) as handle:
             for start in range(part * CHUNK, layout.n_events, parts * CHUNK):
                 n = min(CHUNK, layout.n_events - start)
                 # CHUNK is a multiple of eight, so that each chunk begins on a whole byte
@@ -174,7 +217,9 @@ class _Stream:
                     n_events=n,
                     length=-(-n * layout.event_bits // 8),
                 )
-                events = read_stored(handle, block, self.where)
+                events = read_stored(handle, block, self.where, None if survey is None else survey.masked)
+                if survey is not None and not survey.look(start, events):
+                    raise EventsNeededError
                 scale_in_place(events, scales)
                 out = _part(words, start, n)
                 near = self.bound.run(
