@@ -195,6 +195,10 @@ def _obs(
     unscheduled = [visit for visit in _visit_order(study) if visit not in numbers]
     numbers |= {visit: 900.0 + n for n, visit in enumerate(unscheduled, 1)}
     count_tube = study.config.count_tube
+    # Taken apart once: a look through the whole tables for every visit would grow with the square of the study.
+    results = dict(iter(virology.groupby(["usubjid", "visit"], sort=False)))
+    labs = study.labs[study.labs["test"].isin(timeline.BLOOD_COUNT)]
+    counts = dict(iter(labs.groupby("usubjid", sort=False)))
     table: list[dict[str, Any]] = []
     for usubjid, visit in rows:
         subject = study.subject(usubjid)
@@ -211,9 +215,9 @@ def _obs(
             **{name: lead[name] for name in _OF_SAMPLE},
         }
         record |= _beads(own, chosen.get((usubjid, visit, str(count_tube))), count_tube, gates)
-        count = timeline.blood_count(study.labs, usubjid, lead["collected_dtc"])
+        count = timeline.blood_count(counts.get(usubjid, labs.iloc[:0]), usubjid, lead["collected_dtc"])
         record |= {"alc": count.alc, "wbc": count.wbc, "cbc_hours": count.hours, "cbc_ambiguous": count.ambiguous}
-        record |= _cmv(virology, usubjid, visit)
+        record |= _cmv(results.get((usubjid, visit), virology.iloc[:0]))
         table.append(record)
     obs = pd.DataFrame(table, index=pd.Index([f"{u}_{v}" for u, v in rows], name=None))
     obs["visit"] = pd.Categorical(obs["visit"], categories=_visit_order(study), ordered=True)
@@ -241,14 +245,12 @@ def _beads(
     }
 
 
-def _cmv(virology: pd.DataFrame, usubjid: str, visit: str) -> dict[str, Any]:
+def _cmv(own: pd.DataFrame) -> dict[str, Any]:
     """CMV-DNA columns of a visit, from its last valid result; the others are listed in virology.csv.
 
     ``cmv_series`` names assay and specimen: results of different series are never compared.
     """
-    own = virology[(virology["usubjid"] == usubjid) & (virology["visit"] == visit)].sort_values(
-        "collected_dtc", kind="stable"
-    )
+    own = own.sort_values("collected_dtc", kind="stable")
     own = own[own["kind"] != "INVALID"] if (own["kind"] != "INVALID").any() else own
     columns = {
         "cmv_kind": "kind", "cmv_raw": "result_raw", "cmv_unit": "unit", "cmv_log10": "log10_value",

@@ -16,6 +16,8 @@ from immunoprofile.io.records import records, text_of
 if TYPE_CHECKING:
     from immunoprofile.study import Study
 
+BLOOD_COUNT = ("ALC", "WBC", "LYMPH_PCT")
+"""Laboratory tests of which a blood count is made."""
 CBC_WITHIN_H = 24.0
 """A blood count belongs to a draw when it was taken within so many hours of it: lymphocytes change from day to day."""
 
@@ -87,7 +89,7 @@ def blood_count(labs: pd.DataFrame, usubjid: str, drawn_dtc: Any) -> BloodCount:
     cent of lymphocytes of the same draw; values of different draws are never combined. The nearest count that gives
     lymphocytes is taken, else the nearest that gives white cells.
     """
-    own = labs[(labs["usubjid"] == usubjid) & labs["test"].isin(("ALC", "WBC", "LYMPH_PCT")) & labs["value"].notna()]
+    own = labs[(labs["usubjid"] == usubjid) & labs["test"].isin(BLOOD_COUNT) & labs["value"].notna()]
     counts = []
     for key, rows in own.groupby([own["collected_dtc"].fillna(""), own["lab_id"].fillna("")], sort=True):
         hours = hours_apart(drawn_dtc, key[0])
