@@ -17,7 +17,7 @@ from immunoprofile.cli.shell import (
     app,
     leave_out,
 )
-from immunoprofile.errors import ImmunoprofileError
+from immunoprofile.errors import ImmunoprofileError, OutputError
 
 if TYPE_CHECKING:
     from immunoprofile.compensation import Spillover
@@ -109,32 +109,34 @@ def quality(
     from immunoprofile import compensation, pl, schema
     from immunoprofile.io.exceptions import Notice
     from immunoprofile.io.fcs_source import named_source
-    from immunoprofile.io.files import replacing, write_table
+    from immunoprofile.io.files import remove_files, write_bytes, write_table
+    from immunoprofile.io.only_writer import export_folder
     from immunoprofile.io.progress import hidden
     from immunoprofile.quality import assess
 
     tables, exceptions = [], []
-    for path in tqdm(files, desc="quality", unit="file", disable=hidden(wanted=not quiet)):
-        try:
-            sample = named_source(path).read()
-            chosen = compensation.decide(sample, needed=False)
-            checked = assess(sample, comp=chosen.spillover)
-        except ImmunoprofileError as error:
-            unread = Notice("FILE_UNREADABLE", error.what, error.todo, "error")
-            exceptions.append(unread.row("quality", file=path.as_posix()))
-            continue
-        exceptions += [notice.row("quality", file=path.as_posix()) for notice in chosen.notices]
-        tables.append(checked.table().assign(file=path.as_posix(), name=f"{path.stem} {sample.sha256[:6]}"))
-        with replacing(out / f"{path.stem}-{sample.sha256[:12]}.svg") as temporary:
-            temporary.write_bytes(pl.to_svg(pl.file_quality(checked)))
-    write_table(out / "exceptions.csv", pd.DataFrame(exceptions, columns=list(schema.EXCEPTION_COLUMNS)))
-    if tables:
-        joined = pd.concat(tables, ignore_index=True)
-        write_table(out / "quality.csv", joined)
-        with replacing(out / "overview.svg") as temporary:
-            temporary.write_bytes(pl.to_svg(pl.quality_overview(joined)))
-        found = joined["state"].value_counts()
-        typer.echo(f"{len(tables)} files checked: {', '.join(f'{n} {state}' for state, n in found.items())}")
+    with export_folder(out, "quality"):
+        # What an earlier call said of other files would stand beside the figures of these.
+        remove_files(out / name for name in ("quality.csv", "overview.svg", "exceptions.csv"))
+        for path in tqdm(files, desc="quality", unit="file", disable=hidden(wanted=not quiet)):
+            try:
+                sample = named_source(path).read()
+                chosen = compensation.decide(sample, needed=False)
+                checked = assess(sample, comp=chosen.spillover)
+            except ImmunoprofileError as error:
+                unread = Notice("FILE_UNREADABLE", error.what, error.todo, "error")
+                exceptions.append(unread.row("quality", file=path.as_posix()))
+                continue
+            exceptions += [notice.row("quality", file=path.as_posix()) for notice in chosen.notices]
+            tables.append(checked.table().assign(file=path.as_posix(), name=f"{path.stem} {sample.sha256[:6]}"))
+            write_bytes(out / f"{path.stem}-{sample.sha256[:12]}.svg", pl.to_svg(pl.file_quality(checked)))
+        if tables:
+            joined = pd.concat(tables, ignore_index=True)
+            write_bytes(out / "overview.svg", pl.to_svg(pl.quality_overview(joined)))
+            write_table(out / "quality.csv", joined)
+            found = joined["state"].value_counts()
+            typer.echo(f"{len(tables)} files checked: {', '.join(f'{n} {state}' for state, n in found.items())}")
+        write_table(out / "exceptions.csv", pd.DataFrame(exceptions, columns=list(schema.EXCEPTION_COLUMNS)))
     leave_out(exceptions)
 
 
@@ -167,19 +169,23 @@ def deidentify(
 ) -> None:
     """Copy FCS files without the keywords that carry persons; the events stay as they are."""
     from immunoprofile.io.deidentify import deidentify_file
+    from immunoprofile.io.only_writer import export_folder
 
     failed: list[dict[str, Any]] = []
-    for path in files:
-        try:
-            done = deidentify_file(path, out=out, date_shift_days=shift_days, keep=keep or ())
-        except ImmunoprofileError as error:
-            failed.append({"file": path.as_posix(), "message": error.what})
-            continue
-        typer.echo(f"{path} -> {done.path} ({len(done.dropped)} keywords taken out)")
-        for name in done.echoes:
-            typer.echo(f"  look at {name}: it repeats a value that was taken out", err=True)
-        if done.dates_kept:
-            typer.echo("  dates were kept; --shift-days moves them", err=True)
+    with export_folder(out, "deidentify"):
+        for path in files:
+            try:
+                done = deidentify_file(path, out=out, date_shift_days=shift_days, keep=keep or ())
+            except OutputError:
+                raise  # no fault of the file
+            except ImmunoprofileError as error:
+                failed.append({"file": path.as_posix(), "message": error.what})
+                continue
+            typer.echo(f"{path} -> {done.path} ({len(done.dropped)} keywords taken out)")
+            for name in done.echoes:
+                typer.echo(f"  look at {name}: it repeats a value that was taken out", err=True)
+            if done.dates_kept:
+                typer.echo("  dates were kept; --shift-days moves them", err=True)
     leave_out(failed)
 
 

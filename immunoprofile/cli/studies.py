@@ -211,19 +211,26 @@ def _simulate_once(folder: Path, record: Path, settings: dict[str, Any], *, prog
     """Simulate the study of the demo, or take the one that is there when it was made with the same settings."""
     from immunoprofile import datasets
     from immunoprofile.io.files import write_json
+    from immunoprofile.io.inputs import read_plain
 
-    if record.is_file() and folder.is_dir():
-        if json.loads(record.read_text(encoding="utf-8")) == settings:
+    if record.exists():
+        try:
+            same = json.loads(read_plain(record)) == settings
+        except (OSError, ValueError, RecursionError):
+            same = False
+        if not same:
+            raise ImmunoprofileError(
+                "holds a demo with other settings",
+                where=str(folder.parent),
+                todo="choose another --out, or delete the folder",
+            )
+        if (folder / "study.yaml").is_file():
             typer.echo(f"using the simulated study in {folder}")
             return
-        raise ImmunoprofileError(
-            "holds a demo with other settings",
-            where=str(folder.parent),
-            todo="choose another --out, or delete the folder",
-        )
+    # Written first, so that a demo that was stopped right after the simulation goes on from there.
+    write_json(record, settings)
     options = {name: value for name, value in settings.items() if name != "version"}
     datasets.il2_cmv(folder, **options, progress=progress)
-    write_json(record, settings)
 
 
 def _run(

@@ -19,17 +19,16 @@ from immunoprofile.datasets.cohort import Cohort, Effect, generator, simulate_co
 from immunoprofile.datasets.composition import compositions, control_compositions
 from immunoprofile.datasets.cytometer import Acquisition, acquire, single_stain
 from immunoprofile.datasets.fcs_writer import CYTOMETER, SERIAL, write_fcs
+from immunoprofile.datasets.new_study import new_study
 from immunoprofile.datasets.panels import PANELS, RELATIVE_EVENTS, Panel
 from immunoprofile.datasets.people import FIRST_ENROLMENT, Person, people
 from immunoprofile.datasets.rows import Row, date, minute, write_table
 from immunoprofile.datasets.tables import write_tables
 from immunoprofile.datasets.warts import Wart, find, place_warts
-from immunoprofile.errors import ImmunoprofileError
 from immunoprofile.io.analysis_plan import FunctionalEndpoint, VirologyEndpoint
 from immunoprofile.io.cmv_assay import Assay
 from immunoprofile.io.config import Arm, Endpoint, QualityLimits, ScheduledVisit, StudyConfig, Tube, write_config
 
-TRUTH_SUFFIX: Final = "-truth"
 BATCH_D: Final = 28
 """One staining batch, with one lot of reagents and one control aliquot per tube, lasts four weeks."""
 BATCH_SHIFT_SD: Final = 0.008
@@ -343,7 +342,8 @@ def il2_cmv(
     Raises
     ------
     ImmunoprofileError
-        The folder, or the folder of the truth, is not empty.
+        The folder, or the folder of the truth, is not empty; another process is at work in it; it cannot be written.
+        Nothing was written then.
     ValueError
         A number out of range or an unknown effect.
 
@@ -355,28 +355,37 @@ def il2_cmv(
     >>> (study / "study.yaml").is_file()
     True
     """
+    if events < 200:
+        msg = f"events must be at least 200, not {events}"
+        raise ValueError(msg)
+    flow = par.flow_visits(visits)
+    cohort = simulate_cohort(subjects, seed=seed, effect=effect)
+    placed = place_warts(subjects, flow) if warts else ()
+    named = place_cases(subjects) if (warts if cases is None else cases) else ()
+    cohort = with_cases(cohort, named)
+    with new_study(Path(out)) as (folder, truth):
+        _write(folder, truth, cohort, flow, placed, named, events=events, seed=seed, progress=progress)
+    return Path(out)
+
+
+def _write(
+    folder: Path,
+    truth: Path,
+    cohort: Cohort,
+    flow: tuple[str, ...],
+    placed: tuple[Wart, ...],
+    named: tuple[Case, ...],
+    *,
+    events: int,
+    seed: int,
+    progress: bool,
+) -> None:
     from tqdm import tqdm
 
     from immunoprofile.io.progress import hidden
 
-    if events < 200:
-        msg = f"events must be at least 200, not {events}"
-        raise ValueError(msg)
-    folder = Path(out)
-    truth = folder.with_name(folder.name + TRUTH_SUFFIX)
-    flow = par.flow_visits(visits)
-    cohort = simulate_cohort(subjects, seed=seed, effect=effect)
-    for path in (folder, truth):
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            what = "the folder for the synthetic study is not empty"
-            raise ImmunoprofileError(what, where=str(path), todo="name another folder or remove this one")
-        path.mkdir(parents=True, exist_ok=True)
+    subjects, persons = cohort.n_subjects, people(cohort)
     (truth / "events").mkdir()
-    placed = place_warts(subjects, flow) if warts else ()
-    named = place_cases(subjects) if (warts if cases is None else cases) else ()
-    cohort = with_cases(cohort, named)
-    persons = people(cohort)
-
     write_config(study_config(flow), folder)
     write_tables(folder, cohort, persons, warts=placed, cases=named, flow=flow)
     writer = _Writer(folder, truth, seed)
@@ -387,4 +396,3 @@ def il2_cmv(
     _controls(writer, sorted({_batch(persons[i], j) for i, j in taken}), events)
     write_table(folder, "samples", writer.rows)
     _write_truth(truth, cohort, writer.counts, placed, named)
-    return folder

@@ -38,7 +38,7 @@ from immunoprofile.io.fcs_source import FcsSource, named_source
 from immunoprofile.io.files import cannot_write, remove_leftovers, replacing, sha256_of, write_json
 from immunoprofile.io.formula_cells import guarded, guarded_table
 from immunoprofile.io.h5ad import write_h5ad
-from immunoprofile.io.only_writer import only_writer
+from immunoprofile.io.only_writer import export_folder
 from immunoprofile.io.software import software_digest
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 COUNTS = "counts.csv"
 EXCEPTIONS = "exceptions.csv"
 INTENSITIES = "intensities.csv"
-PARTIAL = ".partial"
+PARTIAL = ".batch"
 """Folder of what is known of each file while a batch runs."""
 _SAMPLE_ID = re.compile(r"[0-9a-f]{64}")
 """Begin of the names of cells: hash of the content, and a data set."""
@@ -117,7 +117,7 @@ def batch_to_folder(
     """Gate files without a study and write their counts, file by file.
 
     Writes ``counts.csv``, ``exceptions.csv`` and what ``extras`` asks for into ``out``. What is known of each file is
-    kept in ``out/.partial`` until all are done: the same call goes on where a killed one stopped and ends with the same
+    kept in ``out/.batch`` until all are done: the same call goes on where a killed one stopped and ends with the same
     bytes. Memory does not grow with the number of files beyond their names.
 
     Parameters
@@ -138,7 +138,7 @@ def batch_to_folder(
     Raises
     ------
     ResultsError
-        ``out`` is a file, or another process is at work in it.
+        ``out`` is a file, a results or study folder, or another process is at work in it.
     OutputError
         The results cannot be written: no room, no permission.
     GateError
@@ -149,7 +149,7 @@ def batch_to_folder(
     found, repeated = distinct(named_source(file, dataset=dataset, amplifiers=amplifiers) for file in files)
     if out.exists() and not out.is_dir():
         raise ResultsError("is a file, not a folder", where=str(out), todo="choose another folder for the results")
-    with only_writer(out, "gate"):
+    with export_folder(out, "gate"):
         return _batch(found, repeated, gates, out, jobs, comp_source, extras, progress=progress)
 
 

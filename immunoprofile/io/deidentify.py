@@ -18,6 +18,7 @@ from immunoprofile.io.fcs_outline import Outline, read_outline
 from immunoprofile.io.fcs_text import HEADER_BYTES, Keyword
 from immunoprofile.io.fcs_write import NO_CHECKSUM, head_of
 from immunoprofile.io.files import replacing, sha256_of
+from immunoprofile.io.only_writer import export_folder
 
 if TYPE_CHECKING:
     import flowio
@@ -109,17 +110,19 @@ def deidentify(
     FcsError
         A file cannot be taken apart without doubt (named); files before it are done.
     ImmunoprofileError
-        A name of a copy is taken, or is no plain file name.
+        A name of a copy is taken, or is no plain file name; ``out`` is a results or study folder, or another process
+        is at work in it.
 
     Examples
     --------
     >>> ip.io.deidentify(["tube.fcs"], out="shared", date_shift_days=-31)  # doctest: +SKIP
     """
     keep = tuple(keep)
-    return [
-        deidentify_file(path, out=out, date_shift_days=date_shift_days, keep=keep, rename=rename).path
-        for path in files
-    ]  # fmt: skip
+    with export_folder(Path(out), "deidentify"):
+        return [
+            deidentify_file(path, out=out, date_shift_days=date_shift_days, keep=keep, rename=rename).path
+            for path in files
+        ]
 
 
 def deidentify_file(

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -149,6 +149,21 @@ def remove_leftovers(folder: Path) -> None:
     for path in folder.glob(".*"):
         if is_leftover(path) and path.is_file() and path not in _begun:
             path.unlink(missing_ok=True)
+
+
+def remove_files(paths: Iterable[Path]) -> None:
+    """Delete files of an earlier call, where they are.
+
+    Raises
+    ------
+    OutputError
+        One may not be deleted.
+    """
+    for path in paths:
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise cannot_write(path, error) from error
 
 
 def is_leftover(path: Path) -> bool:

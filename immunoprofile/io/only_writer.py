@@ -17,9 +17,12 @@ from immunoprofile.io.files import cannot_write
 
 LOCK: Final = ".lock"
 """Name of the lock in the folder that it holds. It is there while something writes, and after a process was killed."""
+RESULTS_MARKS: Final = ("provenance.json", ".partial")
+"""Names of which one is in every results folder, from the begin of its first run on."""
 _FAR: Final = 1 << 30
 """Byte that Windows locks: beyond the content, which others must be able to read."""
 
+_ELSEWHERE: Final = "choose another folder to write to"
 _held: set[Path] = set()
 
 
@@ -63,6 +66,45 @@ def only_writer(folder: Path, work: str) -> Iterator[None]:
     finally:
         _held.discard(path)
         _give_back(path, handle)
+
+
+@contextmanager
+def export_folder(folder: Path, work: str) -> Iterator[None]:
+    """Hold a folder for tables and files that are no results of a run, until the block ends.
+
+    Parameters
+    ----------
+    folder, work
+        As for `only_writer`.
+
+    Raises
+    ------
+    ResultsError
+        As `only_writer`; the folder is a results folder or lies in one, of which nothing would be true any more, or is
+        a study folder, whose tables have the same names.
+    OutputError
+        As `only_writer`.
+    """
+    outside_results(folder, itself=True)
+    if (folder / "study.yaml").exists():
+        raise ResultsError("is a study folder", where=str(folder), todo=_ELSEWHERE)
+    with only_writer(folder, work):
+        yield
+
+
+def outside_results(folder: Path, *, itself: bool = False) -> None:
+    """Refuse a folder inside a results folder; with ``itself`` also one that is a results folder.
+
+    Raises
+    ------
+    ResultsError
+        Files there would be named as not written by the run.
+    """
+    place = folder.resolve()
+    for above in [place, *place.parents] if itself else place.parents:
+        if any((above / name).exists() for name in RESULTS_MARKS):
+            what = "holds" if above == place else f"lies in {above}, which holds"
+            raise ResultsError(f"{what} the results of a study", where=str(folder), todo=_ELSEWHERE)
 
 
 def give_all_back() -> None:

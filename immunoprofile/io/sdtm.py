@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from immunoprofile.errors import ProblemListError, Problems
-from immunoprofile.io.files import write_table
+from immunoprofile.io.files import remove_files, write_table
+from immunoprofile.io.only_writer import export_folder
 from immunoprofile.io.records import value_of
 from immunoprofile.resources import load_yaml
 
@@ -50,15 +51,25 @@ class Sdtm:
     unmapped: pd.DataFrame
 
     def write(self, folder: str | Path) -> list[Path]:
-        """Write ``<domain>.csv`` for each domain (lower-case names, as data sets are called) and ``unmapped.csv``."""
+        """Write ``<domain>.csv`` for each domain (lower-case names, as data sets are called) and ``unmapped.csv``.
+
+        Domains of an earlier export go first, so that no folder holds those of two. ``unmapped.csv`` is written last.
+
+        Raises
+        ------
+        ResultsError
+            The folder is a results or study folder, or another process is at work in it.
+        OutputError
+            It cannot be written.
+        """
         out = Path(folder)
-        out.mkdir(parents=True, exist_ok=True)
-        written = []
-        for code, table in [*self.domains.items(), ("unmapped", self.unmapped)]:
-            path = out / f"{code.lower()}.csv"
-            write_table(path, table)
-            written.append(path)
-        return written
+        written = [(out / f"{code.lower()}.csv", table) for code, table in self.domains.items()]
+        written.append((out / "unmapped.csv", self.unmapped))
+        with export_folder(out, "sdtm"):
+            remove_files([out / f"{code.lower()}.csv" for code in (*mapping()["domains"], "unmapped")])
+            for path, table in written:
+                write_table(path, table)
+        return [path for path, _ in written]
 
 
 @cache

@@ -15,14 +15,14 @@ from typing import Any, Final
 from immunoprofile.errors import ResultsError
 from immunoprofile.io.files import cannot_write, is_leftover, remove_leftovers, sha256_of, write_json
 from immunoprofile.io.inputs import read_plain, reason
-from immunoprofile.io.only_writer import LOCK
+from immunoprofile.io.only_writer import LOCK, RESULTS_MARKS, outside_results
 from immunoprofile.schema import RESULT_TABLES
 
-PROVENANCE: Final = "provenance.json"
+PROVENANCE, PARTIAL = RESULTS_MARKS
+"""What a run says of its folder, written last; folder that is there from the beginning of a run to its last seal, with
+what only the same run needs."""
 VISITS: Final = "visits.h5ad"
 RUN_LOG: Final = "run.log"
-PARTIAL: Final = ".partial"
-"""Folder that is there from the beginning of a run to its last seal; it holds what only the same run needs."""
 GATED: Final = "gated.json"
 EARLIER: Final = "earlier.json"
 FORMAT: Final = 2
@@ -47,10 +47,11 @@ def begin(folder: Path, study_id: str) -> None:
     Raises
     ------
     ResultsError
-        The folder holds something else than results of this study.
+        The folder holds something else than results of this study, or lies in other results.
     OutputError
         It cannot be written.
     """
+    outside_results(folder)
     if (folder / PROVENANCE).is_file():
         other = _content(folder).get("study_id", study_id)
         if other != study_id:

@@ -14,6 +14,7 @@ from immunoprofile.errors import ImmunoprofileError
 from immunoprofile.gate.template import VERTICES_SUFFIX
 from immunoprofile.io.config import CONFIG_NAME, load_plain_yaml
 from immunoprofile.io.files import replacing, sha256_of
+from immunoprofile.io.only_writer import only_writer, outside_results
 from immunoprofile.io.table_files import WORKBOOK_NAME
 from immunoprofile.io.tables import write_study_table
 from immunoprofile.io.workbook_writer import write_workbook
@@ -118,8 +119,8 @@ def study_skeleton(
     Raises
     ------
     ImmunoprofileError
-        No FCS file can be read, a pattern or specimen is not understood, or the study folder has tables in the other
-        form. Nothing was written then.
+        No FCS file can be read, a pattern or specimen is not understood, the study folder has tables in the other
+        form, holds results or cannot be written, or another process is at work in it.
     GateError
         The workspace cannot be read.
 
@@ -159,11 +160,12 @@ def study_skeleton(
         text = study_yaml(_study_id(out), tables.schedule, _words(tables, given), first)
         load_plain_yaml(text)
         (fresh / CONFIG_NAME).write_text(text, encoding="utf-8", newline="\n")
-        for path in sorted(p for p in fresh.rglob("*") if p.is_file()):
-            _place(path, out, path.relative_to(fresh).as_posix(), begun)
-    how = (
-        "in the study folder" if inside else _bring_in(source, out / FILES, tables.samples["fcs_path"].tolist(), begun)
-    )
+        outside_results(out, itself=True)
+        with only_writer(out, "init"):
+            for path in sorted(p for p in fresh.rglob("*") if p.is_file()):
+                _place(path, out, path.relative_to(fresh).as_posix(), begun)
+            names = tables.samples["fcs_path"].tolist()
+            how = "in the study folder" if inside else _bring_in(source, out / FILES, names, begun)
     tubes = ", ".join(f"{tube} ({len(files)})" for tube, files in tables.tubes.items())
     begun.files = (
         f"{len(samples)} files {how}; {len(tables.subjects)} subjects, {len(tables.schedule)} visits, tubes: {tubes}"

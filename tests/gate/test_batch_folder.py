@@ -96,15 +96,15 @@ batch_folder.batch_to_folder(sys.argv[2:], strategy(), Path(sys.argv[1]), jobs=2
 def test_killed_batch_goes_on_and_ends_with_the_same_bytes(files, whole, tmp_path, monkeypatch):
     out = tmp_path / "out"
     process = subprocess.Popen([sys.executable, "-c", _RUN, str(out), *map(str, files)])
-    while process.poll() is None and len(list((out / ".partial").glob("*.json"))) < 3:
+    while process.poll() is None and len(list((out / ".batch").glob("*.json"))) < 3:
         time.sleep(0.01)
     process.kill()
     assert process.wait() != 0, "the batch ended before it was killed"
-    done = len(list((out / ".partial").glob("*.json")))
+    done = len(list((out / ".batch").glob("*.json")))
     assert 3 <= done < len(files)
     assert not (out / "counts.csv").exists()
     # What a process leaves that is killed while it writes.
-    (out / ".partial" / ".half.4242.tmp.json").write_text("{")
+    (out / ".batch" / ".half.4242.tmp.json").write_text("{")
     (out / ".counts.4242.tmp.csv").write_text("sample_id")
     gated = []
     counts = batch_folder._Worker._counts
@@ -152,9 +152,9 @@ def test_records_of_other_content_gates_or_options_are_not_taken(files, tmp_path
 
 def test_a_record_that_is_damaged_is_made_again(files, whole, tmp_path, monkeypatch):
     stop_before_the_join(monkeypatch, files, strategy(), tmp_path, extras=Extras(cells=True))
-    sorted((tmp_path / ".partial").glob("*.json"))[0].write_text("{")
+    sorted((tmp_path / ".batch").glob("*.json"))[0].write_text("{")
     # Names are hashes of paths: the second may be that of the damaged file, which has no rows
-    others = sorted((tmp_path / ".partial").glob("*.json"))[1:]
+    others = sorted((tmp_path / ".batch").glob("*.json"))[1:]
     record = next(path for path in others if json.loads(path.read_text())["record"]["rows"])
     stored = json.loads(record.read_text())
     count = stored["record"]["rows"][0][-3]
@@ -255,7 +255,7 @@ def test_fcs_and_intensities_of_each_file(files, tmp_path):
             assert inside.sum() == row.n
             rows = table[(table["file"] == path.as_posix()) & (table["population"] == row.population)]
             assert set(rows["n"]) == {row.n}
-    assert not (tmp_path / ".partial").exists()
+    assert not (tmp_path / ".batch").exists()
 
 
 def test_an_unknown_statistic_is_refused_before_a_file_is_gated(files, tmp_path):
