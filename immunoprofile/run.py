@@ -78,7 +78,7 @@ def run_study(
     check_plan(study, gates)
     prepared = prepare(study, gates)
     with only_writer(out, "run"):
-        begin(out, study.config.study_id)
+        begin(out, study.config.study_id, source=study.folder)
         with timed("gate the files"):
             gated = gate_study(study, prepared, out, jobs=jobs, cells=cells, progress=progress)
             profile = Profile.read(out, study=study, provenance=gated.facts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+import immunoprofile as ip
 from immunoprofile.cli import EXIT_ERROR, app
 from immunoprofile.errors import ImmunoprofileError, OutputError, ResultsError
 from immunoprofile.io.only_writer import RESULTS_MARKS, only_writer
@@ -85,6 +87,48 @@ def test_a_run_into_the_results_of_another_is_refused(tmp_path):
         sealing.begin(tmp_path / "again", "X")
 
 
+@pytest.mark.parametrize("name", ["reports", "study", "gating/templates", ".partial"])
+def test_what_a_link_leads_to_is_not_taken_for_results(folder, tmp_path, name):
+    """A run deletes what an earlier one left; behind a link stands somebody else's."""
+    out, mine = tmp_path / "out", tmp_path / "mine"
+    ip.profile(ip.read_study(folder / "study"), ip.gate.load(folder / "gates"), out=out)
+    mine.mkdir()
+    (mine / "precious.txt").write_text("x")
+    shutil.rmtree(out / name, ignore_errors=True)
+    (out / name).symlink_to(mine)
+    with pytest.raises(ResultsError, match="is a link to another place"):
+        ip.profile(ip.read_study(folder / "study"), ip.gate.load(folder / "gates"), out=out)
+    assert (mine / "precious.txt").read_text() == "x"
+
+
+def test_results_are_not_written_over_the_study_that_they_are_of(folder, tmp_path):
+    out = tmp_path / "out"
+    ip.profile(ip.read_study(folder / "study"), ip.gate.load(folder / "gates"), out=out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    copy = ip.read_study(out / "study", require_files=False)
+    with pytest.raises(ResultsError, match="the study itself"):
+        ip.profile(copy, ip.gate.load(folder / "gates"), out=out)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    # The other way round is what many do.
+    inside = ip.profile(
+        ip.read_study(folder / "study"), ip.gate.load(folder / "gates"), out=folder / "study" / "results"
+    )
+    assert inside.counts.equals(ip.read_results(out).counts)
+    shutil.rmtree(folder / "study" / "results")
+
+
+def test_what_cannot_be_deleted_is_named(tmp_path, monkeypatch):
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "old.html").write_text("x")
+
+    def refused(path, **_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    with pytest.raises(OutputError, match=r"old\.html: may not be written"):
+        sealing.sweep(tmp_path, [])
+
+
 def test_the_lock_is_gone_when_the_work_is_done(folder, tmp_path):
     for work in ("quality", "deidentify", "sdtm"):
         command(work, folder, tmp_path / work)
@@ -126,6 +170,25 @@ def test_a_simulation_without_room_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_export_without_room_leaves_nothing(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", _EXPORT, str(tmp_path / "s")], capture_output=True, text=True, check=False
+    )
+    assert "OutputError" in done.stderr
+    assert "no room is left to write it" in done.stderr
+    assert list((tmp_path / "s").iterdir()) == []
+
+
+_EXPORT = """
+import resource, sys
+import pandas as pd
+from immunoprofile.io.sdtm import Sdtm
+short, long = pd.DataFrame({"STUDYID": ["X"]}), pd.DataFrame({"STUDYID": ["X" * 90] * 200})
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+Sdtm({"DM": short, "LB": long}, short).write(sys.argv[1])
+"""
+
+
 def test_checks_of_files_without_room_leave_no_table(folder, tmp_path):
     fcs = folder / "study" / "fcs" / "S-1_BL.fcs"
     done = limited("quality", fcs, "--out", tmp_path / "q", "--quiet", size=3000)
@@ -141,8 +204,12 @@ def test_a_demo_goes_on_from_its_simulation(tmp_path, monkeypatch):
     settings = {"subjects": 2, "events": 1000, "seed": 5, "effect": "il2", "version": "1"}
     study, record = tmp_path / "study", tmp_path / "simulation.json"
     for stopped in (KeyboardInterrupt, OutputError("no room")):
+
+        def end(*_, error=stopped, **__):
+            raise error
+
         with monkeypatch.context() as patch, pytest.raises((KeyboardInterrupt, OutputError)):
-            patch.setattr("immunoprofile.datasets.study_folder.write_tables", lambda *_, error=stopped, **__: throw(error))
+            patch.setattr("immunoprofile.datasets.study_folder.write_tables", end)
             studies._simulate_once(study, record, settings, progress=False)
         assert not study.exists()
     studies._simulate_once(study, record, settings, progress=False)
@@ -155,7 +222,3 @@ def test_a_demo_goes_on_from_its_simulation(tmp_path, monkeypatch):
         record.write_text(damage)
         with pytest.raises(ImmunoprofileError, match="a demo with other settings"):
             studies._simulate_once(study, record, settings, progress=False)
-
-
-def throw(error):
-    raise error

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from immunoprofile.errors import ProblemListError, Problems
+from immunoprofile.errors import OutputError, ProblemListError, Problems
 from immunoprofile.io.files import remove_files, write_table
 from immunoprofile.io.only_writer import export_folder
 from immunoprofile.io.records import value_of
@@ -66,9 +66,14 @@ class Sdtm:
         written = [(out / f"{code.lower()}.csv", table) for code, table in self.domains.items()]
         written.append((out / "unmapped.csv", self.unmapped))
         with export_folder(out, "sdtm"):
-            remove_files([out / f"{code.lower()}.csv" for code in (*mapping()["domains"], "unmapped")])
-            for path, table in written:
-                write_table(path, table)
+            own = [out / f"{code.lower()}.csv" for code in (*mapping()["domains"], "unmapped")]
+            remove_files(own)
+            try:
+                for path, table in written:
+                    write_table(path, table)
+            except OutputError:
+                remove_files(own)  # some domains alone would pass for all of them
+                raise
         return [path for path, _ in written]
 
 

@@ -20,7 +20,7 @@ from immunoprofile.gate.sources import left_out_gates
 from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.gate.study_gates import GATED_ROLES, StudyGates
 from immunoprofile.gate.template import write_template
-from immunoprofile.io.files import sha256_of, write_table
+from immunoprofile.io.files import cannot_write, sha256_of, write_table
 from immunoprofile.io.h5ad import write_h5ad
 from immunoprofile.io.only_writer import only_writer
 from immunoprofile.io.records import records
@@ -78,7 +78,7 @@ def profile(
     out = Path(out)
     prepared = prepare(study, gates)
     with only_writer(out, "run"):
-        begin(out, study.config.study_id)
+        begin(out, study.config.study_id, source=study.folder)
         gated = gate_study(study, prepared, out, jobs=jobs, cells=cells, progress=progress)
         sweep(out, gated.files)
         provenance = seal(out, gated.facts, gated.files, parts=("profile",))
@@ -160,7 +160,11 @@ def _write_gates(gates: Mapping[str, Strategy], folder: Path) -> list[Path]:
 
     What an earlier run left of a tube that is gone would be read as gates of this one.
     """
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        if folder.exists():
+            shutil.rmtree(folder)
+    except OSError as error:
+        raise cannot_write(Path(error.filename or folder), error) from error
     for tube, strategy in gates.items():
         try:
             write_template(strategy, folder / f"{tube}.csv")

@@ -41,17 +41,36 @@ _TABLES: Final = tuple(
 _MARKS: Final = frozenset({"format", "complete", "parts", "outputs", "made", "seal"})
 
 
-def begin(folder: Path, study_id: str) -> None:
+def begin(folder: Path, study_id: str, *, source: Path | None = None) -> None:
     """Say that a run is at work, before anything of an earlier one is touched.
+
+    Parameters
+    ----------
+    folder
+        Results folder.
+    study_id
+        The study.
+    source
+        Its folder.
 
     Raises
     ------
     ResultsError
-        The folder holds something else than results of this study, or lies in other results.
+        The folder holds something else than results of this study, lies in other results, holds the study itself, or
+        one of its folders is a link: what an earlier run left is deleted, and must not be something else.
     OutputError
         It cannot be written.
     """
     outside_results(folder)
+    if source is not None and source.resolve().is_relative_to(folder.resolve()):
+        raise ResultsError(
+            f"the study itself ({source}) lies in it, where it would be written over", where=str(folder),
+            todo="choose another folder for the results, or copy the study out of it",
+        )  # fmt: skip
+    for name in (*_PLACES, PARTIAL, "gating/templates"):
+        if (folder / name).is_symlink():
+            raise ResultsError("is a link to another place", where=str(folder / name),
+                               todo="remove the link, or choose another folder for the results")  # fmt: skip
     if (folder / PROVENANCE).is_file():
         other = _content(folder).get("study_id", study_id)
         if other != study_id:
@@ -105,8 +124,19 @@ def sweep(folder: Path, kept: Iterable[str]) -> list[str]:
     -------
     list of str
         What was deleted.
+
+    Raises
+    ------
+    OutputError
+        A file cannot be deleted.
     """
-    wanted = set(kept)
+    try:
+        return _swept(folder, set(kept))
+    except OSError as error:
+        raise cannot_write(Path(error.filename or folder), error) from error
+
+
+def _swept(folder: Path, wanted: set[str]) -> list[str]:
     found = [path for place in _PLACES for path in (folder / place).rglob("*")]
     found += [folder / name for name in _TABLES if (folder / name).exists()]
     gone = []
