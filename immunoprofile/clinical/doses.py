@@ -13,7 +13,7 @@ from immunoprofile.clinical.drug_names import names_agent
 from immunoprofile.clinical.tables import HasClinical, day_of, observed_days
 from immunoprofile.clinical.units import significant
 from immunoprofile.io.dates import days_between, first_dose
-from immunoprofile.io.records import numbered, records, text_of
+from immunoprofile.io.records import numbered, records, text_of, value_of
 from immunoprofile.schema import BAR_COLUMNS, COURSE_COLUMNS, DRUGS, EXPOSURE_COLUMNS
 
 if TYPE_CHECKING:
@@ -228,9 +228,9 @@ def exposure(courses: pd.DataFrame) -> pd.DataFrame:
     rows = []
     within = courses[~courses["before_study"]]
     for (usubjid, drug), own in within.groupby(["usubjid", "drug"], sort=True):
-        planned, given = own["doses_planned"].sum(skipna=False), own["doses_given"].sum(skipna=False)
+        planned, given = (value_of(own[name].sum(skipna=False)) for name in ("doses_planned", "doses_given"))
         per_m2 = own["dose_per_m2"] * own["doses_given"].astype("float64")
-        counted = not pd.isna(planned) and not pd.isna(given) and planned > 0
+        counted = planned is not None and given is not None and planned > 0
         ends = own["end_dtc"].tolist()
         rows.append({
             "usubjid": usubjid, "arm": own["arm"].iloc[0], "drug": drug, "first_dtc": own["start_dtc"].min(),

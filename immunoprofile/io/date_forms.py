@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
+from immunoprofile.io.table_cells import Cells, Written
 from immunoprofile.schema import ISO_DATE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from immunoprofile.errors import Problems
-    from immunoprofile.io.table_cells import Cells
     from immunoprofile.schema import TableSpec
 
 DateForm = Literal["iso", "day-month-year", "month-day-year", "excel-1900", "excel-1904"]
@@ -47,10 +47,7 @@ EPOCHS: Final[Mapping[str, datetime]] = {"excel-1900": datetime(1899, 12, 30), "
 
 
 @dataclass(frozen=True)
-class _Date:
-    row: int
-    column: str
-    text: str
+class _Date(Written):
     shape: Shape
 
 
@@ -95,25 +92,19 @@ def settle_dates(
     cells.empty(bad)
     example = ""
     for one in found:
-        if one.shape == "other" or re.match(ISO_DATE, one.text) or (one.row, one.column) in bad:
+        if one.shape == "other" or re.match(ISO_DATE, one.text) or one.place in bad:
             continue
         if one.shape == "serial" and form not in EPOCHS:
             _add_serial(one, where, problems)
         elif (iso := _iso(one, form)) is not None:
-            cells.table.loc[one.row, one.column] = iso
+            cells.table.loc[one.place] = iso
             example = example or f"{one.text} is {iso}"
             continue
         else:
-            problems.add(
-                where,
-                "no such date",
-                row=one.row,
-                column=one.column,
-                value=one.text,
-                allowed="ISO 8601, for example 2024-03-31" + (f"; read as {form}" if form else ""),
-            )
-        cells.empty([(one.row, one.column)])
-        bad.add((one.row, one.column))
+            one.refuse(problems, where, "no such date",
+                       "ISO 8601, for example 2024-03-31" + (f"; read as {form}" if form else ""))  # fmt: skip
+        cells.empty([one.place])
+        bad.add(one.place)
     if example:
         cells.remarks.append(f"dates as {form or 'year-month-day or with the name of the month'} ({example})")
     return bad
@@ -130,16 +121,10 @@ def _form(
         model = held.pop(usual)[0]
         strange = [one for one in found if one.shape in held]
         for one in strange:
-            problems.add(
-                where,
-                f"dates in two forms in one file: this one, and {model.text} in row {model.row}",
-                row=one.row,
-                column=one.column,
-                value=one.text,
-                allowed="one form throughout, best 2024-03-31",
-            )
+            what = f"dates in two forms in one file: this one, and {model.text} in row {model.row}"
+            one.refuse(problems, where, what, "one form throughout, best 2024-03-31")
         held = {usual: of_shape[usual]}
-        mixed = {(one.row, one.column) for one in strange}
+        mixed = {one.place for one in strange}
     else:
         mixed = set()
     if declared is not None or "parts" not in held:
@@ -159,16 +144,10 @@ def _form(
     else:
         one = parts[0]
         readings = [_iso(one, "day-month-year"), _iso(one, "month-day-year")]
-        problems.add(
-            where,
-            "dates whose day and month cannot be told apart",
-            row=one.row,
-            column=one.column,
-            value=one.text,
-            allowed=f"{' or '.join(text for text in readings if text)}: write 2024-03-31, or "
-            "say dates: day-month-year or dates: month-day-year in study.yaml, tables",
-        )
-    return None, mixed | {(one.row, one.column) for one in parts}
+        remedy = "write 2024-03-31, or say dates: day-month-year or dates: month-day-year in study.yaml, tables"
+        one.refuse(problems, where, "dates whose day and month cannot be told apart",
+                   f"{' or '.join(text for text in readings if text)}: {remedy}")  # fmt: skip
+    return None, mixed | {one.place for one in parts}
 
 
 def _number(one: _Date, part: str) -> int:
@@ -223,12 +202,5 @@ def _month(name: str) -> int:
 
 def _add_serial(one: _Date, where: str, problems: Problems) -> None:
     readings = " or ".join(from_serial(float(one.text), epoch) for epoch in EPOCHS.values())
-    problems.add(
-        where,
-        "a day number of Excel, which has two meanings",
-        row=one.row,
-        column=one.column,
-        value=one.text,
-        allowed=f"{readings}: write dates as 2024-03-31, or say dates: excel-1900 or dates: excel-1904 in study.yaml, "
-        "tables",
-    )
+    remedy = "write dates as 2024-03-31, or say dates: excel-1900 or dates: excel-1904 in study.yaml, tables"
+    one.refuse(problems, where, "a day number of Excel, which has two meanings", f"{readings}: {remedy}")

@@ -10,11 +10,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
+from immunoprofile.io.table_cells import Cells, Written
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from immunoprofile.errors import Problems
-    from immunoprofile.io.table_cells import Cells
     from immunoprofile.schema import TableSpec
 
 Decimal = Literal["comma", "point"]
@@ -63,10 +64,7 @@ def in_points(text: str, decimal: Decimal) -> str | None:
 
 
 @dataclass(frozen=True)
-class _Number:
-    row: int
-    column: str
-    text: str
+class _Number(Written):
     start: int
     proof: Proof
     result: bool = False
@@ -99,23 +97,23 @@ def settle_numbers(
     found = list(_numbers(cells, spec, with_text=not cells.documented or declared is not None))
     decimal = declared or _proven(found, where, problems)
     if decimal == "mixed":
-        marked = {(one.row, one.column) for one in found if one.proof != "none"}
+        marked = {one.place for one in found if one.proof != "none"}
         cells.empty(marked)
         return marked
     # In the documented form 12.400 has one meaning; in every other, and with a comma in any, it has two.
     in_doubt = [one for one in found if one.proof == "open" and declared is None and _two_readings(one, cells, decimal)]
     for one in in_doubt:
         _add_open(one, where, problems)
-    bad = {(one.row, one.column) for one in in_doubt}
+    bad = {one.place for one in in_doubt}
     cells.empty(bad)
     example = ""
     if decimal == "comma" or declared is not None or not cells.documented:
         for one in reversed(found):
-            untouched = (one.row, one.column) in bad or (one.result and decimal is None)
+            untouched = one.place in bad or (one.result and decimal is None)
             plain = None if untouched else in_points(one.text, decimal or "point")
             if plain is not None and plain != one.text:
-                text = str(cells.table.loc[one.row, one.column])
-                cells.table.loc[one.row, one.column] = text[: one.start] + plain + text[one.start + len(one.text) :]
+                text = str(cells.table.loc[one.place])
+                cells.table.loc[one.place] = text[: one.start] + plain + text[one.start + len(one.text) :]
                 example = f" ({one.text} is {plain})"
     if decimal == "comma":
         cells.remarks.append(f"decimal commas{example}")
@@ -164,12 +162,5 @@ def _proven(found: Sequence[_Number], where: str, problems: Problems) -> Decimal
 def _add_open(one: _Number, where: str, problems: Problems) -> None:
     readings = [in_points(one.text, "comma"), in_points(one.text, "point")]
     both = " or ".join(f"{float(text):.15g}" for text in readings if text is not None)
-    problems.add(
-        where,
-        "a number that can be read in two ways",
-        row=one.row,
-        column=one.column,
-        value=one.text,
-        allowed=f"{both}: write it without marks of thousands, or say decimal: comma or decimal: point in study.yaml, "
-        "tables",
-    )
+    remedy = "write it without marks of thousands, or say decimal: comma or decimal: point in study.yaml, tables"
+    one.refuse(problems, where, "a number that can be read in two ways", f"{both}: {remedy}")

@@ -22,6 +22,24 @@ LONGEST_SHOWN: Final = 300
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
+@dataclass(frozen=True)
+class Written:
+    """What stands in a cell: its row below the header, its column, and the text."""
+
+    row: int
+    column: str
+    text: str
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """Row and column."""
+        return self.row, self.column
+
+    def refuse(self, problems: Problems, where: str, what: str, allowed: str) -> None:
+        """Add the problem that it is."""
+        problems.add(where, what, row=self.row, column=self.column, value=self.text, allowed=allowed)
+
+
 @dataclass
 class Cells:
     """The cells of one table.
