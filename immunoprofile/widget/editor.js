@@ -30,6 +30,7 @@ const number = value => {
   if (size >= 1000) return Number(value.toPrecision(size >= 100000 ? 4 : 4)).toLocaleString("en-US", { maximumFractionDigits: 0 });
   return size < 1e-9 ? "0" : String(Number(value.toPrecision(3)));
 };
+const asPython = value => JSON.stringify(value).replace(/([[,:])null(?=[\],}])/g, "$1None");
 const whole = value => value.toLocaleString("en-US");
 const integers = view => new Uint32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
 
@@ -190,7 +191,7 @@ function render({ model, el: host }) {
   function silent() {
     late = true;
     alarm("The kernel does not answer: it is busy, or gone. What you drew since the last “=” is not recorded. "
-      + "If it is gone: restart it, run ip.widget.edit again, and then this line:", `ed.change(${JSON.stringify(shape)})`);
+      + "If it is gone: restart it, run ip.widget.edit again, and then this line:", `ed.change(${asPython(shape)})`);
   }
   function alarm(text, code = "") {
     alertBox.hidden = !text;

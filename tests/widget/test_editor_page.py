@@ -19,6 +19,7 @@ from tests.widget.files import axis, sample, strategy
 pytest.importorskip("anywidget")
 
 from immunoprofile.widget.entry import edit
+from immunoprofile.widget.shapes import shape_of
 from tests.widget.page import EditorPage
 
 Open = Callable[..., EditorPage]
@@ -267,17 +268,17 @@ def test_refused_shape_is_told_and_truth_returns(opened: Open) -> None:
     assert page.exact() == by_engine(page)
 
 
-def test_dead_kernel_is_told_with_a_way_to_keep_the_shape(opened: Open) -> None:
-    page = opened("treg")
+@pytest.mark.parametrize(("population", "handle"), [("treg", "corner 2 of 5"), ("cd3", "CD3 lower limit")])
+def test_dead_kernel_is_told_with_a_way_to_keep_the_shape(opened: Open, population: str, handle: str) -> None:
+    page = opened(population)
     page.page.evaluate("window.answer = 'nobody'")
-    page.handle("corner 2 of 5").press("ArrowLeft")
+    page.handle(handle).press("ArrowLeft")
     page.page.wait_for_selector(".ip-alert textarea", timeout=6000)
     assert "The kernel does not answer" in page.page.locator(".ip-alert").inner_text()
     line = page.page.locator(".ip-alert textarea").input_value()
-    ed = edit(replace(sample(), sha256="after the restart"), strategy(), "treg")
-    exec(line, {"ed": ed, "null": None})
-    sent = page.page.evaluate("window.sent")[0]
-    assert [list(p) for p in ed.gates[0].vertices] == sent["shape"]["vertices"]
+    ed = edit(replace(sample(), sha256=f"after the restart {population}"), strategy(), population)
+    exec(line, {"ed": ed})
+    assert shape_of(ed.gates) == page.page.evaluate("window.sent")[0]["shape"]
 
 
 def test_empty_parent_is_told(opened: Open) -> None:
