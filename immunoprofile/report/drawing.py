@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 _COURSE_HEIGHT: Final = 5.1
 _LINE_HEIGHT: Final = 0.15
 _LEAST_HEIGHT: Final = 2.1
-"""Inches that the course would have on a page one without statements and queries, that a line of them takes, and below
-which the course cannot be read."""
+_WITH_LABORATORY: Final = 2.8
+"""Inches that the course would have on a page one without statements and queries, that a line of them takes, below
+which the course cannot be read, and below which it cannot with three panels of the laboratory."""
 _LINE: Final = 110
 _BOLD_LINE: Final = 85
 _QUERY_LINE: Final = 75
@@ -78,7 +79,12 @@ def _picture(figure: Figure, alt: str) -> Picture:
 
 
 def _course(data: Timeline, height: float) -> Picture:
-    return _picture(timeline_figure(data, height=height, legend=False), timeline_alt(data))
+    if height >= _WITH_LABORATORY or not data.labs:
+        return _picture(timeline_figure(data, height=height, legend=False), timeline_alt(data))
+    # Panels that cannot be read help nobody: the laboratory, which has a section of its own, gives way.
+    figure = timeline_figure(replace(data, labs=()), height=height, legend=False)
+    figure.text(0.99, 0.01, "no room for the laboratory: see Safety", ha="right", va="bottom", fontsize=6.5)
+    return _picture(figure, timeline_alt(data))
 
 
 def _course_height(model: VisitModel) -> float:

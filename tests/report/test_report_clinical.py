@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 import pytest
 
 from immunoprofile.report.content import Block, Part, Table
+from immunoprofile.report.drawing import pictures
 from immunoprofile.report.source import Source
 from immunoprofile.report.view import VisitView
 from immunoprofile.report.visit_figures import lab_course, undrawn
@@ -152,3 +155,17 @@ def test_blinded_boxes_hide_doses(judged: Any) -> None:
         assert secret not in page, secret
     assert "Neutrophil count decreased" in page
     assert "87.7\N{NO-BREAK SPACE}mL/min" in page
+
+
+def test_the_laboratory_gives_way_where_page_one_has_no_room(judged: Any) -> None:
+    """The panels of the cells stay readable, and the figure says what it leaves out."""
+    model = build_visit(Source(judged), S1, "D14")
+    said = {}
+    for name, lines in (("room", ()), ("none", ("a statement",) * 20)):
+        address = pictures(replace(model, statements=lines))["timeline"].source
+        said[name] = base64.b64decode(address.partition(",")[2]).decode()
+    words = "no room for the laboratory: see Safety"
+    assert words in said["none"]
+    assert words not in said["room"]
+    assert "creatinine" in said["room"]
+    assert "creatinine" not in said["none"]
