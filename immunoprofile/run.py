@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from immunoprofile.io.only_writer import only_writer
+from immunoprofile.profiling.cuts import refuse_lost_rows
 from immunoprofile.profiling.preflight import prepare
 from immunoprofile.profiling.results import Profile
 from immunoprofile.profiling.run import gate_study
@@ -63,7 +64,8 @@ def run_study(
     Raises
     ------
     GateError, StudyError, AnalysisError
-        What does not fit together, all at once; nothing was written.
+        What does not fit together, all at once; the study is locked and was changed; its ledger lost rows with which
+        the results in ``out`` were made. Nothing was written.
     ResultsError
         ``out`` holds something else than results of this study, or another run is at work in it.
     OutputError
@@ -77,6 +79,7 @@ def run_study(
     timed = stage or (lambda _: nullcontext())
     check_plan(study, gates)
     prepared = prepare(study, gates)
+    refuse_lost_rows(study, prepared.gates, out)
     with only_writer(out, "run"):
         begin(out, study.config.study_id, source=study.folder)
         with timed("gate the files"):

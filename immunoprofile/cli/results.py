@@ -1,4 +1,4 @@
-"""Commands on a results folder: report, sdtm."""
+"""Commands on results folders: report, restate, sdtm."""
 
 from __future__ import annotations
 
@@ -26,6 +26,38 @@ def report(
     asked = Asked(subject, visit, jobs=jobs, pdf=pdf, blinded=blinded, progress=not quiet, again=True)
     written = write_reports(results, asked)
     typer.echo(f"{len(written)} files written below {results / 'reports'}")
+
+
+EXIT_MOVED = 4
+EXIT_UNEXPLAINED = 5
+
+
+@app.command()
+def restate(
+    old: Annotated[Path, typer.Argument(help="Results folder that was issued.")],
+    new: Annotated[Path, typer.Argument(help="Results folder of the same study, made later.")],
+    out: OutOption = Path("restatement"),
+) -> None:
+    """Say which reported numbers, verdicts and sentences moved between two results, by how much and why.
+
+    Writes restatement.csv and restatement.html. Exit code 0: nothing moved; 4: something moved, each row with its
+    cause; 5: something moved for which nothing differs; 1: nothing was compared.
+    """
+    from immunoprofile.report import restate as compare
+    from immunoprofile.report import write_restatement
+
+    found = compare(old, new)
+    written = write_restatement(found, out)
+    for cause in found.causes:
+        typer.echo(f"differs: {cause}")
+    kinds = found.table["kind"].value_counts()
+    told = ", ".join(f"{kinds.get(kind, 0)} {words}" for kind, words in
+                     (("words", "verdicts, states and sentences"), ("printed", "cells of pages"),
+                      ("number", "numbers of tables"), ("row", "rows")))  # fmt: skip
+    typer.echo(f"moved: {told}, of {found.compared} compared; unexplained: {found.unexplained}")
+    typer.echo(f"page: {written[1]}")
+    if len(found.table):
+        raise typer.Exit(EXIT_UNEXPLAINED if found.unexplained else EXIT_MOVED)
 
 
 @app.command()

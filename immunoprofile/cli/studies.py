@@ -1,10 +1,11 @@
-"""Commands on a study folder: demo, simulate, check, run, power."""
+"""Commands on a study folder: demo, simulate, check, lock, run, power."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,6 +30,9 @@ from immunoprofile.cli.shell import (
     tell_exceptions,
 )
 from immunoprofile.errors import ImmunoprofileError, ProblemListError
+
+if TYPE_CHECKING:
+    from immunoprofile.profiling import Profile
 
 
 @app.command()
@@ -74,12 +78,17 @@ def simulate(
 def check(
     folder: Annotated[Path, typer.Argument(help="Study folder, or results folder.")],
     gates: GatesOption = None,
+    results: Annotated[
+        list[Path] | None, typer.Option("--results", help="Results that keep a head of the ledger; several times.")
+    ] = None,
     every: AllOption = False,  # noqa: FBT002
     quiet: QuietOption = False,  # noqa: FBT002
 ) -> None:
-    """Check a study folder (tables, files, panels), or that a results folder is as it was written.
+    """Check a study folder (tables, files, panels, ledger, cuts), or that a results folder is as it was written.
 
-    Problems of one kind are one line with an example; --all lists each.
+    A byte that was changed in the ledger of overrides, in results, or in what a cut froze is named. --results also
+    holds the ledger of a study against the head that results keep, which names a tail that was cut off. Problems of
+    one kind are one line with an example; --all lists each.
     """
     from immunoprofile.profiling.sealing import PARTIAL, PROVENANCE, verify
 
@@ -91,6 +100,7 @@ def check(
             raise typer.Exit(EXIT_ERROR)
         typer.echo("all files are as they were written")
         return
+    _tell_damage(folder, results or [])
     from datetime import UTC, datetime
 
     import pandas as pd
@@ -119,6 +129,7 @@ def check(
         raise typer.Exit(EXIT_ERROR) from error
     typer.echo(repr(study))
     typer.echo(f"gates: {source}")
+    typer.echo(_record_in_words(prepared.gates.ledger.facts, prepared.cut))
     exceptions = pd.concat(
         [
             study.exceptions,
@@ -139,6 +150,48 @@ def check(
         typer.echo(f"warning: {where}: {row['message']}{todo}")
     if (exceptions["severity"] == "error").any():
         raise typer.Exit(EXIT_LEFT_OUT)
+
+
+def _tell_damage(folder: Path, results: list[Path]) -> None:
+    """Name what of ledger, cuts and frozen files was changed, and end with an error."""
+    from immunoprofile.profiling.cuts import damage
+
+    lines = damage(folder, results)
+    for line in lines:
+        typer.echo(line)
+    if lines:
+        raise typer.Exit(EXIT_ERROR)
+
+
+@app.command()
+def lock(
+    study: Annotated[Path, typer.Argument(help="Study folder.")],
+    cut: Annotated[str, typer.Argument(help="Name of the data cut, for example 2026-11 or final.")],
+    gates: GatesOption = None,
+    opened: Annotated[  # noqa: FBT002
+        bool, typer.Option("--open", help="Begin the cut: the study may change until it is locked under this name.")
+    ] = False,
+) -> None:
+    """Freeze data, gates and rules of a study as a data cut, or begin the next one.
+
+    A locked study refuses other tables, files, gates, overrides, rules and another version of this package, each by
+    name; reviews and answers to queries go on. A change needs a new cut; 'immunoprofile restate' then says what moved.
+    """
+    from immunoprofile import gate
+    from immunoprofile.profiling.cuts import lock as freeze
+    from immunoprofile.study import read_study
+
+    read = read_study(study)
+    source = gates_of(study, gates)
+    made = freeze(read, gate.check(gate.load(source), read), cut, opened=opened)
+    if made.frozen is None:
+        typer.echo(f"cut {made.name} is open: the study may change; close it with 'immunoprofile lock {study} {cut}'")
+        return
+    frozen = made.frozen
+    typer.echo(f"cut {made.name} ({made.time}) freezes {len(frozen['files'])} files, gates of "
+               f"{', '.join(frozen['gates'])} from {source}, {frozen['ledger']['rows']} overrides, "
+               f"{len(frozen['rules'])} files of rules, version {frozen['package']['version']}")  # fmt: skip
+    typer.echo(f"sha256 {made.sha256}: keep it outside of the folder")
 
 
 @app.command()
@@ -204,7 +257,26 @@ def gates_of(study: Path, gates: Path | None) -> Path:
     from immunoprofile import gate
 
     own = study / "gating"
-    return gates or (own if own.is_dir() else gate.shipped_folder())
+    return gates or (own if gate.holds_gates(own) else gate.shipped_folder())
+
+
+def _record_in_words(ledger: Mapping[str, Any], cut: Mapping[str, Any]) -> str:
+    """The ledger and the data cut of a study."""
+    rows = ledger["rows"]
+    words = (
+        f"ledger of overrides: {rows} row{'s' if rows > 1 else ''}, head {ledger['head']}" if rows else "no overrides"
+    )
+    return f"{words}; cut {cut['cut']}, {cut['state']}" if cut else f"{words}; not locked"
+
+
+def _tell_overrides(result: Profile) -> None:
+    """Which gates were drawn anew by whom, one line each, and the record that tells of it."""
+    table = result.tables["gate_overrides"]
+    for row in table[table["in_force"].astype(bool)].to_dict("records"):
+        typer.echo(
+            f"override: {row['sample_id']}, {row['tube']}/{row['population']} by {row['author']}: {row['reason']}"
+        )
+    typer.echo(_record_in_words(result.provenance["ledger"], result.provenance.get("cut", {})))
 
 
 def _simulate_once(folder: Path, record: Path, settings: dict[str, Any], *, progress: bool) -> None:
@@ -261,6 +333,7 @@ def _run(
     stages.total()
     write_text(out / RUN_LOG, "\n".join(stages.lines) + "\n")
     typer.echo(repr(result))
+    _tell_overrides(result)
     tell_exceptions(result.exceptions)
     typer.echo(f"visits (AnnData): {out / 'visits.h5ad'}")
     typer.echo(f"cohort page:      {out / 'reports' / 'cohort.html'}")

@@ -9,9 +9,11 @@ from immunoprofile.gate.batch import batch, batch_intensities, membership
 from immunoprofile.gate.change import change, counts_before_after
 from immunoprofile.gate.check import check
 from immunoprofile.gate.evaluate import GatedSample, gate_sample
-from immunoprofile.gate.exchange import from_flowkit, load, shipped_folder, to_flowkit
+from immunoprofile.gate.exchange import from_flowkit, holds_gates, load, shipped_folder, to_flowkit
 from immunoprofile.gate.flowjo_counts import reconcile
 from immunoprofile.gate.intensities import INTENSITY_STATISTICS, intensity_table
+from immunoprofile.gate.override import override
+from immunoprofile.gate.overrides import Override
 from immunoprofile.gate.raster import GateRaster, Outline, rasterise
 from immunoprofile.gate.saving import save
 from immunoprofile.gate.scales import Scale
@@ -29,6 +31,7 @@ __all__ = [
     "Matrix",
     "Operand",
     "Outline",
+    "Override",
     "Ratio",
     "Scale",
     "Strategy",
@@ -39,9 +42,11 @@ __all__ = [
     "counts_before_after",
     "from_flowkit",
     "gate_sample",
+    "holds_gates",
     "intensity_table",
     "load",
     "membership",
+    "override",
     "rasterise",
     "reconcile",
     "save",

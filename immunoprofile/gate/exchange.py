@@ -134,6 +134,11 @@ def _load_folder(folder: Path) -> GateSet:
     )
 
 
+def holds_gates(folder: Path) -> bool:
+    """Whether a folder holds documents of gates; the ledger of overrides alone is none."""
+    return folder.is_dir() and any(_rank(path) < len(_KINDS) and path.is_file() for path in folder.iterdir())
+
+
 def _rank(path: Path) -> int:
     suffix = path.suffix.lower()
     return _KINDS.index(suffix) if suffix in _KINDS else len(_KINDS)

@@ -7,6 +7,7 @@ say (docs/how-a-file-meets-its-gates.md has the rules). Several candidates and c
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from immunoprofile.errors import GateError, ImmunoprofileError, Problem, Problems
 from immunoprofile.gate.binding import find_channels
 from immunoprofile.gate.known import ACQUISITION, HINTS, KnownSample
+from immunoprofile.gate.overriding import for_names
 from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.io.fcs_outline import read_outline
 from immunoprofile.io.files import sha256_of
@@ -207,7 +209,9 @@ class Matcher:
     def sha256(self) -> list[str]:
         """Hashes of the gates, in their order."""
         strategies = (self.gates,) if isinstance(self.gates, Strategy) else tuple(self.gates.values())
-        return [strategy.sha256 for strategy in strategies]
+        drawn = repr(self.gates.overrides) if isinstance(self.gates, GateSet) and self.gates.overrides else ""
+        own = [hashlib.sha256(drawn.encode()).hexdigest()] if drawn else []
+        return [*(strategy.sha256 for strategy in strategies), *own]
 
     @property
     def knows_samples(self) -> bool:
@@ -216,6 +220,13 @@ class Matcher:
 
     def match(self, sample: Sample, path: Path | None = None) -> Match:
         """Gates of one file; see `match`."""
+        found = self._match(sample, path)
+        if not isinstance(self.gates, GateSet) or not self.gates.overrides:
+            return found
+        name = path.name if path is not None else sample.name
+        return replace(found, strategy=for_names(self.gates, found.strategy, (name, Path(name).stem)))
+
+    def _match(self, sample: Sample, path: Path | None) -> Match:
         if path in self.refused:
             raise self.refused[path]
         if not self._known:

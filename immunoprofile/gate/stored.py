@@ -14,6 +14,7 @@ from typing import Any
 from immunoprofile._version import __version__
 from immunoprofile.errors import GateError, Problem, Problems
 from immunoprofile.gate.known import KnownSample, limits_of
+from immunoprofile.gate.overrides import Override
 from immunoprofile.gate.reference import Reference
 from immunoprofile.gate.scales import Scale
 from immunoprofile.gate.strategy import Dimension, Ellipsoid, Gate, GateSet, Matrix, Operand, Ratio, Strategy
@@ -39,6 +40,8 @@ def to_json(gates: GateSet) -> str:
         "problems": [asdict(problem) for problem in gates.problems],
         "ungated": [asdict(sample) for sample in gates.ungated],
     }
+    if gates.overrides:
+        content["overrides"] = [override_content(one) for one in gates.overrides]
     return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -59,7 +62,8 @@ def from_json(text: str, where: str) -> GateSet:
             strategies = tuple(_strategy(one) for one in content["strategies"])
             ungated = tuple(KnownSample.from_content(one) for one in content.get("ungated", ()))
             told = content["problems" if content["format"] == _FORMAT else "findings"]
-            return GateSet(strategies, tuple(Problem(**one) for one in told), ungated)
+            overrides = tuple(override_from(one) for one in content.get("overrides", ()))
+            return GateSet(strategies, tuple(Problem(**one) for one in told), ungated, overrides)
     except GateError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
@@ -120,6 +124,34 @@ def _gate(content: Mapping[str, Any]) -> Gate:
 def _dimension(content: Mapping[str, Any]) -> Dimension:
     ratio = content["ratio"]
     return replace(Dimension(**content), ratio=None if ratio is None else Ratio(**ratio))
+
+
+def override_content(override: Override) -> dict[str, Any]:
+    """An override as JSON can hold it, every float to the bit; `override_from` takes it back."""
+    return asdict(override)
+
+
+def override_from(content: Mapping[str, Any]) -> Override:
+    """The override that `override_content` gave.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError, AttributeError, IndexError
+        The content has another form.
+    """
+    names = ("tube", "population", "sample", "reason", "author", "time", "fcs_sha256")
+    counts = ("n_parent", "n_before", "n_after")
+    unknown = content.keys() - {*names, *counts, "before", "after", "scales"}
+    if unknown or not all(isinstance(content[name], str) for name in names):
+        raise ValueError(f"has unknown entries, or text is missing ({', '.join(sorted(unknown))})")
+    if not all(content[name] is None or type(content[name]) is int for name in counts):
+        raise ValueError("counts are no whole numbers")
+    return Override(
+        before=_gate(content["before"]),
+        after=None if content["after"] is None else _gate(content["after"]),
+        scales=tuple((str(name), _scale(one)) for name, one in content["scales"]),
+        **{name: content[name] for name in (*names, *counts)},
+    )
 
 
 def cache_folder() -> Path | None:

@@ -27,6 +27,7 @@ from immunoprofile.gate.gates import (
     describe,
 )
 from immunoprofile.gate.known import KnownSample, LimitValues
+from immunoprofile.gate.overrides import Override
 from immunoprofile.gate.reference import Reference
 from immunoprofile.gate.scales import Scale
 from immunoprofile.schema import SAMPLE_ID
@@ -393,11 +394,14 @@ class GateSet(Mapping[str, Strategy]):
         What the document holds and these gates do not, each named with its reason; empty when all was read.
     ungated
         Samples of the document without gates that can be read: their files are not gated by the gates of others.
+    overrides
+        Gates of single samples that a person drew anew, oldest first (`override.override`).
     """
 
     strategies: tuple[Strategy, ...]
     problems: tuple[Problem, ...] = ()
     ungated: tuple[KnownSample, ...] = ()
+    overrides: tuple[Override, ...] = ()
 
     def __post_init__(self) -> None:
         tubes = [strategy.tube for strategy in self.strategies]
@@ -428,7 +432,8 @@ class GateSet(Mapping[str, Strategy]):
 
     def __repr__(self) -> str:
         missing = f"\n\nnot read: {len(self.problems)}, see .problems" if self.problems else ""
-        return "\n\n".join(repr(strategy) for strategy in self.strategies) + missing
+        drawn = f"\n\ndrawn anew for single samples: {len(self.overrides)}, see .overrides" if self.overrides else ""
+        return "\n\n".join(repr(strategy) for strategy in self.strategies) + missing + drawn
 
     def _repr_html_(self) -> str:
         from immunoprofile.gate.tree_view import gate_set_view

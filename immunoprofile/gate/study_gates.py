@@ -10,19 +10,22 @@ import difflib
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from immunoprofile.errors import GateError, ImmunoprofileError, Problems
+from immunoprofile.gate.ledger import LEDGER, Ledger, read_ledger, study_ids
 from immunoprofile.gate.mapping import MAPPING_TABLE, apply_mapping, renamed, sources_of
 from immunoprofile.gate.matching import Match, Matcher, match
 from immunoprofile.gate.names import population_id, tube_name
+from immunoprofile.gate.overriding import in_force, misfits, overridden
 from immunoprofile.gate.strategy import ROOT, GateSet, Strategy
 from immunoprofile.io.fcs import read_fcs_head
 from immunoprofile.io.records import records
 
 if TYPE_CHECKING:
+    from immunoprofile.gate.overrides import Override
     from immunoprofile.io.config import StudyConfig
     from immunoprofile.io.fcs import Sample
     from immunoprofile.study import Study
@@ -48,6 +51,8 @@ class StudyGates(Mapping[str, Strategy]):
         One strategy a tube.
     trees
         Tube -> the strategies that its files have; of templates one.
+    ledger
+        Gates of single samples that people drew anew.
     """
 
     whole: GateSet
@@ -56,6 +61,8 @@ class StudyGates(Mapping[str, Strategy]):
     _matcher: Matcher
     _ids: Mapping[tuple[str, str], Mapping[str, str]]
     """(Tube, tree) -> path of names in the document -> id."""
+    ledger: Ledger = field(default_factory=Ledger)
+    _hashes: dict[str, str] = field(default_factory=dict, repr=False)
 
     def __getitem__(self, tube: str) -> Strategy:
         return self.whole[tube]
@@ -68,19 +75,39 @@ class StudyGates(Mapping[str, Strategy]):
 
     def sha256(self, tube: str) -> str:
         """Hash of all gates of a tube: those of a template, or of every tree with the gates of single samples."""
+        if tube not in self._hashes:  # of a workspace with many samples it takes a while
+            self._hashes[tube] = self._hash(tube)
+        return self._hashes[tube]
+
+    def _hash(self, tube: str) -> str:
         trees = self.trees[tube]
         if len(trees) == 1 and trees[0].sha256 == self.whole[tube].sha256:
             return self.whole[tube].sha256
         return hashlib.sha256("\n".join(sorted(tree.sha256 for tree in trees)).encode()).hexdigest()
 
-    def match(self, sample: Sample, tube: str, path: Path | None = None) -> Match:
-        """The gates of one file of a tube, see `matching.match`.
+    def in_force(self, sample_id: str, tube: str) -> tuple[Override, ...]:
+        """Overrides that are in force for a sample, one a gate."""
+        return in_force(self.ledger.overrides, sample_id, tube)
+
+    def sha256_of_sample(self, sample_id: str, tube: str, placed: Strategy | None = None) -> str:
+        """Hash of the gates of a tube, or of those placed for one sample, with the overrides of the sample."""
+        plain = self.sha256(tube) if placed is None else placed.sha256
+        own = self.in_force(sample_id, tube)
+        content = "\n".join([plain, *(repr(one.after) for one in own)])
+        return hashlib.sha256(content.encode()).hexdigest() if own else plain
+
+    def match(self, sample: Sample, tube: str, path: Path | None = None, *, sample_id: str = "") -> Match:
+        """The gates of one file of a tube, see `matching.match`, with the overrides of its sample.
 
         Raises
         ------
         GateError
             Which sample of a workspace the file is cannot be told, or the workspace has no gates for it.
         """
+        found = self._match(sample, tube, path)
+        return replace(found, strategy=overridden(found.strategy, self.in_force(sample_id, tube)))
+
+    def _match(self, sample: Sample, tube: str, path: Path | None) -> Match:
         if not self.trees[tube][0].samples:
             return match(sample, self.whole[tube], path=path)
         found = self._matcher.match(sample, path)
@@ -102,6 +129,8 @@ class StudyGates(Mapping[str, Strategy]):
 def study_gates(gates: GateSet, study: Study) -> StudyGates:
     """Strategies of the tubes of a study.
 
+    The overrides of the study (`ledger`) are read with them, and held against them.
+
     A tube takes the strategy that ``tubes.<tube>.gates`` names: by its name, by the name of its document (``Trial
     gates.xml``), or, where it only repeats the name of the only tube, the one that was loaded. Gates of a workspace
     are found by the files of the tube. ``populations.csv`` of the study gives populations their ids.
@@ -109,9 +138,13 @@ def study_gates(gates: GateSet, study: Study) -> StudyGates:
     Raises
     ------
     GateError
-        A tube has no gates; a row of ``populations.csv`` cannot be followed; all at once.
+        A tube has no gates; a row of ``populations.csv`` or of the ledger cannot be followed; all at once. The ledger
+        is not as it was written.
     """
     problems = Problems()
+    ledger = read_ledger(study.folder)
+    drawn = [one for one in gates.overrides if one not in ledger.overrides]
+    gates = replace(gates, overrides=())  # the ledger names samples of the study, not files
     config = study.config
     paths = {tube: _paths(study, tube) for tube in config.tubes}
     matcher = Matcher(gates, [path for found in paths.values() for path in found])
@@ -152,7 +185,37 @@ def study_gates(gates: GateSet, study: Study) -> StudyGates:
     _name_unused(rows, used, trees, problems)
     if problems:
         raise GateError("the gates do not fit the study", problems.found, where=config.study_id)
-    return StudyGates(replace(gates, strategies=tuple(whole)), mapped, by_tree, matcher, ids)
+    _check_overrides(ledger, drawn, {strategy.tube: strategy for strategy in whole}, study, problems)
+    if problems:
+        raise GateError("overrides cannot be followed", problems.found, where=config.study_id)
+    return StudyGates(replace(gates, strategies=tuple(whole)), mapped, by_tree, matcher, ids, ledger)
+
+
+def _check_overrides(
+    ledger: Ledger, drawn: Sequence[Override], gates: Mapping[str, Strategy], study: Study, problems: Problems
+) -> None:
+    """Rows of the ledger that are about nothing in the study, or do not fit its gates; overrides without a row."""
+    tubes = dict(zip(study.samples["sample_id"].astype(str), study.samples["tube_id"].astype(str), strict=True))
+    of_study = study_ids(ledger)
+    last = {id(one) for sample in tubes for one in in_force(ledger.overrides, sample)}
+    for number, one in enumerate(ledger.overrides, 1):
+        if of_study[number - 1] != study.config.study_id:
+            problems.add(LEDGER, "is of another study", row=number, column="study_id", value=of_study[number - 1])
+        if one.tube not in gates:
+            problems.add(LEDGER, "there is no such tube", row=number, column="tube", value=one.tube,
+                         allowed=", ".join(gates))  # fmt: skip
+        elif tubes.get(one.sample) != one.tube:
+            near = difflib.get_close_matches(
+                one.sample, [name for name, tube in tubes.items() if tube == one.tube], n=1
+            )
+            problems.add(LEDGER, f"is no sample of tube {one.tube}", row=number, column="sample", value=one.sample,
+                         allowed=f"did you mean {near[0]}?" if near else "")  # fmt: skip
+        elif id(one) in last:  # what was taken back or drawn again need not fit any more
+            for column, fault, value in misfits(one, gates[one.tube]):
+                problems.add(LEDGER, fault, row=number, column=column, value=value)
+    for one in drawn:
+        problems.add(f"override of {one.place}, sample {one.sample}", "is not in the ledger of the study",
+                     allowed="gate.override(..., study=study), which records it")  # fmt: skip
 
 
 def _paths(study: Study, tube: str) -> list[Path]:

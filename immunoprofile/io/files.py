@@ -177,6 +177,26 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def write_durably(path: Path, content: bytes) -> None:
+    """Write bytes, all or nothing, and bring them and their name to the disk before this returns."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+        sync(temporary)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Bring a file, or the names of a folder, to the disk, where the system can."""
+    if os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems cannot sync a folder
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def write_arrays(path: Path, **arrays: Any) -> None:
     """Write arrays as compressed ``.npz``, all or nothing; equal arrays give equal bytes."""
     import numpy as np

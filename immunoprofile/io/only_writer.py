@@ -23,11 +23,14 @@ _FAR: Final = 1 << 30
 """Byte that Windows locks: beyond the content, which others must be able to read."""
 
 _ELSEWHERE: Final = "choose another folder to write to"
+_PAUSE: Final = 0.02
+"""Seconds between two looks at a lock that another holds."""
+
 _held: set[Path] = set()
 
 
 @contextmanager
-def only_writer(folder: Path, work: str) -> Iterator[None]:
+def only_writer(folder: Path, work: str, *, wait: float = 0.0) -> Iterator[None]:
     """Hold a folder for writing until the block ends.
 
     The lock belongs to the operating system, which gives it back when a process ends, however it ends. The file holds
@@ -40,6 +43,8 @@ def only_writer(folder: Path, work: str) -> Iterator[None]:
         Folder to write; made when absent.
     work
         What is done, for the message of others, for example ``run``.
+    wait
+        Seconds to wait for another that is at work before it is refused.
 
     Raises
     ------
@@ -51,7 +56,7 @@ def only_writer(folder: Path, work: str) -> Iterator[None]:
     path = folder / LOCK
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = _take(path)
+        handle = _take_within(path, wait)
     except OSError as error:
         raise cannot_write(path, error) from error
     try:
@@ -112,6 +117,17 @@ def give_all_back() -> None:
     for path in list(_held):
         with suppress(OSError):
             path.unlink()
+
+
+def _take_within(path: Path, wait: float) -> int:
+    until = time.monotonic() + wait
+    while True:
+        try:
+            return _take(path)
+        except ResultsError:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(_PAUSE)
 
 
 def _take(path: Path) -> int:

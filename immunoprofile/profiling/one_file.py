@@ -15,6 +15,7 @@ from immunoprofile.gate.evaluate import gate_sample
 from immunoprofile.gate.flowjo_counts import stored_counts
 from immunoprofile.gate.intensities import intensity_table
 from immunoprofile.gate.matching import Match
+from immunoprofile.gate.overriding import overridden
 from immunoprofile.gate.raster import rasterise, write_rasters
 from immunoprofile.gate.scaled import ScaledValues
 from immunoprofile.io.files import sha256_of, write_arrays
@@ -97,9 +98,10 @@ def _left_out(request: Request, digest: str, error: ImmunoprofileError) -> Outco
 
 def _gate(request: Request, sample: Sample, out: Path, *, cells: bool) -> tuple[Outcome, list[Path]]:
     """What the study needs of a file, and the files that were written for it."""
-    match = request.gates.match(sample, request.tube, request.source.path)
+    match = request.gates.match(sample, request.tube, request.source.path, sample_id=request.sample_id)
     if request.placed is not None:
-        match = replace(match, strategy=request.placed)
+        drawn = request.gates.in_force(request.sample_id, request.tube)
+        match = replace(match, strategy=overridden(request.placed, drawn))
     gated = gate_sample(sample, match, comp_source=request.comp_source)
     values = ScaledValues(gated)
     events = _assess(gated, values, request.limits)

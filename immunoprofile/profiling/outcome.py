@@ -26,7 +26,7 @@ class Request:
     tube: str
     gates: StudyGates
     gates_sha256: str
-    """Hash of the gates of the tube."""
+    """Hash of the gates of the tube, with the overrides of the sample."""
     comp_source: str | None
     sha256: str | None
     """Content hash that the samples table expects."""

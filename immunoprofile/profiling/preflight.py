@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from immunoprofile import pp
 from immunoprofile.gate.check import check
@@ -16,6 +16,7 @@ from immunoprofile.io.record_dates import dates_after
 from immunoprofile.io.records import records
 from immunoprofile.io.registry_checks import note_acquisitions
 from immunoprofile.profiling.clinical_half import ClinicalHalf, evaluate_clinical
+from immunoprofile.profiling.cuts import hold_to_cut
 from immunoprofile.profiling.decisions import check_decisions
 from immunoprofile.resources import reference_ranges
 from immunoprofile.study import Study
@@ -39,14 +40,19 @@ class Prepared:
         The gates of each tube.
     clinical
         CMV-DNA, safety, doses and eligibility.
+    cut
+        The last data cut of the study (`cuts.hold_to_cut`); empty where it was never locked.
     """
 
     gates: StudyGates
     clinical: ClinicalHalf
+    cut: Mapping[str, Any]
 
 
 def prepare(study: Study, gates: GateSet) -> Prepared:
-    """Check gates, CMV-DNA results, decisions of people, limits of checks and reference ranges against each other.
+    """Check gates, overrides, CMV-DNA results, decisions of people, limits and reference ranges against each other.
+
+    A study that is locked is held against its cut.
 
     Raises
     ------
@@ -54,6 +60,7 @@ def prepare(study: Study, gates: GateSet) -> Prepared:
         What does not fit; nothing was written.
     """
     own = check(gates, study)
+    cut = hold_to_cut(study, own)
     check_decisions(study, own)
     half = evaluate_clinical(study)
     for limits in (study.config.check_limits, *study.config.tube_check_limits.values()):
@@ -61,7 +68,7 @@ def prepare(study: Study, gates: GateSet) -> Prepared:
     check_statistics(study.config.intensity_statistics)
     if study.config.reference_ranges:
         reference_ranges(study.config.reference_ranges)
-    return Prepared(own, half)
+    return Prepared(own, half, cut)
 
 
 def check_files(study: Study, *, progress: bool = False) -> pd.DataFrame:

@@ -16,6 +16,8 @@ from immunoprofile.errors import NotAvailableError, ResultsError
 from immunoprofile.gate.cells import cells_of
 from immunoprofile.gate.evaluate import GatedSample, gate_sample
 from immunoprofile.gate.exchange import load
+from immunoprofile.gate.ledger import LEDGER, read_ledger
+from immunoprofile.gate.overriding import in_force, overridden
 from immunoprofile.gate.raster import GateRaster, read_rasters
 from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.io.records import records
@@ -53,7 +55,7 @@ class Profile:
     counts, quality, exceptions, virology
         Tables of the results folder.
     gates
-        The strategies that were used.
+        The strategies that were used, with the overrides of single samples.
     provenance
         Hashes of inputs and outputs, versions, parameters.
     tables
@@ -117,6 +119,9 @@ class Profile:
                 study = read_study(path, require_files=False)
         with files.reading("gating/templates") as path:
             gates = load(path)
+        if files.outputs is None or LEDGER in files.outputs:
+            with files.reading(LEDGER):
+                gates = replace(gates, overrides=read_ledger(folder).overrides)
         return cls(
             folder=folder,
             study=study,
@@ -237,7 +242,7 @@ class Profile:
     def _gates_of(self, sample_id: str, tube: str) -> Strategy:
         """Gates of one sample: those of its tube, or where a workspace has gates for each sample, the sample's."""
         if not self.gates[tube].samples:
-            return self.gates[tube]
+            return overridden(self.gates[tube], in_force(self.gates.overrides, sample_id, tube))
         names = [f"gating/{sample_id}{suffix}" for suffix in (".json", ".xml")]
         name = next(name for name in names if (self.folder / name).is_file())
         with self._files.reading(name) as path:

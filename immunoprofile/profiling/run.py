@@ -16,21 +16,24 @@ from immunoprofile._version import __version__
 from immunoprofile.errors import GateError
 from immunoprofile.gate.batch import in_order
 from immunoprofile.gate.exchange import save
+from immunoprofile.gate.ledger import LEDGER
 from immunoprofile.gate.sources import left_out_gates
 from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.gate.study_gates import GATED_ROLES, StudyGates
 from immunoprofile.gate.template import write_template
-from immunoprofile.io.files import cannot_write, sha256_of, write_table
+from immunoprofile.io.files import cannot_write, sha256_of, write_bytes, write_table
 from immunoprofile.io.h5ad import write_h5ad
 from immunoprofile.io.only_writer import only_writer
 from immunoprofile.io.records import records
-from immunoprofile.io.software import versions
+from immunoprofile.io.software import package_digest, rule_hashes, versions
 from immunoprofile.placement.in_study import place_study
 from immunoprofile.profiling.assemble import assemble, choose_attempts
 from immunoprofile.profiling.clinical_half import add_clinical, add_il2_hours
+from immunoprofile.profiling.cuts import refuse_lost_rows
 from immunoprofile.profiling.documents import GateDocuments
 from immunoprofile.profiling.findings import channel_swaps, panel_findings, specimen_findings
 from immunoprofile.profiling.functional import add_functional
+from immunoprofile.profiling.gate_overrides import flag_visits, note_gate_overrides, override_table
 from immunoprofile.profiling.notes import note_overrides, note_visits, notes_of_files
 from immunoprofile.profiling.one_file import process
 from immunoprofile.profiling.outcome import Chosen, Outcome, Request
@@ -77,6 +80,7 @@ def profile(
     """
     out = Path(out)
     prepared = prepare(study, gates)
+    refuse_lost_rows(study, prepared.gates, out)
     with only_writer(out, "run"):
         begin(out, study.config.study_id, source=study.folder)
         gated = gate_study(study, prepared, out, jobs=jobs, cells=cells, progress=progress)
@@ -108,6 +112,9 @@ def gate_study(
     virology = half.virology.results
     written = study.write(out / "study")
     written += _write_gates(gates, out / "gating" / "templates")
+    if gates.ledger.content:
+        written.append(out / LEDGER)
+        write_bytes(written[-1], gates.ledger.content)
     placement = place_study(study, gates, jobs=jobs, progress=progress)
     outcomes = _gate_all(_requests(study, gates, placement.strategies), out, jobs=jobs, cells=cells, progress=progress)
     flow = pp.quality_checks(study.config.check_limits)["flow_rate"]
@@ -125,11 +132,15 @@ def gate_study(
     unused: list[int] = []
     quality = _verdict(visits, study, gates, chosen, out, unused)
     note_overrides(study, unused, notes)
+    overrides = override_table(study, gates)
+    note_gate_overrides(overrides, study, gates, notes)
+    flag_visits(visits, overrides, chosen)
     add_clinical(visits, study, half)
     exceptions = pd.concat(
         [study.exceptions, acquisition_notes(study), half.safety.exceptions, notes.table()], ignore_index=True
     )
     facts = _facts(study, gates, outcomes, cells=cells)
+    facts |= {"cut": dict(prepared.cut)} if prepared.cut else {}
     visits.uns[schema.UNS_PROVENANCE] = {"versions": facts["versions"], "gates": facts["gates"]}
     visits.uns[schema.UNS_VERSION] = __version__
     tables = {
@@ -139,6 +150,7 @@ def gate_study(
         "virology": virology,
         **half.tables(),
         "queries": join_queries(study.queries, exceptions, quality),
+        "gate_overrides": overrides,
         "reconcile": _reconciled(outcomes),
         "intensities": _intensities(outcomes),
         "placement": placement.table,
@@ -176,7 +188,6 @@ def _write_gates(gates: Mapping[str, Strategy], folder: Path) -> list[Path]:
 def _requests(study: Study, gates: StudyGates, placed: Mapping[str, Strategy] | None = None) -> list[Request]:
     placed = placed or {}
     rows = study.samples[study.samples["role"].isin(GATED_ROLES)].sort_values("sample_id", kind="stable")
-    hashes = {tube: gates.sha256(tube) for tube in gates}
     documents = GateDocuments()
     return [
         Request(
@@ -185,7 +196,7 @@ def _requests(study: Study, gates: StudyGates, placed: Mapping[str, Strategy] | 
             file=row["fcs_path"],
             tube=row["tube_id"],
             gates=gates,
-            gates_sha256=placed[row["sample_id"]].sha256 if row["sample_id"] in placed else hashes[row["tube_id"]],
+            gates_sha256=gates.sha256_of_sample(row["sample_id"], row["tube_id"], placed.get(row["sample_id"])),
             placed=placed.get(row["sample_id"]),
             comp_source=row["comp_source"] or None,
             sha256=row["sha256"] or None,
@@ -265,7 +276,10 @@ def _facts(study: Study, gates: StudyGates, outcomes: Mapping[str, Outcome], *, 
     files = {outcome.file: outcome.sha256 for outcome in outcomes.values()}
     return {
         "study_id": study.config.study_id,
-        "inputs": files | dict(study.inputs),
+        "inputs": files | dict(study.inputs) | ({LEDGER: gates.ledger.sha256} if gates.ledger.content else {}),
+        "ledger": gates.ledger.facts,
+        "rules": dict(rule_hashes()),
+        "package_sha256": package_digest(),
         "gates": {
             tube: {"sha256": gates.sha256(tube), "version": s.version, "panel": s.panel} for tube, s in gates.items()
         },

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from immunoprofile.errors import ResultsError
-from immunoprofile.io.files import cannot_write, is_leftover, remove_leftovers, sha256_of, write_json
+from immunoprofile.io.files import cannot_write, is_leftover, remove_leftovers, sha256_of, sync, write_json
 from immunoprofile.io.inputs import read_plain, reason
 from immunoprofile.io.only_writer import LOCK, RESULTS_MARKS, outside_results
 from immunoprofile.schema import RESULT_TABLES
@@ -104,8 +104,8 @@ def reopen(folder: Path, study_id: str) -> None:
             files = {name: sha for name, sha in earlier["outputs"].items() if is_later(name)}
             write_json(folder / PARTIAL / EARLIER, {"made": earlier.get("made", ""), "files": files})
         write_json(folder / PROVENANCE, {"format": FORMAT, "complete": False, "study_id": study_id})
-        _sync(folder / PROVENANCE)
-        _sync(folder)
+        sync(folder / PROVENANCE)
+        sync(folder)
 
 
 def sweep(folder: Path, kept: Iterable[str]) -> list[str]:
@@ -242,15 +242,15 @@ def seal(
         )
     for place in sorted({parent for name in outputs for parent in (folder / name).parents if parent != folder.parent}):
         if place.is_relative_to(folder):
-            _sync(place)
+            sync(place)
     content = {**facts_of(facts), "format": FORMAT, "complete": True, "parts": list(parts), "outputs": outputs}
     if made:
         content["made"] = made
     content["seal"] = _seal_of(content)
     write_json(folder / PROVENANCE, content)
-    _sync(folder / PROVENANCE)
+    sync(folder / PROVENANCE)
     shutil.rmtree(folder / PARTIAL, ignore_errors=True)
-    _sync(folder)
+    sync(folder)
     return content
 
 
@@ -357,15 +357,3 @@ def _synced_sha256(path: Path) -> str:
             f"cannot be read any more while the run ends: {reason(error)}", where=str(path), todo=AGAIN
         ) from error
     return digest.hexdigest()
-
-
-def _sync(path: Path) -> None:
-    """Bring a file or the names of a folder to the disk, where the system can."""
-    if os.name == "nt":
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # some network file systems cannot sync a folder
-            os.fsync(handle)
-    finally:
-        os.close(handle)

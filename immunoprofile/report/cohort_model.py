@@ -9,6 +9,7 @@ from immunoprofile.report import wording
 from immunoprofile.report.cohort_sections import COHORT_SECTIONS
 from immunoprofile.report.cohort_view import CohortView
 from immunoprofile.report.content import Block, Part, assemble
+from immunoprofile.report.drawn_gates import record_words
 from immunoprofile.report.reviews import COHORT, Reviewed, reviews_of
 from immunoprofile.report.source import Source
 from immunoprofile.report.synopsis import synopsis
@@ -34,6 +35,8 @@ class CohortModel:
     synopsis: tuple[Block, ...]
     """First screen: the answers in one table."""
     reviews: tuple[Reviewed, ...]
+    record: str
+    """Head of the ledger of overrides, and data cut."""
     parts: tuple[Part, ...]
     """Sections of the page in order."""
 
@@ -55,6 +58,7 @@ def build_cohort(source: Source) -> CohortModel:
         endpoints=tuple((_endpoint(view, one), one.primary) for one in config.endpoints),
         synopsis=synopsis(view),
         reviews=reviews_of(source, "", COHORT),
+        record=record_words(source.profile.provenance),
         parts=assemble(COHORT_SECTIONS, view),
     )
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from immunoprofile.report.cohort_model import CohortModel
+    from immunoprofile.report.restatement_page import RestatementModel
 
 _COURSE_HEIGHT: Final = 5.1
 _LINE_HEIGHT: Final = 0.15
@@ -44,7 +45,7 @@ class Picture:
     alt: str
 
 
-def pictures(model: VisitModel | CohortModel) -> dict[str, Picture]:
+def pictures(model: VisitModel | CohortModel | RestatementModel) -> dict[str, Picture]:
     """Every figure of a report by its name."""
     height = _course_height(model) if isinstance(model, VisitModel) else math.nan
     return {

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from immunoprofile import schema
-from immunoprofile.report import noise, wording
+from immunoprofile.report import drawn_gates, noise, wording
 from immunoprofile.report.noise import Verdict
 from immunoprofile.report.reference import NONE_APPLIES, reference
 from immunoprofile.report.source import Measure, Source, Value
@@ -169,18 +169,19 @@ def _line(
     declared = not confirmed and any(
         endpoint.population == population and endpoint.measure == measure for endpoint in source.config.endpoints
     )
+    marks = [drawn_gates.mark(source, row, CONFIRMED if confirmed else population, measure) for row in rows]
     return Line(
         measure,
         confirmed,
         name,
-        _cell(then, measure),
-        _cell(before, measure),
-        _cell(now, measure),
+        _cell(then, measure, marks[1]),
+        _cell(before, measure, marks[2]),
+        _cell(now, measure, marks[0]),
         _interval(now, measure),
         kind if now.state == "ok" else "",
         _change(now, then, measure) if rows[0] != rows[1] else "",
         _change(now, before, measure),
-        wording.count(now.events) + ("†" if 0 <= now.events < 100 else ""),
+        wording.count(now.events) + ("†" if 0 <= now.events < 100 else "") + marks[0],
         NONE_APPLIES if confirmed else reference(source, rows[0], population, measure, now),
         _verdict(source, now, then, rows, measure),
         tuple(source.tubes_of(population, measure)),
@@ -197,8 +198,8 @@ def _written(value: float, measure: Measure) -> str:
     return wording.count(value) if measure == "abs" else wording.percent(value)
 
 
-def _cell(value: Value, measure: Measure) -> Cell:
-    words = _written(value.number, measure) if value.state == "ok" else value.reason
+def _cell(value: Value, measure: Measure, mark: str) -> Cell:
+    words = f"{_written(value.number, measure)}{mark}" if value.state == "ok" else value.reason
     return Cell(words, value.state, value.number, _written(value.withheld, measure))
 
 

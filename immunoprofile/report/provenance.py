@@ -8,10 +8,10 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
+from immunoprofile.gate.ledger import LEDGER
 from immunoprofile.report import noise, wording
 from immunoprofile.report.content import Block, Bullets, Cell, Row, Table, Text, columns, row
 from immunoprofile.report.language import Said
-from immunoprofile.report.reviews import NO_LEDGER
 from immunoprofile.report.source import Source
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ TEMPLATE_VERSION: Final = "2"
 _TEMPLATES: Final = (
     "base.html.j2", "cohort.html.j2", "macros.html.j2", "report.css", "review.html.j2", "visit.html.j2",
 )  # fmt: skip
-_REVIEWS: Final = frozenset({"reviews.csv", "reviews.parquet"})
-"""Inputs that may change without changing what was reviewed."""
+_BESIDE: Final = frozenset({"reviews.csv", "reviews.parquet", LEDGER})
+"""Inputs that may change without changing what was reviewed; the head of the ledger stands in the review block."""
 
 _COMPENSATION: Final = {
     "keyword": "spillover matrix of the FCS file",
@@ -63,9 +63,7 @@ def of_cohort(view: CohortView) -> tuple[Block, ...]:
     gates = sorted(_mapping(provenance.get("gates")).items())
     versions = tuple(row(str(tube), _plain(one.get("version")), Cell(_plain(one.get("sha256")), look="mono"))
                      for tube, one in gates)  # fmt: skip
-    inputs = {
-        path: str(sha) for path, sha in sorted(_mapping(provenance.get("inputs")).items()) if path not in _REVIEWS
-    }
+    inputs = {path: str(sha) for path, sha in sorted(_mapping(provenance.get("inputs")).items()) if path not in _BESIDE}
     listed = tuple(f"{sha[:16]} {'(hidden)' if source.blinded else path}" for path, sha in inputs.items())
     said = "First 16 digits of each sha256; whole in provenance.json."
     return (
@@ -127,7 +125,6 @@ def facts(source: Source) -> tuple[tuple[str, str], ...]:
         ("CMV assays", "; ".join(
             f"{assay.name}, {assay.specimen}, LLOQ {wording.plain(assay.lloq)} {assay.unit}"
             for assay in source.config.assays.values()) or "none"),
-        ("Ledger of overrides", NO_LEDGER),
     ]  # fmt: skip
     for name in ("seeds", "parameters"):
         values = _mapping(provenance.get(name))

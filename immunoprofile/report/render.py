@@ -17,13 +17,14 @@ from immunoprofile.io.files import replacing, write_text
 from immunoprofile.report import wording
 from immunoprofile.report.language import ENGLISH, Language, Said
 from immunoprofile.report.provenance import TEMPLATE_VERSION
-from immunoprofile.report.reviews import NO_LEDGER, judge
+from immunoprofile.report.reviews import judge
 from immunoprofile.report.twin import twin
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
     from immunoprofile.report.cohort_model import CohortModel
+    from immunoprofile.report.restatement_page import RestatementModel
     from immunoprofile.report.visit_model import VisitModel
 
 _ID_PLACE: Final = "0" * 11 + "report-id" + "0" * 12
@@ -124,7 +125,9 @@ def environment(kind: str = "cohort", language: Language = ENGLISH) -> Environme
     return made
 
 
-def _render(template: str, kind: str, title: Said, m: VisitModel | CohortModel, language: Language) -> Report:
+def _render(
+    template: str, kind: str, title: Said, m: VisitModel | CohortModel | RestatementModel, language: Language
+) -> Report:
     from markupsafe import Markup
 
     from immunoprofile.report.drawing import pictures
@@ -142,7 +145,7 @@ def _render(template: str, kind: str, title: Said, m: VisitModel | CohortModel, 
     block = (
         environment(language=language)
         .get_template("review.html.j2")
-        .render(reviews=judge(m.reviews, report_id), report_id=report_id, ledger=NO_LEDGER)
+        .render(reviews=judge(m.reviews, report_id), report_id=report_id, ledger=m.record)
     )
     return Report(page.replace(_ID_PLACE, report_id).replace(_REVIEW_PLACE, block), language.say(title), data)
 
@@ -151,6 +154,12 @@ def render_visit(model: VisitModel, language: Language = ENGLISH) -> Report:
     """Page of a visit."""
     title = Said("Immune report {subject} {visit}", subject=model.subject, visit=model.visit)
     return _render("visit.html.j2", "visit", title, model, language)
+
+
+def render_restatement(model: RestatementModel, language: Language = ENGLISH) -> Report:
+    """Page of what moved between two results."""
+    title = Said("Restatement {study}", study=model.study_id)
+    return _render("restatement.html.j2", "restatement", title, model, language)
 
 
 def render_cohort(model: CohortModel, language: Language = ENGLISH) -> Report:

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
 COHORT: Final = "COHORT"
 """In the column ``visit`` of ``reviews.csv``: the cohort report."""
-NO_LEDGER: Final = "no overrides ledger in this study"
-"""Stands where the head of the hash chain of the ledger belongs; gates cannot be overridden yet."""
 _DECISIONS: Final = {"accept": "accepted", "query": "query raised"}
 
 

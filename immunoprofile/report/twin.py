@@ -70,9 +70,12 @@ def _raster(raster: GateRaster) -> dict[str, Any]:
 
 
 def twin(kind: str, model: Any) -> dict[str, Any]:
-    """The twin of a report: kind, versions, id, and the model. Reviews stand outside of what the id covers."""
+    """The twin of a report: kind, versions, id, and the model.
+
+    Reviews, and the head of the ledger of overrides, stand outside of what the id covers.
+    """
     content = plain(model)
-    reviews = content.pop("reviews")
+    reviews, record = content.pop("reviews"), content.pop("record")
     content.pop("links", None)  # a further visit of the subject changes nothing in this one
     logo = content.pop("logo")
     content["logo_sha256"] = hashlib.sha256(logo.encode()).hexdigest() if logo else ""
@@ -82,5 +85,6 @@ def twin(kind: str, model: Any) -> dict[str, Any]:
         "report": kind,
         "report_id": digest.hexdigest()[:_ID_LENGTH],
         "reviews": reviews,
+        "record": record,
         "content": content,
     }

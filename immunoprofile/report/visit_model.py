@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from immunoprofile.report import visit_summary
 from immunoprofile.report.addresses import Links, links_of
 from immunoprofile.report.content import Part, assemble
+from immunoprofile.report.drawn_gates import record_words
 from immunoprofile.report.reviews import Reviewed, reviews_of
 from immunoprofile.report.source import Source
 from immunoprofile.report.view import VisitView
@@ -33,6 +34,8 @@ class VisitModel:
     statements: tuple[str, ...]
     links: Links
     reviews: tuple[Reviewed, ...]
+    record: str
+    """Head of the ledger of overrides, and data cut."""
     parts: tuple[Part, ...]
     """Sections of the page in order."""
 
@@ -62,5 +65,6 @@ def build_visit(source: Source, subject: str, visit: str) -> VisitModel:
         statements=view.statements,
         links=links_of(source, subject, visit),
         reviews=reviews_of(source, subject, visit),
+        record=record_words(source.profile.provenance),
         parts=assemble(VISIT_SECTIONS, view),
     )

@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from immunoprofile.io.files import write_table
 from immunoprofile.profiling.sealing import PARTIAL, PROVENANCE
 from immunoprofile.report.cohort_model import build_cohort
 from immunoprofile.report.complete import Asked, write_reports
 from immunoprofile.report.pages import pages_of, write_pages
-from immunoprofile.report.render import Report, render_cohort, render_visit
+from immunoprofile.report.render import Report, render_cohort, render_restatement, render_visit
+from immunoprofile.report.restatement_page import build_restatement
 from immunoprofile.report.source import Source
 from immunoprofile.report.visit_model import build_visit
 
 if TYPE_CHECKING:
     from immunoprofile.profiling import Profile
+    from immunoprofile.report.restatement import Restatement
 
 
 def visit(profile: Profile, subject: str, visit: str, *, blinded: bool = False) -> Report:
@@ -114,3 +117,27 @@ def write_all(
     source = Source(profile, blinded)
     pages = pages_of(source, out / "reports", subject=subject, visit=visit)
     return write_pages(source, pages, jobs=jobs, pdf=pdf, progress=progress)
+
+
+def write_restatement(found: Restatement, out: str | Path) -> list[Path]:
+    """Write what moved between two results as table and as page.
+
+    Parameters
+    ----------
+    found
+        From `restate`.
+    out
+        Folder; made when absent.
+
+    Returns
+    -------
+    list of Path
+        ``restatement.csv``, ``restatement.html`` and its machine-readable twin ``restatement.json``.
+    """
+    folder = Path(out)
+    write_table(folder / "restatement.csv", found.table)
+    page = render_restatement(build_restatement(found))
+    paths = [folder / f"restatement.{kind}" for kind in ("csv", "html", "json")]
+    page.to_html(paths[1])
+    page.to_json(paths[2])
+    return paths

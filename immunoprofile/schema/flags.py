@@ -40,6 +40,7 @@ FLAGS: Final[dict[str, str]] = {
     "IMMUNOSUPPRESSANT": "a drug that changes cells or hides an epitope was, or may have been, active",
     "UNKNOWN_INPUT": "an input is unknown",
     "OVERRIDE": "a person overrode the rule",
+    "GATE_OVERRIDE": "a gate was drawn anew by a person for this visit; the numbers that hang on it are marked",
     "SYNTHETIC_DATA": "simulated data",
     "FLOW_RATE": "the flow rate was unstable (clog, air, or refill)",
     "SIGNAL_UNSTABLE": "a signal left its place during the acquisition",

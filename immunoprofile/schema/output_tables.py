@@ -69,6 +69,13 @@ RESULT_TABLES: Final[dict[str, ResultTable]] = {
             flags=("closed",),
         ),
         ResultTable(
+            "gate_overrides",
+            "gates that a person drew anew for one sample: who, when, why, events before and after, populations that "
+            "hang on it",
+            numbers=("row", "n_parent", "n_before", "n_after"),
+            flags=("in_force",),
+        ),
+        ResultTable(
             "reconcile", "our counts beside those that a FlowJo workspace holds; empty without one",
             numbers=("n_flowjo", "n", "difference", "difference_pct"),
         ),

@@ -101,7 +101,7 @@ def test_review_of_the_cohort_and_its_ledger(judged: Any) -> None:
     rows = row(report_id, usubjid="", visit="COHORT", decision="query")
     page = report.cohort(reviewed(judged, rows)).html
     assert "Reviewed by R01 on 2025-04-02, query raised." in page
-    assert f"Report {report_id}; no overrides ledger in this study" in page
+    assert f"Report {report_id}; no gate was drawn anew in this study" in page
 
 
 def test_blinded_review_hides_dates_and_text(judged: Any) -> None:
