@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from immunoprofile.gate.gates import Gate
     from immunoprofile.gate.strategy import GateSet, Strategy
+    from immunoprofile.study import Study
     from immunoprofile.widget.opening import Opened
 
 _HERE = Path(__file__).parent
@@ -110,7 +111,13 @@ class GateEditor(anywidget.AnyWidget):
         self.session.convert()
 
     def commit(
-        self, *, reason: str, to: Target = "template", author: str = "", version: str = ""
+        self,
+        *,
+        reason: str,
+        to: Target = "sample",
+        author: str = "",
+        version: str = "",
+        study: Study | None = None,
     ) -> GateSet | Strategy:
         """End the edit, write it where it belongs, and put a picture in the place of the editor.
 
@@ -119,23 +126,30 @@ class GateEditor(anywidget.AnyWidget):
         reason
             Why the gate is moved; it stays with the gate.
         to
-            ``template``: the gate of all files, in a template with a new version.
+            ``sample``: an override of this sample (`ip.gate.override`). ``subject``: the same for every sample of the
+            subject in this tube; needs ``study``. ``template``: the gate of all files, in a template with a new
+            version; new populations and quadrants go there.
         author
-            Code of the person.
+            Code of the person; an override needs it.
         version
             Version of the new template; by default the whole number after the present one.
+        study
+            The study of the sample: overrides are recorded in its ledger, ``gating/overrides.jsonl``. Without one they
+            stay in the gates that are returned.
 
         Returns
         -------
         GateSet or Strategy
-            The gates that were given to `ip.widget.edit`, changed.
+            The gates that were given to `ip.widget.edit`, changed; with an override always a set.
 
         Raises
         ------
         GateError
             There is no reason, nothing was drawn, or the gate cannot be put there; the edit goes on.
+        ResultsError
+            The study is locked.
         """
-        gates = committed(self._opened, reason=reason, to=to, author=author, version=version)
+        gates = committed(self._opened, reason=reason, to=to, author=author, version=version, study=study)
         self._freeze(reason, to)
         self.session.close(f"committed to the {to}: {reason}")
         return gates

@@ -66,7 +66,7 @@ def edit(
     --------
     >>> ed = ip.widget.edit("D14.fcs", gates, "treg/treg", baseline="BL.fcs")  # doctest: +SKIP
     >>> ed  # doctest: +SKIP
-    >>> gates = ed.commit(reason="dim CD127 in this lot")  # doctest: +SKIP
+    >>> gates = ed.commit(reason="dim CD127 in this lot", author="R7", study=study)  # doctest: +SKIP
     """
     try:
         from immunoprofile.widget.editor import GateEditor

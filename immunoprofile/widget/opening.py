@@ -13,6 +13,7 @@ from immunoprofile.gate.data_units import on_scale
 from immunoprofile.gate.evaluate import GatedSample, gate_sample
 from immunoprofile.gate.gates import Dimension, Gate
 from immunoprofile.gate.matching import match
+from immunoprofile.gate.overriding import for_names
 from immunoprofile.gate.parent_events import FileEvents
 from immunoprofile.gate.strategy import ROOT, GateSet, Strategy
 from immunoprofile.io.fcs import Sample, read_fcs
@@ -88,7 +89,7 @@ def open_gate(
     """The edit behind `edit`, without a widget; two calls for one gate of one file give one edit."""
     tube, _, name = population.rpartition("/")
     strategy = _strategy(sample, gates, tube)
-    gated = _gated(sample, strategy)
+    gated = _gated(sample, _in_force(sample, gates, strategy, sample_id))
     if parent is not None and name not in gated.strategy and name not in gated.strategy.quadrants:
         pattern: tuple[Gate, ...] = (_pattern(gated, name, parent, axes or _first_axes(gated)),)
         fresh = True
@@ -100,8 +101,8 @@ def open_gate(
     files = [FileEvents(gated, pattern[0].parent)]
     for label, other in (others or {}).items():
         if other is not None:
-            files.append(FileEvents(_gated(other, strategy), pattern[0].parent, label))
-    key = (tuple((one.label, _identity(one.gated.sample)) for one in files), strategy.sha256, name, fresh)
+            files.append(FileEvents(_gated(other, _in_force(other, gates, strategy)), pattern[0].parent, label))
+    key = (tuple((one.label, _identity(one.gated.sample)) for one in files), gated.strategy.sha256, name, fresh)
     session = _OPEN.get(key)
     if session is None or session.closed:
         session = EditSession(files, pattern, fresh=fresh)
@@ -127,6 +128,14 @@ def _strategy(sample: OpenFile, gates: GateSet | Strategy, tube: str) -> Strateg
     raw = sample.sample if isinstance(sample, GatedSample) else sample
     found = match(raw if isinstance(raw, Sample) else read_fcs(raw), gates)
     return gates[found.strategy.tube] if found.strategy.tube in gates else found.strategy
+
+
+def _in_force(sample: OpenFile, gates: GateSet | Strategy, strategy: Strategy, sample_id: str = "") -> Strategy:
+    """The strategy with the gates that were drawn for a sample before."""
+    if isinstance(gates, Strategy) or not gates.overrides or isinstance(sample, GatedSample):
+        return strategy
+    name = sample.name if isinstance(sample, Sample) else Path(sample).name
+    return for_names(gates, strategy, [one for one in (sample_id, name, Path(name).stem) if one])
 
 
 def _gated(sample: OpenFile, strategy: Strategy) -> GatedSample:

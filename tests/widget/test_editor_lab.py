@@ -132,7 +132,10 @@ def test_drag_count_commit_and_a_picture_after_the_server_is_gone(browser: Any, 
         assert book.page.evaluate("window.jupyterapp.shell.currentWidget.content.widgets.length") == 2
         book.page.wait_for_selector('.ip-counts[data-state="exact"][data-rev="2"]', timeout=60_000)
         assert book.kernel("print(len(ed.gate.vertices))") == "4"
-        assert book.kernel("import json; print(json.dumps(ed.commit(reason='dim CD127')['treg'].vertices))") != ""
+        assert (
+            book.kernel("import json; print(json.dumps(ed.commit(reason='dim CD127', to='template')['treg'].vertices))")
+            != ""
+        )
         picture = ".jp-OutputArea-output img"
         book.page.wait_for_selector(picture, timeout=60_000)
         assert book.page.locator(".ip-gate-editor").count() == 0

@@ -312,7 +312,7 @@ def test_committed_edit_takes_no_more_changes(opened: Open) -> None:
     page.drag(page.handle("corner 2 of 5"), -40, -30)
     page.exact()
     page.kernel.said = []
-    changed = page.editor.commit(reason="dim CD127")
+    changed = page.editor.commit(reason="dim CD127", to="template")
     page.tell()
     assert changed.version == "4" and changed["treg"].note == "dim CD127"
     assert changed["treg"].vertices == page.editor.gates[0].vertices

@@ -40,7 +40,7 @@ def test_treg_strategy_is_drawn_with_the_mouse(browser: Any, outside_data: Path,
             page.page.mouse.click(*page.point(*click))
         (page.page.mouse.dblclick if len(clicks) > 1 else page.page.mouse.click)(*page.point(*clicks[-1]))
         seen[population] = page.exact()
-        changed = page.editor.commit(reason="drawn")
+        changed = page.editor.commit(reason="drawn", to="template")
         assert isinstance(changed, Strategy)
         gates = changed
         assert page.errors == [] and page.asked == []
