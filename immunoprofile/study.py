@@ -76,10 +76,16 @@ class Study:
 
     def fcs_source(self, sample_id: str) -> FcsSource:
         """FCS file of a sample, data set and amplifiers as the study states them; KeyError for an unknown sample."""
-        row = self.tables["samples"].set_index("sample_id").loc[sample_id]
-        tube = self.config.tubes.get(str(row["tube_id"]))
-        dataset: int | None = None if value_of(row["dataset"]) is None else int(row["dataset"])
-        return FcsSource(self.fcs_path(sample_id), dataset, tuple(tube.amplifiers.items()) if tube else ())
+        tube_id, number = self._measured[sample_id]
+        tube = self.config.tubes.get(tube_id)
+        return FcsSource(self.fcs_path(sample_id), number, tuple(tube.amplifiers.items()) if tube else ())
+
+    @cached_property
+    def _measured(self) -> dict[str, tuple[str, int | None]]:
+        """Tube and data set of each sample."""
+        names = ("sample_id", "tube_id", "dataset")
+        rows = zip(*(self.tables["samples"][name] for name in names), strict=True)
+        return {str(one): (str(tube), None if value_of(n) is None else int(n)) for one, tube, n in rows}
 
     def subject(self, usubjid: str) -> pd.Series[Any]:
         """Row of the subjects table; ValueError for an unknown subject."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typer.testing import CliRunner
 import immunoprofile as ip
 from immunoprofile.cli import EXIT_ERROR, app
 from immunoprofile.errors import ImmunoprofileError, OutputError, ResultsError
-from immunoprofile.io.only_writer import RESULTS_MARKS, only_writer
+from immunoprofile.io.only_writer import LOCK, RESULTS_MARKS, only_writer
 from immunoprofile.io.sdtm import Sdtm
 from immunoprofile.profiling import sealing
 from tests.small_study import write_gates, write_study
@@ -55,6 +56,21 @@ def test_a_folder_has_one_writer(folder, tmp_path, work):
     ):
         command(work, folder, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_lock_that_is_no_file_is_neither_waited_for_nor_written_over(tmp_path):
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / LOCK)
+    with pytest.raises(ResultsError, match="is no plain file"), only_writer(tmp_path / "pipe", "run"):
+        pass
+    mine = tmp_path / "mine.txt"
+    mine.write_text("precious")
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link" / LOCK).symlink_to(mine)
+    with pytest.raises(OutputError), only_writer(tmp_path / "link", "run"):
+        pass
+    assert mine.read_text() == "precious"
 
 
 @pytest.mark.parametrize("mark", RESULTS_MARKS)

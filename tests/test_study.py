@@ -229,3 +229,11 @@ def test_labs_without_tests_are_a_problem_and_no_crash(tmp_path):
     labs = "usubjid,visit,collected_dtc,value,unit\nS-1,BL,2024-03-01,3.2,10^9/L\n"
     with pytest.raises(StudyError, match="column test: a column is missing"):
         ip.read_study(write_study(tmp_path, labs=labs))
+
+
+def test_sample_ids_that_one_disk_takes_for_one(tmp_path):
+    """Results of a sample are called by its id; APFS and NTFS do not tell capital letters apart."""
+    rows = TABLES["samples"].replace("S-1_D14,S-1", "s-1_bl,S-1")
+    write_study(tmp_path, samples=rows)
+    with pytest.raises(StudyError, match="differs from S-1_BL in capital letters only"):
+        ip.read_study(tmp_path)

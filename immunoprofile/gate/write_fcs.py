@@ -65,6 +65,7 @@ def write_fcs(gated: GatedSample, source: str | Path, target: str | Path, *, pop
         channels=channels if population is None else (),
         rows=None if population is None else gated.mask(population),
         keywords=keywords,
+        sha256=gated.sample.sha256,
     )
 
 

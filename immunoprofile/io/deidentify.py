@@ -18,6 +18,7 @@ from immunoprofile.io.fcs_outline import Outline, read_outline
 from immunoprofile.io.fcs_text import HEADER_BYTES, Keyword
 from immunoprofile.io.fcs_write import NO_CHECKSUM, head_of
 from immunoprofile.io.files import replacing, sha256_of
+from immunoprofile.io.one_pass import changed
 from immunoprofile.io.only_writer import export_folder
 
 if TYPE_CHECKING:
@@ -162,6 +163,8 @@ def deidentify_file(
                 digest.update(chunk)
                 target.write(chunk)
             target.write(NO_CHECKSUM)
+        if sha256_of(temporary) != sha256:  # its name is made of it
+            raise changed(path.name)
         verified = _verify(path, outline, temporary, digest.hexdigest())
     report = replace(report, path=final, sha256=sha256, verified=verified)
     for name in report.echoes:

@@ -11,12 +11,13 @@ import numpy as np
 
 from immunoprofile.errors import FcsError
 from immunoprofile.io import keywords as kw
-from immunoprofile.io.fcs import read_fcs
+from immunoprofile.io.fcs import opened, read_fcs
 from immunoprofile.io.fcs_data import read_stored
 from immunoprofile.io.fcs_outline import read_outline
 from immunoprofile.io.fcs_repair import EXPORT_AGAIN
 from immunoprofile.io.fcs_text import HEADER_BYTES
 from immunoprofile.io.files import open_regular, replacing
+from immunoprofile.io.one_pass import NotedReading, OnePass, changed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,6 +98,7 @@ def write_copy(
     channels: Sequence[NewChannel] = (),
     rows: NDArray[np.bool_] | None = None,
     keywords: Mapping[str, str | None] | None = None,
+    sha256: str = "",
 ) -> Path:
     """Copy the first data set of an FCS file as FCS 3.1, with further channels, or with chosen events only.
 
@@ -116,19 +118,26 @@ def write_copy(
         Events to keep, bool, one an event; None keeps all.
     keywords
         Keywords to set (with ``$`` where the standard has it) in place of those of the file; None leaves one out.
+    sha256
+        Content hash of the file that ``channels`` and ``rows`` were made from; empty takes the file as it is.
 
     Raises
     ------
     FcsError
-        The file cannot be read, stores integers that no double holds, or mixes kinds of numbers with amplifiers; a
-        new channel has the name of another; the copy does not read back to the same events.
+        The file was changed, cannot be read, stores integers that no double holds, or mixes kinds of numbers with
+        amplifiers; a new channel has the name of another; the copy does not read back to the same events.
     """
     sample = read_fcs(source)
+    if sha256 and sample.sha256 != sha256:
+        raise changed(source.name)
     outline = read_outline(source)
     layout = sample.layout
     assert layout is not None
-    with open_regular(source) as handle:
-        stored = read_stored(handle, layout, source.name)
+    with opened(source) as handle:
+        passing = OnePass(handle, NotedReading(handle, source.name))
+        stored = read_stored(passing, layout, source.name)
+        if passing.sha256() != sample.sha256:
+            raise changed(source.name)
     kind, width = _kind_of(layout, source.name)
     names = [channel.pnn for channel in sample.channels]
     for new in channels:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -25,7 +26,8 @@ _FAR: Final = 1 << 30
 _ELSEWHERE: Final = "choose another folder to write to"
 _PAUSE: Final = 0.02
 """Seconds between two looks at a lock that another holds."""
-
+_FLAGS: Final = sum(getattr(os, name, 0) for name in ("O_BINARY", "O_NOFOLLOW", "O_NONBLOCK"))
+"""What a link leads to is not written over, and a pipe is not waited for."""
 _held: set[Path] = set()
 
 
@@ -132,9 +134,11 @@ def _take_within(path: Path, wait: float) -> int:
 
 def _take(path: Path) -> int:
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o666)
         locked = False
         try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):  # reading a pipe need not end
+                raise ResultsError("is no plain file", where=str(path), todo="delete it")
             got = _lock(handle)
             other = _content(handle)
             here = other.get("host", socket.gethostname()) == socket.gethostname()

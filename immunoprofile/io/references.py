@@ -65,11 +65,17 @@ def check_references(tables: Mapping[str, pd.DataFrame], config: StudyConfig, pr
 def _check_samples(samples: pd.DataFrame, config: StudyConfig, problems: Problems) -> None:
     rows = list(numbered(samples, "samples"))
     known = {entry["sample_id"] for _, entry in rows}
+    first: dict[str, str] = {}
     for number, entry in rows:
         told = partial(_told, problems, number, entry)
         if entry["sample_id"] and not re.match(schema.SAMPLE_ID, entry["sample_id"]):
             told("sample_id", "not a valid sample id",
                  "letters, digits, . _ and -, beginning with a letter or digit, at most 100")  # fmt: skip
+        other = first.setdefault(entry["sample_id"].casefold(), entry["sample_id"])
+        if other != entry["sample_id"]:
+            told(
+                "sample_id", f"differs from {other} in capital letters only: Windows and macOS take their files for one"
+            )
         if entry["supersedes"] and entry["supersedes"] not in known:
             told("supersedes", "supersedes a sample that is not in the table")
         tube = config.tubes.get(entry["tube_id"])

@@ -120,6 +120,33 @@ def test_counts_of_a_file_that_changes_after_its_header_was_read(two, tmp_path, 
         batch.count_file(FcsSource(path), matcher, comp_source="keyword")
 
 
+def test_gated_events_are_not_handed_back_with_those_of_another_file(two, tmp_path):
+    path, others, _ = two
+    gates = Matcher(ip.gate.load(write_gates(tmp_path / "gates")))
+    gated = batch.gate_file(FcsSource(path), gates)
+    assert ip.gate.write_fcs(gated, path, tmp_path / "copy.fcs").is_file()
+    path.write_bytes(others)
+    with pytest.raises(FcsError, match="was changed while it was read"):
+        ip.gate.write_fcs(gated, path, tmp_path / "given.fcs")
+    assert not (tmp_path / "given.fcs").exists()
+
+
+def test_a_copy_without_persons_is_called_by_what_it_holds(two, tmp_path, monkeypatch):
+    path, others, _ = two
+    module = importlib.import_module("immunoprofile.io.deidentify")
+    genuine = module._hash
+
+    def saved_meanwhile(*args, **options):
+        found = genuine(*args, **options)
+        path.write_bytes(others)
+        return found
+
+    monkeypatch.setattr(module, "_hash", saved_meanwhile)
+    with pytest.raises(FcsError, match="was changed while it was read"):
+        ip.io.deidentify([path], out=tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_a_file_with_other_than_numbers_is_read_whole(two, tmp_path):
     """Streamed or not, the counts and what is told of the file are the same."""
     data = events(9000, seed=3)
