@@ -137,9 +137,11 @@ def test_liver(test: str, value: float | None, uln: float | None, expected: str)
 def test_liver_units() -> None:
     assert state(changed("labs", "TBIL", value=1.2, uln=1.2, unit="mg/dL"), "X4c") == "PASS"
     assert state(changed("labs", "TBIL", value=1.21, uln=1.2, unit="mg/dL"), "X4c") == "FAIL"
-    row = judge(changed("labs", "ALT", unit="ukat/L"), "X4c")
+    assert state(changed("labs", "ALT", value=2.01, uln=0.67, unit="ukat/L"), "X4c") == "PASS"
+    assert state(changed("labs", "ALT", value=2.02, uln=0.67, unit="ukat/L"), "X4c") == "FAIL"
+    row = judge(changed("labs", "ALT", unit="nkat/L"), "X4c")
     assert row["state"] == "UNKNOWN"
-    assert "labs row 2: 'ukat/L' is no unit of ALT; one of: U/L, IU/L" in row["explanation"]
+    assert "labs row 2: 'nkat/L' is no unit of ALT; one of: U/L, IU/L, ukat/L" in row["explanation"]
 
 
 def test_one_that_fails_decides_whatever_is_missing() -> None:

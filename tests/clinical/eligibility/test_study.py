@@ -192,14 +192,14 @@ def test_bad_cells_are_named_when_the_folder_is_read(tmp_path: Path) -> None:
     folder = write_study(
         tmp_path / "study",
         screening_tests=SCREENING.replace("HBSAG,NEG", "HBSAG,negative"),
-        labs="usubjid,visit,collected_dtc,test,value,unit\nS-1,BL,2024-03-01,ALT,30,ukat/L\n",
+        labs="usubjid,visit,collected_dtc,test,value,unit\nS-1,BL,2024-03-01,ALT,30,nkat/L\n",
         eligibility_overrides="usubjid,criterion,state,reason,author,dtc\nS-1,X5,UNKNOWN,,INV1,2024-03-01\n",
     )
     with pytest.raises(StudyError) as caught:
         read_study(folder)
     text = str(caught.value)
     assert "screening_tests.csv, row 1, column result: wrong value (found 'negative')" in text
-    assert "labs.csv, row 1, column unit: unknown unit of ALT (found 'ukat/L'); allowed: U/L, IU/L" in text
+    assert "labs.csv, row 1, column unit: unknown unit of ALT (found 'nkat/L'); allowed: U/L, IU/L, ukat/L" in text
     assert "eligibility_overrides.csv, row 1, column reason: a value is missing" in text
     assert "eligibility_overrides.csv, row 1, column state: wrong value (found 'UNKNOWN')" in text
 
