@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from immunoprofile.io.files import write_table
+from immunoprofile.io.files import remove_files, write_table
+from immunoprofile.io.only_writer import export_folder
 from immunoprofile.profiling.sealing import PARTIAL, PROVENANCE
 from immunoprofile.report.cohort_model import build_cohort
 from immunoprofile.report.complete import Asked, write_reports
@@ -133,11 +134,20 @@ def write_restatement(found: Restatement, out: str | Path) -> list[Path]:
     -------
     list of Path
         ``restatement.csv``, ``restatement.html`` and its machine-readable twin ``restatement.json``.
+
+    Raises
+    ------
+    ResultsError
+        The folder is a results or study folder, or another process is at work in it.
+    OutputError
+        It cannot be written.
     """
     folder = Path(out)
-    write_table(folder / "restatement.csv", found.table)
     page = render_restatement(build_restatement(found))
     paths = [folder / f"restatement.{kind}" for kind in ("csv", "html", "json")]
-    page.to_html(paths[1])
-    page.to_json(paths[2])
+    with export_folder(folder, "restate"):
+        remove_files(paths)  # of an earlier comparison
+        write_table(paths[0], found.table)
+        page.to_html(paths[1])
+        page.to_json(paths[2])
     return paths
