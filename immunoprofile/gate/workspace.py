@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from xml.etree import ElementTree as Xml
 
-from immunoprofile.errors import GateError, ImmunoprofileError, Problem, Problems
+from immunoprofile.errors import GateError, ImmunoprofileError, Problems
 from immunoprofile.gate import other_documents
 from immunoprofile.gate.known import KnownSample
 from immunoprofile.gate.names import population_id, tube_name
@@ -93,8 +93,8 @@ def open_workspace(content: bytes, where: str) -> Workspace:
         converter.convert(sample, problems)
     usable = [sample for sample in samples if sample.strategy is not None]
     if not usable:
-        for problem in problems.found or [Problem(where, "has no sample with gates")]:
-            problems.found.append(problem)
+        if not problems:
+            problems.add(where, "has no sample with gates")
         raise GateError("the workspace has no gates that can be read", problems.found, where=where)
     stem = re.sub(r"\.wsp\Z", "", where, flags=re.IGNORECASE)
     strategies = tuple(_common(group, sample_groups(root), stem, problems) for group in _alike(usable))
