@@ -298,6 +298,8 @@ def test_page_that_was_detached_shows_everything_again(opened: Open) -> None:
         "() => { const c = document.querySelector('.ip-plot canvas'); window.parked = document.getElementById('host');"
         " c.width = c.width; parked.remove(); }"
     )
+    # A frame without it: whoever is gone for less keeps its picture, and nobody is told.
+    page.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     page.page.evaluate("document.querySelector('main').append(window.parked)")
     page.page.wait_for_function(drawn)
     page.drag(page.handle("corner 2 of 5"), -40, -30)
