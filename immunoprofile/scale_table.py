@@ -145,7 +145,7 @@ class Biexponential:
         from flowutils import transforms
 
         transform = transforms.logicle if self.kind == "logicle" else transforms.hyperlog
-        return np.asarray(transform(flat.copy(), None, t=self.t, m=self.m, w=self.w, a=self.a), dtype=np.float64)
+        return np.asarray(transform(flat, None, t=self.t, m=self.m, w=self.w, a=self.a), dtype=np.float64)
 
 
 @lru_cache(maxsize=64)

@@ -157,7 +157,8 @@ def already_compensated(sample: Sample, spillover: Spillover) -> Finding:
         return Finding(CHECK, "NOT_EVALUABLE", math.nan, "share of pairs", limits,
                        "the matrix is the identity: nothing to tell", confidence=math.nan)  # fmt: skip
     traces = pair_traces(sample, spillover, most=FIRST_LOOK)
-    if len(traces) < NO_DOUBT_PAIRS or sum(trace.light < GONE for trace in traces) > NO_DOUBT * len(traces):
+    doubt = len(traces) < NO_DOUBT_PAIRS or sum(trace.light < GONE for trace in traces) > NO_DOUBT * len(traces)
+    if doubt and sample.n_events > FIRST_LOOK:
         traces = pair_traces(sample, spillover)
     if len(traces) < MIN_PAIRS:
         text = f"{len(traces)} pairs of detectors have enough spilled light to tell"

@@ -87,10 +87,8 @@ class Scale:
         elif self.kind == "flowjo_log":
             floor = np.where(flat < p["offset"], p["offset"], flat)
             out = 1.0 / p["decades"] * (np.log10(floor) - np.log10(p["offset"]))
-        elif self.kind == "logicle":
-            out = transforms.logicle(flat, None, t=p["T"], m=p["M"], w=p["W"], a=p["A"])
-        elif self.kind == "hyperlog":
-            out = transforms.hyperlog(flat, None, t=p["T"], m=p["M"], w=p["W"], a=p["A"])
+        elif self.kind in ("logicle", "hyperlog"):
+            out = self._biexponential().exactly(flat)
         elif self.kind == "asinh":
             out = transforms.asinh(flat, None, t=p["T"], m=p["M"], a=p["A"])
         elif self.kind == "log":
@@ -103,8 +101,12 @@ class Scale:
         """`apply` for figures, medians and checks: many values by a table, within 1e-12 of it. Gates never use it."""
         if self.kind not in ("logicle", "hyperlog"):
             return self.apply(values)
+        return self._biexponential().apply(values)
+
+    def _biexponential(self) -> Biexponential:
         p = self.by_letter
-        return Biexponential(cast("Any", self.kind), t=p["T"], w=p["W"], m=p["M"], a=p["A"]).apply(values)
+        kind = cast("Literal['logicle', 'hyperlog']", self.kind)
+        return Biexponential(kind, t=p["T"], w=p["W"], m=p["M"], a=p["A"])
 
     def times(self, factor: float) -> Scale:
         """The scale on which a value times a factor has the place that the value has on this one.
