@@ -18,7 +18,6 @@ from immunoprofile.errors import ImmunoprofileError
 from immunoprofile.widget.committing import Target, committed
 from immunoprofile.widget.overlays import overlay_of, overlays_of
 from immunoprofile.widget.plot import Plot, contours, plot_of
-from immunoprofile.widget.session import words_of
 from immunoprofile.widget.shapes import axes_of, hidden_limits, shape_of
 
 if TYPE_CHECKING:
@@ -180,7 +179,7 @@ class GateEditor(anywidget.AnyWidget):
     def __repr__(self) -> str:
         counts = ", ".join(f"{name} {n:,}" for name, n in self.counts.items()) or "not drawn yet"
         own = self.session.files[0]
-        return f"GateEditor({own.gated.sample.name!r}, {counts} of {own.n_events:,} {own.population})"
+        return f"GateEditor({self._opened.shown_name!r}, {counts} of {own.n_events:,} {own.population})"
 
     # --- messages ---------------------------------------------------------------------------------
 
@@ -216,9 +215,9 @@ class GateEditor(anywidget.AnyWidget):
             "bins": self._plot.bins,
             "hidden": list(hidden_limits(session.shown)),
             "siblings": siblings,
-            "overlays": overlays_of(session),
+            "overlays": overlays_of(session, blinded=opened.blinded),
             "channels": opened.channels if session.fresh else [],
-            "problems": [str(problem) for problem in own.gated.problems],
+            "problems": opened.doubts(),
         }
 
     def _state(self, page: str = "", seq: int = 0, error: str = "") -> dict[str, Any]:
@@ -234,7 +233,7 @@ class GateEditor(anywidget.AnyWidget):
         try:
             self._handle(message, page, seq)
         except ImmunoprofileError as refused:
-            error = words_of(refused)
+            error = self._opened.words_of(refused)
         self.state = self._state(page, seq, error)
         self.send({"type": "state", **self.state})
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from immunoprofile.errors import GateError, Problem
+from immunoprofile.errors import GateError, ImmunoprofileError, Problem
 from immunoprofile.gate.data_units import on_scale
 from immunoprofile.gate.evaluate import GatedSample, gate_sample
 from immunoprofile.gate.gates import Dimension, Gate
@@ -18,7 +18,7 @@ from immunoprofile.gate.parent_events import FileEvents
 from immunoprofile.gate.strategy import ROOT, GateSet, Strategy
 from immunoprofile.io.fcs import Sample, read_fcs
 from immunoprofile.io.markers import find_marker, is_event_parameter, is_scatter, is_time, same_marker
-from immunoprofile.widget.session import EditSession
+from immunoprofile.widget.session import EditSession, words_of
 from immunoprofile.widget.shapes import edited_gates
 
 OpenFile = Sample | GatedSample | str | Path
@@ -38,8 +38,8 @@ class Opened:
         Gates as they were given.
     sample_id
         What the study calls the sample.
-    shown_name
-        What pages call it.
+    blinded
+        Whether pages must not learn which file it is.
     channels
         (marker, label) of the channels on which a new population can be drawn.
     """
@@ -47,8 +47,37 @@ class Opened:
     session: EditSession
     given: GateSet | Strategy
     sample_id: str
-    shown_name: str
+    blinded: bool
     channels: list[list[str]]
+
+    @property
+    def shown_name(self) -> str:
+        """What pages call the file."""
+        own = self.session.files[0]
+        return own.label if self.blinded else own.gated.sample.name
+
+    def doubts(self) -> list[str]:
+        """What is not sure about the file, in words for a page.
+
+        Blinded, what was compared to find its gates is hidden: it names files, samples and times of acquisition.
+        """
+        gated = self.session.files[0].gated
+        compared = gated.match.problems if self.blinded and gated.match is not None else ()
+        shown = [self._without_names(str(problem)) for problem in gated.problems if problem not in compared]
+        if compared:
+            shown.append(f"How the file met its gates: {len(compared)} to know, hidden in a blinded editor.")
+        return shown
+
+    def words_of(self, error: ImmunoprofileError) -> str:
+        """An error in words for a page."""
+        return self._without_names(words_of(error))
+
+    def _without_names(self, text: str) -> str:
+        """Blinded, files are called by their labels."""
+        if self.blinded:
+            for one in sorted(self.session.files, key=lambda one: len(one.gated.sample.name), reverse=True):
+                text = text.replace(one.gated.sample.name, one.label)
+        return text
 
     def new_axes(self, session: EditSession, markers: Sequence[str]) -> tuple[Gate, ...]:
         """The pattern of a new population on other axes."""
@@ -107,8 +136,7 @@ def open_gate(
     if session is None or session.closed:
         session = EditSession(files, pattern, fresh=fresh)
         _OPEN[key] = session
-    shown = "this file" if blinded else gated.sample.name
-    return Opened(session, gates, sample_id or gated.sample.name, shown, _channels(gated))
+    return Opened(session, gates, sample_id or gated.sample.name, blinded, _channels(gated))
 
 
 def _identity(sample: Sample) -> object:

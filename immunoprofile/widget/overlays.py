@@ -19,16 +19,20 @@ DENSITY = "density"
 """Id of the contours of the plot itself."""
 
 
-def overlays_of(session: EditSession) -> list[dict[str, str]]:
-    """Id, label and kind of every overlay: ``lines`` (contours), or ``dots`` of the events of a population."""
+def overlays_of(session: EditSession, *, blinded: bool = False) -> list[dict[str, str]]:
+    """Id, label and kind of every overlay: ``lines`` (contours), or ``dots`` of the events of a population.
+
+    Blinded, a file is its label alone (``baseline``, ``FMO``).
+    """
     own = session.files[0]
     strategy, parent = own.gated.strategy, own.population
     edited = [gate.population for gate in session.shown if gate.population in strategy]
     found = [{"id": DENSITY, "label": "contours", "kind": "lines"}]
     found += [
-        {"id": f"file:{number}", "label": f"{one.label} ({one.gated.sample.name})", "kind": "lines"}
+        {"id": f"file:{number}", "label": one.label if blinded else f"{one.label} ({one.gated.sample.name})",
+         "kind": "lines"}
         for number, one in enumerate(session.files[1:], 1)
-    ]
+    ]  # fmt: skip
     if parent != ROOT:
         above = strategy[parent].parent
         name = "all events" if above == ROOT else f"all of {above}"

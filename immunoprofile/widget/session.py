@@ -276,7 +276,7 @@ class EditSession:
         last = self.revision
         own = self.files[0]
         if not own.n_events:
-            found.append(f"{own.population} has no events in {own.gated.sample.name}: nothing can be counted here.")
+            found.append(f"{own.population} has no events in {own.label}: nothing can be counted here.")
         if last.number and last.base != last.number - 1:
             between = ", ".join(str(n) for n in range(last.base + 1, last.number))
             found.append(

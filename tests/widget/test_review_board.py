@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,14 +13,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from immunoprofile.errors import ImmunoprofileError, NotAvailableError
+from immunoprofile.errors import ImmunoprofileError, NotAvailableError, Problem
 from immunoprofile.gate import GateSet, change, gate_sample, rasterise
+from immunoprofile.gate.matching import Match
 from immunoprofile.widget.board import Board, board_of
-from tests.widget.files import sample, strategy
+from tests.widget.files import axis, sample, strategy
 
 pytest.importorskip("anywidget")
 
-from immunoprofile.widget import review
+from immunoprofile.widget import edit, review
 from tests.widget.page import FAKE_MODEL, HERE
 
 VISITS = ("BL", "D14", "D28")
@@ -139,6 +141,37 @@ def test_blinded_board_says_nothing_of_subject_or_visit(study: StandIn) -> None:
     opened = one.edit(1)
     assert opened.session.files[0].gated is study.files[one.board.items[0].sample_id]
     assert not any(word in json.dumps([opened.spec, opened.state]) for word in (*SUBJECTS, ".fcs"))
+
+
+def test_blinded_editor_names_no_file_anywhere(study: StandIn) -> None:
+    marks = ("S-1_D14.fcs", "S-1_BL", "CTRL7", "2026-03-04")
+    file = sample(name="S-1_D14.fcs")
+    compared = Problem("sample S-1_D14.fcs", "was acquired at another time than the file: 2026-03-04")
+    own = Problem("S-1_D14.fcs", "PE-A is CD3 by the template, and its label says CD8")
+    gated = gate_sample(file, Match(strategy(), problems=(compared,)), compiled=False)
+    gated = replace(gated, problems=(*gated.problems, own))
+    others = {"baseline": sample(seed=5, name="S-1_BL.fcs"), "fmo": sample(seed=6, name="CTRL7.fcs", n_channels=7)}
+    nothing = strategy().with_gate(replace(strategy()["cd3"], dimensions=(axis("CD3", 5.0),)))
+    for gates, given in ((strategy(), gated), (nothing, file)):
+        one = edit(given, gates, "treg/treg", blinded=True, **others)
+        messages: list[Any] = []
+        one.send = lambda content, buffers=(): messages.append(content)  # type: ignore[method-assign] # noqa: B023
+        for message in ({"type": "overlay", "id": "file:1"}, {"type": "overlay", "id": "file:9"}):
+            one._received(None, {"page": "p", "seq": 1, **message}, [])
+        shown = json.dumps([one.spec, one.state, messages, repr(one), one.session.notice()])
+        assert not [mark for mark in marks if mark in shown]
+        labels = [entry["label"] for entry in one.spec["overlays"] if entry["id"].startswith("file:")]
+        assert labels == ["baseline", "FMO"]
+    first = edit(gated, strategy(), "treg/treg", blinded=True, **others)
+    assert first.spec["problems"] == [
+        "this file: PE-A is CD3 by the template, and its label says CD8",
+        "How the file met its gates: 1 to know, hidden in a blinded editor.",
+    ]
+    seen = edit(gated, strategy(), "treg/treg", **others)
+    assert seen.spec["problems"] == [str(compared), str(own)]
+    drawn = edit(file, strategy(), "treg/odd", parent="cd3", axes=("CD25", "CD127"), blinded=True)
+    drawn._received(None, {"type": "axes", "page": "p", "seq": 2, "markers": ["CD99"]}, [])
+    assert drawn.state["error"].startswith("this file: no channel carries CD99")
 
 
 def test_page_shows_asks_filters_and_decides(browser: Any, study: StandIn, tmp_path: Path) -> None:
