@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import TYPE_CHECKING, Any
@@ -133,13 +133,25 @@ class Controls:
             return self._aliquots[key]
 
     def _values_of(self, place: Place) -> SampleValues | None:
-        for row in self._rows if place.batch else ():
-            found = place_of(row)
-            if row["role"] == "control" and (found.panel, found.batch) == (place.panel, place.batch):
-                values = self.read(row)
-                if values is not None:
-                    return values
+        for row in self._aliquot_rows(place):
+            values = self.read(row)
+            if values is not None:
+                return values
         return None
+
+    def _aliquot_rows(self, place: Place) -> list[Mapping[Any, Any]]:
+        rows = [row for row in self._rows if row["role"] == "control"] if place.batch else []
+        return [row for row in rows if (place_of(row).panel, place_of(row).batch) == (place.panel, place.batch)]
+
+    def no_aliquot(self, place: Place) -> str:
+        """Why the panel and batch of a sample have no control aliquot."""
+        none = f"batch {place.batch or '(none)'} has no control aliquot of this tube and panel"
+        return "; ".join((none, *self.unusable(self._aliquot_rows(place))))
+
+    def unusable(self, rows: Iterable[Mapping[Any, Any]]) -> list[str]:
+        """Which of some controls could not be used, and why."""
+        names = [str(row["sample_id"]) for row in rows]
+        return [f"{name} cannot be used: {self.failed[name]}" for name in names if name in self.failed]
 
     def _settle(self, values: SampleValues, place: Place, key: tuple[str, str]) -> None:
         """Place the gates on an aliquot; its events are let go, since a study has many."""
@@ -163,7 +175,7 @@ class Controls:
         for place in (early, late):
             aliquot = self.aliquot(place)
             if aliquot is None:
-                return f"batch {place.batch or '(none)'} has no control aliquot of this tube and panel"
+                return self.no_aliquot(place)
             curve = aliquot.curves.get((seen_in(gate), dimension.marker))
             if curve is None:
                 return f"the control {aliquot.name} has too few events in {seen_in(gate)}"
@@ -215,7 +227,7 @@ class _Finder:
     ) -> Control | str:
         controls = self.controls
         rows = controls.fmo_rows(self.place, dimension.marker, earlier=earlier)
-        for row in rows:
+        for number, row in enumerate(rows):
             values = controls.fmo_values(row)
             if values is None:
                 continue
@@ -230,6 +242,7 @@ class _Finder:
                     moved, note = shift.shift, f"FMO control of batch {batch}, moved by the control aliquots"
             until = seen_in(gate)
             inside = place_values(values, controls.strategy, given=placed, until=until)
+            note = "; ".join(filter(None, (note, *controls.unusable(rows[:number]))))
             return Control(inside.events.finite(until, dimension), values.name, moved, note)
         which = "an earlier batch" if earlier else f"batch {self.place.batch or '(none)'}"
-        return f"no FMO control without {dimension.marker} in {which}"
+        return "; ".join((f"no FMO control without {dimension.marker} in {which}", *controls.unusable(rows)))

@@ -192,29 +192,29 @@ class _Subject:
             values = self.controls.read(row)
             if values is not None:
                 place = place_of(row)
-                given, borrowed, _ = self._of_batch(place)
+                given, borrowed = self._of_batch(place)
                 found = place_values(values, self.template, given=given, control=self.controls.finder(place))
                 return _Anchor(values.name, place, found.strategy, (*borrowed, *found.cuts), curves_under(found))
         return None
 
-    def _of_batch(self, place: Place) -> tuple[dict[str, Gate], list[Cut], str]:
+    def _of_batch(self, place: Place) -> tuple[dict[str, Gate], list[Cut]]:
         """Gates that the control aliquot of the batch settles; of the template, with a reason, where there is none."""
         wanted = [gate for gate in self.template.gates if is_placed(gate) and gate.group_by == "batch"]
         if not wanted:
-            return {}, [], ""
+            return {}, []
         aliquot = self.controls.aliquot(place)
         if aliquot is not None:
             found = {gate.population: aliquot.strategy[gate.population] for gate in wanted}
-            return found, [replace(cut, frozen=True) for cut in aliquot.cuts if cut.population in found], ""
-        reason = f"batch {place.batch or '(none)'} has no control aliquot of this tube and panel"
-        return {gate.population: gate for gate in wanted}, [_kept(gate, reason) for gate in wanted], reason
+            return found, [replace(cut, frozen=True) for cut in aliquot.cuts if cut.population in found]
+        reason = self.controls.no_aliquot(place)
+        return {gate.population: gate for gate in wanted}, [_kept(gate, reason) for gate in wanted]
 
     def _of(self, row: _Row, anchor: _Anchor | None) -> _Settled:
         """Gates of one sample of the subject."""
         name, place = str(row["sample_id"]), place_of(row)
         if anchor is not None and anchor.name == name:
             return _Settled(name, anchor.strategy, anchor.cuts, self._told(row, anchor.cuts))
-        given, cuts, _ = self._of_batch(place)
+        given, cuts = self._of_batch(place)
         notes = Exceptions("placement")
         unmoved: dict[str, list[str]] = {}
         for gate in self.template.gates:

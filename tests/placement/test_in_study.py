@@ -133,6 +133,25 @@ def test_a_subject_without_a_sample_before_the_dose_keeps_the_template(trial, tm
     assert "GATE_NOT_PLACED" in set(pd.DataFrame(found.notes).query("usubjid == @first")["code"])
 
 
+def test_controls_that_cannot_be_read_are_named_where_they_are_missed(trial, tmp_path, whole):
+    """They stand in the samples table: "no control" alone would be false."""
+    study = without(trial, tmp_path / "study", lambda s: s["role"].notna())
+    samples = study.samples
+    roles = samples["role"].isin(("fmo", "control"))
+    for path in samples.loc[roles, "fcs_path"]:
+        (study.folder / path).write_bytes(b"no FCS file")
+    found = placed(study)
+    activated = found.table[found.table["population"] == "cd8_act"]
+    used = whole.table.loc[whole.table["population"] == "cd8_act", "source"]
+    fmo = samples[(samples["role"] == "fmo") & samples["sample_id"].isin(used)]
+    assert len(fmo)
+    for name in fmo["sample_id"]:
+        assert activated["reason"].str.contains(f"{name} cannot be used: ", regex=False).any()
+    held = pd.DataFrame(found.notes).query("code == 'GATE_HELD'")["message"]
+    assert held.str.contains("has no control aliquot .*; .* cannot be used: ").all()
+    assert len(held)
+
+
 def test_fixed_templates_read_nothing(trial):
     study = ip.read_study(trial)
     found = place_study(study, check(ip.gate.load(ip.gate.shipped_folder()), study))
