@@ -26,15 +26,20 @@ def records(table: pd.DataFrame, name: str = "") -> list[dict[str, Any]]:
         Any table.
     name
         Which table of the schema it is (:func:`immunoprofile.schema.cell_kinds`). Columns that the schema knows and the
-        table lacks are added as missing.
+        table lacks are added as missing. Empty for a table that the schema does not know.
 
     Returns
     -------
     list of dict
         Column -> cell. A cell of text is ``str`` (missing: empty), a number is ``float`` (missing: NaN), yes or no is
         ``bool`` (missing: None). Columns that the schema does not know have the kind of their dtype.
+
+    Raises
+    ------
+    ValueError
+        The schema has no table ``name``.
     """
-    kinds = schema.cell_kinds(name)
+    kinds = schema.cell_kinds(name) if name else {}
     # Of a table of the results folder the schema names what is not text.
     other = "text" if name in schema.RESULT_TABLES else ""
     columns = {str(column): cells(table[column], kinds.get(str(column), other)) for column in table.columns}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from functools import cache
 from typing import Final, Literal
 
@@ -9,10 +10,12 @@ from immunoprofile.schema.output_tables import COUNT_COLUMNS, EXCEPTION_COLUMNS,
 from immunoprofile.schema.statistics import (
     CMV_CHANGE_COLUMNS,
     CURVE_COLUMNS,
+    PLAN_RUN_COLUMNS,
     POWER_COLUMNS,
     STATISTIC_COLUMNS,
     STATISTIC_TEXT,
     TIME_TO_CLEARANCE_COLUMNS,
+    UNS_PLAN_RUNS,
 )
 from immunoprofile.schema.study_tables import TABLES
 from immunoprofile.schema.virology import VIROLOGY_COLUMNS
@@ -31,6 +34,7 @@ _OBS_FLAGS: Final = ("baseline_flag", "per_protocol", "cmv_confounded", "cbc_amb
 _VIROLOGY_TEXT: Final = (
     "usubjid", "visit", "collected_dtc", "assay_id", "specimen", "unit", "result_raw", "kind",
 )  # fmt: skip
+_PLAN_RUN_TEXT: Final = tuple(name for name in PLAN_RUN_COLUMNS if name not in ("rows", "not_estimable", "subjects"))
 _CURVE_TEXT: Final = ("method_id", "method", "rule_id", "arm", "event")
 
 STATISTICS: Final = "statistics"
@@ -64,6 +68,7 @@ _OUTPUT: Final[dict[str, dict[str, CellKind]]] = {
     "clearance_curves": _kinds(CURVE_COLUMNS, text=_CURVE_TEXT),
     "cmv_change": _kinds(CMV_CHANGE_COLUMNS, text=("usubjid", "arm", "visit", "population", "measure", "cmv_kind")),
     "power": _kinds(POWER_COLUMNS, text=("scenario", "method_id")),
+    UNS_PLAN_RUNS: _kinds(PLAN_RUN_COLUMNS, text=_PLAN_RUN_TEXT),
     STATISTICS: _kinds(STATISTIC_COLUMNS, text=STATISTIC_TEXT),
 }
 
@@ -81,7 +86,12 @@ def cell_kinds(table: str) -> dict[str, CellKind]:
     Returns
     -------
     dict
-        Column -> ``text``, ``number`` or ``flag``; empty for a table without specification.
+        Column -> ``text``, ``number`` or ``flag``; of a table of the results folder only what is not text.
+
+    Raises
+    ------
+    ValueError
+        The schema has no table of this name.
     """
     if table in _OUTPUT:
         return _OUTPUT[table]
@@ -91,4 +101,6 @@ def cell_kinds(table: str) -> dict[str, CellKind]:
         spec = RESULT_TABLES[table]
         base = {column.name: _OF_COLUMN[column.kind] for column in TABLES[table].columns} if table in TABLES else {}
         return base | dict.fromkeys(spec.numbers, "number") | dict.fromkeys(spec.flags, "flag")
-    return {}
+    near = ", ".join(difflib.get_close_matches(table, {*_OUTPUT, *TABLES, *RESULT_TABLES}, n=3))
+    msg = f"the schema has no table {table!r}" + (f"; near: {near}" if near else "")
+    raise ValueError(msg)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from immunoprofile import schema
-from immunoprofile.io.records import cells, records
+from immunoprofile.io.records import cells, numbered, records
 
 MISSING = [None, pd.NA, math.nan, np.nan, pd.NaT]
 
@@ -69,4 +69,19 @@ def test_every_table_of_the_schema_has_kinds() -> None:
     assert {name for name, kind in schema.cell_kinds("statistics").items() if kind == "text"} == set(
         schema.STATISTIC_TEXT
     )
-    assert schema.cell_kinds("no such table") == {}
+
+
+def test_a_table_that_the_schema_does_not_know_is_refused() -> None:
+    """A wrong name would give every column the kind of its dtype, and an id of digits would be a number."""
+    table = pd.DataFrame({"usubjid": [7]})
+    for rows in (records, lambda *given: list(numbered(*given))):
+        with pytest.raises(ValueError, match="no table 'subject'; near: subjects"):
+            rows(table, "subject")
+    assert records(table) == [{"usubjid": 7.0}]
+    assert records(table, "subjects")[0]["usubjid"] == "7"
+
+
+def test_runs_of_the_plan_have_their_counts_as_numbers_and_all_else_as_text() -> None:
+    kinds = schema.cell_kinds(schema.UNS_PLAN_RUNS)
+    assert tuple(kinds) == schema.PLAN_RUN_COLUMNS
+    assert {name for name, kind in kinds.items() if kind == "number"} == {"rows", "not_estimable", "subjects"}
