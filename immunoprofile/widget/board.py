@@ -19,6 +19,8 @@ import numpy as np
 
 from immunoprofile.density import mindensity
 from immunoprofile.errors import ImmunoprofileError, NotAvailableError
+from immunoprofile.io.files import cannot_write
+from immunoprofile.io.inputs import read_plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,6 +126,8 @@ class Board:
         ------
         ImmunoprofileError
             There is no such sample or decision; ``edit`` and ``flag`` need a reason.
+        OutputError
+            The record cannot be written; nothing was decided.
         """
         if sample not in {item.sample_id for item in self.items}:
             raise ImmunoprofileError("is not on the board", where=sample)
@@ -137,8 +141,12 @@ class Board:
             datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         )  # fmt: skip
         if self.record is not None:
-            with self.record.open("a", encoding="utf-8", newline="\n") as file:
-                file.write(json.dumps(asdict(made), ensure_ascii=False, sort_keys=True) + "\n")
+            line = json.dumps(asdict(made), ensure_ascii=False, sort_keys=True) + "\n"
+            try:
+                with self.record.open("ab") as file:
+                    file.write(line.encode())
+            except OSError as error:
+                raise cannot_write(self.record, error) from error
         self.done[sample] = made
         return made
 
@@ -190,7 +198,8 @@ def board_of(
 
 def _resume(board: Board, record: Path) -> None:
     gate = gate_hash(board.profile.gates[board.tube][board.population])
-    for number, line in enumerate(record.read_text(encoding="utf-8").splitlines(), 1):
+    # As bytes: text would also be cut at marks that a reason may hold, such as U+2028 of a pasted sentence.
+    for number, line in enumerate(read_plain(record).splitlines(), 1):
         try:
             made = Decision(**json.loads(line))
         except (ValueError, TypeError) as error:

@@ -135,8 +135,6 @@ class ReviewBoard(anywidget.AnyWidget):
             self.board.decide(self._sample(int(message["number"])), str(message["decision"]), str(message["reason"]))
         except ImmunoprofileError as refused:
             error = words_of(refused)
-        except OSError as refused:
-            error = f"not recorded: {refused.strerror or refused}"
         self.state = self._state(page, seq, error)
         self.send({"type": "state", **self.state})
 

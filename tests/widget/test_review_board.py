@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from immunoprofile.errors import ImmunoprofileError, NotAvailableError, Problem
+from immunoprofile.errors import ImmunoprofileError, NotAvailableError, OutputError, Problem
 from immunoprofile.gate import GateSet, change, gate_sample, rasterise
 from immunoprofile.gate.matching import Match
 from immunoprofile.widget.board import Board, board_of
@@ -119,6 +119,26 @@ def test_decisions_are_kept_and_go_on(study: StandIn, tmp_path: Path) -> None:
     record.write_text("{}\n", encoding="utf-8")
     with pytest.raises(ImmunoprofileError, match="line 1 is no decision"):
         board(study, record=record)
+
+
+def test_a_reason_with_any_mark_is_read_back(study: StandIn, tmp_path: Path) -> None:
+    record, reason = tmp_path / "review.jsonl", "Färbung\u2028pasted\x85line \u2029 \x1c end"
+    board(study, record=record, author="R7").decide("S-1_BL", "flag", reason)
+    board(study, record=record).decide("S-1_D14", "accept")
+    again = board(study, record=record)
+    assert {name: one.reason for name, one in again.done.items()} == {"S-1_BL": reason, "S-1_D14": ""}
+    record.write_bytes(b"\xff\n")
+    with pytest.raises(ImmunoprofileError, match="line 1 is no decision"):
+        board(study, record=record)
+
+
+def test_a_decision_that_cannot_be_written_is_none(study: StandIn, tmp_path: Path) -> None:
+    one = review(study, study.gates, "treg/treg", record=tmp_path / "nowhere" / "review.jsonl")
+    with pytest.raises(OutputError, match=r"review\.jsonl: cannot be written"):
+        one.decide(1, "accept")
+    one._received(None, {"type": "decide", "page": "p", "seq": 3, "number": 1, "decision": "accept", "reason": ""}, [])
+    assert "review.jsonl: cannot be written" in one.state["error"]
+    assert one.state["done"] == {} == one.board.done
 
 
 def test_what_cannot_be_decided_is_refused(study: StandIn) -> None:
