@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from immunoprofile.io.only_writer import only_writer
-from immunoprofile.profiling.cuts import refuse_lost_rows
+from immunoprofile.profiling.locking import refuse_lost_rows
 from immunoprofile.profiling.preflight import prepare
 from immunoprofile.profiling.results import Profile
 from immunoprofile.profiling.run import gate_study

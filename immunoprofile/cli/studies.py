@@ -154,7 +154,7 @@ def check(
 
 def _tell_damage(folder: Path, results: list[Path]) -> None:
     """Name what of ledger, cuts and frozen files was changed, and end with an error."""
-    from immunoprofile.profiling.cuts import damage
+    from immunoprofile.profiling.locking import damage
 
     lines = damage(folder, results)
     for line in lines:
@@ -178,7 +178,7 @@ def lock(
     name; reviews and answers to queries go on. A change needs a new cut; 'immunoprofile restate' then says what moved.
     """
     from immunoprofile import gate
-    from immunoprofile.profiling.cuts import lock as freeze
+    from immunoprofile.profiling.locking import lock as freeze
     from immunoprofile.study import read_study
 
     read = read_study(study)

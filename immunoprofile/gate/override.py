@@ -13,7 +13,7 @@ from immunoprofile.gate.overrides import Override
 from immunoprofile.gate.overriding import for_names, misfits, overridden
 from immunoprofile.gate.strategy import Gate, GateSet, Strategy
 from immunoprofile.gate.study_gates import study_gates
-from immunoprofile.io.cuts import refuse_when_locked
+from immunoprofile.io.data_cuts import refuse_when_locked
 
 if TYPE_CHECKING:
     from immunoprofile.study import Study

@@ -16,8 +16,8 @@ from immunoprofile.io.record_dates import dates_after
 from immunoprofile.io.records import records
 from immunoprofile.io.registry_checks import note_acquisitions
 from immunoprofile.profiling.clinical_half import ClinicalHalf, evaluate_clinical
-from immunoprofile.profiling.cuts import hold_to_cut
 from immunoprofile.profiling.decisions import check_decisions
+from immunoprofile.profiling.locking import hold_to_cut
 from immunoprofile.resources import reference_ranges
 from immunoprofile.study import Study
 
@@ -41,7 +41,7 @@ class Prepared:
     clinical
         CMV-DNA, safety, doses and eligibility.
     cut
-        The last data cut of the study (`cuts.hold_to_cut`); empty where it was never locked.
+        The last data cut of the study (`locking.hold_to_cut`); empty where it was never locked.
     """
 
     gates: StudyGates

@@ -29,11 +29,11 @@ from immunoprofile.io.software import package_digest, rule_hashes, versions
 from immunoprofile.placement.in_study import place_study
 from immunoprofile.profiling.assemble import assemble, choose_attempts
 from immunoprofile.profiling.clinical_half import add_clinical, add_il2_hours
-from immunoprofile.profiling.cuts import refuse_lost_rows
 from immunoprofile.profiling.documents import GateDocuments
 from immunoprofile.profiling.findings import channel_swaps, panel_findings, specimen_findings
 from immunoprofile.profiling.functional import add_functional
 from immunoprofile.profiling.gate_overrides import flag_visits, note_gate_overrides, override_table
+from immunoprofile.profiling.locking import refuse_lost_rows
 from immunoprofile.profiling.notes import note_overrides, note_visits, notes_of_files
 from immunoprofile.profiling.one_file import process
 from immunoprofile.profiling.outcome import Chosen, Outcome, Request

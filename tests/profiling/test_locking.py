@@ -12,9 +12,9 @@ import immunoprofile as ip
 from immunoprofile.cli import EXIT_ERROR
 from immunoprofile.errors import StudyError
 from immunoprofile.gate.ledger import append, read_ledger
-from immunoprofile.io.cuts import Cut, cuts_of, locked_by, write_cut
-from immunoprofile.profiling import cuts as cuts_module
-from immunoprofile.profiling.cuts import damage
+from immunoprofile.io.data_cuts import DataCut, cuts_of, locked_by, write_cut
+from immunoprofile.profiling import locking
+from immunoprofile.profiling.locking import damage
 from tests.gate.test_override import made
 from tests.profiling.test_gate_overrides import draw, run
 from tests.small_study import TEMPLATE, write_gates, write_study
@@ -141,9 +141,9 @@ def test_a_cut_keeps_the_head_of_the_ledger(folder: Path) -> None:
 
 
 def test_rules_and_version_are_frozen(locked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rules = dict(cuts_module.rule_hashes())
-    monkeypatch.setattr(cuts_module, "rule_hashes", lambda: rules | {"ctcae.yaml": "0"})
-    monkeypatch.setattr(cuts_module, "__version__", "9.9.9")
+    rules = dict(locking.rule_hashes())
+    monkeypatch.setattr(locking, "rule_hashes", lambda: rules | {"ctcae.yaml": "0"})
+    monkeypatch.setattr(locking, "__version__", "9.9.9")
     with pytest.raises(StudyError) as refused:
         run(locked)
     text = str(refused.value)
@@ -180,7 +180,7 @@ def invoke_failing(*arguments: object) -> str:
 
 
 def test_a_cut_of_another_spelling_is_none(tmp_path: Path) -> None:
-    written = write_cut(tmp_path, Cut("a", 0, "SMALL", "closed", "2026-01-01T00:00:00Z", frozen={"files": {}}))
+    written = write_cut(tmp_path, DataCut("a", 0, "SMALL", "closed", "2026-01-01T00:00:00Z", frozen={"files": {}}))
     assert written == replace(written, n=1)
     path = tmp_path / "locks" / "a.json"
     path.rename(tmp_path / "locks" / "b.json")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from immunoprofile._version import __version__
 from immunoprofile.errors import GateError, Problems, StudyError
 from immunoprofile.gate.ledger import LEDGER, parse_ledger, read_ledger
-from immunoprofile.io.cuts import NEW_CUT, Cut, cuts_of, locked_by, write_cut
+from immunoprofile.io.data_cuts import NEW_CUT, DataCut, cuts_of, locked_by, write_cut
 from immunoprofile.io.files import sha256_of
 from immunoprofile.io.inputs import read_plain, reason
 from immunoprofile.io.software import package_digest, rule_hashes
@@ -24,7 +24,7 @@ GOES_ON: Final = frozenset({"reviews", "queries"})
 """Tables in which people answer the reports of a cut: they are not frozen with it."""
 
 
-def lock(study: Study, gates: StudyGates, cut: str, *, opened: bool = False) -> Cut:
+def lock(study: Study, gates: StudyGates, cut: str, *, opened: bool = False) -> DataCut:
     """Freeze data, gates and rules of a study as a data cut, or open the next one.
 
     Parameters
@@ -38,7 +38,7 @@ def lock(study: Study, gates: StudyGates, cut: str, *, opened: bool = False) -> 
 
     Returns
     -------
-    Cut
+    DataCut
 
     Raises
     ------
@@ -49,7 +49,7 @@ def lock(study: Study, gates: StudyGates, cut: str, *, opened: bool = False) -> 
     """
     time = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     content = None if opened else frozen(study, gates)
-    return write_cut(study.folder, Cut(cut, 0, study.config.study_id, "open" if opened else "closed", time,
+    return write_cut(study.folder, DataCut(cut, 0, study.config.study_id, "open" if opened else "closed", time,
                                        frozen=content))  # fmt: skip
 
 
@@ -156,7 +156,7 @@ def hold_to_cut(study: Study, gates: StudyGates) -> dict[str, Any]:
     Returns
     -------
     dict
-        What results keep of the last cut (`Cut.facts`); empty for a study that was never locked.
+        What results keep of the last cut (`DataCut.facts`); empty for a study that was never locked.
 
     Raises
     ------

@@ -23,7 +23,7 @@ NEW_CUT: Final = "begin a new cut with 'immunoprofile lock STUDY NEW_CUT --open'
 
 
 @dataclass(frozen=True)
-class Cut:
+class DataCut:
     """A data cut.
 
     Attributes
@@ -41,7 +41,7 @@ class Cut:
     previous
         Hash of the cut before it; empty for the first.
     frozen
-        What was frozen (`profiling.cuts.frozen`); empty while it is open.
+        What was frozen (`profiling.locking.frozen`); empty while it is open.
     sha256
         Hash of all of this.
     """
@@ -61,7 +61,7 @@ class Cut:
         return {"cut": self.name, "state": self.state, "sha256": self.sha256}
 
 
-def cuts_of(folder: Path) -> list[Cut]:
+def cuts_of(folder: Path) -> list[DataCut]:
     """The cuts of a study, oldest first.
 
     Raises
@@ -86,7 +86,7 @@ def cuts_of(folder: Path) -> list[Cut]:
     return cuts
 
 
-def _read(path: Path, problems: Problems) -> Cut | None:
+def _read(path: Path, problems: Problems) -> DataCut | None:
     where = f"{FOLDER}/{path.name}"
     try:
         line, end, rest = read_plain(path).partition(b"\n")
@@ -95,7 +95,7 @@ def _read(path: Path, problems: Problems) -> Cut | None:
         content = read_sealed(line)
         if content.keys() != _ENTRIES or content["cut"] != path.stem or content["state"] not in ("open", "closed"):
             raise ValueError("is no cut of this name")
-        return Cut(
+        return DataCut(
             content["cut"], int(content["n"]), str(content["study_id"]), content["state"], str(content["time"]),
             str(content["previous"]), content["frozen"], content[SEAL],
         )  # fmt: skip
@@ -106,12 +106,12 @@ def _read(path: Path, problems: Problems) -> Cut | None:
     return None
 
 
-def write_cut(folder: Path, cut: Cut) -> Cut:
+def write_cut(folder: Path, cut: DataCut) -> DataCut:
     """Write a cut; the name of a closed one is not given twice.
 
     Returns
     -------
-    Cut
+    DataCut
         With its hash.
 
     Raises
@@ -127,7 +127,7 @@ def write_cut(folder: Path, cut: Cut) -> Cut:
         return _write(folder, cut)
 
 
-def _write(folder: Path, cut: Cut) -> Cut:
+def _write(folder: Path, cut: DataCut) -> DataCut:
     cuts = cuts_of(folder)
     problems = Problems()
     last = cuts[-1] if cuts else None
@@ -150,7 +150,7 @@ def _write(folder: Path, cut: Cut) -> Cut:
     return cuts_of(folder)[-1]
 
 
-def locked_by(folder: Path) -> Cut | None:
+def locked_by(folder: Path) -> DataCut | None:
     """The closed cut that is in force; None where there is none, or a new one is open."""
     cuts = cuts_of(folder)
     return cuts[-1] if cuts and cuts[-1].state == "closed" else None
