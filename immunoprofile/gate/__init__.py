@@ -12,9 +12,9 @@ from immunoprofile.gate.evaluate import GatedSample, gate_sample
 from immunoprofile.gate.exchange import from_flowkit, holds_gates, load, shipped_folder, to_flowkit
 from immunoprofile.gate.flowjo_counts import reconcile
 from immunoprofile.gate.intensities import INTENSITY_STATISTICS, intensity_table
-from immunoprofile.gate.override import override
 from immunoprofile.gate.overrides import Override
 from immunoprofile.gate.raster import GateRaster, Outline, rasterise
+from immunoprofile.gate.record_override import override
 from immunoprofile.gate.saving import save
 from immunoprofile.gate.scales import Scale
 from immunoprofile.gate.strategy import Dimension, Ellipsoid, Gate, GateSet, Matrix, Operand, Ratio, Strategy

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from immunoprofile.errors import GateError, ImmunoprofileError, Problem, Problems
 from immunoprofile.gate.binding import find_channels
 from immunoprofile.gate.known import ACQUISITION, HINTS, KnownSample
-from immunoprofile.gate.overriding import for_names
+from immunoprofile.gate.overrides_in_force import for_names
 from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.io.fcs_outline import read_outline
 from immunoprofile.io.files import sha256_of

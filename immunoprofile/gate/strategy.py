@@ -395,7 +395,7 @@ class GateSet(Mapping[str, Strategy]):
     ungated
         Samples of the document without gates that can be read: their files are not gated by the gates of others.
     overrides
-        Gates of single samples that a person drew anew, oldest first (`override.override`).
+        Gates of single samples that a person drew anew, oldest first (`record_override.override`).
     """
 
     strategies: tuple[Strategy, ...]

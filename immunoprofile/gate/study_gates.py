@@ -19,7 +19,7 @@ from immunoprofile.gate.ledger import LEDGER, Ledger, read_ledger, study_ids
 from immunoprofile.gate.mapping import MAPPING_TABLE, apply_mapping, renamed, sources_of
 from immunoprofile.gate.matching import Match, Matcher, match
 from immunoprofile.gate.names import population_id, tube_name
-from immunoprofile.gate.overriding import in_force, misfits, overridden
+from immunoprofile.gate.overrides_in_force import in_force, misfits, overridden
 from immunoprofile.gate.strategy import ROOT, GateSet, Strategy
 from immunoprofile.io.fcs import read_fcs_head
 from immunoprofile.io.records import records

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pandas as pd
 
 from immunoprofile.gate.data_units import about_in_data_units
-from immunoprofile.gate.overriding import hanging_on
+from immunoprofile.gate.overrides_in_force import hanging_on
 from immunoprofile.io.records import records
 from immunoprofile.pp.flags import split_flags, update_flags
 

@@ -15,7 +15,7 @@ from immunoprofile.gate.evaluate import gate_sample
 from immunoprofile.gate.flowjo_counts import stored_counts
 from immunoprofile.gate.intensities import intensity_table
 from immunoprofile.gate.matching import Match
-from immunoprofile.gate.overriding import overridden
+from immunoprofile.gate.overrides_in_force import overridden
 from immunoprofile.gate.raster import rasterise, write_rasters
 from immunoprofile.gate.scaled import ScaledValues
 from immunoprofile.io.files import sha256_of, write_arrays

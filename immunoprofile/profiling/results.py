@@ -17,7 +17,7 @@ from immunoprofile.gate.cells import cells_of
 from immunoprofile.gate.evaluate import GatedSample, gate_sample
 from immunoprofile.gate.exchange import load
 from immunoprofile.gate.ledger import LEDGER, read_ledger
-from immunoprofile.gate.overriding import in_force, overridden
+from immunoprofile.gate.overrides_in_force import in_force, overridden
 from immunoprofile.gate.raster import GateRaster, read_rasters
 from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.io.records import records

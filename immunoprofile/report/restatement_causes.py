@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from immunoprofile.gate.ledger import LEDGER, Ledger, parse_ledger
-from immunoprofile.gate.overriding import in_force
+from immunoprofile.gate.overrides_in_force import in_force
 from immunoprofile.schema import TABLES
 
 Kind = Literal["data", "template", "override", "compensation", "configuration", "rule", "version"]

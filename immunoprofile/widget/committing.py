@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 from immunoprofile.errors import GateError, Problem
-from immunoprofile.gate.override import override
+from immunoprofile.gate.record_override import override
 from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.widget.session import with_gates, with_population
 

@@ -13,7 +13,7 @@ from immunoprofile.gate.data_units import on_scale
 from immunoprofile.gate.evaluate import GatedSample, gate_sample
 from immunoprofile.gate.gates import Dimension, Gate
 from immunoprofile.gate.matching import match
-from immunoprofile.gate.overriding import for_names
+from immunoprofile.gate.overrides_in_force import for_names
 from immunoprofile.gate.parent_events import FileEvents
 from immunoprofile.gate.strategy import ROOT, GateSet, Strategy
 from immunoprofile.io.fcs import Sample, read_fcs

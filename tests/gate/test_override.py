@@ -17,7 +17,7 @@ import immunoprofile as ip
 from immunoprofile.errors import GateError, ResultsError
 from immunoprofile.gate.ledger import LEDGER, Ledger, append, parse_ledger, read_ledger
 from immunoprofile.gate.overrides import Override
-from immunoprofile.gate.overriding import hanging_on, in_force, overridden
+from immunoprofile.gate.overrides_in_force import hanging_on, in_force, overridden
 from immunoprofile.gate.stored import override_content, override_from
 from immunoprofile.io.only_writer import only_writer
 from immunoprofile.io.sealed_json import sealed, spelled

@@ -10,7 +10,7 @@ from immunoprofile.errors import GateError, Problems
 from immunoprofile.gate.evaluate import gate_sample
 from immunoprofile.gate.ledger import append
 from immunoprofile.gate.overrides import Override
-from immunoprofile.gate.overriding import for_names, misfits, overridden
+from immunoprofile.gate.overrides_in_force import for_names, misfits, overridden
 from immunoprofile.gate.strategy import Gate, GateSet, Strategy
 from immunoprofile.gate.study_gates import study_gates
 from immunoprofile.io.data_cuts import refuse_when_locked
