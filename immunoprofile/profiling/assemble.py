@@ -219,7 +219,7 @@ def _obs(
         record |= {"alc": count.alc, "wbc": count.wbc, "cbc_hours": count.hours, "cbc_ambiguous": count.ambiguous}
         record |= _cmv(results.get((usubjid, visit), virology.iloc[:0]))
         table.append(record)
-    obs = pd.DataFrame(table, index=pd.Index([f"{u}_{v}" for u, v in rows], name=None))
+    obs = pd.DataFrame(table, index=pd.Index([f"{u}_{v}" for u, v in rows], name=None)) if table else _no_visits()
     obs["visit"] = pd.Categorical(obs["visit"], categories=_visit_order(study), ordered=True)
     obs["arm"] = pd.Categorical(obs["arm"], categories=[arm.code for arm in study.config.arms])
     for name in ("study_day", "virology_day"):
@@ -227,6 +227,14 @@ def _obs(
     measured = [f"{usubjid}_{visit}" for usubjid, visit, _ in chosen]
     obs["baseline_flag"] = pd.array(timeline.baseline_rows(obs, study, measured), dtype="boolean")
     return obs
+
+
+def _no_visits() -> pd.DataFrame:
+    """The columns of ``obs`` for a study of controls alone, which has results of files but no visit."""
+    kinds = dict.fromkeys((*_OF_SAMPLE, "bead_lot"), "text") | schema.cell_kinds("obs")
+    dtypes = {"text": "object", "number": "float64", "flag": "boolean"}
+    columns = {name: pd.Series(dtype=dtypes[kind]) for name, kind in kinds.items()}
+    return pd.DataFrame(columns, index=pd.Index([], dtype="object"))
 
 
 def _beads(

@@ -113,3 +113,24 @@ def test_visits_without_a_known_day_are_drawn_at_their_planned_day(one_arm_witho
     page = one_arm_without_cmv["S-1/D14.html"]
     assert "Study days are not known: visits stand at their planned days." in page
     assert "No value to draw." not in page
+
+
+def test_a_study_of_controls_alone_has_results_of_its_files_and_no_visit(tmp_path: Path) -> None:
+    """Before the first subject comes, only batch controls are measured; a control may have no subject."""
+    write_study(tmp_path / "study")
+    usual = ip.profile(
+        ip.read_study(tmp_path / "study"), ip.gate.load(write_gates(tmp_path / "gates")), out=tmp_path / "usual"
+    )
+    samples = TABLES["samples"].replace(",sample,", ",control,").replace("S-2_BL,S-2,BL,", "S-2_BL,,,")
+    (tmp_path / "study" / "samples.csv").write_text(samples, encoding="utf-8")
+    written = pages(tmp_path)
+    controls = ip.read_results(tmp_path / "results")
+    assert controls.counts.equals(usual.counts)
+    assert controls.visits.shape == (0, usual.visits.n_vars)
+    assert set(controls.visits.obs.columns) == set(usual.visits.obs.columns)
+    assert set(controls.visits.layers) == set(usual.visits.layers)
+    missing = controls.exceptions[controls.exceptions["code"] == "TUBE_MISSING"]
+    assert set(zip(missing["usubjid"], missing["visit"], strict=True)) == {("S-1", "BL"), ("S-1", "D14"), ("S-2", "BL")}
+    assert "Flow visits measured 0 of 2 visits 0 of 2 visits" in written["cohort.html"]
+    for page in written.values():
+        assert not CODE.search(page)
