@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -125,6 +126,25 @@ def rasterise(gated: GatedSample, *, values: ScaledValues | None = None) -> tupl
             )
         )
     return tuple(rasters)
+
+
+def plot_of_gate(rasters: Iterable[GateRaster], population: str) -> GateRaster | None:
+    """The plot of a gate among those of a file, with this gate alone on it; None where it has none."""
+    for one in rasters:
+        own = tuple(outline for outline in one.outlines if outline.population == population)
+        if own:
+            return replace(one, outlines=own)
+    return None
+
+
+def common_axes(rasters: Sequence[GateRaster]) -> GateRaster:
+    """The first of some plots of one gate, on axes that hold all of them."""
+
+    def span(ranges: list[tuple[float, float]]) -> tuple[float, float]:
+        return min(low for low, _ in ranges), max(high for _, high in ranges)
+
+    x_range, y_range = span([r.x_range for r in rasters]), span([r.y_range for r in rasters])
+    return replace(rasters[0], x_range=x_range, y_range=y_range)
 
 
 def plot_values(gated: GatedSample, population: str) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:

@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from immunoprofile.errors import NotAvailableError
+from immunoprofile.gate.raster import common_axes, plot_of_gate
 from immunoprofile.pl import style
 from immunoprofile.pl.thumbnails import Drawn, Panel, draw_panel, prepare
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from immunoprofile.gate.raster import GateRaster
     from immunoprofile.profiling import Profile
 
 MOST: Final = 600
@@ -69,12 +69,14 @@ def gate_grid(
     if len(chosen) > MOST:
         raise NotAvailableError(f"{len(chosen)} plots in one figure", where="pl.gate_grid",
                                 todo=f"name up to {MOST} with samples=")  # fmt: skip
-    rasters = {name: _raster(profile.rasters(name), population) for name in chosen}
+    rasters = {name: plot_of_gate(profile.rasters(name), population) for name in chosen}
     known_rasters = [one for one in rasters.values() if one is not None]
     if not known_rasters:
         raise NotAvailableError(f"no sample has a plot of {population}", where="pl.gate_grid",
                                 todo="gate the files first, or name a population that is drawn")  # fmt: skip
-    frame = _frame(known_rasters)
+    frame = common_axes(known_rasters)
+    own = profile.counts[profile.counts["population"] == population]
+    percentages = dict(zip(own["sample_id"], own["pct_parent"], strict=True))
     drawn: list[tuple[str, Drawn | None]] = []
     for number, name in enumerate(chosen, 1):
         title = f"{number}" if blinded else titles.get(name, name)
@@ -82,7 +84,8 @@ def gate_grid(
         if raster is None:
             drawn.append((title, None))
             continue
-        made = prepare(Panel(raster, _percentages(profile, name, population)), Panel(frame, {}), {})
+        shown = {population: float(percentages[name])} if name in percentages else {}
+        made = prepare(Panel(raster, shown), Panel(frame, {}), {})
         drawn.append((title, replace(made, title=title)))
     return _laid_out(drawn, max(1, columns))
 
@@ -95,30 +98,6 @@ def _titles(profile: Profile, tube: str) -> dict[str, str]:
         if name is not None:
             found[name] = f"{row['usubjid']} {row['visit']}"
     return found
-
-
-def _raster(rasters: Sequence[GateRaster], population: str) -> GateRaster | None:
-    """The plot of a gate with this gate alone on it."""
-    for one in rasters:
-        own = tuple(outline for outline in one.outlines if outline.population == population)
-        if own:
-            return replace(one, outlines=own)
-    return None
-
-
-def _frame(rasters: Sequence[GateRaster]) -> GateRaster:
-    """A plot with the axes that hold all of them."""
-    first = rasters[0]
-
-    def span(ranges: list[tuple[float, float]]) -> tuple[float, float]:
-        return min(low for low, _ in ranges), max(high for _, high in ranges)
-
-    return replace(first, x_range=span([r.x_range for r in rasters]), y_range=span([r.y_range for r in rasters]))
-
-
-def _percentages(profile: Profile, sample_id: str, population: str) -> dict[str, float]:
-    rows = profile.counts[(profile.counts["sample_id"] == sample_id) & (profile.counts["population"] == population)]
-    return {} if rows.empty else {population: float(rows["pct_parent"].iloc[0])}
 
 
 def _laid_out(drawn: Sequence[tuple[str, Drawn | None]], columns: int) -> Figure:

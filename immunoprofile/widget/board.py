@@ -19,6 +19,7 @@ import numpy as np
 
 from immunoprofile.density import mindensity
 from immunoprofile.errors import ImmunoprofileError, NotAvailableError
+from immunoprofile.gate.raster import common_axes, plot_of_gate
 from immunoprofile.io.files import cannot_write
 from immunoprofile.io.inputs import read_plain
 
@@ -108,6 +109,10 @@ class Board:
         File of the decisions; None keeps them in memory only.
     author
         Code of the person.
+    frame
+        A plot on axes that hold those of all samples; None where no sample has one.
+    done, of_other_gates
+        Last decision of each sample, and how many were on another gate than the present one.
     """
 
     profile: Profile
@@ -116,6 +121,7 @@ class Board:
     items: tuple[Item, ...]
     record: Path | None
     author: str
+    frame: GateRaster | None = None
     done: dict[str, Decision] = field(default_factory=dict)
     of_other_gates: int = 0
 
@@ -149,6 +155,10 @@ class Board:
                 raise cannot_write(self.record, error) from error
         self.done[sample] = made
         return made
+
+    def raster(self, sample: str) -> GateRaster | None:
+        """The plot of the gate in a sample, with this gate alone on it; None where it has none."""
+        return plot_of_gate(self.profile.rasters(sample), self.population)
 
     def table(self) -> pd.DataFrame:
         """One row a sample in the order of the board: what it is, its flags, and what was decided, by whom and when."""
@@ -187,10 +197,14 @@ def board_of(
     items = _items(profile, tube, name)
     if not items:
         raise NotAvailableError(f"no sample of tube {tube} was gated", where="widget.review", todo="run the study")
+    found = {item.sample_id: plot_of_gate(profile.rasters(item.sample_id), name) for item in items}
+    rasters = {sample: one for sample, one in found.items() if one is not None}
+    items = _flagged(profile, profile.gates[tube][name], items, rasters)
     if order == "flags":
         # Among equals the order tells nothing of subject or visit.
         items.sort(key=lambda item: (-item.score, hashlib.sha256(item.sample_id.encode()).digest()))
-    board = Board(profile, tube, name, tuple(items), None if record is None else Path(record), author)
+    frame = common_axes(tuple(rasters.values())) if rasters else None
+    board = Board(profile, tube, name, tuple(items), None if record is None else Path(record), author, frame)
     if board.record is not None and board.record.is_file():
         _resume(board, board.record)
     return board
@@ -229,25 +243,14 @@ def _items(profile: Profile, tube: str, population: str) -> list[Item]:
             Item(sample, str(row["usubjid"]), str(row["visit"]), said if isinstance(said, str) else "",
                  int(n_of[sample][0]), int(n_of[sample][1]))
         )  # fmt: skip
-    return _flagged(profile, tube, population, found)
+    return found
 
 
-def raster_of(profile: Profile, sample: str, population: str) -> GateRaster | None:
-    """The plot of a gate in a sample with this gate alone on it; None where it has none."""
-    for one in profile.rasters(sample):
-        own = tuple(outline for outline in one.outlines if outline.population == population)
-        if own:
-            return replace(one, outlines=own)
-    return None
-
-
-def _flagged(profile: Profile, tube: str, population: str, items: Sequence[Item]) -> list[Item]:
+def _flagged(profile: Profile, gate: Gate, items: Sequence[Item], rasters: Mapping[str, GateRaster]) -> list[Item]:
     first_visit = profile.study.config.visit_names[0]
     baseline = {item.usubjid: item for item in items if item.visit == first_visit}
-    rasters = {item.sample_id: raster_of(profile, item.sample_id, population) for item in items}
-    centres = {name: _centre(one) for name, one in rasters.items() if one is not None and one.n_parent}
+    centres = {name: _centre(one) for name, one in rasters.items() if one.n_parent}
     shifts = _robust(centres)
-    gate = profile.gates[tube][population]
     result = []
     for item in items:
         flags, score = [], 0.0
@@ -264,7 +267,7 @@ def _flagged(profile: Profile, tube: str, population: str, items: Sequence[Item]
             if not FAR[0] <= ratio <= FAR[1]:
                 flags.append(f"{100 * math.expm1(ratio):+.0f} % from the subject's baseline")
                 score += 1.0 + min(abs(ratio), 3.0)
-        raster = rasters[item.sample_id]
+        raster = rasters.get(item.sample_id)
         if raster is not None and _lacks_valley(gate, raster):
             flags.append("no valley near the threshold")
             score += 1.0

@@ -10,8 +10,7 @@ import numpy as np
 import traitlets
 
 from immunoprofile.errors import ImmunoprofileError
-from immunoprofile.widget.board import Board, raster_of
-from immunoprofile.widget.plot import plain_tick
+from immunoprofile.widget.board import Board
 from immunoprofile.widget.session import words_of
 
 if TYPE_CHECKING:
@@ -82,19 +81,9 @@ class ReviewBoard(anywidget.AnyWidget):
 
     def _spec(self) -> dict[str, Any]:
         board = self.board
-        shown = (raster_of(board.profile, item.sample_id, board.population) for item in board.items)
-        rasters = [one for one in shown if one is not None]
         frame: dict[str, Any] = {}
-        if rasters:
-            first = rasters[0]
-            frame = {
-                "x": [min(r.x_range[0] for r in rasters), max(r.x_range[1] for r in rasters)],
-                "y": [min(r.y_range[0] for r in rasters), max(r.y_range[1] for r in rasters)],
-                "x_marker": first.x_marker,
-                "y_marker": first.y_marker,
-                "x_ticks": [[place, plain_tick(label)] for place, label in first.x_ticks],
-                "y_ticks": [[place, plain_tick(label)] for place, label in first.y_ticks],
-            }
+        if board.frame is not None:
+            frame = {"x": list(board.frame.x_range), "y": list(board.frame.y_range)}
         items = []
         for item in board.items:
             one = {"n": item.n, "n_parent": item.n_parent, "flags": list(item.flags)}
@@ -142,7 +131,7 @@ class ReviewBoard(anywidget.AnyWidget):
         tiles: list[dict[str, Any]] = []
         pictures: list[bytes] = []
         for number in numbers:
-            raster = raster_of(self.board.profile, self._sample(number), self.board.population)
+            raster = self.board.raster(self._sample(number))
             if raster is None:
                 tiles.append({"number": number, "bins": 0})
                 continue

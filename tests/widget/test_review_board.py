@@ -194,6 +194,17 @@ def test_blinded_editor_names_no_file_anywhere(study: StandIn) -> None:
     assert drawn.state["error"].startswith("this file: no channel carries CD99")
 
 
+def test_opening_reads_each_plot_once_on_axes_that_hold_all(study: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(StandIn, "rasters", lambda self, name: (read.append(name), self.pictures.get(name, ()))[1])
+    one = review(study, study.gates, "treg/treg")
+    assert sorted(read) == sorted(f"{s}_{v}" for s in SUBJECTS for v in VISITS)
+    plots = [next(p for p in study.pictures[name] if "treg" in [o.population for o in p.outlines]) for name in read]
+    for axis_name in ("x", "y"):
+        ranges = [getattr(plot, f"{axis_name}_range") for plot in plots]
+        assert one.spec["frame"][axis_name] == [min(low for low, _ in ranges), max(high for _, high in ranges)]
+
+
 def test_page_shows_asks_filters_and_decides(browser: Any, study: StandIn, tmp_path: Path) -> None:
     one = review(study, study.gates, "treg/treg", record=tmp_path / "r.jsonl", author="R7", blinded=False)
     said: list[dict[str, Any]] = []
