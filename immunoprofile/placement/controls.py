@@ -167,10 +167,13 @@ class Controls:
     def _time_of(self, name: str) -> str:
         return next(place_of(row).time for row in self._rows if row["sample_id"] == name)
 
-    def between(self, gate: Gate, dimension: Dimension, early: Place, late: Place, span: float) -> Shift | str:
+    def between(self, gate: Gate, dimension: Dimension, early: Place, late: Place) -> Shift | str:
         """How far the instrument moved between two batches by their aliquots; a reason where nothing can be told."""
         if (early.panel, early.batch) == (late.panel, late.batch):
             return Shift(0.0, 1.0, at_edge=False)
+        if dimension.scale is None:
+            return f"{dimension.marker} has no scale on which control aliquots are compared"
+        span = dict(self.strategy.scales)[dimension.scale].top
         curves = []
         for place in (early, late):
             aliquot = self.aliquot(place)
@@ -233,8 +236,7 @@ class _Finder:
                 continue
             moved, note = 0.0, ""
             if earlier:
-                span = 1.0 if dimension.scale is None else dict(controls.strategy.scales)[dimension.scale].top
-                shift = controls.between(gate, dimension, place_of(row), self.place, span)
+                shift = controls.between(gate, dimension, place_of(row), self.place)
                 batch = place_of(row).batch
                 if isinstance(shift, str):
                     note = f"FMO control of batch {batch}, as it is: {shift}"

@@ -249,15 +249,11 @@ class _Subject:
         own = [replace(cut, frozen=True) for cut in anchor.cuts if cut.population == gate.population]
         if gate.method == "singlet" or (anchor.place.panel, anchor.place.batch) == (place.panel, place.batch):
             return held, own, []
-        scales = dict(self.template.scales)
         shifts: dict[str, float] = {}
         reasons: dict[str, str] = {}
         for n in chosen_axes(gate):
             dimension = gate.dimensions[n]
-            if dimension.scale is None:
-                continue
-            span = scales[dimension.scale].top
-            found = self.controls.between(gate, dimension, anchor.place, place, span)
+            found = self.controls.between(gate, dimension, anchor.place, place)
             if isinstance(found, str):
                 reasons[dimension.marker] = found
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -10,8 +11,9 @@ import pytest
 import immunoprofile as ip
 from immunoprofile.datasets import il2_cmv
 from immunoprofile.gate.check import check
+from immunoprofile.placement.controls import Controls, Place
 from immunoprofile.placement.in_study import place_study
-from tests.placement.samples import placed_gates
+from tests.placement.samples import placed_gates, with_method
 
 pytestmark = pytest.mark.slow
 
@@ -150,6 +152,25 @@ def test_controls_that_cannot_be_read_are_named_where_they_are_missed(trial, tmp
     held = pd.DataFrame(found.notes).query("code == 'GATE_HELD'")["message"]
     assert held.str.contains("has no control aliquot .*; .* cannot be used: ").all()
     assert len(held)
+
+
+def test_a_limit_on_a_linear_axis_is_held_and_it_is_said(trial, tmp_path):
+    """Control aliquots are compared on scales; without one the gate holds, and neither silently nor by a huge grid."""
+    gates = placed_gates()
+    both = with_method(gates["count"], "lymphocytes", "polygon", axes="CD45,SSC-A")
+    gates = replace(gates, strategies=tuple(both if one.tube == "count" else one for one in gates.strategies))
+    study = without(trial, tmp_path / "study", lambda s: s["tube_id"] == "count")
+    found = place_study(study, check(gates, study))
+    batches = study.samples.query("role == 'sample'").groupby("usubjid")["batch_id"].nunique()
+    held = pd.DataFrame(found.notes).query("code == 'GATE_HELD'")
+    assert set(held["usubjid"]) == set(batches.index[batches > 1])
+    assert held["message"].str.contains("SSC-A has no scale.*lymphocytes").all()
+    moved = found.table.query("population == 'lymphocytes' and later_shift != 0")
+    assert set(moved["marker"]) == {"CD45"}
+    controls = Controls(study, "count", both)
+    lymphocytes, place = both["lymphocytes"], Place("panel", "1", "")
+    linear = controls.between(lymphocytes, lymphocytes.dimensions[1], place, replace(place, batch="2"))
+    assert linear == "SSC-A has no scale on which control aliquots are compared"
 
 
 def test_fixed_templates_read_nothing(trial):
