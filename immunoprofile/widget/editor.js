@@ -27,7 +27,7 @@ const htmlEl = (name, properties = {}, ...children) => {
 const clone = value => JSON.parse(JSON.stringify(value));
 const number = value => {
   const size = Math.abs(value);
-  if (size >= 1000) return Number(value.toPrecision(size >= 100000 ? 4 : 4)).toLocaleString("en-US", { maximumFractionDigits: 0 });
+  if (size >= 1000) return Number(value.toPrecision(4)).toLocaleString("en-US", { maximumFractionDigits: 0 });
   return size < 1e-9 ? "0" : String(Number(value.toPrecision(3)));
 };
 const asPython = value => JSON.stringify(value).replace(/([[,:])null(?=[\],}])/g, "$1None");
@@ -156,6 +156,7 @@ function render({ model, el: host }) {
   const flat = () => spec.axes.length === 1;
   const PH = () => flat() ? 230 : PW;
   const H = () => PH() + M.t + M.b;
+  const inView = extent => JSON.stringify(extent) === JSON.stringify(view); // what was asked for may be of another view by now
   const yRange = () => flat() ? [0, 1] : view[1];
   const sx = v => M.l + (v - view[0][0]) / (view[0][1] - view[0][0]) * PW;
   const sy = v => M.t + PH() - (v - yRange()[0]) / (yRange()[1] - yRange()[0]) * PH();
@@ -208,7 +209,7 @@ function render({ model, el: host }) {
       overlays.set(message.id, { ...overlays.get(message.id), lines: message.lines, n: message.n, counts: values });
       labelLayers(); paint();
     } else if (message.type === "view" && message.page === page) {
-      if (JSON.stringify(message.extent) === JSON.stringify(view)) { detail = { extent: message.extent, image: picture(integers(buffers[0])), lines: message.lines, counts: integers(buffers[0]) }; paint(); }
+      if (inView(message.extent)) { detail = { extent: message.extent, image: picture(integers(buffers[0])), lines: message.lines, counts: integers(buffers[0]) }; paint(); }
     } else if (message.type === "state") adopt(message);
   }
   function adopt(next) {
@@ -350,11 +351,12 @@ function render({ model, el: host }) {
     };
     context.globalAlpha = shown.some(one => one.kind === "dots" || one.id !== "density") ? 0.55 : 1;
     const full = spec.axes.map(axis => axis.extent);
-    if (detail && JSON.stringify(detail.extent) === JSON.stringify(view)) onto(detail.image, detail.extent); else onto(image, full);
+    const fine = inView(detail?.extent) && detail;
+    if (fine) onto(fine.image, fine.extent); else onto(image, full);
     context.globalAlpha = 1;
     shown.filter(one => one.kind === "dots").forEach(one => onto(dots(one.counts, one.ink), full));
     for (const one of shown.filter(one => one.kind === "lines")) {
-      const lines = one.id === "density" && detail?.lines?.length && JSON.stringify(detail.extent) === JSON.stringify(view) ? detail.lines : one.lines;
+      const lines = one.id === "density" && fine && fine.lines.length ? fine.lines : one.lines;
       for (const [ink, width, dash] of [["#ffffff", 3, ""], [one.ink, 1.4, one.dash]]) {
         context.strokeStyle = ink; context.lineWidth = width * zoom;
         context.setLineDash(dash.split(" ").filter(Boolean).map(v => v * zoom));
@@ -369,8 +371,8 @@ function render({ model, el: host }) {
     context.setLineDash([]);
   }
   function paintBars(context, w, h, shown) {
-    const full = spec.axes[0].extent, fine = detail && JSON.stringify(detail.extent) === JSON.stringify(view);
-    const own = fine ? bars(detail.counts, view[0]) : bars(counts, full), top = Math.max(...own, 1);
+    const full = spec.axes[0].extent, fine = inView(detail?.extent) && detail;
+    const own = fine ? bars(fine.counts, view[0]) : bars(counts, full), top = Math.max(...own, 1);
     const y = value => h - value / top * h * 0.92, step = w / own.length;
     context.fillStyle = "#9fc7e3";
     own.forEach((value, k) => context.fillRect(k * step, y(value), step + 0.5, h - y(value)));
@@ -696,7 +698,6 @@ function render({ model, el: host }) {
   }
 
   // -- the model
-  let paintedAt = 0;
   function begin_plot() {
     const start = performance.now();
     spec = model.get("spec");
@@ -711,8 +712,7 @@ function render({ model, el: host }) {
     const parent = spec.parent === "root" ? "all events" : spec.parent;
     title.textContent = `${spec.populations.join(", ")} in ${parent}: ${spec.file} (tube ${spec.tube})`;
     drawFrame(); makeLayers(); makeAxes(); draw(); paint();
-    paintedAt = performance.now();
-    stat("paint", paintedAt - start);
+    stat("paint", performance.now() - start);
   }
   const onSpec = () => { begin_plot(); if (state.serial >= 0) { draw(); counted(!inflight); controls(); } };
   const onState = () => adopt(model.get("state"));

@@ -17,7 +17,7 @@ import traitlets
 from immunoprofile.errors import ImmunoprofileError
 from immunoprofile.widget.committing import Target, committed
 from immunoprofile.widget.overlays import overlay_of, overlays_of
-from immunoprofile.widget.plot import Plot, contours, plot_of
+from immunoprofile.widget.plot import RARE, Plot, part_of, plot_of
 from immunoprofile.widget.shapes import axes_of, hidden_limits, shape_of
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class GateEditor(anywidget.AnyWidget):
         shown = session.shown
         n = min((session.revision.counts.get(own.label, {}).get(gate.population, 0) for gate in session.gates),
                 default=own.n_events)  # fmt: skip
-        rare = own.n_events > 0 and n < 0.02 * own.n_events
+        rare = own.n_events > 0 and n < RARE * own.n_events
         return plot_of(own, axes_of(shown), _places(session.gates), rare=rare)
 
     def _spec(self) -> dict[str, Any]:
@@ -272,16 +272,10 @@ class GateEditor(anywidget.AnyWidget):
 
     def _send_view(self, extent: list[list[float]], page: str, seq: int) -> None:
         """The events of a part of the plot, in full resolution, for a page that zoomed in."""
-        from immunoprofile.gate.parent_events import count_raster
-
         limits = tuple((float(low), float(high)) for low, high in extent)
-        values = self.session.files[0].values(self._plot.axes)
-        inside = [((one >= low) & (one < high)) for one, (low, high) in zip(values, limits, strict=True)]
-        keep = inside[0] if len(inside) == 1 else inside[0] & inside[1]
-        counts = count_raster([one[keep] for one in values], limits, self._plot.bins)
-        lines = contours([one[keep] for one in values], limits) if len(values) == 2 else []
+        lines, counts = part_of(self.session.files[0], self._plot, limits)
         head = {"type": "view", "page": page, "seq": seq, "extent": [list(one) for one in limits], "lines": lines}
-        self.send(head, buffers=[counts.astype("<u4").tobytes()])
+        self.send(head, buffers=[counts])
 
 
 def _places(gates: tuple[Gate, ...]) -> list[list[float]]:

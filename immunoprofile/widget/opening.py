@@ -18,6 +18,7 @@ from immunoprofile.gate.parent_events import FileEvents
 from immunoprofile.gate.strategy import ROOT, GateSet, Strategy
 from immunoprofile.io.fcs import Sample, read_fcs
 from immunoprofile.io.markers import find_marker, is_event_parameter, is_scatter, is_time, same_marker
+from immunoprofile.widget.plot import channel_words
 from immunoprofile.widget.session import EditSession, words_of
 from immunoprofile.widget.shapes import edited_gates
 
@@ -217,7 +218,7 @@ def _channels(gated: GatedSample) -> list[list[str]]:
     for channel in gated.sample.channels:
         hits = find_marker(channel.marker, gated.sample.markers, gated.sample.labels)
         name = channel.marker if len(hits) == 1 else channel.pnn
-        found.append([name, f"{channel.marker} ({channel.pnn})" if channel.marker != channel.pnn else channel.pnn])
+        found.append([name, channel_words(channel)])
     return found
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from immunoprofile.errors import ImmunoprofileError
-from immunoprofile.gate.parent_events import count_raster
 from immunoprofile.gate.strategy import ROOT
-from immunoprofile.widget.plot import contours
+from immunoprofile.widget.plot import layer
 
 if TYPE_CHECKING:
     from immunoprofile.gate.parent_events import FileEvents
@@ -64,10 +63,8 @@ def overlay_of(session: EditSession, name: str, plot: Plot) -> tuple[dict[str, A
         A file lacks a channel of the plot.
     """
     events = _events(session, name)
-    values = events.values(plot.axes)
-    raster = count_raster(values, plot.extent, plot.bins)
-    lines = contours(values, plot.extent) if len(plot.axes) == 2 else []
-    return {"n": events.n_events, "lines": lines}, raster.astype("<u4").tobytes()
+    lines, counts = layer(events.values(plot.axes), plot.extent, plot.bins)
+    return {"n": events.n_events, "lines": lines}, counts
 
 
 def _events(session: EditSession, name: str) -> FileEvents:

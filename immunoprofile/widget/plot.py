@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from immunoprofile.gate.scales import Scale
     from immunoprofile.gate.strategy import Dimension
+    from immunoprofile.io.fcs import Channel
 
 BINS, FINE_BINS, LINE_BINS = 256, 512, 1024
 """Cells along an axis of a plot, of a plot of a rare population, and of a histogram."""
@@ -54,7 +55,7 @@ class Plot:
     @property
     def payload(self) -> bytes:
         """Counts as little-endian unsigned integers of 4 bytes."""
-        return self.counts.astype("<u4").tobytes()
+        return _payload(self.counts)
 
 
 def plot_of(
@@ -102,7 +103,6 @@ def _described(
 ) -> dict[str, Any]:
     gated = events.gated
     channel = gated.sample.channels[gated.sample.position(axis.marker)]
-    name = f"{channel.marker} ({channel.pnn})" if channel.marker != channel.pnn else channel.pnn
     scale = dict(gated.strategy.scales).get(axis.scale or "")
     compensated = axis.compensated and gated.spillover is not None
     words = [scale.kind if scale is not None else "linear", *(["compensated"] * compensated)]
@@ -114,12 +114,17 @@ def _described(
     ]
     return {
         "marker": axis.marker,
-        "label": name,
+        "label": channel_words(channel),
         "words": ", ".join(words),
         "extent": list(limits),
         "ticks": shown,
         "linear": None if scale is None else linear_values(scale, np.linspace(*limits, NODES)),
     }
+
+
+def channel_words(channel: Channel) -> str:
+    """Marker and channel, or the channel alone where it carries none."""
+    return f"{channel.marker} ({channel.pnn})" if channel.marker != channel.pnn else channel.pnn
 
 
 def plain_tick(label: str) -> str:
@@ -173,3 +178,24 @@ def contours(values: Sequence[NDArray[np.float64]], extent: Sequence[Limits]) ->
         if len(line) > 2
     ]
     return lines
+
+
+def layer(
+    values: Sequence[NDArray[np.float64]], extent: Sequence[Limits], bins: int
+) -> tuple[list[list[float]], bytes]:
+    """Events on the axes of a plot as its page draws them: contours, none on one axis, and the counts of its cells."""
+    lines = contours(values, extent) if len(values) == 2 else []
+    return lines, _payload(count_raster(values, extent, bins))
+
+
+def part_of(events: FileEvents, plot: Plot, extent: Sequence[Limits]) -> tuple[list[list[float]], bytes]:
+    """The events of a part of a plot in as many cells as the whole has, for a page that zoomed in; see `layer`."""
+    values = events.values(plot.axes)
+    inside = np.logical_and.reduce(
+        [(one >= low) & (one < high) for one, (low, high) in zip(values, extent, strict=True)]
+    )
+    return layer([one[inside] for one in values], extent, plot.bins)
+
+
+def _payload(counts: NDArray[np.uint32]) -> bytes:
+    return counts.astype("<u4").tobytes()
