@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import immunoprofile as ip
+from immunoprofile.cli import EXIT_ERROR, app
 from immunoprofile.errors import OutputError, ResultsError, StudyError
 from immunoprofile.io.only_writer import LOCK
 from immunoprofile.profiling import one_file
@@ -144,6 +146,38 @@ def test_nothing_of_an_earlier_run_survives(folder, whole, tmp_path, gone):
     run(tmp_path, tmp_path / "out")
     run(tmp_path, tmp_path / "fresh")
     assert content(tmp_path / "out") == content(tmp_path / "fresh")
+
+
+def test_a_run_stopped_after_its_seal_is_finished_by_the_same_command(folder, whole, tmp_path, monkeypatch, gated):
+    """Between the last seal and the removal of the notes the results are whole; what is left is no forgery."""
+    out = tmp_path / "out"
+    shutil.copytree(whole.folder, out)
+    remove = shutil.rmtree
+
+    def stopped(path, **options):
+        if path == out / ".partial":
+            raise KeyboardInterrupt
+        remove(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run(folder, out)
+    assert (out / ".partial" / "gated.json").is_file()
+    assert read_provenance(out) == whole.provenance
+    (line,) = verify(out)
+    assert line == (
+        "left by a run that was stopped in its last step: .partial; the same 'immunoprofile run' with the same --out "
+        "takes it away"
+    )
+    (out / "reports" / "forged.html").write_text("<p>all well</p>")
+    assert verify(out) == ["not written by a run: reports/forged.html", line]  # other files are named as ever
+    told = CliRunner().invoke(app, ["check", str(out)])
+    assert (told.exit_code, told.stdout.splitlines()) == (EXIT_ERROR, verify(out))
+    run(folder, out)
+    assert gated == []
+    assert content(out) == content(whole.folder)
+    assert verify(out) == []
 
 
 def test_a_run_stopped_in_the_reports_goes_on_there(folder, whole, tmp_path, monkeypatch, gated):

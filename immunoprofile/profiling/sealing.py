@@ -29,6 +29,10 @@ FORMAT: Final = 2
 """Of ``provenance.json``: since 2 it says whether the folder is complete, and carries a seal of its own."""
 
 AGAIN: Final = "give the same 'immunoprofile run' again with the same --out; it goes on where it stopped"
+_STOPPED_LAST: Final = (
+    f"left by a run that was stopped in its last step: {PARTIAL}; the same 'immunoprofile run' with the same --out "
+    "takes it away"
+)
 _CHUNK: Final = 1 << 20
 _EXEMPT: Final = frozenset({PROVENANCE, RUN_LOG, LOCK})
 """Of the folder itself; files of these names below it are results like others."""
@@ -280,6 +284,9 @@ def read_provenance(folder: Path) -> dict[str, Any]:
 def verify(folder: Path) -> list[str]:
     """What is not as a run left it, one line each: files that are missing, changed, or not of the run.
 
+    A run that was stopped between its last seal and its last step left its notes (``.partial``): one line says what
+    takes them away.
+
     Raises
     ------
     ResultsError
@@ -288,7 +295,9 @@ def verify(folder: Path) -> list[str]:
     expected: dict[str, str] = read_provenance(folder)["outputs"]
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     unexpected = {name for name in there - expected.keys() - _EXEMPT if not is_leftover(folder / name)}
-    return differences(folder, expected) + [f"not written by a run: {name}" for name in sorted(unexpected)]
+    notes = {name for name in unexpected if name.startswith(f"{PARTIAL}/")}
+    lines = differences(folder, expected) + [f"not written by a run: {name}" for name in sorted(unexpected - notes)]
+    return lines + ([_STOPPED_LAST] if notes else [])
 
 
 def differences(folder: Path, expected: Mapping[str, str]) -> list[str]:
