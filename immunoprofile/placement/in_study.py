@@ -135,20 +135,20 @@ def _work(study: Study, tube: str, strategy: Strategy) -> list[_Subject]:
         row for row in records(study.samples, "samples")
         if row["tube_id"] == tube and row["role"] in GATED_ROLES and not row["exclude_flag"]
     ]  # fmt: skip
-    groups: dict[str, list[_Row]] = {}
+    groups: dict[tuple[str, str], list[_Row]] = {}
     for row in sorted(own, key=lambda row: str(row["sample_id"])):
-        known = row["role"] != "control" and row["usubjid"]
-        groups.setdefault(row["usubjid"] if known else f"\0{row['sample_id']}", []).append(row)
-    return [_Subject(study, controls, name, tuple(rows)) for name, rows in groups.items()]
+        subject = "" if row["role"] == "control" else str(row["usubjid"] or "")
+        groups.setdefault((subject, "" if subject else str(row["sample_id"])), []).append(row)
+    return [_Subject(study, controls, subject, tuple(rows)) for (subject, _), rows in groups.items()]
 
 
 @dataclass(frozen=True, eq=False)
 class _Subject:
-    """The samples of one subject and tube, or one control."""
+    """The samples of one subject and tube; a control has no subject and is settled by itself."""
 
     study: Study
     controls: Controls
-    name: str
+    usubjid: str
     rows: tuple[_Row, ...]
 
     @property
@@ -157,7 +157,7 @@ class _Subject:
 
     def settle(self) -> list[_Settled]:
         """Gates of every sample."""
-        if self.name.startswith("\0"):
+        if not self.usubjid:
             return [self._by_itself(row) for row in self.rows]
         anchor = self._anchor()
         return [self._of(row, anchor) for row in self.rows]
@@ -175,7 +175,7 @@ class _Subject:
 
     def _anchor(self) -> _Anchor | None:
         """The first readable sample before the first dose, with its gates."""
-        dose = first_dose(self.study.subject(self.name).to_dict())
+        dose = first_dose(self.study.subject(self.usubjid).to_dict())
         days = {visit.visit: visit.day for visit in self.study.config.visits}
         last = days.get(self.study.config.baseline_visit)
 
