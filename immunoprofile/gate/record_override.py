@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from immunoprofile.errors import GateError, Problems
 from immunoprofile.gate.evaluate import gate_sample
 from immunoprofile.gate.ledger import append
+from immunoprofile.gate.methods import is_placed
 from immunoprofile.gate.overrides import Override
 from immunoprofile.gate.overrides_in_force import for_names, misfits, overridden
 from immunoprofile.gate.strategy import Gate, GateSet, Strategy
@@ -64,8 +65,10 @@ def override(
         not as it was written.
     FcsError
         The file of the sample cannot be read.
-    ResultsError
+    StudyError
         The study is locked (`immunoprofile lock`): open a new cut first.
+    ResultsError
+        Others wrote into the ledger for half a minute.
 
     Examples
     --------
@@ -92,7 +95,7 @@ def _recorded(
     _known(own[tube] if tube in own else None, f"{tube}/{population}", own.whole)
     rows = study.samples[study.samples["sample_id"] == sample]
     problems = Problems()
-    placed = [gate.population for gate in own[tube].gates if gate.method != "fixed"]
+    placed = [gate.population for gate in own[tube].gates if is_placed(gate)]
     if placed:  # what is in force for the sample is known to a run alone
         problems.add(f"tube {tube}", "has gates that a run places for each sample; they cannot be overridden yet",
                      value=", ".join(placed))  # fmt: skip

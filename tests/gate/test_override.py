@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import immunoprofile as ip
 from immunoprofile.errors import GateError, ResultsError
+from immunoprofile.gate.gates import Operand
 from immunoprofile.gate.ledger import LEDGER, Ledger, append, parse_ledger, read_ledger
 from immunoprofile.gate.overrides import Override
 from immunoprofile.gate.overrides_in_force import hanging_on, in_force, overridden
@@ -113,6 +114,19 @@ def test_what_cannot_be_is_refused_before_anything_is_written(
         ip.gate.override(gates, place, **asked)  # type: ignore[arg-type]
     assert said in str(refused.value)
     assert not (study.folder / LEDGER).exists()
+
+
+def test_only_gates_that_a_run_places_keep_a_tube_from_overrides(study: ip.Study, gates: ip.gate.GateSet) -> None:
+    """A Boolean gate with its method by name follows what it combines; nothing of it is placed."""
+    rest = ip.gate.Gate("rest", "lymphocytes", "not", operands=(Operand("t"),), method="boolean")
+    strategy = replace(gates["t"], gates=(*gates["t"].gates, rest))
+    placed = strategy.with_gate(replace(strategy["nk"], method="mindensity"))
+    asked = {"to": moved(gates), "sample": "S-1_BL", "reason": "r", "author": "R7", "study": study}
+    with pytest.raises(GateError, match=r"has gates that a run places for each sample.*\(found 'nk'\)"):
+        ip.gate.override(gates.with_strategy(placed), "t/t", **asked)  # type: ignore[arg-type]
+    assert not (study.folder / LEDGER).exists()
+    ip.gate.override(gates.with_strategy(strategy), "t/t", **asked)  # type: ignore[arg-type]
+    assert len(read_ledger(study.folder)) == 1
 
 
 def test_rows_that_fit_nothing_are_told_all_at_once(study: ip.Study, gates: ip.gate.GateSet) -> None:
