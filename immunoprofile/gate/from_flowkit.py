@@ -127,7 +127,7 @@ class _Reader:
             operands = self._operands(item, gate)
             return [] if operands is None else [replace(gate, kind=item.type, operands=operands)]
         axes = tuple(self._dimension(d) for d in item.dimensions)
-        bare = tuple(replace(d, minimum=None, maximum=None) for d in axes)
+        bare = tuple(d.without_limits for d in axes)
         outside = bool(getattr(item, "use_complement", False))
         if is_a(item, "RectangleGate"):
             return [replace(gate, dimensions=axes, complement=outside)]

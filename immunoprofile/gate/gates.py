@@ -163,6 +163,11 @@ class Dimension:
         return (self.marker,) if self.ratio is None else (self.ratio.numerator, self.ratio.denominator)
 
     @property
+    def without_limits(self) -> Dimension:
+        """The axis alone."""
+        return replace(self, minimum=None, maximum=None)
+
+    @property
     def without_light(self) -> bool:
         """Whether the axis is scatter or time, which no spillover reaches."""
         return self.ratio is None and (is_scatter(self.marker) or is_time(self.marker))

@@ -12,6 +12,7 @@ import numpy as np
 from immunoprofile.errors import GateError, Problems
 from immunoprofile.gate.binding import find_channels, rename
 from immunoprofile.gate.engine import PreparedEvents
+from immunoprofile.gate.engine.prepared import probe
 from immunoprofile.gate.engine.resolve import NotPlannedError
 from immunoprofile.gate.scaled import ScaledValues
 from immunoprofile.gate.strategy import ROOT, Dimension, Gate, Strategy
@@ -69,19 +70,12 @@ class FileEvents:
 
     def values(self, axes: Sequence[Dimension]) -> list[NDArray[np.float64]]:
         """Every event of the population on the axes of a plot, on their scales."""
-        bound = self._bound((_probe(axes),))[0].dimensions
+        bound = self._bound((probe(axes),))[0].dimensions
         try:
             return self.prepared.on_axes(bound)
         except NotPlannedError:  # a matrix that only FlowKit applies
             whole = ScaledValues(self.gated)
-            return [self._slowly(axis, whole)[self.mask] for axis in bound]
-
-    def _slowly(self, axis: Dimension, whole: ScaledValues) -> NDArray[np.float64]:
-        column = self.gated.sample.position(axis.marker)
-        if axis.scale is None:
-            return whole.linear(column, compensated=axis.compensated, matrix=axis.matrix)
-        scale = dict(self.gated.strategy.scales)[axis.scale]
-        return whole.scaled(column, scale, compensated=axis.compensated, matrix=axis.matrix)
+            return [whole.on(axis)[self.mask] for axis in bound]
 
     def of(self, population: str) -> FileEvents:
         """The same file with the events of another population."""
@@ -131,10 +125,6 @@ def contour_grid(
     x, y = (low + (np.arange(_CONTOUR_BINS) + 0.5) * (high - low) / _CONTOUR_BINS for low, high in extent)
     places = (min(int(np.searchsorted(held, share)), order.size - 1) for share in CONTOUR_SHARES)
     return x, y, density, sorted({float(order[place]) for place in places})
-
-
-def _probe(axes: Sequence[Dimension]) -> Gate:
-    return Gate("probe", ROOT, "rectangle", tuple(replace(d, minimum=0.0, maximum=None) for d in axes))
 
 
 def count_raster(values: Sequence[NDArray[np.float64]], extent: Sequence[Limits], bins: int) -> NDArray[np.uint32]:

@@ -186,19 +186,13 @@ def _dimensions_of(gate: Gate, gated: GatedSample) -> tuple[Dimension, Dimension
         if second is None or second == dimensions[0].marker:
             return None
         dimensions.append(Dimension(second))
-    x, y = (Dimension(d.marker, scale=d.scale, compensated=d.compensated, matrix=d.matrix) for d in dimensions)
+    x, y = (d.without_limits for d in dimensions)
     return x, y
 
 
 def _placed(dimension: Dimension, values: ScaledValues) -> _Placed:
-    gated = values.gated
-    column = gated.sample.position(dimension.marker)
-    if dimension.scale is not None:
-        scale = dict(gated.strategy.scales)[dimension.scale]
-        found = values.scaled(column, scale, compensated=dimension.compensated, matrix=dimension.matrix)
-    else:
-        found = values.linear(column, compensated=dimension.compensated, matrix=dimension.matrix)
-    return _Placed(found, *plot_axis(dimension, gated, found))
+    found = values.on(dimension)
+    return _Placed(found, *plot_axis(dimension, values.gated, found))
 
 
 def plot_axis(

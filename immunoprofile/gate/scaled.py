@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from immunoprofile.gate.evaluate import GatedSample
+    from immunoprofile.gate.gates import Dimension
     from immunoprofile.gate.scales import Scale
 
 
@@ -33,6 +34,14 @@ class ScaledValues:
             return dict(self.gated.strategy.matrices)[matrix].compensate(self.gated.sample)[:, column]
         events = self.gated.compensated if compensated else self.gated.sample.events
         return events[:, column]
+
+    def on(self, axis: Dimension) -> NDArray[np.float64]:
+        """Every event on the axis of a gate, which is no ratio: on its scale, or linear."""
+        column = self.gated.sample.position(axis.marker)
+        if axis.scale is None:
+            return self.linear(column, compensated=axis.compensated, matrix=axis.matrix)
+        scale = dict(self.gated.strategy.scales)[axis.scale]
+        return self.scaled(column, scale, compensated=axis.compensated, matrix=axis.matrix)
 
     def scaled(self, column: int, scale: Scale, *, compensated: bool, matrix: str = "") -> NDArray[np.float64]:
         """The same on a scale."""

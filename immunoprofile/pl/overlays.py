@@ -111,9 +111,7 @@ def overlay(files: Mapping[str, GatedSample], population: str, *, title: str = "
 
 
 def _axes(gate: Gate) -> tuple[Dimension, ...]:
-    from dataclasses import replace
-
-    found = tuple(replace(d, minimum=None, maximum=None) for d in gate.dimensions[:2] if d.ratio is None)
+    found = tuple(d.without_limits for d in gate.dimensions[:2] if d.ratio is None)
     return found if len(found) == len(gate.dimensions[:2]) else ()
 
 

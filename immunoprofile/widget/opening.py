@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +200,7 @@ def axis_for(gated: GatedSample, marker: str) -> Dimension:
     for gate in strategy.gates:
         for d in gate.dimensions:
             if d.ratio is None and (d.marker in (marker, channel.pnn) or same_marker(d.marker, channel.marker)):
-                return replace(d, minimum=None, maximum=None)
+                return d.without_limits
     alone = len(find_marker(channel.marker, sample.markers, sample.labels)) == 1
     name = channel.marker if alone else channel.pnn
     if is_scatter(name) or is_scatter(channel.pnn) or is_time(name) or is_event_parameter(channel.pnn):

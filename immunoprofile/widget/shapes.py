@@ -64,7 +64,7 @@ def axes_of(gates: Sequence[Gate]) -> tuple[Dimension, ...]:
     found: dict[str, Dimension] = {}
     for gate in gates:
         for d in gate.dimensions:
-            found.setdefault(d.marker, replace(d, minimum=None, maximum=None))
+            found.setdefault(d.marker, d.without_limits)
     return tuple(found.values())[:2]
 
 
@@ -102,7 +102,7 @@ def can_become_polygon(gates: Sequence[Gate]) -> bool:
 
 def as_polygon(gate: Gate) -> Gate:
     """A polygon in place of an ellipse or a closed rectangle; see `can_become_polygon`."""
-    axes = tuple(replace(d, minimum=None, maximum=None) for d in gate.dimensions)
+    axes = tuple(d.without_limits for d in gate.dimensions)
     if gate.ellipsoid is not None:
         corners = list(ellipse_corners(gate.ellipsoid, CORNERS))
     else:
@@ -132,7 +132,7 @@ def reshaped(gates: Sequence[Gate], shape: Mapping[str, Any], *, fresh: bool = F
     kind = shape.get("kind")
     try:
         if kind == "polygon" and (first.kind == "polygon" or fresh):
-            axes = tuple(replace(d, minimum=None, maximum=None) for d in first.dimensions)
+            axes = tuple(d.without_limits for d in first.dimensions)
             corners = tuple((_number(x), _number(y)) for x, y in shape["vertices"])
             made: tuple[Gate, ...] = (replace(first, kind="polygon", dimensions=axes, vertices=corners),)
         elif kind == "rectangle" and (first.kind == "rectangle" or fresh):

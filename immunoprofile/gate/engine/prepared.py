@@ -43,6 +43,11 @@ class _KeptValues(Values):
         return self._points[key]
 
 
+def probe(axes: Sequence[Dimension]) -> Gate:
+    """A gate whose axes are these, to learn what is read on them; its shape means nothing."""
+    return Gate("probe", ROOT, "rectangle", tuple(replace(d, minimum=0.0, maximum=None) for d in axes))
+
+
 class PreparedEvents:
     """Some events of one file in which gates are evaluated again and again.
 
@@ -71,8 +76,7 @@ class PreparedEvents:
 
     def on_axes(self, axes: Sequence[Dimension]) -> list[NDArray[np.float64]]:
         """Every event on axes of one gate, naming channels of the file, on their scales."""
-        probe = Gate("probe", ROOT, "rectangle", tuple(replace(d, minimum=0.0, maximum=None) for d in axes))
-        nodes = self._nodes((probe,))
+        nodes = self._nodes((probe(axes),))
         with np.errstate(all="ignore"):
             return [self._values.of(replace(axis, minimum=None))[: self.n_events] for axis in nodes[0].axes]
 
