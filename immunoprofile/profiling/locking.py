@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from immunoprofile._version import __version__
 from immunoprofile.errors import GateError, Problems, StudyError
 from immunoprofile.gate.ledger import LEDGER, parse_ledger, read_ledger
-from immunoprofile.io.data_cuts import NEW_CUT, DataCut, cuts_of, locked_by, write_cut
+from immunoprofile.io.data_cuts import NEW_CUT, DataCut, cuts_of, write_cut
 from immunoprofile.io.files import sha256_of
 from immunoprofile.io.inputs import read_plain, reason
 from immunoprofile.io.software import package_digest, rule_hashes
@@ -163,10 +163,9 @@ def hold_to_cut(study: Study, gates: StudyGates) -> dict[str, Any]:
     StudyError
         Everything that changed since the cut that is in force, by name.
     """
-    cut = locked_by(study.folder)
-    if cut is None:
-        cuts = cuts_of(study.folder)
-        return cuts[-1].facts if cuts else {}
+    cut = next(reversed(cuts_of(study.folder)), None)
+    if cut is None or cut.state == "open":
+        return {} if cut is None else cut.facts
     lines = damage(study.folder)
     content: Mapping[str, Any] = cut.frozen or {}
     for name in study.inputs:
