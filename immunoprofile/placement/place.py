@@ -80,6 +80,7 @@ def place(
     Returns
     -------
     Placement
+        Plain gates, the record of every cut, and the events under the gates.
 
     Raises
     ------
@@ -112,7 +113,13 @@ def place_values(
     control
         Finds the control without a marker.
     until
-        Last population that is needed; None for all.
+        Last population that is needed; None for all. The gates after it are those of the template, and the events are
+        asked for none of them.
+
+    Returns
+    -------
+    Placement
+        Without cuts for gates that were given.
     """
     given = given or {}
     events = PlacedEvents(values, strategy)
@@ -152,7 +159,7 @@ def compared_axes(strategy: Strategy) -> list[tuple[Gate, int]]:
 def with_references(strategy: Strategy, sample: Sample, *, comp_source: str | Spillover | None = None) -> Strategy:
     """The template with the densities of the sample on which it was drawn.
 
-    What `landmark` and `polygon` compare other samples with. `immunoprofile.gate.save` writes them into
+    `landmark` and `polygon` compare other samples with them; `immunoprofile.gate.save` writes them into
     ``<tube>.reference.csv``.
 
     Parameters
@@ -163,6 +170,12 @@ def with_references(strategy: Strategy, sample: Sample, *, comp_source: str | Sp
         The file on which they were drawn.
     comp_source
         As for `immunoprofile.gate.gate_sample`.
+
+    Returns
+    -------
+    Strategy
+        With a density for each parent and marker that a method compares; one where all values are the same, or fewer
+        than two are finite, is left out.
 
     Raises
     ------
