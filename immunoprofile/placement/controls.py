@@ -221,13 +221,7 @@ class _Finder:
     controls: Controls
     place: Place
 
-    def __call__(
-        self,
-        gate: Gate,
-        dimension: Dimension,
-        placed: Mapping[str, Gate],
-        earlier: bool,  # noqa: FBT001
-    ) -> Control | str:
+    def __call__(self, gate: Gate, dimension: Dimension, placed: Mapping[str, Gate], *, earlier: bool) -> Control | str:
         controls = self.controls
         rows = controls.fmo_rows(self.place, dimension.marker, earlier=earlier)
         for number, row in enumerate(rows):

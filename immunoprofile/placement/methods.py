@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from immunoprofile.gate.methods import (
     EARLIER_BATCH,
@@ -25,8 +25,12 @@ if TYPE_CHECKING:
     from immunoprofile.placement.events import PlacedEvents
     from immunoprofile.placement.landmarks import Curve, Shift
 
-FindControl = Callable[["Gate", "Dimension", "Mapping[str, Gate]", bool], "Control | str"]
-"""(gate, axis, gates placed above it, whether an earlier batch may stand in) -> the control, or why there is none."""
+
+class FindControl(Protocol):
+    """Finds the control without the marker of an axis."""
+
+    def __call__(self, gate: Gate, dimension: Dimension, placed: Mapping[str, Gate], *, earlier: bool) -> Control | str:
+        """The control inside the gates placed above, of an earlier batch if asked; or why there is none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +76,7 @@ class Inside:
             events.finite(parent, dimension),
             span,
             reference,
-            None if find is None else lambda: find(self.gate, dimension, self.placed, earlier),
+            None if find is None else lambda: find(self.gate, dimension, self.placed, earlier=earlier),
             curve=lambda adjust: events.curve(parent, dimension, adjust),
             shift=shift,
         )
