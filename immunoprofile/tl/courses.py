@@ -120,9 +120,9 @@ class Courses:
         ways = math.prod(math.factorial(len(group)) for group in groups)
         exact = ways <= permutations
         places = _assignments(tuple(len(group) for group in groups), exact=exact, permutations=permutations, seed=seed)
-        dealt = np.concatenate(groups)[places]
         # where nothing is missing, taking the means out anew changes nothing
-        statistics = self._within(groups, dealt) if self.within and not self.seen.all() else self._plain(groups, dealt)
+        judge = self._within if self.within and not self.seen.all() else self._plain
+        statistics = judge(groups, places)
         observed, found = float(statistics[0]), np.abs(statistics[1:])
         extreme = int((found >= abs(observed) * (1 - TIED)).sum())
         p_value = extreme / len(found) if exact else (1 + extreme) / (1 + len(found))
@@ -134,19 +134,20 @@ class Courses:
         quantile = float(np.sort(found)[len(found) - 1 - most]) * (1 + TIED) if most >= 0 else 1.0
         return CoursePermutation(p_value, quantile, len(found), exact, observed)
 
-    def _plain(self, groups: list[NDArray[np.intp]], dealt: NDArray[np.intp]) -> Floats:
+    def _plain(self, groups: list[NDArray[np.intp]], places: NDArray[np.intp]) -> Floats:
         """Correlation times the root of shared rows over all rows."""
-        x, y, seen, to = self.x * self.seen, self.y * self.seen, self.seen.astype(np.float64), np.concatenate(groups)
+        to = np.concatenate(groups)
+        dealt = to[places]
+        x, y, seen = self.x * self.seen, self.y * self.seen, self.seen.astype(np.float64)
         tables = [(x @ y.T), (x**2) @ seen.T, seen @ (y**2).T, seen @ seen.T]
         return _scaled(*(table[dealt, to].sum(axis=1) for table in tables))
 
-    def _within(self, groups: list[NDArray[np.intp]], dealt: NDArray[np.intp]) -> Floats:
+    def _within(self, groups: list[NDArray[np.intp]], places: NDArray[np.intp]) -> Floats:
         """Correlation inside subjects, adjusted for arm x visit, times the root of its degrees of freedom."""
-        sums, start = np.zeros((4, len(dealt))), 0
+        sums, start = np.zeros((4, len(places))), 0
         for group in groups:
-            sums += _Arm(self.x[group], self.y[group], self.seen[group]).sums(
-                np.searchsorted(group, dealt[:, start : start + len(group)])
-            )
+            own = _Arm(self.x[group], self.y[group], self.seen[group])
+            sums += own.sums(places[:, start : start + len(group)] - start)
             start += len(group)
         return _scaled(*sums)
 
