@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from immunoprofile.resources import load_yaml
@@ -72,8 +73,9 @@ def fixed_texts() -> tuple[str, ...]:
     return tuple(text["en"] for texts in load_yaml("report_words.yaml").values() for text in texts)
 
 
+@cache
 def language(code: str) -> Language:
-    """A language of the table; KeyError for one that it does not have."""
+    """A language of the table, one object however often it is asked for; KeyError for one that it does not have."""
     if code == ENGLISH.code:
         return ENGLISH
     own = {

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from immunoprofile.widget.editor import GateEditor
+from immunoprofile.widget.review_board import ReviewBoard
 
 HERE = Path(__file__).resolve().parents[2] / "immunoprofile" / "widget"
 
@@ -43,9 +44,9 @@ window.start();
 
 
 class Kernel:
-    """Takes messages of a page to a `GateEditor` and collects what it says in return."""
+    """Takes messages of a page to a widget and collects what it says in return."""
 
-    def __init__(self, editor: GateEditor) -> None:
+    def __init__(self, editor: GateEditor | ReviewBoard) -> None:
         self.editor = editor
         self.said: list[dict[str, Any]] = []
         editor.observe(self._trait, names=["state", "spec", "raster"])
@@ -66,15 +67,16 @@ class Kernel:
         return json.loads(json.dumps(self.said))  # type: ignore[no-any-return]
 
 
-def html(editor: GateEditor) -> str:
-    """The page with the module, its style and the traits of the widget inside."""
-    traits = {"spec": editor.spec, "state": editor.state, "raster": base64.b64encode(editor.raster).decode()}
-    module = (HERE / "editor.js").read_text(encoding="utf-8")
+def html(widget: GateEditor | ReviewBoard, name: str = "editor") -> str:
+    """The page with the module of a name, its style and the traits of the widget inside."""
+    raster = widget.raster if isinstance(widget, GateEditor) else b""
+    traits = {"spec": widget.spec, "state": widget.state, "raster": base64.b64encode(raster).decode()}
+    module = (HERE / f"{name}.js").read_text(encoding="utf-8")
     coded = base64.b64encode(module.encode()).decode()
-    style = (HERE / "editor.css").read_text(encoding="utf-8")
+    style = (HERE / f"{name}.css").read_text(encoding="utf-8")
     stored = json.dumps(traits).replace("</", "<\\/")
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>editor</title><style>{style}</style></head>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{name}</title><style>{style}</style></head>'
         f'<body><main><h1>notebook</h1><h2>cell</h2><h3>output</h3><div id="host"></div></main>'
         f'<script type="application/json" id="traits">{stored}</script><script type="module">'
         f"const {{ default: editor, ...counting }} = await import('data:text/javascript;base64,{coded}');"

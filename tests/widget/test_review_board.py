@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from tests.widget.files import axis, sample, strategy
 pytest.importorskip("anywidget")
 
 from immunoprofile.widget import edit, review
-from tests.widget.page import FAKE_MODEL, HERE
+from tests.widget.page import Kernel, html
 
 VISITS = ("BL", "D14", "D28")
 SUBJECTS = ("S-1", "S-2", "S-3")
@@ -207,32 +206,12 @@ def test_opening_reads_each_plot_once_on_axes_that_hold_all(study: StandIn, monk
 
 def test_page_shows_asks_filters_and_decides(browser: Any, study: StandIn, tmp_path: Path) -> None:
     one = review(study, study.gates, "treg/treg", record=tmp_path / "r.jsonl", author="R7", blinded=False)
-    said: list[dict[str, Any]] = []
-    one.observe(lambda c: said.append({"trait": c.name, "value": c.new}), names=["state"])
-    one.send = lambda content, buffers=(): said.append(  # type: ignore[method-assign]
-        {"message": content, "buffers": [base64.b64encode(b).decode() for b in buffers]}
-    )
-
-    def kernel(message: Any) -> Any:
-        said.clear()
-        one._received(None, message, [])
-        return json.loads(json.dumps(said))
-
     page = browser.new_page(viewport={"width": 800, "height": 700})
     errors: list[str] = []
     page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.expose_function("kernel", kernel)
-    coded = base64.b64encode((HERE / "board.js").read_bytes()).decode()
-    traits = json.dumps({"spec": one.spec, "state": one.state, "raster": ""}).replace("</", "<\\/")
-    style = (HERE / "board.css").read_text(encoding="utf-8")
-    page.set_content(
-        f'<!doctype html><html lang="en"><head><title>board</title><style>{style}</style></head>'
-        f'<body><main><h1>a</h1><h2>b</h2><h3>c</h3><div id="host"></div></main>'
-        f'<script type="application/json" id="traits">{traits}</script><script type="module">'
-        f"const {{ default: editor }} = await import('data:text/javascript;base64,{coded}');{FAKE_MODEL}</script>"
-        "</body></html>"
-    )
+    page.expose_function("kernel", Kernel(one).receive)
+    page.set_content(html(one, "board"))
     page.wait_for_function("window.stats?.some(one => one.kind === 'tiles')")
     drawn = (
         "document.querySelector('.rb-tile canvas').getContext('2d').getImageData(20, 20, 100, 100).data"
