@@ -18,7 +18,7 @@ from immunoprofile.errors import GateError, Problems
 from immunoprofile.gate import other_documents
 from immunoprofile.gate.gates import parents_first
 from immunoprofile.gate.known import KnownSample, limits_of
-from immunoprofile.gate.methods import METHODS, arguments_in_words, read_arguments
+from immunoprofile.gate.methods import CUT_SHIFT, METHODS, arguments_in_words, cut_shift_in, read_arguments
 from immunoprofile.gate.names import FCS_SPILLOVER, UNCOMPENSATED, population_id
 from immunoprofile.gate.scales import FLOWJO_KINDS
 from immunoprofile.gate.strategy import BOOLEAN_KINDS, ROOT, Dimension, Gate, Operand, Strategy
@@ -192,6 +192,7 @@ class _Writer:
         info = _add(self.root, TYPES, "custom_info", TYPES)
         header = {key: getattr(strategy, key) for key in _HEADER if getattr(strategy, key)}
         header |= {"limits": strategy.limits} if strategy.limits != "file" else {}
+        header |= {"cut_shift": repr(strategy.cut_shift)} if strategy.cut_shift != CUT_SHIFT else {}
         own = _add(info, OWN, "strategy", "", **header)
         for gate in strategy.gates:
             words = {key: getattr(gate, key) for key in _PLAIN if getattr(gate, key) not in ("", "fixed")}
@@ -314,6 +315,7 @@ def restore(strategy: Strategy, words: Xml.Element) -> Strategy:
         panel=words.get("panel", ""),
         instrument=words.get("instrument", ""),
         limits=limits_of(words.get("limits")),
+        cut_shift=cut_shift_in(words.get("cut_shift")),
         samples=tuple(_known(element) for element in words if local(element.tag) == "known"),
     )
 

@@ -14,6 +14,7 @@ from typing import Any
 from immunoprofile._version import __version__
 from immunoprofile.errors import GateError, Problem, Problems
 from immunoprofile.gate.known import KnownSample, limits_of
+from immunoprofile.gate.methods import CUT_SHIFT
 from immunoprofile.gate.overrides import Override
 from immunoprofile.gate.reference import Reference
 from immunoprofile.gate.scales import Scale
@@ -87,6 +88,7 @@ def _strategy(content: Mapping[str, Any]) -> Strategy:
             Reference(one["parent"], one["marker"], tuple(one["places"]), tuple(one["heights"]))
             for one in content.get("references", ())
         ),
+        cut_shift=float(content.get("cut_shift", CUT_SHIFT)),
         units="data" if content.get("units") == "data" else "scale",
         **plain,
     )

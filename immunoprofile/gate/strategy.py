@@ -27,6 +27,7 @@ from immunoprofile.gate.gates import (
     describe,
 )
 from immunoprofile.gate.known import KnownSample, LimitValues
+from immunoprofile.gate.methods import CUT_SHIFT, MOST_CUT_SHIFT
 from immunoprofile.gate.overrides import Override
 from immunoprofile.gate.reference import Reference
 from immunoprofile.gate.scales import Scale
@@ -82,6 +83,8 @@ class Strategy:
         Densities of the sample on which a template was drawn, for methods that compare with it.
     limits
         In which values the limits are; `file_units.in_units_of` brings them to those of a file.
+    cut_shift
+        How far a cut may well lie off (standard uncertainty), as a share of its scale, see `cut_shifts`.
     """
 
     tube: str
@@ -100,6 +103,7 @@ class Strategy:
     default_scale: str = ""
     marker_scales: tuple[tuple[str, str], ...] = ()
     references: tuple[Reference, ...] = ()
+    cut_shift: float = CUT_SHIFT
 
     def __post_init__(self) -> None:
         problems = Problems()
@@ -107,6 +111,9 @@ class Strategy:
             problems.add(
                 "tube", "is no name that a file can have", value=self.tube, allowed="letters, digits, . _ and -"
             )
+        if not 0 <= self.cut_shift <= MOST_CUT_SHIFT:
+            problems.add("cut_shift", "is no share of a scale that a cut may lie off", value=self.cut_shift,
+                         allowed=f"0 to {MOST_CUT_SHIFT:g}")  # fmt: skip
         known = {ROOT}
         names = [gate.population for gate in self.gates]
         for gate in self.gates:
@@ -339,7 +346,7 @@ class Strategy:
                 _drop_unused(dimension, ratio=None, matrix="")
         content["custom"] = sorted(content["custom"], key=lambda pair: (pair[0], pair[1]["population"]))
         _drop_unused(content, matrices=(), custom=[], samples=(), limits="file", default_scale="",
-                     marker_scales=(), references=())  # fmt: skip
+                     marker_scales=(), references=(), cut_shift=CUT_SHIFT)  # fmt: skip
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     @property

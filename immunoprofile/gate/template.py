@@ -17,7 +17,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from immunoprofile.errors import GateError, Problems
 from immunoprofile.gate.data_units import Units, beyond_reach, in_data_units, on_scale
-from immunoprofile.gate.methods import METHODS, arguments_in_words, placement_faults, read_arguments
+from immunoprofile.gate.methods import (
+    CUT_SHIFT,
+    METHODS,
+    MOST_CUT_SHIFT,
+    arguments_in_words,
+    placement_faults,
+    read_arguments,
+)
 from immunoprofile.gate.reference import REFERENCE_SUFFIX, read_references, write_references
 from immunoprofile.gate.scales import SCALE_PARAMETERS, Scale
 from immunoprofile.gate.strategy import BOOLEAN_KINDS, ROOT, Dimension, Gate, GateKind, Operand, Strategy
@@ -56,6 +63,7 @@ class _Header(BaseModel):
     compensated: bool = True
     beads: str = ""
     units: Units = "scale"
+    cut_shift: float = Field(default=CUT_SHIFT, ge=0.0, le=MOST_CUT_SHIFT)
 
 
 def read_template(path: str | Path) -> Strategy:
@@ -113,6 +121,7 @@ def read_template(path: str | Path) -> Strategy:
         instrument=header.instrument,
         units=header.units,
         references=references,
+        cut_shift=header.cut_shift,
     )
     # What goes without saying is not kept: the same gates have the same hash, however much of it was written.
     default = header.default_scale or ""
@@ -283,6 +292,8 @@ def write_template(strategy: Strategy, path: str | Path) -> Path:
         header["default_scale"] = strategy.default_scale
     if any(not d.compensated for d in fluorescence):
         header["compensated"] = False
+    if strategy.cut_shift != CUT_SHIFT:
+        header["cut_shift"] = strategy.cut_shift
     text = "".join(f"# {line}\n" for line in yaml.safe_dump(header, sort_keys=False, allow_unicode=True).splitlines())
     rows = [",".join(COLUMNS)]
     stated = [_stated(gate, strategy) for gate in strategy.gates]

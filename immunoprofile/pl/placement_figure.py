@@ -8,8 +8,8 @@ import numpy as np
 
 from immunoprofile.density import ADJUST
 from immunoprofile.errors import NotAvailableError
+from immunoprofile.gate.methods import seen_in
 from immunoprofile.pl import style
-from immunoprofile.placement.methods import seen_in
 from immunoprofile.placement.place import curves_of
 
 if TYPE_CHECKING:

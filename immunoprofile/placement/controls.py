@@ -8,13 +8,13 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from immunoprofile.errors import ImmunoprofileError
-from immunoprofile.gate.methods import METHODS
+from immunoprofile.gate.methods import METHODS, seen_in
 from immunoprofile.io.markers import same_marker
 from immunoprofile.io.records import records
 from immunoprofile.placement.events import SampleValues
 from immunoprofile.placement.landmarks import Curve, Shift, shift_between
 from immunoprofile.placement.limits import Control
-from immunoprofile.placement.methods import arguments_of_axis, seen_in
+from immunoprofile.placement.methods import arguments_of_axis
 from immunoprofile.placement.place import Placement, compared_axes, place_values
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from immunoprofile.gate.batch import in_order
-from immunoprofile.gate.methods import is_placed
+from immunoprofile.gate.methods import is_placed, seen_in
 from immunoprofile.gate.study_gates import GATED_ROLES
 from immunoprofile.io.dates import drawn_before, first_dose
 from immunoprofile.io.exceptions import Exceptions
@@ -20,7 +20,7 @@ from immunoprofile.io.records import records
 from immunoprofile.placement.controls import Controls, Place, attempt_of, curves_under, place_of
 from immunoprofile.placement.cuts import Cut
 from immunoprofile.placement.landmarks import shift_between
-from immunoprofile.placement.methods import arguments_of_axis, chosen_axes, seen_in
+from immunoprofile.placement.methods import arguments_of_axis, chosen_axes
 from immunoprofile.placement.place import place_values
 from immunoprofile.placement.records import NOTHING_PLACED, Rows, note_cuts
 

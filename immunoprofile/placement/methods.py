@@ -14,6 +14,7 @@ from immunoprofile.gate.methods import (
     arguments_of,
     axes_of,
     fallbacks_of,
+    seen_in,
 )
 from immunoprofile.placement.cuts import Cut, Found, Limit, Placed
 from immunoprofile.placement.limits import LIMIT_METHODS, Axis, Control
@@ -97,11 +98,6 @@ GateMethod = Callable[[Inside], Placed]
 def arguments_of_axis(gate: Gate) -> Arguments:
     """Arguments with which densities of a gate are compared, whatever method places it."""
     return {**METHODS["landmark"].defaults, **arguments_of(gate)}
-
-
-def seen_in(gate: Gate) -> str:
-    """Population whose events a method looks at: ``within``, else the parent."""
-    return str(arguments_of(gate).get("within", "")) or gate.parent
 
 
 def estimate(inside: Inside) -> Placed:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from immunoprofile.gate.methods import is_placed
+from immunoprofile.gate.methods import is_placed, seen_in
 from immunoprofile.gate.reference import Reference
 from immunoprofile.placement.cuts import Cut
 from immunoprofile.placement.events import PlacedEvents, SampleValues
 from immunoprofile.placement.landmarks import Curve, curve_of
-from immunoprofile.placement.methods import Inside, chosen_axes, estimate, seen_in
+from immunoprofile.placement.methods import Inside, chosen_axes, estimate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
