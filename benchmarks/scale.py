@@ -5,14 +5,15 @@
 
 Small files (1,000 events, one tube, two visits), so that what is measured is the bookkeeping and not the gating of
 events. Processor time, not wall time: other work on the machine changes the latter. Each process runs a study of three
-subjects first, which takes imports and compilation, and three times more: what these take is the fixed part of a run
-(the visits object, some twenty tables) and six files. The cost of a file or page is that of each one beyond them. Small
-studies are run several times; the median counts.
+subjects first, which takes imports and compilation. Then a study of three and one of the size are run in turn: what the
+former take is the fixed part of a run (the visits object, some twenty tables) and six files; the cost of a file or page
+is that of each one beyond them. Small studies are run more often, since less of them is files; the medians count.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
 import statistics
@@ -71,9 +72,10 @@ def measure(subjects: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as place:
         gates = ip.gate.load(write_gates(Path(place) / "gates"))
         _run(Path(place) / "imports", gates, _FEW)
-        few = _medians([_run(Path(place) / f"few{n}", gates, _FEW) for n in range(3)])
-        repeats = max(1, 40 // subjects)
-        own = _medians([_run(Path(place) / f"own{n}", gates, subjects) for n in range(repeats)])
+        # in turn, so that what drifts (other work, a warmer processor) meets both alike
+        runs = [[_run(Path(place) / f"{size}-{n}", gates, size) for size in (_FEW, subjects)]
+                for n in range(max(3, 200 // subjects))]  # fmt: skip
+        few, own = (_medians(list(of_size)) for of_size in zip(*runs, strict=True))
     files, pages = own["files"] - few["files"], own["pages"] - few["pages"]
     more = {stage: own[stage] - few[stage] for stage in own}
     return {
@@ -101,6 +103,7 @@ def _run(place: Path, gates: ip.gate.GateSet, subjects: int) -> dict[str, float]
         seconds[name] = time.process_time() - begun
 
     folder = study(place / "study", subjects)
+    gc.collect()  # what an earlier run left is not taken away on the time of this one
     with stage("read"):
         found = ip.read_study(folder)
     ip.run_study(found, gates, out=place / "out", stage=stage)

@@ -194,18 +194,21 @@ def count_file(
     compiled
         As in `gate_sample`.
     """
-    head = source.read_head() if comp_source is not None and compiled else None
+    head = source.read_head() if compiled else None
     found = None
     if head is not None:
         found = _bound(head.empty, source.path, gates, {} if panels is None else panels)
     if head is not None and found is not None:
         strategy, bound, doubts = found
-        chosen = compensation.decide(head.empty, comp_source, needed=needs_matrix(strategy))
+        needed = needs_matrix(strategy)
+        chosen = compensation.decide(head.empty, comp_source, needed=needed)
         survey = Survey(head.layout)
         # Otherwise the file is read whole, to count what is no number.
         with suppress(EventsNeededError):
             table = count_table(strategy, evaluate_file(source.path, head, bound, chosen.spillover, survey=survey))
             judged = replace(head.empty, events=survey.events)
+            if chosen.finding is not None:  # which matrix it is does not depend on the events, only the doubt does
+                chosen = compensation.decide(judged, comp_source, needed=needed)
             return table_of(source, table, survey.sha256, notices_of(judged, bound, chosen, None, doubts))
     gated = gate_file(source, gates, comp_source=comp_source, compiled=compiled)
     return table_of(source, gated.counts(), gated.sample.sha256, gated.notices)
@@ -234,8 +237,9 @@ def batch(
     jobs
         Number of threads.
     comp_source
-        ``keyword``, ``none``, ``compensated``, or a matrix. Where it is declared, events are not kept in memory; None
-        takes the matrix of each file when it has one, and reads the file whole to tell whether it was applied already.
+        ``keyword``, ``none``, ``compensated``, or a matrix; None takes the matrix of each file when it has one. Whether
+        a matrix that nobody declared was applied already is told by up to 20,000 events, evenly from the file; no more
+        than these are kept in memory.
     dataset
         Data set of all files whose name does not say one.
     amplifiers

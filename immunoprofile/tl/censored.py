@@ -25,7 +25,7 @@ from immunoprofile.tl._frame import (
 )
 from immunoprofile.tl.association import arm_labels, cmv_bounds, first_series
 from immunoprofile.tl.courses import course_table
-from immunoprofile.tl.inversion import interval, reach
+from immunoprofile.tl.inversion import not_rejected, reach
 from immunoprofile.tl.tobit_mixed import TobitMixed, fit_tobit_mixed
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ class _Options:
     others: tuple[str, ...]
     confidence: float
     limit: str
+    interval: bool
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -88,6 +89,7 @@ def associate_censored(
     random: RandomEffects = "slope",
     lod: float | Mapping[str, float] | None = None,
     confidence: float = 0.95,
+    interval: bool = True,
     include_failed: bool = False,
 ) -> None:
     """Tobit mixed model of log10 CMV-DNA: arm x time + population within and between subjects.
@@ -112,6 +114,9 @@ def associate_censored(
         Sensitivity analysis: limit of detection in the unit of the results (one number, or one for each
         ``cmv_series``). Results that were detected below the LLOQ then lie between the two limits and those not
         detected below the LOD. Default: both are left-censored at the LLOQ.
+    interval
+        False: the association has its estimate and p, and no interval, which takes most of the time (the model is
+        fitted anew some ten times); for simulations and long lists of populations.
 
     Returns
     -------
@@ -149,7 +154,7 @@ def associate_censored(
     one_arm = len(arm_names(adata)) < 2
     reference_arm, others = (next(iter(arm_names(adata)), ""), []) if one_arm else arm_order(adata, reference)
     limit = "LLOQ" if lod is None else "LOD and LLOQ"
-    options = _Options(trend, random, reference_arm, tuple(others), confidence, limit)
+    options = _Options(trend, random, reference_arm, tuple(others), confidence, limit, interval)
     lower, upper = cmv_bounds(adata, lod=lod)
     usable = first_series(adata) & ~np.isnan(lower) & ~np.isnan(upper)
     rows: list[dict[str, Any]] = []
@@ -245,10 +250,12 @@ def _effect(
         return (estimate, NAN, NAN, NAN), f"no p-value: {refused.what}"
     if math.isnan(at_zero.p_value):
         return (estimate, NAN, NAN, NAN), at_zero.words()
+    if not options.interval:
+        return (estimate, NAN, NAN, at_zero.p_value), at_zero.words()
     # where the search begins: the largest correlation that is still chance, as an error of the estimate
     half = reach(at_zero.quantile) * float(np.linalg.norm(x) * np.linalg.norm(_sums(member, fit.slopes))) * error**2
     try:
-        lower, upper = interval(lambda value: tested(fitted.offset(value * column).slopes), at_zero, estimate, half)
+        lower, upper = not_rejected(lambda value: tested(fitted.offset(value * column).slopes), at_zero, estimate, half)
     except AnalysisError as refused:
         return (estimate, NAN, NAN, at_zero.p_value), joined(at_zero.words(), f"no interval: {refused.what}")
     return (estimate, lower, upper, at_zero.p_value), at_zero.words()

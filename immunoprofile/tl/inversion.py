@@ -21,7 +21,7 @@ LONGEST_SEARCH: Final = 12
 WHERE: Final = "interval by inverting the test"
 
 
-def interval(
+def not_rejected(
     test: Callable[[float], CoursePermutation], at_zero: CoursePermutation, estimate: float, half: float
 ) -> tuple[float, float]:
     """Values that a permutation test does not reject, on both sides of the estimate.

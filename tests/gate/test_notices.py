@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -192,11 +193,37 @@ def test_what_the_events_show_is_told_whatever_is_declared(tmp_path, fault):
         "late,root,rectangle,fixed,Time,9,,",
     )
     strategy = gate.load(template(tmp_path / "t.csv", *gates_of, head=head))
-    one, two = (count_file(FcsSource(path), Matcher(strategy), comp_source=said) for said in (None, "none"))
-    pd.testing.assert_frame_equal(one.counts, two.counts)
-    assert [n.code for n in one.notices] == [n.code for n in two.notices]
+    ways: list[dict[str, Any]] = [{"comp_source": "none"}, {}, {"compiled": False}]
+    two, *others = (count_file(FcsSource(path), Matcher(strategy), **way) for way in ways)
+    for one in others:
+        pd.testing.assert_frame_equal(one.counts, two.counts)
+        assert [n.code for n in one.notices] == [n.code for n in two.notices]
     codes = {"no number": {"FILE_REPAIRED", "NOT_FINITE"}, "on a scale": {"TRANSFORMED"}, "clock": {"CLOCK"}}[fault]
     assert {n.code for n in two.notices if n.severity != "note"} == codes
+
+
+@pytest.mark.parametrize("applied", [False, True])
+def test_undeclared_matrix_is_asked_about_without_keeping_the_events(tmp_path, monkeypatch, applied):
+    """A file of more events than are kept: the counts of the whole file, and the doubt where it belongs."""
+    from immunoprofile.gate.batch import count_file
+    from immunoprofile.gate.matching import Matcher
+    from immunoprofile.io.fcs_source import FcsSource
+
+    rng = np.random.default_rng(5)
+    n = 50_000
+    mixed = np.array([[1, 0.2, 0.1], [0.15, 1, 0.1], [0.1, 0.2, 1]])
+    dyes = np.where(rng.random((n, 3)) < 0.3, rng.lognormal(10, 0.4, (n, 3)), 200) + rng.normal(0, 30, (n, 3))
+    light = dyes if applied else dyes @ mixed
+    names = ("FSC-A", "FITC-A", "PE-A", "APC-A")
+    path = put(tmp_path / "a.fcs", np.c_[np.full(n, 5e4), light], names, SPILL=spill(names[1:], mixed))
+    strategy = gate.load(template(tmp_path / "t.csv", "bright,root,rectangle,fixed,FITC-A,5000,,"))
+    whole = count_file(FcsSource(path), Matcher(strategy), compiled=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(FcsSource, "read", lambda _: pytest.fail("the events were read whole"))
+        streamed = count_file(FcsSource(path), Matcher(strategy))
+    pd.testing.assert_frame_equal(streamed.counts, whole.counts)
+    assert streamed.notices == whole.notices
+    assert ("COMP_ASK" in {notice.code for notice in streamed.notices}) == applied
 
 
 def test_a_repair_is_a_row_and_exit_3(tmp_path):

@@ -14,7 +14,7 @@ from benchmarks.campaign import SITUATIONS, Situation, trial
 from immunoprofile import tl
 from immunoprofile.errors import AnalysisError
 from immunoprofile.tl.courses import CoursePermutation, Courses, course_table
-from immunoprofile.tl.inversion import interval
+from immunoprofile.tl.inversion import not_rejected
 
 BENT = next(one for one in SITUATIONS if one.arms)
 SERIAL = next(one for one in SITUATIONS if one.serial)
@@ -126,7 +126,7 @@ def test_interval_is_what_the_test_does_not_reject() -> None:
 
         estimate = float((x * values).sum() / (x**2).sum())
         # a poor guess of the width costs steps, not correctness
-        lower, upper = interval(test, test(0.0), estimate, 0.1 * (1 + seed))
+        lower, upper = not_rejected(test, test(0.0), estimate, 0.1 * (1 + seed))
         assert lower < estimate < upper
         assert (test(0.0).p_value < 0.05) == (not lower <= 0 <= upper)
         for inside, outside in ((lower + 0.01, lower - 0.01), (upper - 0.01, upper + 0.01)):

@@ -215,6 +215,20 @@ def test_a_missed_visit_makes_no_pair_across_it() -> None:
         tl.associate_lagged(adata, lags=[1, 1])
 
 
+def test_censored_model_without_its_interval_is_the_same_but_for_it() -> None:
+    adata = cohort(12, visits=3)
+    tl.associate_censored(adata, populations=["treg"])
+    whole = adata.uns["associate_censored"]
+    tl.associate_censored(adata, populations=["treg"], interval=False)
+    bare = adata.uns["associate_censored"]
+    bounds = ["lower", "upper", "effect_lower", "effect_upper", "conf_level"]
+    pd.testing.assert_frame_equal(bare.drop(columns=bounds), whole.drop(columns=bounds))
+    association = whole["arm"] == "all"
+    assert whole.loc[association, bounds].notna().all(axis=None)
+    assert bare.loc[association, bounds].isna().all(axis=None)
+    pd.testing.assert_frame_equal(bare[~association], whole[~association])
+
+
 def test_censored_model_by_hand() -> None:
     adata = cohort(20, visits=3)
     tl.associate_censored(adata, populations=["treg"], trend="linear", random="intercept")
