@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.gate.raster import common_axes, plot_of_gate
-from immunoprofile.pl import style
-from immunoprofile.pl.thumbnails import Drawn, Panel, draw_panel, prepare
+from immunoprofile.pl.sketch import Words
+from immunoprofile.pl.sketch_figure import sketch_figure
+from immunoprofile.pl.thumbnails import Drawn, Panel, draw_panel, plot_sheet, prepare
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -106,20 +107,15 @@ def _laid_out(drawn: Sequence[tuple[str, Drawn | None]], columns: int) -> Figure
     heads = [max([0.3, *(one.head for _, one in row if one is not None)]) for row in rows]
     across = _LEFT + columns + (columns - 1) * _GAP_X + 0.05
     down = sum(head + 1 + _BELOW for head in heads)
-    with style.look():
-        figure = style.new_figure(across * _SIDE, down * _SIDE)
-        axes = figure.add_axes((0, 0, 1, 1))
-        axes.set_axis_off()
-        axes.set_xlim(0, across)
-        axes.set_ylim(0, down)
-        top = down
-        for row, head in zip(rows, heads, strict=True):
-            y0 = top - head - 1
-            for column, (title, one) in enumerate(row):
-                x0 = _LEFT + column * (1 + _GAP_X)
-                draw_panel(axes, one, x0=x0, y0=y0)
-                if one is None:
-                    axes.text(x0, y0 + 1.05, title, fontsize=6.8, fontweight="bold", va="bottom", parse_math=False)
-            top = y0 - _BELOW
-        assert math.isclose(top, 0.0, abs_tol=1e-6)
-        return figure
+    made, sheet = plot_sheet(across, down, _SIDE)
+    top = down
+    for row, head in zip(rows, heads, strict=True):
+        y0 = top - head - 1
+        for column, (title, one) in enumerate(row):
+            x0 = _LEFT + column * (1 + _GAP_X)
+            draw_panel(sheet, one, x0=x0, y0=y0)
+            if one is None:
+                sheet.add(Words(x0, y0 + 1.05, title, size=6.8, bold=True, upward="bottom"))
+        top = y0 - _BELOW
+    assert math.isclose(top, 0.0, abs_tol=1e-6)
+    return sketch_figure(made)

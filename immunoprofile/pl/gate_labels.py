@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+
+from immunoprofile.pl.letters import width_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,8 +94,10 @@ def _best(
     x, y = (grid.ravel() for grid in np.meshgrid(xs, ys))
     free = np.ones(x.size, dtype=bool)
     if len(lines):
-        near_x = np.abs(x[:, None] - lines[:, 0]) < wide + gap
-        free &= ~(near_x & (np.abs(y[:, None] - lines[:, 1]) < high + gap)).any(axis=1)
+        # A box meets a point where both its width and its height do; for all places at once that is a product.
+        near_x = (np.abs(xs[:, None] - lines[:, 0]) < wide + gap).astype(np.float32)
+        near_y = (np.abs(ys[:, None] - lines[:, 1]) < high + gap).astype(np.float32)
+        free &= (near_y @ near_x.T == 0).ravel()
     for box in taken:
         free &= ~((np.abs(x - box.x) < wide + box.half_wide + gap) & (np.abs(y - box.y) < high + box.half_high + gap))
     if not free.any():
@@ -185,13 +188,7 @@ def _along(points: Points, step: float = 0.008) -> NDArray[np.float64]:
     return np.vstack(found)
 
 
-@cache
-def text_size(words: str, size: float = SIZE, weight: str = "bold") -> tuple[float, float]:
+def text_size(words: str, size: float = SIZE, *, bold: bool = True) -> tuple[float, float]:
     """Width and height of words in points, one or more lines."""
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import TextPath
-
-    font = FontProperties(weight=weight)
     lines = words.split("\n")
-    wide = max(TextPath((0, 0), line, size=size, prop=font).get_extents().width if line else 0.0 for line in lines)
-    return float(wide), 1.22 * size * len(lines)
+    return max(width_of(line, size, bold=bold) for line in lines), 1.22 * size * len(lines)

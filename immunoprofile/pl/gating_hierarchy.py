@@ -11,10 +11,11 @@ import numpy as np
 
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.pl import style
-from immunoprofile.pl.thumbnails import ACROSS, GAP_X, SIDE, Drawn, Panel, draw_panel, prepare
+from immunoprofile.pl.sketch import Line, Marks, Sketch, Words
+from immunoprofile.pl.sketch_figure import sketch_figure
+from immunoprofile.pl.thumbnails import ACROSS, GAP_X, SIDE, Drawn, Panel, draw_panel, plot_sheet, prepare
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
@@ -134,20 +135,20 @@ def tree_figure(nodes: Sequence[TreeNode], *, displays: Mapping[str, str]) -> Fi
     tops = _tops([(node.row, one) for node, one in zip(nodes, drawn, strict=True)], link=0.16)
     wide = _LEFT + max(node.column for node in nodes) * _CELL_X + 1.1
     high = tops[0] + 0.1
-    with style.look():
-        figure = style.new_figure(wide * SIDE, high * SIDE, tree_alt(nodes, displays))
-        axes = _canvas(figure, wide, high)
-        corners = [(_LEFT + node.column * _CELL_X, tops[node.row] - one.head - 1)
-                   for node, one in zip(nodes, drawn, strict=True)]  # fmt: skip
-        for node, one, (x0, y0) in zip(nodes, drawn, corners, strict=True):
-            draw_panel(axes, one, x0=x0, y0=y0)
-            if node.above >= 0:
-                top_x, top_y = corners[node.above]
-                start, end = (top_x + 0.5, top_y - 0.23), (x0 + 0.5, y0 + 1 + one.head)
-                middle = (start[1] + end[1]) / 2
-                axes.plot([start[0], start[0], end[0], end[0]], [start[1], middle, middle, end[1]], color=style.GREY,
-                          linewidth=0.8, zorder=0)  # fmt: skip
-        return figure
+    made, sheet = plot_sheet(wide, high, SIDE, tree_alt(nodes, displays))
+    corners = [(_LEFT + node.column * _CELL_X, tops[node.row] - one.head - 1)
+               for node, one in zip(nodes, drawn, strict=True)]  # fmt: skip
+    for node, one, (x0, y0) in zip(nodes, drawn, corners, strict=True):
+        draw_panel(sheet, one, x0=x0, y0=y0)
+        if node.above >= 0:
+            top_x, top_y = corners[node.above]
+            start, end = (top_x + 0.5, top_y - 0.23), (x0 + 0.5, y0 + 1 + one.head)
+            middle = (start[1] + end[1]) / 2
+            sheet.add(
+                Line((start[0], start[0], end[0], end[0]), (start[1], middle, middle, end[1]), color=style.GREY,
+                     width=0.8, order=0)
+            )  # fmt: skip
+    return sketch_figure(made)
 
 
 def _tops(rows: Sequence[tuple[int, Drawn]], *, link: float = 0.0) -> list[float]:
@@ -171,6 +172,11 @@ class StrategyExample:
 
 
 def strategy_figure(example: StrategyExample, *, displays: Mapping[str, str], across: int = ACROSS) -> Figure:
+    """The strategy on a page: see :func:`strategy_sketch`."""
+    return sketch_figure(strategy_sketch(example, displays=displays, across=across))
+
+
+def strategy_sketch(example: StrategyExample, *, displays: Mapping[str, str], across: int = ACROSS) -> Sketch:
     """The strategy as numbered plots in reading order, ``across`` side by side: what a deep tree needs on a page.
 
     Each plot names its parent and the number of the plot that holds the parent's gate; an arrow joins neighbours.
@@ -179,23 +185,21 @@ def strategy_figure(example: StrategyExample, *, displays: Mapping[str, str], ac
     drawn = [prepare(Panel(node.raster, node.percentages), None, displays) for node in nodes]
     tops = _tops([(number // across, one) for number, one in enumerate(drawn)])
     wide, high = _LEFT + across * _CELL_X - GAP_X + 0.06, tops[0] + 0.24
-    scale = style.WIDTH / wide
-    with style.look():
-        figure = style.new_figure(style.WIDTH, high * scale, strategy_alt(example, displays))
-        axes = _canvas(figure, wide, high)
-        for number, (node, one) in enumerate(zip(nodes, drawn, strict=True)):
-            row, column = divmod(number, across)
-            x0, y0 = _LEFT + column * _CELL_X, tops[row] + 0.24 - one.head - 1
-            draw_panel(axes, one, x0=x0, y0=y0)
-            origin = f"{number + 1}, from {node.above + 1}" if node.above >= 0 else f"{number + 1}"
-            axes.text(x0 + 1, y0 + 1.03, origin, ha="right", va="bottom", fontsize=6, color=style.GREY)
-            if column and node.above == number - 1:
-                axes.annotate("", (x0 - 0.3, y0 + 0.85), (x0 - GAP_X + 0.03, y0 + 0.85),
-                              arrowprops={"arrowstyle": "->", "color": style.GREY, "linewidth": 0.8})  # fmt: skip
-        # Names of subjects are text, never formulas.
-        figure.text(0.008, 0.005, f"{example.words} Per cent of the parent.", ha="left", va="bottom", fontsize=7,
-                    color=style.GREY, parse_math=False)  # fmt: skip
-        return figure
+    made, sheet = plot_sheet(wide, high, style.WIDTH / wide, strategy_alt(example, displays))
+    for number, (node, one) in enumerate(zip(nodes, drawn, strict=True)):
+        row, column = divmod(number, across)
+        x0, y0 = _LEFT + column * _CELL_X, tops[row] + 0.24 - one.head - 1
+        draw_panel(sheet, one, x0=x0, y0=y0)
+        origin = f"{number + 1}, from {node.above + 1}" if node.above >= 0 else f"{number + 1}"
+        sheet.add(Words(x0 + 1, y0 + 1.03, origin, size=6, color=style.GREY, across="right", upward="bottom"))
+        if column and node.above == number - 1:
+            start, end, y = x0 - GAP_X + 0.03, x0 - 0.3, y0 + 0.85
+            sheet.add(
+                Line((start, end), (y, y), color=style.GREY, width=0.8),
+                Line((end - 0.03, end, end - 0.03), (y - 0.022, y, y + 0.022), color=style.GREY, width=0.8),
+            )
+    made.note(f"{example.words} Per cent of the parent.")
+    return made
 
 
 def reading_order(nodes: Sequence[TreeNode]) -> tuple[TreeNode, ...]:
@@ -218,14 +222,6 @@ def reading_order(nodes: Sequence[TreeNode]) -> tuple[TreeNode, ...]:
 def strategy_alt(example: StrategyExample, displays: Mapping[str, str]) -> str:
     """What the plots say, in words."""
     return f"{example.words} {tree_alt(reading_order(example.nodes), displays)}"
-
-
-def _canvas(figure: Figure, wide: float, high: float) -> Axes:
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    axes.set_xlim(0, wide)
-    axes.set_ylim(0, high)
-    return axes
 
 
 def tree_alt(nodes: Sequence[TreeNode], displays: Mapping[str, str]) -> str:
@@ -309,21 +305,19 @@ def back_figure(plots: Sequence[BackPlot], *, name: str, total: int) -> Figure:
     wide, high = _LEFT + min(len(plots), ACROSS) * _CELL_X - GAP_X + 0.06, tops[0] + 0.24
     shown = len(plots[0].x)
     words = f"{name}: {total:,} cells" + (f", {shown:,} of them drawn (random)" if shown < total else "")
-    with style.look():
-        figure = style.new_figure(max(wide * SIDE, 4.6), high * SIDE, _back_alt(plots, words))
-        axes = _canvas(figure, max(wide, 4.6 / SIDE), high)
-        for number, (plot, one) in enumerate(zip(plots, drawn, strict=True)):
-            row, column = divmod(number, ACROSS)
-            x0, y0 = _LEFT + column * _CELL_X, tops[row] + 0.24 - one.head - 1
-            draw_panel(axes, one, x0=x0, y0=y0)
-            raster = plot.raster
-            (x_low, x_high), (y_low, y_high) = raster.x_range, raster.y_range
-            axes.plot(
-                x0 + (plot.x - x_low) / (x_high - x_low), y0 + (plot.y - y_low) / (y_high - y_low), linestyle="none",
-                marker="o", markersize=1.7, markeredgewidth=0, color=style.ORANGE, alpha=0.9, zorder=3,
-            )  # fmt: skip
-        style.note(figure, f"Orange points: {words}. Density: all events of the parent.")
-        return figure
+    made, sheet = plot_sheet(max(wide, 4.6 / SIDE), high, SIDE, _back_alt(plots, words))
+    for number, (plot, one) in enumerate(zip(plots, drawn, strict=True)):
+        row, column = divmod(number, ACROSS)
+        x0, y0 = _LEFT + column * _CELL_X, tops[row] + 0.24 - one.head - 1
+        draw_panel(sheet, one, x0=x0, y0=y0)
+        raster = plot.raster
+        (x_low, x_high), (y_low, y_high) = raster.x_range, raster.y_range
+        x, y = x0 + (plot.x - x_low) / (x_high - x_low), y0 + (plot.y - y_low) / (y_high - y_low)
+        sheet.add(
+            Marks(x.tolist(), y.tolist(), "o", 1.7, face=style.ORANGE, edge="none", edge_width=0, alpha=0.9, order=3)
+        )
+    made.note(f"Orange points: {words}. Density: all events of the parent.")
+    return sketch_figure(made)
 
 
 def _back_alt(plots: Sequence[BackPlot], words: str) -> str:

@@ -6,15 +6,19 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.pl import style
 from immunoprofile.pl.gate_labels import SIZE, Box, Points, Wanted, clipped, place_labels, plain_name
+from immunoprofile.pl.sketch import Box as Rectangle
+from immunoprofile.pl.sketch import Ground, Line, Picture, Sketch, Words
+from immunoprofile.pl.sketch import Panel as Sheet
+from immunoprofile.pl.sketch_figure import sketch_figure
 
 if TYPE_CHECKING:
     import numpy as np
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
@@ -107,6 +111,17 @@ def gating_figure(
     labels: tuple[str, str],
 ) -> Figure:
     """Gating plots from panels, at most four side by side; a None is drawn as "not done"."""
+    return sketch_figure(gating_sketch(now, before, displays=displays, labels=labels))
+
+
+def gating_sketch(
+    now: Sequence[Panel | None],
+    before: Sequence[Panel | None] | None,
+    *,
+    displays: Mapping[str, str],
+    labels: tuple[str, str],
+) -> Sketch:
+    """What :func:`gating_figure` draws."""
     if not any(now) and not (before and any(before)):
         raise NotAvailableError("there is no gating plot", where="pl.gating", todo="gate the files first")
     drawn: list[tuple[str, list[Drawn | None]]] = []
@@ -119,22 +134,26 @@ def gating_figure(
     heads = [max((one.head for one in row if one is not None), default=0.1) for _, row in drawn]
     across = _LEFT + ACROSS + (ACROSS - 1) * GAP_X + _RIGHT
     down = sum(head + 1 + _BELOW for head in heads)
-    with style.look():
-        # One set of axes for all plots: twelve of them would take ten times as long to draw.
-        scale = style.WIDTH / across
-        figure = style.new_figure(style.WIDTH, down * scale)
-        axes = figure.add_axes((0, 0, 1, 1))
-        axes.set_axis_off()
-        axes.set_xlim(0, across)
-        axes.set_ylim(0, down)
-        top = down
-        for (label, row), head in zip(drawn, heads, strict=True):
-            y0 = top - head - 1
-            axes.text(0.09, y0 + 0.5, label, rotation=90, ha="center", va="center", fontweight="bold")
-            for column, one in enumerate(row):
-                draw_panel(axes, one, x0=_LEFT + column * (1 + GAP_X), y0=y0)
-            top = y0 - _BELOW
-        return figure
+    scale = style.WIDTH / across
+    made, sheet = plot_sheet(across, down, scale)
+    top = down
+    for (label, row), head in zip(drawn, heads, strict=True):
+        y0 = top - head - 1
+        sheet.add(Words(0.09, y0 + 0.5, label, bold=True, across="center", upward="center", turn=90))
+        for column, one in enumerate(row):
+            draw_panel(sheet, one, x0=_LEFT + column * (1 + GAP_X), y0=y0)
+        top = y0 - _BELOW
+    return made
+
+
+def plot_sheet(across: float, down: float, scale: float, alt: str = "") -> tuple[Sketch, Sheet]:
+    """A figure whose only axes are as wide and high as so many sides of a plot, of ``scale`` inches each."""
+    # One set of axes for all plots: twelve of them would take ten times as long to draw.
+    made = Sketch(across * scale, down * scale, alt)
+    sheet = made.panel(0, 0, 1, 1)
+    sheet.bare = True
+    sheet.x.limits, sheet.y.limits = (0.0, across), (0.0, down)
+    return made, sheet
 
 
 def _row(
@@ -198,15 +217,11 @@ def prepare(panel: Panel, partner: Panel | None, displays: Mapping[str, str]) ->
     return Drawn(panel, name, x_range, y_range, outlines, words, tuple(places))
 
 
-def draw_panel(axes: Axes, drawn: Drawn | None, *, x0: float, y0: float) -> None:
+def draw_panel(sheet: Sheet, drawn: Drawn | None, *, x0: float, y0: float) -> None:
     """One plot of side 1 with its lower left corner at (``x0``, ``y0``)."""
-    from matplotlib.patches import Rectangle
-
-    axes.add_patch(
-        Rectangle((x0, y0), 1, 1, facecolor="none", edgecolor=style.GREY, linewidth=0.7, zorder=3, clip_on=False)
-    )
+    sheet.add(Rectangle(x0, y0, 1, 1, edge=style.GREY, width=0.7, order=3, clip=False))
     if drawn is None:
-        axes.text(x0 + 0.5, y0 + 0.5, "not done", ha="center", va="center", color=style.GREY)
+        sheet.add(Words(x0 + 0.5, y0 + 0.5, "not done", color=style.GREY, across="center", upward="center"))
         return
     raster = drawn.panel.raster
     (x_low, x_high), (y_low, y_high) = drawn.x_range, drawn.y_range
@@ -216,51 +231,48 @@ def draw_panel(axes: Axes, drawn: Drawn | None, *, x0: float, y0: float) -> None
 
     left, low = place(raster.x_range[0], raster.y_range[0])
     right, high = place(raster.x_range[1], raster.y_range[1])
-    axes.imshow(
-        _density(raster.counts), extent=(left, right, low, high), origin="lower", interpolation="none", aspect="auto",
-        zorder=2,
-    )  # fmt: skip
-    _draw_head(axes, drawn, x0, y0 + 1.03)
-    axes.text(x0 + 0.5, y0 - 0.175, raster.x_marker, ha="center", va="center", fontsize=6.8)
-    axes.text(x0 - 0.285, y0 + 0.5, raster.y_marker, ha="center", va="center", rotation=90, fontsize=6.8)
+    sheet.add(Picture(_density(raster.counts), _palette(), (left, right), (low, high)))
+    _draw_head(sheet, drawn, x0, y0 + 1.03)
+    sheet.add(
+        Words(x0 + 0.5, y0 - 0.175, raster.x_marker, size=6.8, across="center", upward="center"),
+        Words(x0 - 0.285, y0 + 0.5, raster.y_marker, size=6.8, across="center", upward="center", turn=90),
+    )
     # All ticks are one line with gaps: a page with hundreds of small lines takes long to print.
     marks: list[tuple[float, float]] = []
     for position, label in _ticks(raster.x_ticks, x_low, x_high):
         x = place(position, y_low)[0]
         marks += [(x, y0), (x, y0 - 0.02), (math.nan, math.nan)]
-        axes.text(x, y0 - 0.035, label, ha="center", va="top", fontsize=5.2)
+        sheet.add(Words(x, y0 - 0.035, label, size=5.2, across="center", upward="top", power=True))
     for position, label in _ticks(raster.y_ticks, y_low, y_high):
         y = place(x_low, position)[1]
         marks += [(x0, y), (x0 - 0.02, y), (math.nan, math.nan)]
-        axes.text(x0 - 0.03, y, label, ha="right", va="center", fontsize=5.2)
-    axes.plot(*zip(*marks, strict=True), color=style.GREY, linewidth=0.5, clip_on=False)
+        sheet.add(Words(x0 - 0.03, y, label, size=5.2, across="right", upward="center", power=True))
+    sheet.add(Line([x for x, _ in marks], [y for _, y in marks], color=style.GREY, width=0.5, clip=False))
     for number, (points, box) in enumerate(zip(drawn.outlines, drawn.places, strict=True)):
         color = _GATE_COLORS[number % len(_GATE_COLORS)]
-        axes.plot(
-            [x0 + x for x, _ in points], [y0 + y for _, y in points], color=color, linewidth=1.0, zorder=4,
-            clip_on=False,
-        )  # fmt: skip
+        sheet.add(
+            Line([x0 + x for x, _ in points], [y0 + y for _, y in points], color=color, width=1.0, order=4, clip=False)
+        )
         if box is not None:
-            axes.text(
-                x0 + box.x, y0 + box.y, box.words, ha="center", va="center", fontsize=SIZE, color=color,
-                fontweight="bold", zorder=6, linespacing=1.05, parse_math=False,
-                bbox={"facecolor": "white", "alpha": 0.82, "edgecolor": "none", "pad": 0.7},
+            sheet.add(
+                Words(
+                    x0 + box.x, y0 + box.y, box.words, size=SIZE, color=color, bold=True, across="center",
+                    upward="center", spacing=1.05, ground=Ground(alpha=0.82, pad=0.7), order=6,
+                )
             )  # fmt: skip
 
 
-def _draw_head(axes: Axes, drawn: Drawn, x0: float, y: float) -> None:
+def _draw_head(sheet: Sheet, drawn: Drawn, x0: float, y: float) -> None:
     """Lines above a plot, from below: gates without room for their label, what failed, n, and whose events they are."""
-    lines = [(line, _GATE_COLORS[number % len(_GATE_COLORS)], SIZE, "bold") for number, line in reversed(drawn.beside)]
+    lines = [(line, _GATE_COLORS[number % len(_GATE_COLORS)], SIZE, True) for number, line in reversed(drawn.beside)]
     if drawn.panel.remark:
-        lines.append((drawn.panel.remark, style.VERMILLION, SIZE, "bold"))
+        lines.append((drawn.panel.remark, style.VERMILLION, SIZE, True))
     lines += [
-        (f"n = {drawn.panel.raster.n_parent:,}", style.INK, SIZE, "normal"),
-        (drawn.title, style.INK, 6.8, "bold"),
+        (f"n = {drawn.panel.raster.n_parent:,}", style.INK, SIZE, False),
+        (drawn.title, style.INK, 6.8, True),
     ]
-    for number, (words, color, size, weight) in enumerate(lines):
-        axes.text(
-            x0, y + number * _LINE, words, fontsize=size, color=color, fontweight=weight, va="bottom", parse_math=False,
-        )  # fmt: skip
+    for number, (words, color, size, bold) in enumerate(lines):
+        sheet.add(Words(x0, y + number * _LINE, words, size=size, color=color, bold=bold, upward="bottom"))
 
 
 def _label(population: str, panel: Panel, displays: Mapping[str, str]) -> str:
@@ -317,17 +329,26 @@ def _crowd(raster: GateRaster, x_range: tuple[float, float], y_range: tuple[floa
 
 
 def _density(counts: NDArray[np.uint32]) -> NDArray[np.uint8]:
-    """Log density as colours from white to dark blue, RGB uint8; where events are few, a dot for each bin."""
+    """Log density as places in :func:`_palette`, from 0 (none) to 255; where events are few, a dot for each bin."""
     import numpy as np
 
     level = np.log1p(counts.astype(np.float64))
     level /= max(float(level.max()), 1e-9)
-    # A single hue that darkens evenly: readable in grey and with every colour vision.
-    stops = np.array([[1.0, 1.0, 1.0], [0.78, 0.86, 0.92], [0.42, 0.64, 0.80], [0.10, 0.36, 0.58], [0.02, 0.13, 0.29]])
     few = (counts > 0) & ((level < _FEW) | (counts == 1))
     # Three pixels a bin: a lone event is a small dark dot, as on the screen of a cytometer.
-    fine = np.repeat(np.repeat(np.where(few, 0.0, level), 3, axis=0), 3, axis=1)
-    fine[1::3, 1::3] = np.where(few, 0.8, fine[1::3, 1::3])
-    at = np.linspace(0.0, 1.0, len(stops))
-    rgb = np.stack([np.interp(fine, at, stops[:, channel]) for channel in range(3)], axis=-1)
+    coarse = np.round(255 * np.where(few, 0.0, level)).astype(np.uint8)
+    fine = np.repeat(np.repeat(coarse, 3, axis=0), 3, axis=1)
+    fine[1::3, 1::3][few] = round(255 * 0.8)
+    return fine
+
+
+@cache
+def _palette() -> NDArray[np.uint8]:
+    """Colours from white to dark blue, 256 x 3."""
+    import numpy as np
+
+    # A single hue that darkens evenly: readable in grey and with every colour vision.
+    stops = np.array([[1.0, 1.0, 1.0], [0.78, 0.86, 0.92], [0.42, 0.64, 0.80], [0.10, 0.36, 0.58], [0.02, 0.13, 0.29]])
+    at, levels = np.linspace(0.0, 1.0, len(stops)), np.linspace(0.0, 1.0, 256)
+    rgb = np.stack([np.interp(levels, at, stops[:, channel]) for channel in range(3)], axis=-1)
     return np.asarray(np.round(rgb * 255), dtype=np.uint8)

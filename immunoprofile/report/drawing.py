@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 from immunoprofile.pl.composition import QUADRANTS, RATIO_NAMES, differentiation_figure, ratios_figure
 from immunoprofile.pl.heat_map import completeness_figure
 from immunoprofile.pl.patient_timeline import Timeline, timeline_alt, timeline_figure
+from immunoprofile.pl.sketch import Sketch
+from immunoprofile.pl.sketch_svg import sketch_uri
 from immunoprofile.pl.style import alt_text as figure_alt
 from immunoprofile.pl.style import to_data_uri
-from immunoprofile.pl.thumbnails import gating_figure
+from immunoprofile.pl.thumbnails import gating_sketch
 from immunoprofile.pl.trajectories import arm_figure
 from immunoprofile.report import cohort_figures, visit_figures, wording
 from immunoprofile.report.content import Beside, Block, Fold, Image, Table
@@ -72,8 +74,8 @@ def draw(data: Any) -> Picture:
     raise TypeError(f"no drawing for {type(data).__name__}")
 
 
-def _picture(figure: Figure, alt: str) -> Picture:
-    return Picture(to_data_uri(figure), alt)
+def _picture(figure: Figure | Sketch, alt: str) -> Picture:
+    return Picture(sketch_uri(figure) if isinstance(figure, Sketch) else to_data_uri(figure), alt)
 
 
 # --- a visit ----------------------------------------------------------------------------------
@@ -103,7 +105,7 @@ def _course_height(model: VisitModel) -> float:
 
 @draw.register
 def _(data: visit_figures.GatingPanels) -> Picture:
-    figure = gating_figure(data.now, data.before or None, displays=dict(data.displays), labels=data.labels)
+    figure = gating_sketch(data.now, data.before or None, displays=dict(data.displays), labels=data.labels)
     names = dict(data.displays)
     shown = [panel for panel in data.now if panel is not None]
     parts = [
@@ -180,10 +182,10 @@ def _(data: cohort_figures.Paired) -> Picture:
 
 @draw.register
 def _(data: cohort_figures.Strategy) -> Picture:
-    from immunoprofile.pl.gating_hierarchy import strategy_figure
+    from immunoprofile.pl.gating_hierarchy import strategy_sketch
 
-    figure = strategy_figure(data.example, displays=dict(data.displays))
-    return _picture(figure, figure_alt(figure))
+    figure = strategy_sketch(data.example, displays=dict(data.displays))
+    return _picture(figure, figure.alt)
 
 
 @draw.register
