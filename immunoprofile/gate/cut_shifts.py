@@ -79,7 +79,7 @@ def moving_axes(gate: Gate, scales: Mapping[str, Scale]) -> tuple[int, ...]:
         return ()
     return tuple(
         n for n, d in enumerate(gate.dimensions)
-        if not is_time(d.marker) and (_plain_scatter(d) or (d.scale is not None and scales[d.scale].kind != "linear"))
+        if _is_cut(gate, d) and (_plain_scatter(d) or (d.scale is not None and scales[d.scale].kind != "linear"))
     )  # fmt: skip
 
 
@@ -88,7 +88,13 @@ def left_out_axes(gate: Gate, scales: Mapping[str, Scale]) -> tuple[str, ...]:
     if _is_doublet_gate(gate):
         return ()
     moving = set(moving_axes(gate, scales))
-    return tuple(d.marker for n, d in enumerate(gate.dimensions) if n not in moving and not is_time(d.marker))
+    return tuple(d.marker for n, d in enumerate(gate.dimensions) if n not in moving and _is_cut(gate, d))
+
+
+def _is_cut(gate: Gate, dimension: Dimension) -> bool:
+    """Whether a gate cuts cells on an axis: a rectangle may have one without limits, and time is no cell's."""
+    limited = gate.kind not in ("rectangle", "quadrant") or (dimension.minimum, dimension.maximum) != (None, None)
+    return limited and not is_time(dimension.marker)
 
 
 def _plain_scatter(dimension: Dimension) -> bool:

@@ -12,6 +12,7 @@ from immunoprofile.pp.concentration import (
 )
 from immunoprofile.pp.files import file_findings
 from immunoprofile.pp.flags import join_flags, split_flags, update_flags
+from immunoprofile.pp.gate_spread import gate_spread
 from immunoprofile.pp.overrides import apply_overrides
 from immunoprofile.pp.percentages import percentages
 from immunoprofile.pp.proportions import (
@@ -50,6 +51,7 @@ __all__ = [
     "events_for_cv",
     "events_for_fold_change",
     "file_findings",
+    "gate_spread",
     "jeffreys",
     "join_flags",
     "percentage",

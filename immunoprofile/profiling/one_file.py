@@ -21,6 +21,7 @@ from immunoprofile.gate.scaled import ScaledValues
 from immunoprofile.io.files import sha256_of, write_arrays
 from immunoprofile.io.h5ad import write_h5ad
 from immunoprofile.io.markers import VIABILITY, same_marker
+from immunoprofile.profiling.gate_spread import shifted_rows
 from immunoprofile.profiling.outcome import Limits, Outcome, Request
 from immunoprofile.profiling.records import key_of, path_of, read_record, write_record
 from immunoprofile.quality import EventQuality, assess, panel_quantiles
@@ -129,6 +130,7 @@ def _gate(request: Request, sample: Sample, out: Path, *, cells: bool) -> tuple[
         engine=asdict(gated.engine),
         intensities=_intensities(gated, request.statistics),
         stored_counts=_stored_counts(gated, match),
+        shifted=shifted_rows(gated, request),
     )
     return outcome, written
 

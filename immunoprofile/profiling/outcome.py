@@ -4,13 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+from immunoprofile.gate.cut_shifts import Cut
 from immunoprofile.gate.strategy import Strategy
 from immunoprofile.gate.study_gates import StudyGates
 from immunoprofile.io.fcs_source import FcsSource
 from immunoprofile.profiling.documents import GateDocuments
 from immunoprofile.resources.checks import Finding
+
+
+class Shifted(NamedTuple):
+    """A population of a file under moved cuts.
+
+    Attributes
+    ----------
+    population
+        Its id.
+    share
+        Distance of the shifts, as a share of the scale.
+    counts
+        Events in each gating; empty where they are not known.
+    n_cuts
+        How many cuts it hangs on.
+    not_moved
+        Markers whose cuts were not moved, joined by a comma.
+    own
+        Whether a cut belongs to this sample or batch alone.
+    main_cut, main_share
+        The cut that moves its percentage most, and its share of the mean square; empty and 0 for none.
+    """
+
+    population: str
+    share: float
+    counts: tuple[int, ...]
+    n_cuts: int
+    not_moved: str
+    own: bool
+    main_cut: str = ""
+    main_share: float = 0.0
+
 
 Limits = Mapping[str, Mapping[str, tuple[float | None, float | None]]]
 
@@ -36,6 +69,8 @@ class Request:
     """Gates that were placed for this sample; None where those of the tube hold."""
     statistics: tuple[str, ...] = ()
     """Statistics of intensities that the study asks for."""
+    places: tuple[tuple[Cut, int], ...] = ()
+    """Places of the cuts of the tube in the design of moved cuts (`gate.cut_shifts.allot_tubes`)."""
     documents: GateDocuments = field(default_factory=GateDocuments, compare=False, repr=False)
     """Writes the gates of the samples; shared by the files of a run."""
 
@@ -74,6 +109,8 @@ class Outcome:
         Rows (population, marker, statistic, value, unit, n, left_out_pct) of what the study asks for.
     stored_counts
         Rows (population, gate_path, gate, n_flowjo, n, verdict, reason) of what a FlowJo workspace counted.
+    shifted
+        Every population under moved cuts.
     files
         Path in the results folder -> SHA-256 of each file that was written for it.
     """
@@ -95,6 +132,7 @@ class Outcome:
     exception: dict[str, str] | None = None
     intensities: tuple[tuple[str, str, str, float, str, int, float], ...] = ()
     stored_counts: tuple[tuple[str, str, str, int | None, int | None, str, str], ...] = ()
+    shifted: tuple[Shifted, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -46,6 +46,7 @@ def key_of(request: Request, digest: str, *, cells: bool) -> str:
         cells,
         limits,
         request.statistics,
+        request.places,
     ]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

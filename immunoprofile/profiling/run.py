@@ -15,6 +15,7 @@ from immunoprofile import pp, schema
 from immunoprofile._version import __version__
 from immunoprofile.errors import GateError
 from immunoprofile.gate.batch import in_order
+from immunoprofile.gate.cut_shifts import allot_tubes
 from immunoprofile.gate.exchange import save
 from immunoprofile.gate.ledger import LEDGER
 from immunoprofile.gate.sources import left_out_gates
@@ -33,6 +34,7 @@ from immunoprofile.profiling.documents import GateDocuments
 from immunoprofile.profiling.findings import channel_swaps, panel_findings, specimen_findings
 from immunoprofile.profiling.functional import add_functional
 from immunoprofile.profiling.gate_overrides import flag_visits, note_gate_overrides, override_table
+from immunoprofile.profiling.gate_spread import add_gatings, gate_spread_table
 from immunoprofile.profiling.locking import refuse_lost_rows
 from immunoprofile.profiling.notes import note_overrides, note_visits, notes_of_files
 from immunoprofile.profiling.one_file import process
@@ -128,6 +130,8 @@ def gate_study(
     pp.absolute(visits)
     pp.ratios(visits)
     pp.baseline_change(visits)
+    add_gatings(visits, gates, chosen)
+    pp.gate_spread(visits)
     add_il2_hours(visits, half)
     unused: list[int] = []
     quality = _verdict(visits, study, gates, chosen, out, unused)
@@ -154,6 +158,7 @@ def gate_study(
         "reconcile": _reconciled(outcomes),
         "intensities": _intensities(outcomes),
         "placement": placement.table,
+        "gate_spread": gate_spread_table(outcomes),
     }
     for name, table in tables.items():
         written.append(out / f"{name}.csv")
@@ -189,6 +194,7 @@ def _requests(study: Study, gates: StudyGates, placed: Mapping[str, Strategy] | 
     placed = placed or {}
     rows = study.samples[study.samples["role"].isin(GATED_ROLES)].sort_values("sample_id", kind="stable")
     documents = GateDocuments()
+    places = {tube: tuple(own.items()) for tube, own in allot_tubes(gates, study.config.count_tube).items()}
     return [
         Request(
             sample_id=row["sample_id"],
@@ -202,6 +208,7 @@ def _requests(study: Study, gates: StudyGates, placed: Mapping[str, Strategy] | 
             sha256=row["sha256"] or None,
             limits=study.config.check_limits,
             statistics=study.config.intensity_statistics,
+            places=places[row["tube_id"]],
             documents=documents,
         )
         for row in records(rows, "samples")

@@ -216,7 +216,7 @@ def _numbers(visits: AnnData) -> Iterator[tuple[str, pd.DataFrame]]:
     yield "pct_parent", pd.DataFrame(visits.X, columns=columns)
     for name in (name for name in schema.VISIT_LAYERS if name in visits.layers):
         yield name, pd.DataFrame(visits.layers[name], columns=columns)
-    for name in visits.obsm:
+    for name in (name for name in visits.obsm if name not in schema.VISIT_GATINGS):
         yield str(name), pd.DataFrame(visits.obsm[name])
 
 

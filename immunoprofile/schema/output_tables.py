@@ -59,6 +59,17 @@ PLACEMENT_COLUMNS: Final = (
 """How every cut of a sample was placed (``placement.csv``), see `placement.cuts.Cut`. ``template``, ``value``,
 ``shift`` and ``later_shift`` are places on the scale of the axis, intensities are linear."""
 
+GATE_SPREAD_COLUMNS: Final = (
+    "sample_id", "tube", "population", "parent", "n", "n_parent", "cut_shift", "n_cuts", "n_low", "n_high", "cv_n",
+    "pct_low", "pct_high", "cv_pct", "main_cut", "main_share", "own", "not_moved", "reason",
+)  # fmt: skip
+"""What moved cuts do to each count (``gate_spread.csv``), one row a sample and population.
+
+``cut_shift`` is the distance as a share of the scale, ``n_cuts`` how many cuts the population hangs on, ``low`` and
+``high`` the least and most of 32 gatings; ``cv`` the root of the mean square of the relative change (of the logarithm),
+per cent. ``main_cut`` moves the percentage most and makes ``main_share`` (0-1) of its spread. ``own``: a cut belongs to
+this sample or batch alone. ``not_moved``: markers whose cuts are not in it; ``reason``: why there is no spread."""
+
 RESULT_TABLES: Final[dict[str, ResultTable]] = {
     table.name: table
     for table in (
@@ -90,6 +101,14 @@ RESULT_TABLES: Final[dict[str, ResultTable]] = {
             numbers=("template", "value", "template_intensity", "intensity", "shift", "later_shift", "confidence",
                      "n_events"),
             flags=("review",),
+        ),
+        ResultTable(
+            "gate_spread",
+            "what each count becomes when its cuts lie elsewhere by what the template declares: least, most, relative "
+            "SD, the cut that matters most",
+            numbers=("n", "n_parent", "cut_shift", "n_cuts", "n_low", "n_high", "cv_n", "pct_low", "pct_high", "cv_pct",
+                     "main_share"),
+            flags=("own",),
         ),
         ResultTable("eligibility", "every criterion of every subject: state, value, limit, explanation, inputs"),
         ResultTable("eligibility_overall", "ELIGIBLE, INELIGIBLE or INDETERMINATE, one row a subject"),

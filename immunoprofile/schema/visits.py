@@ -23,6 +23,9 @@ ABS_BEAD: Final = "abs_bead"
 ABS_DUAL: Final = "abs_dual"
 LOW_EVENTS: Final = "low_events"
 ANCHOR_COUNTS: Final = "anchor_counts"
+GATE_CV: Final = "gate_cv"
+GATE_CV_ABS: Final = "gate_cv_abs"
+GATE_FROZEN: Final = "gate_frozen"
 
 VISIT_LAYERS: Final[dict[str, str]] = {
     COUNTS: "events in the gate of the reporting tube",
@@ -39,6 +42,9 @@ VISIT_LAYERS: Final[dict[str, str]] = {
     ABS_DUAL: "cells/uL from the blood count (dual platform), bridged to the other tubes",
     ANCHOR_COUNTS: "events of var['abs_anchor'] in the tube of the population (denominator of the bridge)",
     LOW_EVENTS: "1 where 0 < counts < 100, 0 otherwise, NaN where not measured",
+    GATE_CV: "relative SD of X when the cuts of its gates lie elsewhere, per cent; NaN where not known",
+    GATE_CV_ABS: "the same of abs, with the cuts of the count tube",
+    GATE_FROZEN: "1 where every visit of the subject has the same cuts, 0 where one belongs to the sample or its batch",
 }
 
 RATIOS: Final = "ratios"
@@ -46,6 +52,8 @@ LOG2_RATIOS: Final = "log2_ratios"
 DELTA_BASELINE: Final = "delta_baseline"
 LOG2FC_BASELINE: Final = "log2fc_baseline"
 LOG2FC_BASELINE_ABS: Final = "log2fc_baseline_abs"
+GATE_SD_BASELINE: Final = "gate_sd_baseline"
+GATE_SD_BASELINE_ABS: Final = "gate_sd_baseline_abs"
 MDFI: Final = "mdfi"
 INTENSITY_PREFIX: Final = "intensity_"
 """Of obsm entries with the statistics of intensities that a study asks for: ``intensity_geomean``."""
@@ -57,9 +65,22 @@ VISIT_OBSM: Final[dict[str, str]] = {
     DELTA_BASELINE: "DataFrame, columns = populations: X minus X at baseline, percentage points",
     LOG2FC_BASELINE: "DataFrame, columns = populations: log2 of X over X at baseline",
     LOG2FC_BASELINE_ABS: "DataFrame, columns = populations: log2 of abs over abs at baseline",
+    GATE_SD_BASELINE: "DataFrame, columns = populations: SD of ln(X over X at baseline) when the cuts lie elsewhere",
+    GATE_SD_BASELINE_ABS: "DataFrame, columns = populations: the same of abs",
     MDFI: "DataFrame, columns = <population>_<marker>: median of the linear compensated intensity",
     FUNCTIONAL_READOUTS: "DataFrame, one column a readout of a functional assay; units in uns['functional_readouts']",
 }
+
+GATE_COUNTS: Final = "gate_counts"
+GATE_PARENT_COUNTS: Final = "gate_parent_counts"
+GATE_ANCHOR_COUNTS: Final = "gate_anchor_counts"
+
+VISIT_GATINGS: Final[dict[str, str]] = {
+    GATE_COUNTS: "events in each of 32 gatings with all cuts moved, see docs/gate-placement.md; NaN where not known",
+    GATE_PARENT_COUNTS: "the same of the parent",
+    GATE_ANCHOR_COUNTS: "the same of var['abs_anchor'] in the tube of the population",
+}
+"""Arrays of obsm, visits x populations x gatings, which analyses are repeated on."""
 
 VISIT_OBS: Final[dict[str, str]] = {
     "usubjid": "subject",

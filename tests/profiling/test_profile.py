@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
+from dataclasses import replace
 
 import anndata
 import numpy as np
@@ -40,7 +42,7 @@ def profile(folder, gates):
 def test_slots_are_those_of_the_schema(profile):
     visits = profile.visits
     assert set(schema.VISIT_LAYERS) == set(ip.get.layer_names(visits))
-    assert set(schema.VISIT_OBSM) <= set(visits.obsm)
+    assert set(schema.VISIT_OBSM) | set(schema.VISIT_GATINGS) <= set(visits.obsm)
     assert set(schema.VISIT_OBS) | set(schema.CLINICAL_OBS) | set(schema.CMV_VISIT_OBS) <= set(visits.obs.columns)
     assert set(schema.VISIT_VAR) <= set(visits.var.columns)
     assert visits.X.dtype == np.float64
@@ -60,6 +62,32 @@ def test_numbers_are_those_of_the_files(profile, gates):
     gated = ip.gate.gate_sample(sample, gates["t"])
     expected = np.median(gated.compensated[masks["t"].to_numpy(), sample.position("CD3")])
     assert medians == pytest.approx(expected, rel=1e-12)
+
+
+def test_spread_under_moved_cuts_is_that_of_the_engine(profile, gates):
+    """T hang on FSC, SSC and CD3: gated again with all of them moved by 1 %, in the eight ways that there are."""
+    sample = ip.read_fcs(profile.study.fcs_path("S-1_D14"))
+    strategy = gates["t"]
+    plain = ip.gate.gate_sample(sample, strategy)
+    counts, percentages = [], []
+    for fsc, ssc, cd3 in itertools.product((-1, 1), repeat=3):
+        by = {"FSC-A": 2621.44 * fsc, "SSC-A": 2621.44 * ssc, "CD3": 0.01 * cd3}
+        moved = tuple(gate.moved(lambda d, at, by=by: at + by.get(d.marker, 0.0)) for gate in strategy.gates)
+        gated = ip.gate.gate_sample(sample, replace(strategy, gates=moved))
+        counts.append(gated.n("t"))
+        percentages.append(100 * gated.n("t") / gated.n("lymphocytes"))
+    table = profile.tables["gate_spread"].set_index(["sample_id", "population"])
+    row = table.loc["S-1_D14", "t"]
+    assert (row["n"], row["n_cuts"], row["cut_shift"], row["not_moved"]) == (plain.n("t"), 3, 0.01, "")
+    assert (row["n_low"], row["n_high"]) == (min(counts), max(counts))
+    logs = np.log(np.array(counts) / plain.n("t"))
+    assert row["cv_n"] == pytest.approx(100 * np.sqrt(np.mean(logs**2)), abs=1e-4)
+    share = np.log(np.array(percentages) / (100 * plain.n("t") / plain.n("lymphocytes")))
+    assert row["cv_pct"] == pytest.approx(100 * np.sqrt(np.mean(share**2)), abs=1e-4)
+    assert (row["main_cut"], bool(row["own"])) == ("CD3 in lymphocytes", False)
+    assert profile.visits["S-1_D14", "t"].layers["gate_cv"].item() == pytest.approx(row["cv_pct"], abs=1e-3)
+    assert profile.visits["S-1_BL"].obsm["gate_sd_baseline"]["t"].item() == 0.0
+    assert np.isnan(profile.visits["S-2_BL", "t"].layers["gate_cv_abs"].item())  # no blood count
 
 
 def test_obs_dates_and_virology(profile):

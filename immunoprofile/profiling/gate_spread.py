@@ -1,0 +1,165 @@
+"""Counts under moved cuts of every file: what is kept of one, the table of all, and the arrays of the visits object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from immunoprofile import schema
+from immunoprofile.gate.cut_shifts import COLUMNS, RUNS, signs
+from immunoprofile.gate.gates import ROOT
+from immunoprofile.gate.shifted_counts import shifted_counts
+from immunoprofile.io.records import cells
+from immunoprofile.pp.gate_spread import log_shifts, spread
+from immunoprofile.profiling.outcome import Chosen, Outcome, Request, Shifted
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+    from immunoprofile.gate.evaluate import GatedSample
+    from immunoprofile.gate.shifted_counts import ShiftedCounts
+    from immunoprofile.gate.strategy import Strategy
+
+_DIGITS = 4
+
+
+def shifted_rows(gated: GatedSample, request: Request) -> tuple[Shifted, ...]:
+    """Every population of a file under moved cuts."""
+    found = shifted_counts(gated, places=dict(request.places), own=_drawn_for_it(gated, request))
+    rows = []
+    for gate in gated.strategy.gates:
+        moved, counts = found.moved[gate.population], found.counts[gate.population]
+        main, share = ("", 0.0) if counts is None else _main_cut(gated, found, gate.population, gate.parent)
+        rows.append(Shifted(gate.population, found.share, counts or (), len(moved.cuts), ", ".join(moved.left_out),
+                            moved.own, main, share))  # fmt: skip
+    return tuple(rows)
+
+
+def _drawn_for_it(gated: GatedSample, request: Request) -> frozenset[str]:
+    """Populations whose gate a person drew for this file: by an override, or in a workspace."""
+    drawn = {one.population for one in request.gates.in_force(request.sample_id, request.tube) if one.after is not None}
+    if request.placed is None:
+        shared = {gate.population: gate for gate in request.gates[request.tube].gates}
+        drawn |= {gate.population for gate in gated.strategy.gates if gate != shared.get(gate.population)}
+    return frozenset(drawn)
+
+
+def _main_cut(gated: GatedSample, found: ShiftedCounts, population: str, parent: str) -> tuple[str, float]:
+    """The cut with the largest effect on the percentage of the parent, and its share of the mean square."""
+    logs = log_shifts(found.counts[population] or (), gated.n(population))
+    above = None if parent == ROOT else found.counts[parent]
+    if above is not None:
+        logs = logs - log_shifts(above, gated.n(parent))
+    effects = {
+        cut: float(np.mean(logs * signs(COLUMNS[found.places[cut]]))) ** 2 for cut in found.moved[population].cuts
+    }
+    total = float(np.mean(logs**2))
+    if not total > 0:
+        return "", 0.0
+    cut, effect = max(effects.items(), key=lambda one: one[1])
+    return f"{cut[1]} in {cut[0]}", round(effect / total, _DIGITS)
+
+
+def gate_spread_table(outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
+    """`schema.GATE_SPREAD_COLUMNS`, one row a sample and population."""
+    rows: list[tuple[Any, ...]] = []
+    for outcome in sorted(outcomes.values(), key=lambda one: one.sample_id):
+        counted = {row[0]: (row[2], row[4], row[5]) for row in outcome.counts}
+        by_name = {row.population: row for row in outcome.shifted}
+        for row in outcome.shifted:
+            parent, n, n_parent = counted[row.population]
+            numbers: tuple[float, ...] = (np.nan,) * 6
+            if row.counts:
+                numbers = _numbers(row, by_name.get(parent), n, n_parent)
+            rows.append(
+                (outcome.sample_id, outcome.tube, row.population, parent, n, n_parent, row.share, row.n_cuts, *numbers,
+                 row.main_cut, row.main_share if row.main_cut else np.nan, row.own, row.not_moved, _reason(row))
+            )  # fmt: skip
+    return pd.DataFrame(rows, columns=list(schema.GATE_SPREAD_COLUMNS))
+
+
+def _numbers(row: Shifted, above: Shifted | None, n: int, n_parent: int) -> tuple[float, ...]:
+    """Least, most and relative SD of the count and of the percentage."""
+    counts = np.array(row.counts, dtype=np.float64)
+    parents = np.array(above.counts if above is not None and above.counts else (n_parent,) * RUNS, dtype=np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        percentages = np.where(parents > 0, 100 * counts / parents, np.nan)
+    known = percentages[~np.isnan(percentages)]
+    events, share = log_shifts(counts, n), log_shifts(counts, n) - log_shifts(parents, n_parent)
+    return (
+        counts.min(), counts.max(), _cv(events),
+        float(known.min()) if known.size else np.nan, float(known.max()) if known.size else np.nan,
+        _cv(share) if n_parent else np.nan,
+    )  # fmt: skip
+
+
+def _cv(logs: Any) -> float:
+    return round(100 * float(spread(logs)), _DIGITS)
+
+
+def _reason(row: Shifted) -> str:
+    if row.counts:
+        return ""
+    if row.n_cuts:
+        return f"hangs on {row.n_cuts} cuts, {len(COLUMNS)} can be moved apart"
+    return "none of its cuts is on a scale" if row.not_moved else "hangs on no cut that is moved"
+
+
+def add_gatings(visits: AnnData, gates: Mapping[str, Strategy], chosen: Chosen) -> None:
+    """Write counts under moved cuts into the visits object, for `pp.gate_spread` and analyses.
+
+    Parameters
+    ----------
+    visits
+        Visits x populations.
+    gates
+        Gates of the study by tube.
+    chosen
+        The attempt used for each tube.
+
+    Returns
+    -------
+    None; writes
+
+    ``visits.obsm['gate_counts']``, ``['gate_parent_counts']``, ``['gate_anchor_counts']``
+        float64, visits x populations x gatings; NaN where not known.
+    ``visits.layers['gate_frozen']``
+        1 where all cuts are those of the subject or the template, 0 where one belongs to the sample or its batch.
+    """
+    shape = (*visits.shape, RUNS)
+    arrays = {name: np.full(shape, np.nan) for name in schema.VISIT_GATINGS}
+    frozen = np.full(visits.shape, np.nan)
+    tubes, anchors = visits.var["tube"].astype(str), cells(visits.var["abs_anchor"], "text")
+    known = {outcome.sample_id: {row.population: row for row in outcome.shifted} for outcome in chosen.values()}
+    places = zip(visits.obs["usubjid"].astype(str), visits.obs["visit"].astype(str), strict=True)
+    for i, (usubjid, visit) in enumerate(places):
+        for j, (population, tube) in enumerate(zip(map(str, visits.var_names), tubes, strict=True)):
+            outcome = chosen.get((usubjid, visit, tube))
+            if outcome is None or population not in known[outcome.sample_id]:
+                continue
+            rows = known[outcome.sample_id]
+            frozen[i, j] = float(not rows[population].own)
+            if not rows[population].counts:
+                continue
+            parent = gates[tube][population].parent
+            arrays[schema.GATE_COUNTS][i, j] = rows[population].counts
+            arrays[schema.GATE_PARENT_COUNTS][i, j] = _constant_or_moved(outcome, rows, parent)
+            if anchors[j]:
+                arrays[schema.GATE_ANCHOR_COUNTS][i, j] = _constant_or_moved(outcome, rows, anchors[j])
+    for name, values in arrays.items():
+        visits.obsm[name] = values
+    visits.layers[schema.GATE_FROZEN] = frozen
+
+
+def _constant_or_moved(outcome: Outcome, rows: Mapping[str, Shifted], population: str) -> Any:
+    """Counts of a parent in every gating; its one count where no cut above it is moved."""
+    if population == ROOT:
+        return float(outcome.n_events)
+    row = rows.get(population)
+    if row is not None and row.counts:
+        return row.counts
+    counted = outcome.count(population)
+    return np.nan if counted is None or row is None or row.n_cuts else float(counted)
