@@ -35,6 +35,8 @@ BATCH_SHIFT_SD: Final = 0.008
 SUBJECT_SHIFT_SD: Final = 0.006
 BEAD_LOT: Final = "SIMBEADS-01"
 BEAD_EXPIRY: Final = "2022-12-31"
+CONTROL_LOT: Final = "SIMCTRL-1"
+"""Lot of the control material: one stabilised donor in all batches."""
 CONTROL_EVENTS_SHARE: Final = 0.25
 """Share of the events of a sample that FMO controls and the unstained tube have; control aliquots are run in full."""
 SINGLE_STAIN_EVENTS: Final = 2_000
@@ -246,6 +248,7 @@ def _controls(writer: _Writer, batches: list[int], events: int) -> None:
                 sample_id = "_".join(part for part in (f"B{batch + 1:02d}", tube, role, slug) if part)
                 row: Row = {
                     "role": role, "fmo_marker": marker or None, "batch_id": f"B{batch + 1:02d}",
+                    "control_lot": CONTROL_LOT if role == "control" else None,
                     "site": "01", "collected_dtc": date(day), "stained_dtc": minute(day),
                     **_bead_record(panel, beads=role != "single_stain"),
                 }  # fmt: skip

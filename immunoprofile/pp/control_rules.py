@@ -22,7 +22,7 @@ RULES: Final[dict[str, str]] = {
     "1-2s": "one run more than 2 SD from its target",
     "1-3s": "one run more than 3 SD from its target",
     "2-2s": "two consecutive runs more than 2 SD from their target, on the same side",
-    "R-4s": "two controls of one run, one more than 2 SD above and one more than 2 SD below",
+    "R-4s": "two tubes of one run, one more than 2 SD above and one more than 2 SD below",
     "4-1s": "four consecutive runs more than 1 SD from their target, on the same side",
     "10-x": "ten consecutive runs on the same side of their target",
     "EWMA": "the exponentially weighted mean of the deviates left its limits: a small lasting shift",
@@ -164,6 +164,21 @@ def deviate(value: float, target: Target, *, tubes: int = 1) -> float:
     return math.copysign(float(-ndtri(tail)), found)
 
 
+def beyond_in_run(tubes: int) -> float:
+    """SD beyond which R-4s looks for two tubes of a run: 2 for two tubes, more where there are more pairs of them.
+
+    Any of three pairs would break the rule three times as often by chance; the limit keeps the 0.10 % of two tubes.
+
+    Examples
+    --------
+    >>> [round(beyond_in_run(tubes), 2) for tubes in (2, 3, 4)]
+    [2.0, 2.22, 2.35]
+    """
+    from scipy.special import ndtr, ndtri
+
+    return -float(ndtri(ndtr(-2.0) * math.sqrt(2 / (tubes * (tubes - 1))))) if tubes > 1 else math.inf
+
+
 def judge_runs(runs: Sequence[Run], target: Target) -> list[Judged]:
     """Every run held against its target.
 
@@ -177,9 +192,10 @@ def judge_runs(runs: Sequence[Run], target: Target) -> list[Judged]:
     Notes
     -----
     Westgard JO, Barry PL, Hunt MR, Groth T. Clin Chem 1981;27:493-501. R-4s is looked for inside a run only, with one
-    tube beyond +2 SD and another beyond -2 SD. A lasting shift breaks a rule again in every run, until somebody sets
-    it right or the lot has another target. The weighted mean E(t) = 0.2 z(t) + 0.8 E(t - 1) leaves its limits above
-    2.962 times its SD, sqrt(0.2 / 1.8 (1 - 0.8^(2t))); it finds lasting shifts below 2 SD that the rules find late.
+    tube beyond +2 SD and another beyond -2 SD (of more than two tubes `beyond_in_run`). A lasting shift breaks a rule
+    again in every run, until somebody sets it right or the lot has another target. The weighted mean
+    E(t) = 0.2 z(t) + 0.8 E(t - 1) leaves its limits above 2.962 times its SD, sqrt(0.2 / 1.8 (1 - 0.8^(2t))); it finds
+    lasting shifts below 2 SD that the rules find late.
 
     Examples
     --------
@@ -198,7 +214,7 @@ def judge_runs(runs: Sequence[Run], target: Target) -> list[Judged]:
         broken = {
             "1-2s": abs(z[-1]) > 2,
             "1-3s": abs(z[-1]) > 3,
-            "R-4s": max(own) > 2 and min(own) < -2,
+            "R-4s": max(own) > beyond_in_run(len(own)) and min(own) < -beyond_in_run(len(own)),
             "EWMA": abs(level) > EWMA_LIMIT * spread,
         }
         for rule, length, beyond in _CONSECUTIVE:

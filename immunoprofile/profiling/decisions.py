@@ -1,4 +1,4 @@
-"""What people wrote about results - overrides, reviews, queries - held against the study, before a file is gated."""
+"""What people wrote - overrides, reviews, queries, releases, targets of controls - held against the study first."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TABLE_ROW: Final = re.compile(r"(\w+?)(?:\.csv)?,? row (\d+)\Z")
 
 
 def check_decisions(study: Study, gates: Mapping[str, Strategy]) -> None:
-    """Refuse rows of ``overrides``, ``reviews`` and ``queries`` that are about nothing in the study.
+    """Refuse rows of ``overrides``, ``reviews``, ``queries`` and of the tables of controls that are about nothing.
 
     A run lasts hours; what a person mistyped is told before it begins. Whether a check was made that an override is
     about can only be known at its end: then the override is listed in ``exceptions.csv`` (`notes.note_overrides`).
@@ -50,10 +50,12 @@ def check_decisions(study: Study, gates: Mapping[str, Strategy]) -> None:
     _overrides(study, gates, problems)
     _reviews(study, problems)
     _queries(study, problems)
+    _releases(study, problems)
+    _targets(study, gates, problems)
     if problems:
         raise StudyError(
             "what people wrote does not fit the study", problems.found, where=str(study.folder),
-            todo="correct overrides, reviews or queries; see docs/study-folder.md",
+            todo="correct the tables; see docs/study-folder.md",
         )  # fmt: skip
 
 
@@ -122,6 +124,47 @@ def _queries(study: Study, problems: Problems) -> None:
                 "record", "names nothing in the study", record,
                 f"did you mean {near[0]}?" if near else "a sample_id, SUBJECT VISIT, a subject, or TABLE row NUMBER",
             )  # fmt: skip
+
+
+def _releases(study: Study, problems: Problems) -> None:
+    known = {(row["batch_id"], row["tube_id"]) for row in records(study.samples, "samples") if row["role"] == "control"}
+    batches = sorted({batch for batch, _ in known if batch})
+    for number, row in numbered(study.control_releases, "control_releases"):
+        if (row["batch_id"], row["tube_id"]) not in known:
+            near = difflib.get_close_matches(row["batch_id"], batches, n=1)
+            hint = f"did you mean {near[0]}?" if near and near[0] != row["batch_id"] else "a batch of role control"
+            _teller(problems, "control_releases.csv", number)(
+                "batch_id", f"tube {row['tube_id']} has no control in this batch", row["batch_id"], hint
+            )
+
+
+def _targets(study: Study, gates: Mapping[str, Strategy], problems: Problems) -> None:
+    lots = {(row["control_lot"], row["tube_id"]) for row in records(study.samples, "samples")
+            if row["role"] == "control"}  # fmt: skip
+    for number, row in numbered(study.control_targets, "control_targets"):
+        told = _teller(problems, "control_targets.csv", number)
+        tube, population = row["tube_id"], row["population"]
+        if tube not in gates:
+            told("tube_id", "there is no such tube", tube, ", ".join(gates))
+            continue
+        if population not in gates[tube]:
+            near = difflib.get_close_matches(population, gates[tube].populations, n=1)
+            told("population", f"tube {tube} has no such population", population,
+                 f"did you mean {near[0]}?" if near else ", ".join(gates[tube].populations))  # fmt: skip
+        if (row["control_lot"], tube) not in lots:
+            known = ", ".join(sorted(lot or "(empty)" for lot, one in lots if one == tube))
+            told("control_lot", f"no control of tube {tube} has this lot", row["control_lot"], known)
+        if row["measure"] == "abs" and tube != study.config.count_tube:
+            told("measure", "only the counting tube has cells/uL", "abs", "pct_parent")
+        if row["sd_within"] > row["sd"]:
+            told("sd_within", "is greater than sd, which holds it", f"{row['sd_within']:g}", f"at most {row['sd']:g}")
+    named = study.config.controls.populations
+    known_names = {name for strategy in gates.values() for name in strategy.populations}
+    for name in named:
+        if name not in known_names:
+            near = difflib.get_close_matches(name, sorted(known_names), n=1)
+            problems.add("study.yaml", "no tube has this population", column="controls.populations", value=name,
+                         allowed=f"did you mean {near[0]}?" if near else "")  # fmt: skip
 
 
 def _teller(problems: Problems, where: str, number: int) -> Callable[[str, str, str, str], None]:

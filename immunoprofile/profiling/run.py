@@ -30,6 +30,7 @@ from immunoprofile.io.software import package_digest, rule_hashes, versions
 from immunoprofile.placement.in_study import place_study
 from immunoprofile.profiling.assemble import assemble, choose_attempts
 from immunoprofile.profiling.clinical_half import add_clinical, add_il2_hours
+from immunoprofile.profiling.control_runs import batch_table, control_table, flag_batches, note_controls
 from immunoprofile.profiling.documents import GateDocuments
 from immunoprofile.profiling.findings import channel_swaps, panel_findings, specimen_findings
 from immunoprofile.profiling.functional import add_functional
@@ -42,6 +43,7 @@ from immunoprofile.profiling.outcome import Chosen, Outcome, Request
 from immunoprofile.profiling.preflight import Prepared, acquisition_notes, prepare
 from immunoprofile.profiling.queries import join_queries
 from immunoprofile.profiling.records import path_of
+from immunoprofile.profiling.replicates import Replicates, find_replicates, precision_table, replicate_rows
 from immunoprofile.profiling.results import Profile
 from immunoprofile.profiling.sealing import VISITS, Gated, begin, seal, sweep
 from immunoprofile.resources.checks import quality_table
@@ -133,12 +135,17 @@ def gate_study(
     add_gatings(visits, gates, chosen)
     pp.gate_spread(visits)
     add_il2_hours(visits, half)
+    replicates = find_replicates(study, gates, outcomes, chosen)
     unused: list[int] = []
-    quality = _verdict(visits, study, gates, chosen, out, unused)
+    quality = _verdict(visits, study, gates, chosen, replicates, out, unused)
     note_overrides(study, unused, notes)
     overrides = override_table(study, gates)
     note_gate_overrides(overrides, study, gates, notes)
     flag_visits(visits, overrides, chosen)
+    controls = control_table(study, gates, outcomes, visits.var)
+    batches = batch_table(study, controls, chosen)
+    note_controls(study, controls, batches, notes)
+    flag_batches(visits, study, batches, chosen)
     add_clinical(visits, study, half)
     exceptions = pd.concat(
         [study.exceptions, acquisition_notes(study), half.safety.exceptions, notes.table()], ignore_index=True
@@ -159,6 +166,9 @@ def gate_study(
         "intensities": _intensities(outcomes),
         "placement": placement.table,
         "gate_spread": gate_spread_table(outcomes),
+        "controls": controls,
+        "control_batches": batches,
+        "precision": precision_table(study, visits.var, replicates),
     }
     for name, table in tables.items():
         written.append(out / f"{name}.csv")
@@ -233,6 +243,7 @@ def _verdict(
     study: Study,
     gates: Mapping[str, Strategy],
     chosen: Chosen,
+    replicates: Replicates,
     out: Path,
     unused: list[int],
 ) -> pd.DataFrame:
@@ -270,6 +281,7 @@ def _verdict(
         panel_findings(gates, visits, chosen),
         specimen_findings(visits),
         channel_swaps(study, visits, chosen, out),
+        quality_table(replicate_rows(study, replicates)),
     ]
     quality = pd.concat([quality, findings, *others], ignore_index=True)[list(schema.QUALITY_COLUMNS)]
     quality = quality.sort_values(["usubjid", "visit", "tube", "check"], kind="stable", ignore_index=True)

@@ -70,6 +70,35 @@ GATE_SPREAD_COLUMNS: Final = (
 per cent. ``main_cut`` moves the percentage most and makes ``main_share`` (0-1) of its spread. ``own``: a cut belongs to
 this sample or batch alone. ``not_moved``: markers whose cuts are not in it; ``reason``: why there is no spread."""
 
+CONTROL_COLUMNS: Final = (
+    "tube", "panel_id", "control_lot", "instrument", "batch_id", "acquired_dtc", "samples", "tubes", "population",
+    "measure", "value", "unit", "n", "target", "sd", "target_from", "z", "ewma", "rules", "state", "holds",
+)  # fmt: skip
+"""Control aliquots (``controls.csv``), one row a run, population and measure. ``state`` is one of QUALITY_STATES;
+``holds`` says whether a failure holds the reports of the batch."""
+
+CONTROL_BATCH_COLUMNS: Final = (
+    "batch_id", "tube", "panel_id", "state", "why", "samples", "visits", "author", "dtc", "reason",
+)  # fmt: skip
+"""What the control says of each batch and tube (``control_batches.csv``); ``state`` is one of CONTROL_STATES, author,
+dtc and reason are those of the release, ``visits`` counts the visits with a tube of the batch."""
+
+CONTROL_STATES: Final[dict[str, str]] = {
+    "PASS": "no rule is broken",
+    "WARN": "a warning, or a rule broken by a population that holds nothing: look at it",
+    "HELD": "a rule is broken: the reports of the batch are held",
+    "RELEASED": "a rule is broken, and a person released the batch with a reason",
+    "NOT_EVALUABLE": "no target yet: nothing is known",
+    "NO_CONTROL": "the batch has no control that could be read: nothing is known",
+}
+
+PRECISION_COLUMNS: Final = (
+    "population", "tube", "measure", "kind", "groups", "tubes", "dof", "cv", "cv_lower", "cv_upper", "loq_events",
+    "loq", "unit", "used", "cv_used", "note",
+)  # fmt: skip
+"""Precision of each population from replicates (``precision.csv``): CVs in per cent without counting noise, of tubes of
+one draw (``tube``) or of draws of an untreated subject (``draw``)."""
+
 RESULT_TABLES: Final[dict[str, ResultTable]] = {
     table.name: table
     for table in (
@@ -109,6 +138,23 @@ RESULT_TABLES: Final[dict[str, ResultTable]] = {
             numbers=("n", "n_parent", "cut_shift", "n_cuts", "n_low", "n_high", "cv_n", "pct_low", "pct_high", "cv_pct",
                      "main_share"),
             flags=("own",),
+        ),
+        ResultTable(
+            "controls",
+            "control aliquots: value of each run and population, target of the lot, deviate, rules broken",
+            numbers=("tubes", "value", "n", "target", "sd", "z", "ewma"),
+            flags=("holds",),
+        ),
+        ResultTable(
+            "control_batches",
+            "what the control says of each batch and tube: held, by whom released and why; empty without controls",
+            numbers=("visits",),
+        ),
+        ResultTable(
+            "precision",
+            "CV and limit of quantification of each population from replicates; empty without them",
+            numbers=("groups", "tubes", "dof", "cv", "cv_lower", "cv_upper", "loq_events", "loq", "cv_used"),
+            flags=("used",),
         ),
         ResultTable("eligibility", "every criterion of every subject: state, value, limit, explanation, inputs"),
         ResultTable("eligibility_overall", "ELIGIBLE, INELIGIBLE or INDETERMINATE, one row a subject"),

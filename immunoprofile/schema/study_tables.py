@@ -37,6 +37,7 @@ SCREENING_TESTS: Final = (
 SCREENING_RESULTS: Final = ("POS", "NEG", "BLQ", "IND", "INVALID")
 ADJUDICATIONS: Final = ("CONTAMINANT", "PATHOGEN")
 HISTORY_CATEGORIES: Final = ("MALIGNANCY", "OTHER")
+CONTROL_MEASURES: Final = ("pct_parent", "abs")
 
 SUBJECTS = TableSpec(
     "subjects",
@@ -97,6 +98,7 @@ SAMPLES = TableSpec(
         Column("role", "str", "what the acquisition is for", required=True, nullable=False, allowed=ROLES),
         Column("fmo_marker", "str", "marker left out (fmo) or stained alone (single_stain)"),
         Column("batch_id", "str", "staining batch"),
+        Column("control_lot", "str", "lot of the control material (role control)"),
         Column("replicate", "int", "number of the replicate", minimum=1),
         Column("attempt", "int", "1 for the first acquisition, 2 for a re-run ...", minimum=1),
         Column("supersedes", "str", "sample_id of the acquisition that this one replaces"),
@@ -358,6 +360,37 @@ OVERRIDES = TableSpec(
     key=("usubjid", "visit", "tube_id", "check"),
 )
 
+CONTROL_TARGETS = TableSpec(
+    "control_targets",
+    (
+        Column("control_lot", "str", "lot of the control material, as in samples; empty: controls without a lot"),
+        _key("tube_id", "tube of study.yaml"),
+        _key("population", "population id"),
+        Column("measure", "str", "what the target is of", required=True, nullable=False, allowed=CONTROL_MEASURES),
+        Column("mean", "float", "value expected, % of the parent or cells/uL", required=True, nullable=False,
+               minimum=0),
+        Column("sd", "float", "SD of one control tube over many runs, same unit", required=True, nullable=False,
+               minimum=1e-9),
+        Column("sd_within", "float", "SD of control tubes of one run, same unit; empty: not known", minimum=0),
+        Column("source", "str", "where both come from, for example the certificate of the lot"),
+    ),
+    key=("control_lot", "tube_id", "population", "measure"),
+    of_subject=False,
+)  # fmt: skip
+
+CONTROL_RELEASES = TableSpec(
+    "control_releases",
+    (
+        _key("batch_id", "batch whose control failed"),
+        _key("tube_id", "tube of that control"),
+        Column("reason", "str", "why the reports of the batch may be used all the same", required=True, nullable=False),
+        Column("author", "str", "pseudonymous code of the person", required=True, nullable=False),
+        Column("dtc", "date", "when it was released; after the control was acquired", required=True, nullable=False),
+    ),
+    key=("batch_id", "tube_id"),
+    of_subject=False,
+)
+
 POPULATIONS = TableSpec(
     "populations",
     (
@@ -373,6 +406,7 @@ TABLES: Final[dict[str, TableSpec]] = {
     spec.name: spec
     for spec in (
         SUBJECTS, VISITS, SAMPLES, CMV_DNA, LABS, DOSING, CONMEDS, ATTESTATIONS, SCREENING, MEDICAL_HISTORY, AES,
-        EVENTS, FUNCTIONAL, QUERIES, REVIEWS, OVERRIDES, ELIGIBILITY_OVERRIDES, POPULATIONS,
+        EVENTS, FUNCTIONAL, QUERIES, REVIEWS, OVERRIDES, ELIGIBILITY_OVERRIDES, CONTROL_TARGETS, CONTROL_RELEASES,
+        POPULATIONS,
     )
 }  # fmt: skip
