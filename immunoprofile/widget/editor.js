@@ -722,6 +722,8 @@ function render({ model, el: host }) {
   model.on("msg:custom", received);
   begin_plot();
   adopt(model.get("state"));
+  // The picture is there; what the first exact count needs is computed while a person looks at it.
+  requestAnimationFrame(() => setTimeout(() => send({ type: "prepare" })));
   // A page that was away from the document, or hidden by the notebook's windowing, may have lost its pixels.
   const seen = new IntersectionObserver(entries => { if (entries.some(one => one.isIntersecting)) paint(); });
   seen.observe(canvas);

@@ -250,7 +250,7 @@ class GateEditor(anywidget.AnyWidget):
             "overlay": lambda: self._send_overlay(str(message["id"]), page, seq),
             "view": lambda: self._send_view(message["extent"], page, seq),
             "place": lambda: self._opened.place(self.session, message, base, page),
-            "ping": lambda: None,
+            "prepare": self.session.prepare,
         }
         name = str(message.get("type"))
         if name not in acts:

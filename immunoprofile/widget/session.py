@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from immunoprofile.errors import GateError, ImmunoprofileError
 from immunoprofile.gate.gates import Gate
 from immunoprofile.gate.strategy import Strategy
-from immunoprofile.widget.shapes import as_polygon, can_become_polygon, crosses_itself, reshaped, shape_of
+from immunoprofile.widget.shapes import as_polygon, axes_of, can_become_polygon, crosses_itself, reshaped, shape_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,6 +154,11 @@ class EditSession:
     def watched(self) -> int:
         """Number of editors that look at this session."""
         return sum(ref() is not None for ref in self._watchers)
+
+    def prepare(self) -> None:
+        """Compute what the first change would wait for, while nobody waits."""
+        for one in self.files:
+            one.prepare(axes_of(self.shown))
 
     # --- what makes a revision -------------------------------------------------------------------
 

@@ -32,6 +32,10 @@ const model = {
   on: (name, f) => (handlers[name] ??= []).push(f),
   off: (name, f) => { handlers[name] = (handlers[name] ?? []).filter(g => g !== f); },
   send: message => {
+    if (message.type === 'prepare') {
+      window.kernel(message).then(said => { window.apply(said); window.ready = true; });
+      return;
+    }
     window.sent.push(structuredClone(message));
     if (window.answer === 'kernel') window.kernel(message).then(window.apply);
   },
@@ -44,11 +48,12 @@ window.start();
 
 
 class Kernel:
-    """Takes messages of a page to a widget and collects what it says in return."""
+    """Takes messages of a page to a widget and collects what it says in return; ``sent`` counts its bytes."""
 
     def __init__(self, editor: GateEditor | ReviewBoard) -> None:
         self.editor = editor
         self.said: list[dict[str, Any]] = []
+        self.sent = 0
         editor.observe(self._trait, names=["state", "spec", "raster"])
         editor.send = self._message  # type: ignore[method-assign]
 
@@ -64,7 +69,9 @@ class Kernel:
         """What the kernel says after a message."""
         self.said = []
         self.editor._received(None, message, [])
-        return json.loads(json.dumps(self.said))  # type: ignore[no-any-return]
+        text = json.dumps(self.said)
+        self.sent += len(text)
+        return json.loads(text)  # type: ignore[no-any-return]
 
 
 def html(widget: GateEditor | ReviewBoard, name: str = "editor") -> str:
@@ -84,13 +91,21 @@ def html(widget: GateEditor | ReviewBoard, name: str = "editor") -> str:
     )
 
 
-class EditorPage:
-    """A page of the editor in Chromium; ``errors`` and ``asked`` must stay empty."""
+class WidgetPage:
+    """A page of a widget in Chromium; ``errors`` and ``asked`` must stay empty."""
 
-    def __init__(self, browser: Any, editor: GateEditor, *, width: int = 1280, scale: float = 1.0) -> None:
-        self.kernel = Kernel(editor)
-        self.editor = editor
-        viewport = {"width": int(width / scale), "height": int(900 / scale)}
+    def __init__(
+        self,
+        browser: Any,
+        widget: GateEditor | ReviewBoard,
+        name: str,
+        *,
+        width: int = 1280,
+        height: int = 900,
+        scale: float = 1.0,
+    ) -> None:
+        self.kernel = Kernel(widget)
+        viewport = {"width": int(width / scale), "height": int(height / scale)}
         self.page = browser.new_page(viewport=viewport, device_scale_factor=scale)
         self.errors: list[str] = []
         self.asked: list[str] = []
@@ -98,13 +113,21 @@ class EditorPage:
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", lambda r: self.asked.append(r.url) if not r.url.startswith("data:") else None)
         self.page.expose_function("kernel", self.kernel.receive)
-        self.page.set_content(html(editor))
-        self.page.wait_for_selector(".ip-counts")
+        self.page.set_content(html(widget, name))
 
     def tell(self) -> None:
         """Take to the page what the kernel said by itself."""
         said, self.kernel.said = self.kernel.said, []
         self.page.evaluate("events => window.apply(events)", json.loads(json.dumps(said)))
+
+
+class EditorPage(WidgetPage):
+    """A page of the gate editor."""
+
+    def __init__(self, browser: Any, editor: GateEditor, *, width: int = 1280, scale: float = 1.0) -> None:
+        super().__init__(browser, editor, "editor", width=width, scale=scale)
+        self.editor = editor
+        self.page.wait_for_function("window.ready")
 
     def exact(self) -> int:
         """The count, once it is exact."""

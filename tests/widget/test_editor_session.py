@@ -16,7 +16,7 @@ from hypothesis import given, settings
 
 from immunoprofile import gate as gates_room
 from immunoprofile.errors import FcsError, GateError
-from immunoprofile.gate import Gate, GateSet, Strategy, gate_sample
+from immunoprofile.gate import Gate, GateSet, Scale, Strategy, gate_sample
 from immunoprofile.gate.data_units import in_data_units
 from immunoprofile.widget.opening import Opened, axis_for, open_gate
 from immunoprofile.widget.plot import linear_values, plot_of
@@ -263,6 +263,33 @@ def test_any_polygon_counts_as_the_whole_file_does(corners: list[list[float]]) -
 
 def _shared() -> Any:
     return open_gate(sample(), strategy(), "treg").session
+
+
+@pytest.mark.parametrize("population", ["treg", "cd3"])
+def test_the_first_change_waits_for_nothing_that_was_prepared(population: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = opened(population, others={"baseline": sample(seed=8, name="BL.fcs")}).session
+    applied: list[int] = []
+    apply = Scale.apply
+    monkeypatch.setattr(Scale, "apply", lambda self, values: (applied.append(len(values)), apply(self, values))[1])
+    session.prepare()
+    columns = 2 if population == "treg" else 1
+    assert [n for n in applied if n > 1] == [n for one in session.files for n in [one.n_events] * columns]
+    applied.clear()
+    counted = session.change(SHAPES[population]).counts
+    assert [n for n in applied if n > 1] == []
+    monkeypatch.undo()
+    for one in session.files:
+        assert counted[one.label][population] == gate_sample(one.gated.sample, session.strategy).n(population)
+
+
+def test_a_gate_as_it_was_found_has_the_count_of_the_run() -> None:
+    moved = strategy().with_gate(replace(strategy()["treg"], vertices=((0.3, 0.1), (0.3, 0.5), (0.9, 0.5))))
+    other = gate_sample(sample(seed=8, name="BL.fcs"), moved)
+    session = opened("treg", others={"baseline": other}).session
+    assert session.revision.counts["this file"]["treg"] == gate_sample(sample(), strategy()).n("treg")
+    # A baseline with a gate of its own is counted with the gate that is shown.
+    told = session.revision.counts["baseline"]["treg"]
+    assert told == gate_sample(other.sample, strategy()).n("treg") != other.n("treg")
 
 
 def test_a_gate_from_python_is_a_revision() -> None:

@@ -5,66 +5,22 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from immunoprofile.errors import ImmunoprofileError, NotAvailableError, OutputError, Problem
-from immunoprofile.gate import GateSet, change, gate_sample, rasterise
+from immunoprofile.gate import change, gate_sample
 from immunoprofile.gate.matching import Match
 from immunoprofile.widget.board import Board, board_of
 from tests.widget.files import axis, sample, strategy
+from tests.widget.stand_in import SUBJECTS, VISITS, StandIn, stand_in
 
 pytest.importorskip("anywidget")
 
 from immunoprofile.widget import edit, review
-from tests.widget.page import Kernel, html
-
-VISITS = ("BL", "D14", "D28")
-SUBJECTS = ("S-1", "S-2", "S-3")
-
-
-class StandIn(SimpleNamespace):
-    """What the board needs of a profile: three subjects with three visits; one shifted, one with few events."""
-
-    def rasters(self, sample_id: str) -> Any:
-        return self.pictures.get(sample_id, ())
-
-    def sample_of(self, usubjid: str, visit: str, tube: str) -> str | None:
-        name = f"{usubjid}_{visit}"
-        return name if tube == "treg" else None
-
-    def gated(self, sample_id: str) -> Any:
-        return self.files[sample_id]
-
-
-def stand_in(gates: GateSet | None = None) -> StandIn:
-    gates = gates or GateSet((strategy(),))
-    files, counts, pictures = {}, [], {}
-    for k, name in enumerate(f"{s}_{v}" for s in SUBJECTS for v in VISITS):
-        file = sample(120 if name == "S-3_D28" else 3000, seed=k, name=f"{name}.fcs")
-        if name == "S-2_D14":
-            file.events[:, 4] *= 8.0
-        files[name] = gate_sample(file, gates["treg"], compiled=False)
-        pictures[name] = rasterise(files[name])
-        counts.append(files[name].counts().assign(sample_id=name))
-    names = [(s, v) for s in SUBJECTS for v in VISITS]
-    obs = pd.DataFrame(names, columns=["usubjid", "visit"])
-    var = pd.DataFrame({"tube": "treg"}, index=list(strategy().populations))
-    samples = pd.DataFrame({"sample_id": [f"{s}_{v}" for s, v in names], "batch_id": [f"B{k % 2}" for k in range(9)]})
-    study = SimpleNamespace(samples=samples, config=SimpleNamespace(visit_names=VISITS))
-    visits = SimpleNamespace(obs=obs, var=var, var_names=var.index)
-    return StandIn(
-        gates=gates,
-        visits=visits,
-        counts=pd.concat(counts, ignore_index=True),
-        study=study,
-        files=files,
-        pictures=pictures,
-    )
+from tests.widget.page import WidgetPage
 
 
 @pytest.fixture(scope="module")
@@ -206,12 +162,8 @@ def test_opening_reads_each_plot_once_on_axes_that_hold_all(study: StandIn, monk
 
 def test_page_shows_asks_filters_and_decides(browser: Any, study: StandIn, tmp_path: Path) -> None:
     one = review(study, study.gates, "treg/treg", record=tmp_path / "r.jsonl", author="R7", blinded=False)
-    page = browser.new_page(viewport={"width": 800, "height": 700})
-    errors: list[str] = []
-    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.expose_function("kernel", Kernel(one).receive)
-    page.set_content(html(one, "board"))
+    shown = WidgetPage(browser, one, "board", width=800, height=700)
+    page = shown.page
     page.wait_for_function("window.stats?.some(one => one.kind === 'tiles')")
     drawn = (
         "document.querySelector('.rb-tile canvas').getContext('2d').getImageData(20, 20, 100, 100).data"
@@ -239,7 +191,7 @@ def test_page_shows_asks_filters_and_decides(browser: Any, study: StandIn, tmp_p
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     found = axe.Axe().run(page)
     assert [(v["id"], [node["html"][:150] for node in v["nodes"]]) for v in found.response["violations"]] == []
-    assert errors == []
+    assert (shown.errors, shown.asked) == ([], [])
     sent = page.evaluate("window.sent.filter(one => one.type === 'tiles').flatMap(one => one.numbers)")
     assert len(sent) == len(set(sent)), "no picture twice"
     page.screenshot(path=str(tmp_path / "board.png"), full_page=True)

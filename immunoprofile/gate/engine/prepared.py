@@ -30,7 +30,7 @@ _ROOM = 1e-6
 
 
 class _KeptValues(Values):
-    """The same, and the points of shapes are kept as well."""
+    """The same, and the points of shapes are kept as well; what is only shown goes through the table of its scale."""
 
     def __init__(self, events: NDArray[np.float64], known: Mapping[str, Matrix]) -> None:
         super().__init__(events, known)
@@ -41,6 +41,12 @@ class _KeptValues(Values):
         if key not in self._points:
             self._points = {key: super().points(axes)}  # only the last: two columns of a large file
         return self._points[key]
+
+    def shown(self, axis: Axis) -> NDArray[np.float64]:
+        """Every event on an axis for a figure: within 1e-12 of `of`, for a part of its time where there are many."""
+        if axis.scale is None or (axis.feature, axis.scale) in self._scaled:
+            return self.of(axis)
+        return axis.scale.shown(np.ascontiguousarray(self._linear(axis.feature)))
 
 
 def probe(axes: Sequence[Dimension]) -> Gate:
@@ -75,10 +81,22 @@ class PreparedEvents:
         return self._sample.n_events
 
     def on_axes(self, axes: Sequence[Dimension]) -> list[NDArray[np.float64]]:
-        """Every event on axes of one gate, naming channels of the file, on their scales."""
+        """Every event on axes of one gate, naming channels of the file, on their scales: for figures (1e-12)."""
         nodes = self._nodes((probe(axes),))
         with np.errstate(all="ignore"):
-            return [self._values.of(replace(axis, minimum=None))[: self.n_events] for axis in nodes[0].axes]
+            return [self._values.shown(replace(axis, minimum=None))[: self.n_events] for axis in nodes[0].axes]
+
+    def prepare(self, axes: Sequence[Dimension]) -> None:
+        """Compute now what the first gate on these axes needs; where the arbiter is not planned there is nothing."""
+        try:
+            (node,) = self._nodes((probe(axes),))
+        except NotPlannedError:
+            return
+        with np.errstate(all="ignore"):
+            if len(node.axes) == 2:
+                self._values.points(node.axes)
+            else:
+                self._values.of(node.axes[0])
 
     def _nodes(self, gates: Sequence[Gate]) -> tuple[Node, ...]:
         strategy = self._alone(gates)
