@@ -79,8 +79,9 @@ def change_spread(now: Floats, then: Floats, *, frozen: ArrayLike) -> Floats:
 
 
 def has_gatings(adata: AnnData) -> bool:
-    """Whether the object holds counts under moved cuts."""
-    return all(name in adata.obsm for name in (GATE_COUNTS, GATE_PARENT_COUNTS, GATE_ANCHOR_COUNTS))
+    """Whether the object holds counts under moved cuts of the populations that it has now."""
+    names = (GATE_COUNTS, GATE_PARENT_COUNTS, GATE_ANCHOR_COUNTS)
+    return all(name in adata.obsm and np.shape(adata.obsm[name])[:2] == adata.shape for name in names)
 
 
 def gatings(adata: AnnData, name: str) -> Floats:

@@ -20,7 +20,9 @@ _BOTH: Final = {
 }
 _VISIT: Final = {
     "More than noise": "the change is larger than 95 % of the changes between two draws of an unchanged subject "
-    "(biology, assay and counting together)",
+    "(biology, assay and counting together), and than what cuts that lie a little elsewhere do to it",
+    "Gate": "relative SD of a value when all cuts of its gates lie elsewhere by what the template declares; baseline "
+    "and visit have the same cuts, so that much of it cancels in a change",
     "Interval of a value": "95 % interval of counting cells only (with beads: and of pipetting); no biology is in it",
     "Percentage points": "difference of two percentages: from 4 % to 9 % are 5 points and a ratio of 2.25",
     "Baseline": "last draw before the first dose",

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from immunoprofile import schema
-from immunoprofile.report import drawn_gates, noise, wording
+from immunoprofile.report import drawn_gates, moved_cuts, noise, wording
 from immunoprofile.report.noise import Verdict
 from immunoprofile.report.reference import NONE_APPLIES, reference
 from immunoprofile.report.source import Measure, Source, Value
@@ -53,6 +53,8 @@ class Line:
     interval: str
     interval_kind: str
     """What the interval holds; biology is never in it."""
+    gate: str
+    """Relative SD of the value when the cuts lie elsewhere, which the interval does not hold."""
     from_baseline: str
     from_previous: str
     events: str
@@ -145,9 +147,11 @@ def _confirmed(source: Source, row: int | None, measure: Measure) -> Value:
     from immunoprofile.pp.proportions import wilson
 
     low, high = wilson(events, parent)
+    direct = source.var(CONFIRMED, "parent") == "treg"  # both are counted in the tube of the Treg
+    inside = source.moved_cuts.of(row, CONFIRMED, "pct_parent") if direct else None
     return Value(
         100 * events / parent, float(low), float(high), events, 100 * max(events, 0.5) / parent,
-        max(1 / max(events, 0.5) - 1 / parent, 0.0),
+        max(1 / max(events, 0.5) - 1 / parent, 0.0), shifts=None if inside is None else inside.within(gate.shifts),
     )  # fmt: skip
 
 
@@ -179,6 +183,7 @@ def _line(
         _cell(now, measure, marks[0]),
         _interval(now, measure),
         kind if now.state == "ok" else "",
+        moved_cuts.words(now.shifts) if now.state == "ok" else "",
         _change(now, then, measure) if rows[0] != rows[1] else "",
         _change(now, before, measure),
         wording.count(now.events) + ("†" if 0 <= now.events < 100 else "") + marks[0],
@@ -233,4 +238,7 @@ def _verdict(
         return noise.not_assessable("another specimen type than at baseline")
     if measure == "abs" and source.obs(rows[0], "abs_method") != source.obs(rows[1], "abs_method"):
         return noise.not_assessable("another counting method than at baseline")
-    return noise.judge(now.positive, then.positive, variance_now=now.variance, variance_then=then.variance)
+    return noise.judge(
+        now.positive, then.positive, variance_now=now.variance, variance_then=then.variance,
+        gate_sd=moved_cuts.change_sd(now.shifts, then.shifts),
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Is a change of one subject more than noise? Asymmetric reference change values with counting noise."""
+"""Is a change of one subject more than noise? Asymmetric reference change values with counting noise and moved cuts."""
 
 from __future__ import annotations
 
@@ -35,6 +35,9 @@ class Verdict:
         Fold changes between which a change is within noise.
     reason
         Why a change is not assessable.
+    gate_sd
+        SD of the natural logarithm of the change when the cuts lie elsewhere, as far as it is in ``down`` and ``up``;
+        NaN where it is not known.
     """
 
     level: Level
@@ -42,6 +45,7 @@ class Verdict:
     down: float = math.nan
     up: float = math.nan
     reason: str = ""
+    gate_sd: float = math.nan
 
     @property
     def symbol(self) -> str:
@@ -57,7 +61,7 @@ class Verdict:
 
 
 def reference_change(
-    *, cv: float = DEFAULT_CV, variance_now: float = 0.0, variance_then: float = 0.0
+    *, cv: float = DEFAULT_CV, variance_now: float = 0.0, variance_then: float = 0.0, gate_sd: float = math.nan
 ) -> tuple[float, float]:
     """Fold changes between which two results of an unchanged subject lie with 95 %.
 
@@ -71,20 +75,31 @@ def reference_change(
         Coefficient of variation of one result without counting noise, as a fraction.
     variance_now, variance_then
         Variances of the natural logarithms of the two results from counting.
+    gate_sd
+        SD of the natural logarithm of the *change* when the cuts of the gates lie elsewhere
+        (`pp.gate_spread.change_spread`): one number, since baseline and visit have the same cuts. NaN where it is not
+        known. It can only widen the limits.
     """
-    spread = Z95 * math.sqrt(2 * math.log(1 + cv * cv) + variance_now + variance_then)
+    moved_cuts = 0.0 if math.isnan(gate_sd) else gate_sd * gate_sd
+    spread = Z95 * math.sqrt(2 * math.log(1 + cv * cv) + variance_now + variance_then + moved_cuts)
     return math.exp(-spread), math.exp(spread)
 
 
 def judge(
-    now: float, then: float, *, variance_now: float = 0.0, variance_then: float = 0.0, cv: float = DEFAULT_CV
+    now: float,
+    then: float,
+    *,
+    variance_now: float = 0.0,
+    variance_then: float = 0.0,
+    cv: float = DEFAULT_CV,
+    gate_sd: float = math.nan,
 ) -> Verdict:
     """Verdict on the change from ``then`` to ``now`` (positive values; half an event in place of none)."""
     if math.isnan(now) or math.isnan(then) or now <= 0 or then <= 0:
         return Verdict("NOT_ASSESSABLE", reason="a value is missing")
-    down, up = reference_change(cv=cv, variance_now=variance_now, variance_then=variance_then)
+    down, up = reference_change(cv=cv, variance_now=variance_now, variance_then=variance_then, gate_sd=gate_sd)
     change = now / then
-    return Verdict("WITHIN_NOISE" if down <= change <= up else "MORE_THAN_NOISE", change, down, up)
+    return Verdict("WITHIN_NOISE" if down <= change <= up else "MORE_THAN_NOISE", change, down, up, gate_sd=gate_sd)
 
 
 def not_assessable(reason: str, *, fold: float = math.nan) -> Verdict:

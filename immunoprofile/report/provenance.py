@@ -120,7 +120,8 @@ def facts(source: Source) -> tuple[tuple[str, str], ...]:
         ("Absolute counts", "beads or blood count of the same draw; one method for all visits of a subject; "
                             "populations of other tubes are bridged over their parent in the count tube"),
         ("More than noise", f"asymmetric reference change value, CV {noise.DEFAULT_CV:.2f} of a visit (default, no "
-                            "replicates of this study) plus counting noise of both visits"),
+                            "replicates of this study) plus counting noise of both visits plus the spread of the "
+                            f"change when all cuts lie elsewhere ({_cut_shifts(source)})"),
         ("Reference ranges", source.config.reference_ranges or "none applied; ranges shown are orientation"),
         ("CMV assays", "; ".join(
             f"{assay.name}, {assay.specimen}, LLOQ {wording.plain(assay.lloq)} {assay.unit}"
@@ -131,6 +132,18 @@ def facts(source: Source) -> tuple[tuple[str, str], ...]:
         if values and not source.blinded:
             found.append((name.capitalize(), _listed(values, " = ")))
     return tuple(found)
+
+
+def _cut_shifts(source: Source) -> str:
+    """What the templates declared, as a share of the scale."""
+    table = source.profile.tables.get("gate_spread")
+    if table is None or table.empty:
+        return "cut_shift not known in these results"
+    tubes = table.groupby("tube", sort=True)["cut_shift"].first()
+    shares = {str(tube): wording.percent(100 * share) for tube, share in tubes.items()}
+    if len(set(shares.values())) == 1:
+        return f"cut_shift {next(iter(shares.values()))} of the scale"
+    return f"cut_shift of the scale: {_listed(shares, ' ')}"
 
 
 def _listed(values: Mapping[str, Any], between: str) -> str:

@@ -20,6 +20,7 @@ from immunoprofile.io.records import BLANK, cells, records
 from immunoprofile.pl.series import anchors_of, axis_day
 from immunoprofile.pp.verdict import tube_states
 from immunoprofile.report import wording
+from immunoprofile.report.moved_cuts import MovedCuts, Shifts
 from immunoprofile.resources.checks import check_title
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ class Value:
     reason: str = ""
     withheld: float = math.nan
     """What stands there in a tube that failed: shown struck through, used nowhere."""
+    shifts: Shifts | None = None
+    """The value under moved cuts; None where it is not known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,10 +291,8 @@ class Source:
             name = row["sample_id"]
             if row["role"] == "sample" and name in gated:
                 key = row["usubjid"], row["visit"]
-                attempt = row["attempt"]
-                rank = (
-                    (0.0 if math.isnan(attempt) else attempt) - 1000.0 * (name in failed) + 10_000.0 * (name in judged)
-                )
+                attempt = 0.0 if math.isnan(row["attempt"]) else row["attempt"]
+                rank = attempt - 1000.0 * (name in failed) + 10_000.0 * (name in judged)
                 found.setdefault(key, {}).setdefault(row["tube_id"], []).append((rank, name))
         return {key: {tube: max(names)[1] for tube, names in tubes.items()} for key, tubes in found.items()}
 
@@ -413,7 +414,13 @@ class Source:
             low, high = self.layer(schema.PCT_LOWER, row, population), self.layer(schema.PCT_UPPER, row, population)
             # Binomial on the log scale; half an event in place of none.
             variance = max(1 / max(events, 0.5) - 1 / parent, 0.0) if parent > 0 else math.nan
-        return Value(found, low, high, events, float(self._positive[measure][row, column]), variance)
+        shifts = self.moved_cuts.of(row, population, measure)
+        return Value(found, low, high, events, float(self._positive[measure][row, column]), variance, shifts=shifts)
+
+    @cached_property
+    def moved_cuts(self) -> MovedCuts:
+        """The values under moved cuts."""
+        return MovedCuts(self.visits)
 
     def _failed(self, population: str, measure: Measure) -> NDArray[np.bool_]:
         """Rows whose value failed: the same rule as in the statistics."""

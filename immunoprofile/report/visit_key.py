@@ -34,8 +34,8 @@ def page_one(view: VisitView) -> tuple[Block, ...]:
     )  # fmt: skip
     caption = (
         f"Verdict: change from baseline ({base}) to now, in the measure of the row (of the declared endpoint, else the "
-        "percentage). Interval: counting only. Second line: the other measure. L, H: below, above the reference "
-        "range; –: none applies. All measures and events: Key populations in full."
+        "percentage). Interval: counting only; gate: SD when cuts lie elsewhere. Second line: the other measure. L, H: "
+        "below, above the reference range; –: none applies. All measures and events: Key populations in full."
     )
     return (Table(heads, rows, "", caption, "six"), *failures(view), *drawn_gates.listed(view))
 
@@ -69,7 +69,7 @@ def _short_row(view: VisitView, one: Row, line: Line) -> TableRow:
     outside = line.reference[-2:] in (" L", " H")
     return (
         Cell(name), Cell(line.measure, note=tube_words(line)), _earlier(line.baseline), _before(view, line.previous),
-        replace(_earlier(line.now), note=beside), Cell(line.interval),
+        replace(_earlier(line.now), note=beside), Cell(line.interval, note=line.gate),
         Cell(line.reference, look="ref outside" if outside else "ref"), Cell(line.from_baseline), _chip(line.verdict),
     )  # fmt: skip
 
@@ -104,7 +104,8 @@ def full_table(view: VisitView) -> tuple[Block, ...]:
     )  # fmt: skip
     absent = key_table.shown_populations(view.source)[1]
     caption = (
-        "* Intervals hold counting noise only, for cells/µL from beads also pipetting, never biology. Verdict on the "
+        "* Intervals hold counting noise only, for cells/µL from beads also pipetting, never biology; gate: relative "
+        "SD of the value when all cuts lie elsewhere by what the template declares (cut_shift). Verdict on the "
         f"change from baseline ({base}): more than noise, within noise or not assessable. –: no reference "
         "range applies. points: percentage points; ×: ratio of the two values. † fewer than 100 events. Bold: endpoint "
         "declared by the study. Reference: range of the table that the study names for sex and specimen; L or H "
@@ -120,7 +121,7 @@ def _line(view: VisitView, one: Row, line: Line) -> TableRow:
     name = Cell(one.display, note=one.definition, rows=len(one.lines)) if first else None
     now: TableRow = (
         Cell(line.now.words, line.now.number, look="now"),
-        Cell(line.interval, hint=line.interval_kind),
+        Cell(line.interval, hint=line.interval_kind, note=line.gate),
         Cell(line.from_baseline),
         Cell(line.from_previous),
     )

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from immunoprofile import schema
+from immunoprofile.gate.cut_shifts import COLUMNS, RUNS, signs
+from immunoprofile.pp import gate_spread
 from tests.fake_profile.trial import DISPLAY, FLOW, POPULATIONS, SHAPE, TREATED, Patient
 
 WBC = 3400.0
@@ -181,8 +183,9 @@ def visits_object(rows: list[Counted], obs: list[dict[str, Any]]) -> ad.AnnData:
         index=names,
     )  # fmt: skip
     adata = ad.AnnData(np.array([[row.x[name] for name in names] for row in rows]), obs=frame, var=var)
-    for layer in schema.VISIT_LAYERS:
+    for layer in (name for name in schema.VISIT_LAYERS if not name.startswith("gate_")):
         adata.layers[layer] = np.array([[row.layers[layer][name] for name in names] for row in rows])
+    add_gatings(adata)
     absolute = dict(zip(names, adata.layers["abs"].T, strict=True))
     pairs = {"cd4_cd8": ("cd4", "cd8"), "cd8_treg": ("cd8", "treg"), "nk_treg": ("nk", "treg"),
              "cd8act_treg": ("cd8_act", "treg")}  # fmt: skip
@@ -190,5 +193,30 @@ def visits_object(rows: list[Counted], obs: list[dict[str, Any]]) -> ad.AnnData:
         ratio = pd.DataFrame({name: absolute[a] / absolute[b] for name, (a, b) in pairs.items()}, index=frame.index)
     adata.obsm["ratios"] = ratio
     adata.obsm["log2_ratios"] = np.log2(ratio)
-    adata.uns["study"] = {"count_tube": "count"}
     return adata
+
+
+GATE_EFFECTS = {"treg": 0.05, "treg_foxp3": 0.01, "nk_bright": 0.08, "cd8_act": 0.03}
+"""What a moved cut does to the logarithm of a count; the others lie in gaps."""
+
+
+def add_gatings(adata: ad.AnnData) -> None:
+    """Counts under moved cuts: one cut a population, and those of Treg belong to each batch."""
+    adata.uns["study"] = {"count_tube": "count"}
+    columns = {name: signs(COLUMNS[place]) for place, name in enumerate(GATE_EFFECTS)}
+    shape = (*adata.shape, RUNS)
+    arrays = {
+        name: np.broadcast_to(adata.layers[layer][..., None], shape).copy()
+        for name, layer in zip(schema.VISIT_GATINGS, ("counts", "parent_counts", "anchor_counts"), strict=True)
+    }
+    for name, effect in GATE_EFFECTS.items():
+        arrays["gate_counts"][:, adata.var_names.get_loc(name)] *= np.exp(effect * columns[name])
+    below = adata.var_names.get_loc("treg_foxp3")
+    treg = np.exp(GATE_EFFECTS["treg"] * columns["treg"])
+    arrays["gate_counts"][:, below] *= treg
+    arrays["gate_parent_counts"][:, below] *= treg
+    for name, values in arrays.items():
+        adata.obsm[name] = values
+    own = np.isin(adata.var_names, ["treg", "treg_foxp3"])
+    adata.layers["gate_frozen"] = np.where(np.isnan(adata.layers["counts"]), np.nan, np.where(own, 0.0, 1.0))
+    gate_spread(adata)

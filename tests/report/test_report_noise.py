@@ -51,3 +51,17 @@ def test_numbers_are_written_as_specified() -> None:
         assert style.p_words(value) == f"p = {words}"
     assert (style.p_words(0.00099), style.p_words(math.nan), wording.p_value(math.nan)) == ("p < 0.001", "", "")
     # A censored fall is a bound, never a point (log10(1000 / 137): at least 0.86).
+
+
+def test_moved_cuts_can_only_widen_the_limits() -> None:
+    plain = noise.reference_change(variance_now=0.01, variance_then=0.02)
+    assert noise.reference_change(variance_now=0.01, variance_then=0.02, gate_sd=0.0) == plain
+    assert noise.reference_change(variance_now=0.01, variance_then=0.02, gate_sd=math.nan) == plain  # not known
+    for gate_sd in (0.05, 0.2, 1.0):
+        down, up = noise.reference_change(variance_now=0.01, variance_then=0.02, gate_sd=gate_sd)
+        assert down < plain[0] < 1 < plain[1] < up
+        by_hand = 1.959964 * math.sqrt(2 * math.log(1.04) + 0.03 + gate_sd**2)
+        assert up == pytest.approx(math.exp(by_hand), rel=1e-6)
+    assert noise.judge(1.8, 1.0).level == "MORE_THAN_NOISE"
+    assert noise.judge(1.8, 1.0, gate_sd=0.2).level == "WITHIN_NOISE"
+    assert noise.judge(1.8, 1.0, gate_sd=0.2).gate_sd == 0.2
