@@ -180,7 +180,9 @@ class Survey:
         self.sha256 = ""
         self._step = max(1, -(-layout.n_events // most))
         self._scales = layout.scales
-        self._kept: list[NDArray[np.float64]] = []
+        # a channel next to itself, as in `read_stored`
+        self._kept = np.empty((len(layout.channels), -(-layout.n_events // self._step)), dtype=np.float64).T
+        self._seen = 0
 
     def look(self, start: int, stored: NDArray[Any]) -> bool:
         """Look at the events from ``start`` on, as they are stored.
@@ -193,12 +195,14 @@ class Survey:
         """
         if self.masked.any() or not np.isfinite(stored).all():
             return False
-        self._kept.append(stored[-start % self._step :: self._step].astype(np.float64))
+        looked = stored[-start % self._step :: self._step]
+        self._kept[self._seen : self._seen + len(looked)] = looked
+        self._seen += len(looked)
         return True
 
     @property
     def events(self) -> NDArray[np.float64]:
         """Every so manieth event of those that passed, events x channels, linear."""
-        events = np.concatenate(self._kept) if self._kept else np.empty((0, len(self._scales)))
+        events = self._kept[: self._seen].copy(order="K")
         scale_in_place(events, self._scales)
         return events
