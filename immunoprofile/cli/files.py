@@ -112,6 +112,8 @@ def quality(
     from immunoprofile.io.files import remove_files, write_bytes, write_table
     from immunoprofile.io.only_writer import export_folder
     from immunoprofile.io.progress import hidden
+    from immunoprofile.pl.quality_table import overview_sketch
+    from immunoprofile.pl.sketch_svg import sketch_svg
     from immunoprofile.quality import assess
 
     tables, exceptions = [], []
@@ -132,7 +134,7 @@ def quality(
             write_bytes(out / f"{path.stem}-{sample.sha256[:12]}.svg", pl.to_svg(pl.file_quality(checked)))
         if tables:
             joined = pd.concat(tables, ignore_index=True)
-            write_bytes(out / "overview.svg", pl.to_svg(pl.quality_overview(joined)))
+            write_bytes(out / "overview.svg", sketch_svg(overview_sketch(joined)))
             write_table(out / "quality.csv", joined)
             found = joined["state"].value_counts()
             typer.echo(f"{len(tables)} files checked: {', '.join(f'{n} {state}' for state, n in found.items())}")

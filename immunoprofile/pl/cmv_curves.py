@@ -9,6 +9,9 @@ from immunoprofile.errors import NotAvailableError
 from immunoprofile.io.records import cells
 from immunoprofile.pl import panels, style
 from immunoprofile.pl.series import CmvSeries, anchors_of, cmv_of_table, cmv_of_visits, study_arms
+from immunoprofile.pl.sketch import Sketch
+from immunoprofile.pl.sketch_figure import sketch_figure
+from immunoprofile.pl.ticks import axis_ticks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +65,17 @@ def cmv_figure(
     shown: Sequence[str] | None = None,
     labels: Mapping[str, str] | None = None,
 ) -> Figure:
+    """CMV-DNA curves from plain values: see :func:`cmv_sketch`."""
+    return sketch_figure(cmv_sketch(series, arms=arms, shown=shown, labels=labels))
+
+
+def cmv_sketch(
+    series: Sequence[CmvSeries],
+    *,
+    arms: Sequence[str] = (),
+    shown: Sequence[str] | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> Sketch:
     """CMV-DNA curves from plain values; one panel an arm, or one for all without ``arms``.
 
     ``arms`` are all of the study in its order, ``shown`` those that get a panel (default all).
@@ -78,18 +92,15 @@ def cmv_figure(
     names = labels or {}
     every = [height for one in series for height in one.heights] + [one.lloq for one in series if one.lloq == one.lloq]
     days = [day for one in series for day in one.days]
-    with style.look():
-        figure = style.new_figure(7.4, 2.75)
-        grid = figure.add_gridspec(1, len(groups), left=0.09, right=0.985, top=0.9, bottom=0.235, wspace=0.16)
-        for column, (arm, group) in enumerate(groups.items()):
-            axes = figure.add_subplot(grid[0, column])
-            if group:
-                panels.draw_cmv(axes, group, marks)
-            style.title(axes, f"{names.get(arm, arm) or 'all subjects'}: n = {len(group)} subjects")
-            axes.set_ylim(min(every) - 0.35, max(every) + 0.35)
-            axes.set_xlim(min(days) - 2, max(days) + 2)
-            axes.set_xlabel("days since first IL-2 or randomisation (day 0)")
-            if column:
-                axes.set_ylabel("")
-        style.note(figure, f"{panels.CMV_LEGEND}.")
-        return figure
+    made = Sketch(style.WIDTH, 2.75)
+    made.grid(1, len(groups), left=0.09, right=0.985, top=0.9, bottom=0.235, between=0.16)
+    for panel, (arm, group) in zip(made.panels, groups.items(), strict=True):
+        panels.draw_cmv(panel, group, marks, limits=(min(every) - 0.35, max(every) + 0.35))
+        panel.title = f"{names.get(arm, arm) or 'all subjects'}: n = {len(group)} subjects"
+        panel.x.limits = (min(days) - 2, max(days) + 2)
+        panel.x.ticks = axis_ticks(*panel.x.limits, panel.points[0], size=panel.x.size, upward=False)
+        panel.x.label = "days since first IL-2 or randomisation (day 0)"
+        if panel is not made.panels[0]:
+            panel.y.label = ""
+    made.note(f"{panels.CMV_LEGEND}.")
+    return made

@@ -11,6 +11,8 @@ from immunoprofile.errors import NotAvailableError
 from immunoprofile.io.records import cells
 from immunoprofile.pl import style
 from immunoprofile.pl.series import axis_day
+from immunoprofile.pl.sketch import Box, Ground, Key, Legend, Line, Marks, Sketch, Words
+from immunoprofile.pl.sketch_figure import sketch_figure
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -69,39 +71,50 @@ def _rows(visits: AnnData, subject: str) -> list[int]:
 
 def ratios_figure(visits: Sequence[str], days: Sequence[float], values: Mapping[str, Sequence[float]]) -> Figure:
     """Sparklines from plain values; a ratio of zero or without a value breaks its line."""
+    return sketch_figure(ratios_sketch(visits, days, values))
+
+
+def ratios_sketch(visits: Sequence[str], days: Sequence[float], values: Mapping[str, Sequence[float]]) -> Sketch:
+    """What :func:`ratios_figure` draws."""
     if not values:
         raise NotAvailableError("there are no ratios", where="pl.ratios", todo="run pp.ratios(visits) first")
-    with style.look():
-        figure = style.new_figure(style.WIDTH, 1.05)
-        width = 1.0 / len(values)
-        for position, (name, series) in enumerate(values.items()):
-            axes = figure.add_axes((position * width + 0.012, 0.2, width * 0.5, 0.48))
-            drawn = [value if value > 0 else math.nan for value in series]
-            axes.plot(days, drawn, color=style.INK, marker="o", markersize=2.5, linewidth=1.0)
-            present = [value for value in drawn if not math.isnan(value)]
-            axes.set_yscale("log")
-            if present:
-                # The same span everywhere (at least tenfold), so that slopes can be compared across ratios.
-                middle = math.sqrt(min(present) * max(present))
-                span = max(math.sqrt(max(present) / min(present)) * 1.2, math.sqrt(10))
-                axes.set_ylim(middle / span, middle * span)
-                axes.axhline(present[0], color=style.PALE, linewidth=0.8, zorder=0)
-            axes.axis("off")
-            name = RATIO_NAMES.get(name, name)
-            figure.text(position * width + 0.008, 0.93, name, fontsize=_title_size(name, width), fontweight="bold",
-                        va="top")  # fmt: skip
-            last = series[-1] if series else math.nan
-            missing = math.isnan(last)
-            figure.text(
-                position * width + 0.012 + width * 0.53, 0.44, "not done" if missing else _figures(last),
-                fontsize=6.8 if missing else 8.5, color=style.GREY if missing else style.INK, va="center",
-            )  # fmt: skip
-        style.note(
-            figure,
-            f"log scale, at least tenfold span; grey line: first value ({visits[0] if visits else ''}); "
-            "number: this visit (ratio, no unit)",
-        )
-        return figure
+    made = Sketch(style.WIDTH, 1.05)
+    width = 1.0 / len(values)
+    for position, (name, series) in enumerate(values.items()):
+        panel = made.panel(position * width + 0.012, 0.2, width * 0.5, 0.48)
+        panel.bare = True
+        drawn = [value if value > 0 else math.nan for value in series]
+        present = [value for value in drawn if not math.isnan(value)]
+        if present:
+            known = [day for day, value in zip(days, drawn, strict=True) if not math.isnan(value)]
+            panel.x.limits = _around(min(known), max(known))
+            # The same span everywhere (at least tenfold), so that slopes can be compared across ratios.
+            middle = math.sqrt(min(present) * max(present))
+            span = max(math.sqrt(max(present) / min(present)) * 1.2, math.sqrt(10))
+            panel.y.log, panel.y.limits = True, (middle / span, middle * span)
+            panel.level(present[0], color=style.PALE, width=0.8, order=0)
+            panel.add(Line(days, drawn, width=1.0), Marks(days, drawn, "o", 2.5))
+        name = RATIO_NAMES.get(name, name)
+        made.write(
+            position * width + 0.008, 0.93, name, size=_title_size(name, width), bold=True, upward="top"
+        )  # fmt: skip
+        last = series[-1] if series else math.nan
+        missing = math.isnan(last)
+        made.write(
+            position * width + 0.012 + width * 0.53, 0.44, "not done" if missing else _figures(last),
+            size=6.8 if missing else 8.5, color=style.GREY if missing else style.INK, upward="center",
+        )  # fmt: skip
+    made.note(
+        f"log scale, at least tenfold span; grey line: first value ({visits[0] if visits else ''}); "
+        "number: this visit (ratio, no unit)"
+    )
+    return made
+
+
+def _around(first: float, last: float) -> tuple[float, float]:
+    """Limits a twentieth beyond two days; those of a single day lie a day around it."""
+    room = 0.05 * (last - first) or 1.0
+    return first - room, last + room
 
 
 def _title_size(name: str, width: float) -> float:
@@ -134,39 +147,33 @@ def differentiation(visits: AnnData, subject: str) -> Figure:
 
 def differentiation_figure(visits: Sequence[str], values: Mapping[str, Sequence[float]]) -> Figure:
     """The stack from plain values: quadrant -> per cent of CD8 at each visit."""
-    with style.look():
-        figure = style.new_figure(7.4, 1.75)
-        axes = figure.add_axes((0.07, 0.03, 0.7, 0.83))
-        for row in range(len(visits)):
-            parts = {name: values[name][row] for name in QUADRANTS}
-            if any(math.isnan(part) for part in parts.values()):
-                axes.text(1, row, "not done", va="center", color=style.GREY)
-                continue
-            left = 0.0
-            for name, part in parts.items():
-                _, color, hatch = QUADRANTS[name]
-                axes.barh(row, part, left=left, color=color, hatch=hatch, edgecolor="white", linewidth=0.5, height=0.8)
-                if part >= 7:
-                    axes.text(
-                        left + part / 2, row, f"{part:.1f}", ha="center", va="center", fontsize=7,
-                        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85},
-                    )  # fmt: skip
-                left += part
-        axes.set_xlim(0, 100)
-        axes.set_ylim(len(visits) - 0.5, -0.5)
-        axes.set_yticks(range(len(visits)), visits)
-        axes.xaxis.tick_top()
-        axes.set_xticks([0, 25, 50, 75, 100], ["0", "25", "50", "75", "100 % of CD8"])
-        axes.tick_params(length=0)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-        from matplotlib.patches import Patch
+    return sketch_figure(differentiation_sketch(visits, values))
 
-        handles = [
-            Patch(facecolor=color, hatch=hatch, edgecolor="white", label=name)
-            for name, color, hatch in QUADRANTS.values()
-        ]
-        figure.legend(
-            handles=handles, loc="center left", bbox_to_anchor=(0.79, 0.45), handlelength=1.8, labelspacing=0.9
-        )
-        return figure
+
+def differentiation_sketch(visits: Sequence[str], values: Mapping[str, Sequence[float]]) -> Sketch:
+    """What :func:`differentiation_figure` draws."""
+    made = Sketch(style.WIDTH, 1.75)
+    panel = made.panel(0.07, 0.03, 0.7, 0.83)
+    for row in range(len(visits)):
+        parts = {name: values[name][row] for name in QUADRANTS}
+        if any(math.isnan(part) for part in parts.values()):
+            panel.add(Words(1, row, "not done", color=style.GREY, upward="center"))
+            continue
+        left = 0.0
+        for name, part in parts.items():
+            _, color, hatch = QUADRANTS[name]
+            panel.add(Box(left, row - 0.4, part, 0.8, color, "white", 0.5, hatch))
+            if part >= 7:
+                ground = Ground(alpha=0.85, pad=0.6)
+                panel.add(
+                    Words(left + part / 2, row, f"{part:.1f}", size=7, across="center", upward="center", ground=ground)
+                )
+            left += part
+    panel.x.limits, panel.y.limits = (0.0, 100.0), (len(visits) - 0.5, -0.5)
+    panel.y.ticks, panel.y.length = tuple(enumerate(visits)), 0.0
+    panel.x.ticks = ((0, "0"), (25, "25"), (50, "50"), (75, "75"), (100, "100 % of CD8"))
+    panel.x.side, panel.x.length = "top", 0.0
+    panel.spines = ()
+    keys = tuple(Key(name, color, hatch) for name, color, hatch in QUADRANTS.values())
+    made.legends.append(Legend(keys, 0.79, 0.45, "center left", handle=1.8, spacing=0.9))
+    return made

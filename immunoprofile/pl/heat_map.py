@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.io.records import cells
 from immunoprofile.pl import style
+from immunoprofile.pl.sketch import Box, Ground, Panel, Sketch, Words
+from immunoprofile.pl.sketch_figure import sketch_figure
 from immunoprofile.pp.verdict import tube_states
 
 if TYPE_CHECKING:
@@ -53,54 +55,59 @@ def completeness_figure(
     states: Mapping[tuple[str, str, str], str],
 ) -> Figure:
     """The heat map from plain values."""
+    return sketch_figure(completeness_sketch(subjects, visits, tubes, states))
+
+
+def completeness_sketch(
+    subjects: Sequence[str],
+    visits: Sequence[str],
+    tubes: Sequence[str],
+    states: Mapping[tuple[str, str, str], str],
+) -> Sketch:
+    """What :func:`completeness_figure` draws."""
     if not visits or not tubes or not subjects:
         raise NotAvailableError("the study plans no flow visit", where="pl.completeness", todo="see study.yaml")
-    from matplotlib.collections import PolyCollection
-
-    with style.look():
-        wide = len(tubes) * len(visits) + 0.35 * (len(visits) - 1)
-        height = 1.05 + 0.21 * len(subjects)
-        figure = style.new_figure(7.4, height)
-        axes = figure.add_axes((0.16, 0.36 / height, 0.83, 1 - 1.0 / height))
-        boxes, colors, centres = [], [], []
+    wide = len(tubes) * len(visits) + 0.35 * (len(visits) - 1)
+    height = 1.05 + 0.21 * len(subjects)
+    made = Sketch(style.WIDTH, height)
+    panel = made.panel(0.16, 0.36 / height, 0.83, 1 - 1.0 / height)
+    panel.x.limits, panel.y.limits = (0.0, wide), (float(len(subjects)), 0.0)
+    centres = []
+    for column, visit in enumerate(visits):
+        start = column * (len(tubes) + 0.35)
+        centres += [(start + slot + 0.5, tube) for slot, tube in enumerate(tubes)]
         for row, subject in enumerate(subjects):
-            for column, visit in enumerate(visits):
-                for slot, tube in enumerate(tubes):
-                    left = column * (len(tubes) + 0.35) + slot
-                    color, symbol = style.STATE_MARKS[states.get((subject, visit, tube), "MISSING")]
-                    boxes.append([(left, row), (left + 1, row), (left + 1, row + 1), (left, row + 1)])
-                    colors.append(color)
-                    if len(subjects) <= 60:
-                        axes.text(left + 0.5, row + 0.5, symbol, ha="center", va="center", fontsize=7)
-                    if row == 0:
-                        centres.append((left + 0.5, tube))
-        axes.add_collection(PolyCollection(boxes, facecolors=colors, edgecolors=style.GREY, linewidths=0.5))
-        axes.set_xlim(0, wide)
-        axes.set_ylim(len(subjects), 0)
-        axes.set_yticks([row + 0.5 for row in range(len(subjects))], subjects)
-        turn = 0 if len(centres) <= 9 else 60
-        axes.set_xticks(
-            [place for place, _ in centres],
-            [tube for _, tube in centres],
-            rotation=turn,
-            ha="left" if turn else "center",
-        )
-        axes.xaxis.tick_top()
-        axes.tick_params(length=0, pad=1)
-        for column, visit in enumerate(visits):
-            axes.annotate(
-                visit, (column * (len(tubes) + 0.35) + len(tubes) / 2, 1.0), xycoords=("data", "axes fraction"),
-                xytext=(0, 34 if turn else 14), textcoords="offset points", ha="center", fontweight="bold",
-            )  # fmt: skip
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-        x = 0.16
-        for state, (color, symbol) in style.STATE_MARKS.items():
-            words = {"NOT_EVALUABLE": "not evaluable", "MISSING": "not measured"}.get(state, state)
-            figure.text(
-                x, 0.1 / height, symbol, ha="center", va="center", fontsize=7,
-                bbox={"facecolor": color, "edgecolor": style.GREY, "linewidth": 0.5, "pad": 2.0},
-            )  # fmt: skip
-            figure.text(x + 0.016, 0.1 / height, words, va="center", fontsize=7)
-            x += 0.055 + 0.0115 * len(words)
-        return figure
+            for slot, tube in enumerate(tubes):
+                state = states.get((subject, visit, tube), "MISSING")
+                draw_state(panel, state, start + slot, row, style.GREY, 0.5, 7 if len(subjects) <= 60 else 0)
+    turn = 0.0 if len(centres) <= 9 else 60.0
+    panel.x.ticks, panel.x.side, panel.x.turn = tuple(centres), "top", turn
+    panel.y.ticks = tuple((row + 0.5, subject) for row, subject in enumerate(subjects))
+    panel.x.length = panel.y.length = 0.0
+    panel.x.pad = panel.y.pad = 1.0
+    panel.spines = ()
+    for column, visit in enumerate(visits):
+        middle = column * (len(tubes) + 0.35) + len(tubes) / 2
+        panel.add(Words(middle, 1.0, visit, bold=True, across="center", y_in="panel", dy=34 if turn else 14))
+    x = 0.16
+    for state in style.STATE_MARKS:
+        words = {"NOT_EVALUABLE": "not evaluable", "MISSING": "not measured"}.get(state, state)
+        state_key(made, state, x, 0.1 / height)
+        made.write(x + 0.016, 0.1 / height, words, size=7, upward="center")
+        x += 0.055 + 0.0115 * len(words)
+    return made
+
+
+def draw_state(panel: Panel, state: str, x: float, y: float, edge: str, width: float, size: float) -> None:
+    """One field of side 1 in the colour of a state, with its symbol in letters of ``size``; 0: without."""
+    color, symbol = style.STATE_MARKS[state]
+    panel.add(Box(x, y, 1, 1, color, edge, width))
+    if size:
+        panel.add(Words(x + 0.5, y + 0.5, symbol, size=size, across="center", upward="center"))
+
+
+def state_key(made: Sketch, state: str, x: float, y: float) -> None:
+    """Colour and symbol of a state at a place of the figure."""
+    color, symbol = style.STATE_MARKS[state]
+    ground = Ground(color, edge=style.GREY, width=0.5, pad=2.0)
+    made.write(x, y, symbol, size=7, across="center", upward="center", ground=ground)

@@ -16,11 +16,12 @@ from immunoprofile.errors import NotAvailableError
 from immunoprofile.io.records import cells, records
 from immunoprofile.pl import panels, style
 from immunoprofile.pl.series import Measure, arm_order, study_arms
+from immunoprofile.pl.sketch import Line, Marks, Panel, Sketch, Words, empty_sketch
+from immunoprofile.pl.sketch_figure import sketch_figure
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 UNITS: Final[dict[str, str]] = {"abs": "cells/µL", "pct_parent": "% of parent"}
@@ -211,71 +212,75 @@ def _effect(table: pd.DataFrame | None, population: str, place: tuple[str, str, 
 
 
 def paired_figure(views: Sequence[PairedPanel], *, arms: Sequence[str] = ()) -> Figure:
+    """The figure from plain values: see :func:`paired_sketch`."""
+    return sketch_figure(paired_sketch(views, arms=arms))
+
+
+def paired_sketch(views: Sequence[PairedPanel], *, arms: Sequence[str] = ()) -> Sketch:
     """The figure from plain values; at most two panels side by side. ``arms`` are all of the study in its order."""
     what = "Change from baseline"
     if not views:
-        return style.empty_figure("No population was chosen.", what=what)
+        return empty_sketch("No population was chosen.", what=what)
     if not any(arm.subjects for view in views for arm in view.arms):
         reasons = "; ".join(f"{view.title}: {_missing(view) or 'no subject'}" for view in views)
-        return style.empty_figure(f"No subject has both values. {reasons}.", what=what)
+        return empty_sketch(f"No subject has both values. {reasons}.", what=what)
     across = 2 if max(len(view.arms) for view in views) <= 2 else 1
     rows = math.ceil(len(views) / across)
     tall, head, below, foot = 1.85, 0.3, 1.15, 0.16
     height = rows * (head + tall + below) + foot
     marks = style.arm_marks(arm_order((arm.arm for view in views for arm in view.arms), arms))
-    with style.look():
-        figure = style.new_figure(style.WIDTH, height, paired_alt(views))
-        wide = (style.WIDTH - 0.1) / across
-        for position, view in enumerate(views):
-            row, column = divmod(position, across)
-            top = row * (head + tall + below) + head
-            axes = figure.add_axes(
-                ((column * wide + 0.72) / style.WIDTH, 1 - (top + tall) / height, (wide - 0.8) / style.WIDTH,
-                 tall / height)
-            )  # fmt: skip
-            _draw(axes, view, marks, letters=int((wide - 0.8) / len(view.arms) / 0.057))
-        words = "Thin: one line a subject; thick: medians."
-        if any(arm.effect for view in views for arm in view.arms):
-            words += " Effect: Hodges-Lehmann estimate of the paired changes, exact interval."
-        style.note(figure, words)
-        return figure
+    made = Sketch(style.WIDTH, height, paired_alt(views))
+    wide = (style.WIDTH - 0.1) / across
+    for position, view in enumerate(views):
+        row, column = divmod(position, across)
+        top = row * (head + tall + below) + head
+        panel = made.panel(
+            (column * wide + 0.72) / style.WIDTH, 1 - (top + tall) / height, (wide - 0.8) / style.WIDTH, tall / height
+        )
+        _draw(panel, view, marks, letters=int((wide - 0.8) / len(view.arms) / 0.057))
+    words = "Thin: one line a subject; thick: medians."
+    if any(arm.effect for view in views for arm in view.arms):
+        words += " Effect: Hodges-Lehmann estimate of the paired changes, exact interval."
+    made.note(words)
+    return made
 
 
-def _draw(axes: Axes, view: PairedPanel, marks: Mapping[str, style.Mark], *, letters: int) -> None:
+def _draw(panel: Panel, view: PairedPanel, marks: Mapping[str, style.Mark], *, letters: int) -> None:
     log = view.measure == "abs"
     ticks: list[tuple[float, str]] = []
     every: list[float] = []
     for position, arm in enumerate(view.arms):
         mark = marks[arm.arm]
-        left, right = 2.0 * position, 2.0 * position + 1
-        for before, after in zip(arm.before, arm.after, strict=True):
-            drawn = [value if value > 0 or not log else math.nan for value in (before, after)]
-            axes.plot([left, right], drawn, color=mark.color, marker=mark.marker, linewidth=0.8, markersize=3.2,
-                      alpha=0.55, zorder=2)  # fmt: skip
-            for x, value in ((left, before), (right, after)):
+        places = (2.0 * position, 2.0 * position + 1)
+        for pair in zip(arm.before, arm.after, strict=True):
+            drawn = [value if value > 0 or not log else math.nan for value in pair]
+            panel.add(
+                Line(places, drawn, mark.color, 0.8, alpha=0.55),
+                Marks(places, drawn, mark.marker, 3.2, mark.color, mark.color, alpha=0.55),
+            )
+            for x, value in zip(places, pair, strict=True):
                 if log and value <= 0:
-                    axes.plot([x], [0.03], marker="v", markerfacecolor="white", markeredgecolor=mark.color,
-                              linestyle="none", transform=axes.get_xaxis_transform(), clip_on=False)  # fmt: skip
+                    panel.add(Marks((x,), (0.03,), "v", face="white", edge=mark.color, clip=False, y_in="panel"))
         if len(arm.subjects) > 1:
-            axes.plot(
-                [left, right], arm.medians, color=mark.color, linestyle=mark.line, marker=mark.marker, linewidth=2.4,
-                markersize=6.0, zorder=5, markeredgecolor="white", markeredgewidth=0.7,
-            )  # fmt: skip
+            panel.add(
+                Line(places, arm.medians, mark.color, 2.4, mark.line, order=5),
+                Marks(places, arm.medians, mark.marker, 6.0, mark.color, "white", 0.7, order=5),
+            )
         every += [*arm.before, *arm.after]
-        ticks += [(left, view.baseline), (right, view.visit)]
-        _below(axes, left + 0.5, arm, letters)
+        ticks += [(places[0], view.baseline), (places[1], view.visit)]
+        _below(panel, places[0] + 0.5, arm, letters)
     if log:
-        panels.log_axis(axes, every)
-        axes.set_ylabel("cells/µL (log scale)")
+        panels.log_axis(panel, every)
+        panel.y.label = "cells/µL (log scale)"
     else:
-        axes.set_ylabel(UNITS[view.measure])
-        axes.set_ylim(0, max(every, default=1.0) * 1.1)
-    axes.set_xticks([place for place, _ in ticks], [label for _, label in ticks])
-    axes.set_xlim(-0.6, 2.0 * len(view.arms) - 0.4)
-    style.title(axes, view.title)
+        panel.y.label = UNITS[view.measure]
+        panels.up_from_zero(panel, max(every, default=1.0) * 1.1)
+    panel.x.ticks = tuple(ticks)
+    panel.x.limits = (-0.6, 2.0 * len(view.arms) - 0.4)
+    panel.title = view.title
 
 
-def _below(axes: Axes, x: float, arm: PairedArm, letters: int) -> None:
+def _below(panel: Panel, x: float, arm: PairedArm, letters: int) -> None:
     """Name, n, effect and who is left out, folded to the width of the arm."""
     head = textwrap.wrap(arm.label, max(letters - 5, 10))
     effect = arm.effect.split("\n")
@@ -285,13 +290,10 @@ def _below(axes: Axes, x: float, arm: PairedArm, letters: int) -> None:
     if arm.left_out:
         lines.append(f"without a pair: {', '.join(arm.left_out)}")
     folded = [part for line in lines for part in textwrap.wrap(line, letters)]
-    for words, offset, weight, size in (
-        (head, -16.0, "bold", 7.5),
-        (folded, -17.0 - 10.0 * len(head), "normal", 6.6),
-    ):
-        axes.annotate(
-            "\n".join(words), (x, 0.0), xycoords=("data", "axes fraction"), xytext=(0, offset),
-            textcoords="offset points", ha="center", va="top", fontsize=size, fontweight=weight, linespacing=1.15,
+    for words, offset, bold, size in ((head, -16.0, True, 7.5), (folded, -17.0 - 10.0 * len(head), False, 6.6)):
+        panel.add(
+            Words(x, 0.0, "\n".join(words), size=size, bold=bold, across="center", upward="top", spacing=1.15,
+                  y_in="panel", dy=offset)
         )  # fmt: skip
 
 

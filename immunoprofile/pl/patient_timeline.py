@@ -24,13 +24,15 @@ from immunoprofile.pl.series import (
     treatment_bars,
     undated_treatment,
 )
+from immunoprofile.pl.sketch import Line, Marks, Panel, Sketch, Words, empty_sketch
+from immunoprofile.pl.sketch_figure import sketch_figure
+from immunoprofile.pl.ticks import plain_ticks
 
 if TYPE_CHECKING:
     from datetime import date
 
     import pandas as pd
     from anndata import AnnData
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from immunoprofile.clinical.ctcae import Criterion
@@ -231,14 +233,19 @@ def _begins(criterion: Criterion, references: dict[str, float], *, low: bool) ->
 
 
 def timeline_figure(view: Timeline, *, height: float | None = None, legend: bool = True) -> Figure:
-    """The figure from plain values.
+    """The figure from plain values: see :func:`timeline_sketch`."""
+    return sketch_figure(timeline_sketch(view, height=height, legend=legend))
+
+
+def timeline_sketch(view: Timeline, *, height: float | None = None, legend: bool = True) -> Sketch:
+    """What the figure holds, from plain values.
 
     ``height`` in inches; by default each panel has its usual one, otherwise they share what there is. ``legend``:
     write below the figure what its symbols mean and what is not drawn (:func:`legend_words`).
     """
     every = _days(view.series, view.cmv, view.labs)
     if not every:
-        return style.empty_figure(f"{view.subject} has no result with a day.", what="Timeline")
+        return empty_sketch(f"{view.subject} has no result with a day.", what="Timeline")
     days = dict(view.schedule)
     for one in view.series:
         days.update(zip(one.visits, one.days, strict=True))
@@ -255,39 +262,35 @@ def timeline_figure(view: Timeline, *, height: float | None = None, legend: bool
     heights = bars + heights
     # A given height stays as it is: from Python 3.12 on floats add up to another last digit.
     height = head + sum(heights) + gap * (len(heights) - 1) + foot if height is None else height
-    with style.look():
-        figure = style.new_figure(style.WIDTH, height, timeline_alt(view))
-        axes, top = [], head
-        for tall in heights:
-            axes.append(figure.add_axes((0.19, 1 - (top + tall) / height, 0.66, tall / height)))
-            top += tall + gap
-        start = 1 if lines else 0
-        if lines:
-            panels.draw_bars(axes[0], view.bars)
-        if any(one.days for one in view.cmv):
-            panels.draw_cmv(axes[start], view.cmv)
-        else:
-            panels.nothing(axes[start], "CMV-DNA: not done")
-        for panel, (measure, group) in zip(axes[start + 1 :], groups.items(), strict=False):
-            panels.draw_cells(panel, group, measure)
-        if not groups:
-            panels.nothing(axes[start + 1], "cells: not done")
-        if tight:
-            for panel in axes[start : start + 1 + max(len(groups), 1)]:
-                panel.set_ylabel(panel.get_ylabel(), rotation=0, ha="right", va="center", fontsize=7, labelpad=4)
-                panel.tick_params(axis="y", labelsize=6.2)
-        for panel, lab in zip(axes[start + 1 + max(len(groups), 1) :], view.labs, strict=True):
-            _draw_lab(panel, lab, low=tight)
-        first, last = min([max(day, _BEFORE) for day in every] + [0.0]), max(every + [bar.end for bar in view.bars])
-        for panel in axes:
-            label = view.day_zero if panel is axes[-1] else ""
-            panels.day_axis(panel, days, first=first, last=last, label=label)
-            for day in days.values():
-                panel.axvline(day, color=style.PALE, linewidth=0.6, zorder=0)
-            if panel is not axes[-1]:
-                panel.tick_params(axis="x", labelbottom=False)
-        style.note(figure, "\n".join(words))
-        return figure
+    made, top = Sketch(style.WIDTH, height, timeline_alt(view)), head
+    for tall in heights:
+        made.panel(0.19, 1 - (top + tall) / height, 0.66, tall / height)
+        top += tall + gap
+    drawn = made.panels[1:] if lines else made.panels
+    if lines:
+        panels.draw_bars(made.panels[0], view.bars)
+    courses, laboratory = drawn[: 1 + max(len(groups), 1)], drawn[1 + max(len(groups), 1) :]
+    for panel in courses if tight else ():
+        panel.y.label_turn, panel.y.label_size, panel.y.size = 0.0, 7.0, 6.2
+    if any(one.days for one in view.cmv):
+        panels.draw_cmv(courses[0], view.cmv)
+    else:
+        panels.nothing(courses[0], "CMV-DNA: not done")
+    for panel, (measure, group) in zip(courses[1:], groups.items(), strict=False):
+        panels.draw_cells(panel, group, measure)
+    if not groups:
+        panels.nothing(courses[1], "cells: not done")
+    for panel, lab in zip(laboratory, view.labs, strict=True):
+        _draw_lab(panel, lab, low=tight)
+    first, last = min([max(day, _BEFORE) for day in every] + [0.0]), max(every + [bar.end for bar in view.bars])
+    for panel in made.panels:
+        below = panel is made.panels[-1]
+        panels.day_axis(panel, days, first=first, last=last, label=view.day_zero if below else "")
+        panel.x.labelled = below
+        for day in days.values():
+            panel.upright(day, color=style.PALE, width=0.6, order=0)
+    made.note("\n".join(words))
+    return made
 
 
 def _by_measure(series: Sequence[Series]) -> dict[Measure, list[Series]]:
@@ -317,15 +320,16 @@ def legend_words(view: Timeline) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _draw_lab(axes: Axes, lab: LabSeries, *, low: bool) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.plot(lab.days, lab.values, color=style.INK, linewidth=1.0, marker="o", markersize=3.0, zorder=3)
+def _draw_lab(panel: Panel, lab: LabSeries, *, low: bool) -> None:
+    panel.add(
+        Line(lab.days, lab.values, width=1.0, order=3), Marks(lab.days, lab.values, "o", 3.0, order=3),
+    )  # fmt: skip
     for day, value, grade in zip(lab.days, lab.values, lab.grades, strict=True):
         if grade is None or grade > 0:
-            axes.annotate(
-                "?" if grade is None else str(grade), (day, value), xytext=(0, 3), textcoords="offset points",
-                ha="center", va="bottom", fontsize=6.2, fontweight="bold", color=style.VERMILLION, zorder=4,
+            words = "?" if grade is None else str(grade)
+            panel.add(
+                Words(day, value, words, size=6.2, color=style.VERMILLION, bold=True, across="center",
+                      upward="bottom", order=4, dy=3)
             )  # fmt: skip
     least, most = min(lab.values), max(lab.values)
     span = max(most - least, 0.1 * abs(most), 1e-9)
@@ -335,25 +339,25 @@ def _draw_lab(axes: Axes, lab: LabSeries, *, low: bool) -> None:
     least, most = least - 0.2 * span, most + 0.45 * span
     least = min(least, max(below) - 0.08 * span) if below else least
     most = max(most, min(above) + 0.08 * span) if above else most
-    axes.set_ylim(least, most)
+    panel.y.limits = (least, most)
     taken = -1.0
     for grade, value in sorted(lab.limits, key=lambda pair: pair[1]):
         if least <= value <= most:
-            axes.axhline(value, color=style.PALE, linewidth=1.0, linestyle=(0, (1, 1.2)), zorder=1)
+            panel.level(value, color=style.PALE, width=1.0, dash=(0, (1, 1.2)), order=1)
             place = max((value - least) / (most - least), taken)
             # In a low panel a label at an edge would meet that of the next panel.
             place = min(max(place, 0.15), 0.85) if low else place
-            axes.annotate(
-                f"grade {grade}: {style.amount(value)}", (1.0, place), xycoords="axes fraction", xytext=(4, 0),
-                textcoords="offset points", ha="left", va="center", fontsize=6.2, color=style.GREY,
+            panel.add(
+                Words(1.0, place, f"grade {grade}: {style.amount(value)}", size=6.2, color=style.GREY,
+                      upward="center", x_in="panel", y_in="panel", dx=4)
             )  # fmt: skip
             taken = place + (0.3 if low else 0.2)
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=2 if low else 3, min_n_ticks=2))
+    panel.y.ticks = plain_ticks(least, most, most=2 if low else 3)
     name, unit = _LAB_NAMES.get(lab.test, lab.test), _UNIT_WORDS.get(lab.unit, lab.unit)
-    label = f"{name}, {unit}" if low else f"{name}\n{unit}"
-    axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=7 if low else 7.5, labelpad=4)
+    panel.y.label = f"{name}, {unit}" if low else f"{name}\n{unit}"
+    panel.y.label_turn, panel.y.label_size = 0.0, 7.0 if low else 7.5
     if low:
-        axes.tick_params(axis="y", labelsize=6.2)
+        panel.y.size = 6.2
 
 
 def timeline_alt(view: Timeline) -> str:

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.io.records import cells
 from immunoprofile.pl import style
+from immunoprofile.pl.heat_map import draw_state, state_key
+from immunoprofile.pl.sketch import Sketch
+from immunoprofile.pl.sketch_figure import sketch_figure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +40,16 @@ def quality_overview(table: pd.DataFrame) -> Figure:
     NotAvailableError
         The table is empty or lacks a column.
     """
+    return sketch_figure(overview_sketch(table))
+
+
+def overview_sketch(table: pd.DataFrame) -> Sketch:
+    """What :func:`quality_overview` draws."""
+    return _sketch(*_states_of(table))
+
+
+def _states_of(table: pd.DataFrame) -> tuple[list[str], list[str], dict[tuple[str, str], str]]:
+    """Samples, checks, and the worst state of each pair."""
     name = next((column for column in _NAME_COLUMNS if column in table.columns), None)
     if name is None or not {"check", "state"} <= set(table.columns) or table.empty:
         raise NotAvailableError(
@@ -57,51 +70,42 @@ def quality_overview(table: pd.DataFrame) -> Figure:
         states[place] = max(states.get(place, "PASS"), state, key=_WORST.index)
     if not samples:
         raise NotAvailableError("no check of the table belongs to a sample", where="pl.quality_overview")
-    return _draw(list(samples), list(checks), states)
+    return list(samples), list(checks), states
 
 
-def _draw(samples: list[str], checks: list[str], states: dict[tuple[str, str], str]) -> Figure:
-    from matplotlib.collections import PolyCollection
-
+def _sketch(samples: list[str], checks: list[str], states: dict[tuple[str, str], str]) -> Sketch:
     row = 0.17
     head = 0.15 + 0.052 * max(len(check) for check in checks)
     left = min(0.3 + 0.066 * max(len(sample) for sample in samples), 3.2)
     column = min(0.42, max(0.2, (7.4 - left - 0.5) / len(checks)))
     width = max(left + column * len(checks) + 0.55, 5.2)
     height = head + row * len(samples) + 0.42
-    with style.look():
-        figure = style.new_figure(width, height)
-        axes = figure.add_axes((left / width, 0.36 / height, column * len(checks) / width, row * len(samples) / height))
-        boxes, colors = [], []
-        for y, sample in enumerate(samples):
-            for x, check in enumerate(checks):
-                color, symbol = style.STATE_MARKS[states.get((sample, check), "MISSING")]
-                boxes.append([(x, y), (x + 1, y), (x + 1, y + 1), (x, y + 1)])
-                colors.append(color)
-                if len(samples) <= _MOST_WITH_SYMBOLS:
-                    axes.text(x + 0.5, y + 0.52, symbol, ha="center", va="center", fontsize=6.5)
-        axes.add_collection(PolyCollection(boxes, facecolors=colors, edgecolors="white", linewidths=0.8))
-        axes.set_xlim(0, len(checks))
-        axes.set_ylim(len(samples), 0)
-        axes.set_yticks([y + 0.5 for y in range(len(samples))], [_short(sample) for sample in samples], fontsize=6.5)
-        axes.set_xticks(
-            [x + 0.5 for x in range(len(checks))], [check.replace("_", " ") for check in checks],
-            rotation=55, ha="left", rotation_mode="anchor",
-        )  # fmt: skip
-        axes.xaxis.tick_top()
-        axes.tick_params(length=0, pad=2)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-        across = 0.15
-        for state, (color, symbol) in style.STATE_MARKS.items():
-            words = {"NOT_EVALUABLE": "not evaluable", "MISSING": "not made"}.get(state, state)
-            figure.text(
-                across / width, 0.13 / height, symbol, ha="center", va="center", fontsize=7,
-                bbox={"facecolor": color, "edgecolor": style.GREY, "linewidth": 0.5, "pad": 2.0},
-            )  # fmt: skip
-            figure.text((across + 0.12) / width, 0.13 / height, words, va="center", fontsize=7)
-            across += 0.42 + 0.075 * len(words)
-        return figure
+    made = Sketch(width, height, _alt(samples, checks, states))
+    panel = made.panel(left / width, 0.36 / height, column * len(checks) / width, row * len(samples) / height)
+    for y, sample in enumerate(samples):
+        for x, check in enumerate(checks):
+            state = states.get((sample, check), "MISSING")
+            draw_state(panel, state, x, y, "white", 0.8, 6.5 if len(samples) <= _MOST_WITH_SYMBOLS else 0)
+    panel.x.limits, panel.y.limits = (0.0, float(len(checks))), (float(len(samples)), 0.0)
+    panel.y.ticks = tuple((y + 0.5, _short(sample)) for y, sample in enumerate(samples))
+    panel.x.ticks = tuple((x + 0.5, check.replace("_", " ")) for x, check in enumerate(checks))
+    panel.x.side, panel.x.turn, panel.y.size = "top", 55.0, 6.5
+    panel.x.length = panel.y.length = 0.0
+    panel.x.pad = panel.y.pad = 2.0
+    panel.spines = ()
+    across = 0.15
+    for state in style.STATE_MARKS:
+        words = {"NOT_EVALUABLE": "not evaluable", "MISSING": "not made"}.get(state, state)
+        state_key(made, state, across / width, 0.13 / height)
+        made.write((across + 0.12) / width, 0.13 / height, words, size=7, upward="center")
+        across += 0.42 + 0.075 * len(words)
+    return made
+
+
+def _alt(samples: list[str], checks: list[str], states: dict[tuple[str, str], str]) -> str:
+    counts = {state: sum(found == state for found in states.values()) for state in _WORST}
+    words = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    return f"Quality of {len(samples)} samples by {len(checks)} checks: {words}."
 
 
 def _short(name: str, most: int = 44) -> str:

@@ -169,13 +169,15 @@ class Axis:
 class Panel:
     """Axes at a place of the figure, and what lies on them.
 
-    ``spines`` are the sides that have a line; ``bare`` panels have neither lines nor ticks.
+    ``spines`` are the sides that have a line; ``bare`` panels have neither lines nor ticks. ``points`` are width and
+    height in points, for what must know how much room there is.
     """
 
     left: float
     bottom: float
     wide: float
     high: float
+    points: tuple[float, float] = (0.0, 0.0)
     x: Axis = field(default_factory=Axis)
     y: Axis = field(default_factory=lambda: Axis(side="left", label_turn=90.0))
     title: str = ""
@@ -242,9 +244,25 @@ class Sketch:
 
     def panel(self, left: float, bottom: float, wide: float, high: float) -> Panel:
         """A new panel at a place of the figure."""
-        made = Panel(left, bottom, wide, high)
+        made = Panel(left, bottom, wide, high, (72 * wide * self.width, 72 * high * self.height))
         self.panels.append(made)
         return made
+
+    def grid(
+        self, rows: int, columns: int, *, left: float, right: float, top: float, bottom: float, between: float = 0.0,
+        above: float = 0.0,
+    ) -> list[Panel]:  # fmt: skip
+        """Panels of one size in reading order.
+
+        ``between`` is the room between two of them in widths of a panel, ``above`` that between rows in heights.
+        """
+        wide = (right - left) / (columns + between * (columns - 1))
+        high = (top - bottom) / (rows + above * (rows - 1))
+        return [
+            self.panel(left + column * wide * (1 + between), top - high - row * high * (1 + above), wide, high)
+            for row in range(rows)
+            for column in range(columns)
+        ]
 
     def write(self, x: float, y: float, words: str, *, size: float = TEXT_SIZE, color: str = INK, bold: bool = False,
               across: Across = "left", upward: Upward = "baseline", ground: Ground | None = None) -> None:  # fmt: skip

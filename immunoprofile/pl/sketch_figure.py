@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import singledispatch
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -13,6 +13,10 @@ from immunoprofile.pl.sketch import LINE_SPACING, Axis, Box, Errors, Legend, Lin
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+_MANY: Final = 100
+"""Rectangles from which on they are drawn together."""
 
 
 def sketch_figure(sketch: Sketch) -> Figure:
@@ -33,8 +37,13 @@ def _axes(figure: Figure, panel: Panel) -> None:
     for scale, axis in ((axes.set_xscale, panel.x), (axes.set_yscale, panel.y)):
         if axis.log:
             scale("log")
+    fields = [item for item in panel.items if isinstance(item, Box) and not item.hatch and item.clip]
+    many = len(fields) > _MANY
+    if many:
+        _draw_fields(fields, axes)
     for item in panel.items:
-        _draw(item, axes)
+        if not (many and isinstance(item, Box) and not item.hatch and item.clip):
+            _draw(item, axes)
     axes.set_xlim(*panel.x.limits)
     axes.set_ylim(*panel.y.limits)
     if panel.title:
@@ -113,10 +122,11 @@ def _(item: Line, axes: Axes) -> None:
 
 @_draw.register(Marks)
 def _(item: Marks, axes: Axes) -> None:
+    color = item.face if item.edge in ("none", "white") else item.edge
     axes.plot(
-        item.x, item.y, linestyle="none", marker=item.symbol, markersize=item.size, markerfacecolor=item.face,
-        markeredgecolor=item.edge, markeredgewidth=item.edge_width, alpha=item.alpha, zorder=item.order,
-        clip_on=item.clip, transform=_transform(axes, item),
+        item.x, item.y, color=color, linestyle="none", marker=item.symbol, markersize=item.size,
+        markerfacecolor=item.face, markeredgecolor=item.edge, markeredgewidth=item.edge_width, alpha=item.alpha,
+        zorder=item.order, clip_on=item.clip, transform=_transform(axes, item),
     )  # fmt: skip
 
 
@@ -141,6 +151,18 @@ def _(item: Box, axes: Axes) -> None:
     }
     corner = (item.x, item.y)
     axes.add_patch(Rectangle(corner, item.wide, item.high, zorder=item.order, clip_on=item.clip, **look))
+
+
+def _draw_fields(fields: list[Box], axes: Axes) -> None:
+    """Many rectangles at once: one by one matplotlib takes seconds for them."""
+    from matplotlib.collections import PolyCollection
+
+    corners = [
+        [(one.x, one.y), (one.x + one.wide, one.y), (one.x + one.wide, one.y + one.high), (one.x, one.y + one.high)]
+        for one in fields
+    ]
+    look: dict[str, Any] = {"facecolors": [one.face for one in fields], "edgecolors": [one.edge for one in fields]}
+    axes.add_collection(PolyCollection(corners, linewidths=[one.width for one in fields], **look))
 
 
 @_draw.register(Picture)

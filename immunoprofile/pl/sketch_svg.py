@@ -135,8 +135,8 @@ class _Frame:
         if axis.length:
             x = [part for place in places for part in (place, place, math.nan)]
             y = [part for _ in places for part in (edge, edge + down * axis.length, math.nan)]
-            self.canvas.path(x, y, color=INK, width=_TICK)
-        end = edge + down * (axis.length + axis.pad)
+            self.canvas.path(x, y, color=INK, width=_TICK, reach=False)
+        end = edge + down * (axis.length + axis.pad if axis.ticks else 0.0)
         lines = 0
         if axis.labelled:
             for place, (_, words) in zip(places, axis.ticks, strict=True):
@@ -159,7 +159,7 @@ class _Frame:
         if axis.length:
             x = [part for _ in places for part in (edge, edge + out * axis.length, math.nan)]
             y = [part for place in places for part in (place, place, math.nan)]
-            self.canvas.path(x, y, color=INK, width=_TICK)
+            self.canvas.path(x, y, color=INK, width=_TICK, reach=False)
         end = edge + out * (axis.length + axis.pad if axis.ticks else 0.0)
         side: Across = "left" if out > 0 else "right"
         widest = 0.0
@@ -206,7 +206,7 @@ def _(item: Errors, frame: _Frame) -> None:
         if not math.isnan(low + high):
             xs += [x, x, math.nan, x - item.cap, x + item.cap, math.nan, x - item.cap, x + item.cap, math.nan]
             ys += [low, high, math.nan, low, low, math.nan, high, high, math.nan]
-    frame.canvas.path(xs, ys, color=item.color, width=item.width)
+    frame.canvas.path(xs, ys, color=item.color, width=item.width, reach=False)
 
 
 @_draw.register(Box)

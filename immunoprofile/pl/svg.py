@@ -140,9 +140,12 @@ class Canvas:
 
     def path(
         self, x: Iterable[float], y: Iterable[float], *, color: str, width: float, dash: LineStyle = "-",
-        alpha: float = 1.0,
+        alpha: float = 1.0, reach: bool = True,
     ) -> None:  # fmt: skip
-        """A line through points; one that is NaN breaks it."""
+        """A line through points; one that is NaN breaks it.
+
+        With ``reach`` a solid one goes half its width further at its ends, as matplotlib draws lines, not its ticks.
+        """
         parts, begun = [], False
         for across, down in zip(x, y, strict=True):
             if math.isnan(across) or math.isnan(down):
@@ -152,8 +155,7 @@ class Canvas:
             begun = True
         if parts:
             broken = dashes(dash, width)
-            # As matplotlib ends its lines: a solid one reaches half its width further, dashes do not.
-            end = f' stroke-dasharray="{broken}"' if broken else ' stroke-linecap="square"'
+            end = f' stroke-dasharray="{broken}"' if broken else ' stroke-linecap="square"' if reach else ""
             self._parts.append(
                 f'<path d="{"".join(parts)}" fill="none" stroke="{color}" stroke-width="{width:g}"'
                 f' stroke-linejoin="round"{end}{_faint(alpha)}/>'

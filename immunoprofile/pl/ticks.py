@@ -11,9 +11,9 @@ _STEPS: Final = (1, 2, 2.5, 5, 10)
 
 
 def plain_ticks(
-    low: float, high: float, *, most: int, least: int = 2, whole: bool = False
+    low: float, high: float, *, most: int, whole: bool = False, steps: Sequence[float] | None = None
 ) -> tuple[tuple[float, str], ...]:
-    """Round numbers between two limits, with their words.
+    """Round numbers between two limits, with their words; at least two, as far as round numbers allow.
 
     Parameters
     ----------
@@ -21,23 +21,24 @@ def plain_ticks(
         Limits of the axis.
     most
         Intervals between ticks at most.
-    least
-        Ticks at least, as far as round numbers allow.
     whole
         Whole numbers only.
+    steps
+        Numbers from 1 to 10 that a step may be, times a power of ten; default those of matplotlib.
     """
     from matplotlib.ticker import MaxNLocator
 
-    options = {} if whole or most <= 5 else {"steps": _STEPS}
-    found = MaxNLocator(nbins=most, integer=whole, min_n_ticks=least, **options).tick_values(low, high)
-    inside = [float(one) for one in found if low - 1e-9 * (high - low) <= one <= high + 1e-9 * (high - low)]
+    options = {} if steps is None else {"steps": steps}
+    found = MaxNLocator(nbins=most, integer=whole, min_n_ticks=2, **options).tick_values(low, high)
+    edge = 1e-9 * (high - low)
+    inside = [float(one) for one in found if low - edge <= one <= high + edge]
     return tuple(zip(inside, number_words(inside), strict=True))
 
 
 def axis_ticks(low: float, high: float, points: float, *, size: float, upward: bool) -> tuple[tuple[float, str], ...]:
     """Round numbers, as many as words of ``size`` have room on ``points`` of an axis."""
     room = math.floor(points / (size * (2 if upward else 3)))
-    return plain_ticks(low, high, most=min(max(room, 1), 9), least=2)
+    return plain_ticks(low, high, most=min(max(room, 1), 9), steps=_STEPS)
 
 
 def number_words(values: Sequence[float]) -> list[str]:

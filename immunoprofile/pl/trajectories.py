@@ -23,11 +23,12 @@ from immunoprofile.pl.series import (
     study_arms,
     treatment_bars,
 )
+from immunoprofile.pl.sketch import Key, Legend, Line, Marks, Panel, Sketch
+from immunoprofile.pl.sketch_figure import sketch_figure
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -109,6 +110,18 @@ def arm_figure(
     arms: Sequence[str] = (),
     labels: Mapping[str, str] | None = None,
 ) -> Figure:
+    """One panel a population and one of CMV-DNA: see :func:`arm_sketch`."""
+    return sketch_figure(arm_sketch(series, cmv, measure=measure, arms=arms, labels=labels))
+
+
+def arm_sketch(
+    series: Sequence[Sequence[Series]],
+    cmv: Sequence[CmvSeries],
+    *,
+    measure: PanelMeasure | Sequence[PanelMeasure],
+    arms: Sequence[str] = (),
+    labels: Mapping[str, str] | None = None,
+) -> Sketch:
     """One panel a population, thin lines per subject, thick medians per arm, and CMV-DNA on the same time axis.
 
     ``measure`` is one for all populations or one each; without ``arms`` all subjects are drawn alike.
@@ -121,66 +134,60 @@ def arm_figure(
     for group in series:
         for visit, (day, _, _) in panels.medians(group).items():
             days.setdefault(visit, day)
-    with style.look():
-        count = len(series) + 1
-        rows = math.ceil(count / 2)
-        below = 0.6 + 0.13 * len(marks)
-        height = rows * (1.75 + below) + 0.45
-        figure = style.new_figure(7.4, height)
-        grid = figure.add_gridspec(
-            rows, 2, left=0.125, right=0.985, top=1 - 0.5 / height, bottom=(below - 0.1) / height,
-            hspace=(below + 0.2) / 1.75, wspace=0.3,
-        )  # fmt: skip
-        for position, (group, one_measure) in enumerate(zip(series, measures, strict=True)):
-            axes = figure.add_subplot(grid[position // 2, position % 2])
-            _draw_arm_panel(axes, group, marks, measure=one_measure, pooled=not arms)
-            panels.day_axis(axes, days)
-        axes = figure.add_subplot(grid[(count - 1) // 2, (count - 1) % 2])
-        style.title(axes, "CMV-DNA")
-        if any(one.days for one in cmv):
-            panels.draw_cmv(axes, cmv, marks)
-        else:
-            panels.nothing(axes, "CMV-DNA: not done")
-        last = max([day for one in cmv for day in one.days], default=0.0)
-        first = min([max(day, -14.0) for one in cmv for day in one.days] + [0.0])
-        panels.day_axis(axes, days, first=first, last=last)
-        if arms:
-            _arm_legend(figure, marks, labels or {}, 1 - 0.02 / height)
-        style.note(figure, "x: days since first IL-2 or randomisation, visit below. Thin: subjects; thick: medians.")
-        return figure
+    count = len(series) + 1
+    rows = math.ceil(count / 2)
+    below = 0.6 + 0.13 * len(marks)
+    height = rows * (1.75 + below) + 0.45
+    made = Sketch(style.WIDTH, height)
+    made.grid(
+        rows, 2, left=0.125, right=0.985, top=1 - 0.5 / height, bottom=(below - 0.1) / height,
+        above=(below + 0.2) / 1.75, between=0.3,
+    )  # fmt: skip
+    del made.panels[count:]
+    *populations, virus = made.panels
+    for panel, group, one_measure in zip(populations, series, measures, strict=True):
+        _draw_arm_panel(panel, group, marks, measure=one_measure, pooled=not arms)
+        panels.day_axis(panel, days)
+    virus.title = "CMV-DNA"
+    if any(one.days for one in cmv):
+        panels.draw_cmv(virus, cmv, marks)
+    else:
+        panels.nothing(virus, "CMV-DNA: not done")
+    last = max([day for one in cmv for day in one.days], default=0.0)
+    first = min([max(day, -14.0) for one in cmv for day in one.days] + [0.0])
+    panels.day_axis(virus, days, first=first, last=last)
+    if arms:
+        keys = tuple(
+            Key((labels or {}).get(arm) or arm, mark.color, symbol=mark.marker, dash=mark.line)
+            for arm, mark in marks.items()
+        )
+        made.legends.append(Legend(keys, 0.06, 1 - 0.02 / height, "upper left", columns=len(keys), handle=3.2))
+    made.note("x: days since first IL-2 or randomisation, visit below. Thin: subjects; thick: medians.")
+    return made
 
 
 def _draw_arm_panel(
-    axes: Axes, group: Sequence[Series], marks: Mapping[str, style.Mark], *, measure: PanelMeasure, pooled: bool
+    panel: Panel, group: Sequence[Series], marks: Mapping[str, style.Mark], *, measure: PanelMeasure, pooled: bool
 ) -> None:
-    style.title(axes, group[0].display if group else "")
+    panel.title = group[0].display if group else ""
     values = [value for one in group for value in one.values if not math.isnan(value)]
     counts: dict[str, dict[float, int]] = {}
     for arm, mark in marks.items():
         members = [one for one in group if pooled or one.arm == arm]
         for one in members:
-            panels.draw_series(axes, one, mark, thin=True, log=measure == "abs")
+            panels.draw_series(panel, one, mark, thin=True, log=measure == "abs")
         middle = sorted(panels.medians(members).values())
-        axes.plot(
-            [point[0] for point in middle], [point[1] for point in middle], color=mark.color, linestyle=mark.line,
-            marker=mark.marker, linewidth=2.0, markersize=5.5, zorder=5, markeredgecolor="white", markeredgewidth=0.6,
-        )  # fmt: skip
+        x, y = [point[0] for point in middle], [point[1] for point in middle]
+        panel.add(
+            Line(x, y, mark.color, 2.0, mark.line, order=5),
+            Marks(x, y, mark.marker, 5.5, mark.color, "white", 0.6, order=5),
+        )
         counts[arm] = {point[0]: point[2] for point in middle}
     if measure == "abs":
-        panels.log_axis(axes, values)
-        axes.set_ylabel("cells/µL (log scale)")
+        panels.log_axis(panel, values)
+        panel.y.label = "cells/µL (log scale)"
     else:
         unit = next((one.unit for one in group if one.unit), "")
-        axes.set_ylabel("% of parent" if measure == "pct_parent" else unit or "functional readout")
-        axes.set_ylim(0, max([value for value in values if value > 0], default=1.0) * 1.1)
-    panels.n_below(axes, counts, {arm: mark.color for arm, mark in marks.items()})
-
-
-def _arm_legend(figure: Figure, marks: Mapping[str, style.Mark], labels: Mapping[str, str], y: float) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = [
-        Line2D([], [], color=mark.color, marker=mark.marker, linestyle=mark.line, label=labels.get(arm) or arm)
-        for arm, mark in marks.items()
-    ]
-    figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0.06, y), ncols=len(handles), handlelength=3.2)
+        panel.y.label = "% of parent" if measure == "pct_parent" else unit or "functional readout"
+        panels.up_from_zero(panel, max([value for value in values if value > 0], default=1.0) * 1.1)
+    panels.n_below(panel, counts, {arm: mark.color for arm, mark in marks.items()})

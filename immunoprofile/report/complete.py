@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from immunoprofile import pl
 from immunoprofile.errors import ResultsError
 from immunoprofile.io.files import cannot_write, sha256_of, write_bytes
 from immunoprofile.io.inputs import read_plain
 from immunoprofile.io.only_writer import only_writer
 from immunoprofile.io.software import software_digest
+from immunoprofile.pl.quality_table import overview_sketch
+from immunoprofile.pl.sketch_svg import sketch_svg
 from immunoprofile.profiling.results import Profile, add_statistics
 from immunoprofile.profiling.sealing import (
     AGAIN,
@@ -210,7 +211,7 @@ def _overviews(profile: Profile) -> list[Path]:
     for number, rows in of_samples.groupby(of_samples["sample_id"].map(page_of), sort=True):
         stem = "overview" if len(pages) == 1 else f"overview-{number:0{len(str(len(pages)))}d}"
         written.append(profile.folder / "quality" / f"{stem}.svg")
-        write_bytes(written[-1], pl.to_svg(pl.quality_overview(rows)))
+        write_bytes(written[-1], sketch_svg(overview_sketch(rows)))
     return written
 
 

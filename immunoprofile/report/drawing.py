@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any, Final
 
-from immunoprofile.pl.composition import QUADRANTS, RATIO_NAMES, differentiation_figure, ratios_figure
-from immunoprofile.pl.heat_map import completeness_figure
-from immunoprofile.pl.patient_timeline import Timeline, timeline_alt, timeline_figure
+from immunoprofile.pl.composition import QUADRANTS, RATIO_NAMES, differentiation_sketch, ratios_sketch
+from immunoprofile.pl.heat_map import completeness_sketch
+from immunoprofile.pl.patient_timeline import Timeline, timeline_alt, timeline_sketch
 from immunoprofile.pl.sketch import Sketch
 from immunoprofile.pl.sketch_svg import sketch_uri
 from immunoprofile.pl.style import alt_text as figure_alt
 from immunoprofile.pl.style import to_data_uri
 from immunoprofile.pl.thumbnails import gating_sketch
-from immunoprofile.pl.trajectories import arm_figure
+from immunoprofile.pl.trajectories import arm_sketch
 from immunoprofile.report import cohort_figures, visit_figures, wording
 from immunoprofile.report.content import Beside, Block, Fold, Image, Table
 from immunoprofile.report.visit_model import VisitModel
@@ -83,10 +83,10 @@ def _picture(figure: Figure | Sketch, alt: str) -> Picture:
 
 def _course(data: Timeline, height: float) -> Picture:
     if height >= _WITH_LABORATORY or not data.labs:
-        return _picture(timeline_figure(data, height=height, legend=False), timeline_alt(data))
+        return _picture(timeline_sketch(data, height=height, legend=False), timeline_alt(data))
     # Panels that cannot be read help nobody: the laboratory, which has a section of its own, gives way.
-    figure = timeline_figure(replace(data, labs=()), height=height, legend=False)
-    figure.text(0.99, 0.01, "no room for the laboratory: see Safety", ha="right", va="bottom", fontsize=6.5)
+    figure = timeline_sketch(replace(data, labs=()), height=height, legend=False)
+    figure.write(0.99, 0.01, "no room for the laboratory: see Safety", size=6.5, across="right", upward="bottom")
     return _picture(figure, timeline_alt(data))
 
 
@@ -122,7 +122,7 @@ def _(data: visit_figures.GatingPanels) -> Picture:
 
 @draw.register
 def _(data: visit_figures.RatioCourse) -> Picture:
-    figure = ratios_figure(data.visits, data.days, dict(data.values))
+    figure = ratios_sketch(data.visits, data.days, dict(data.values))
     last = "; ".join(
         f"{RATIO_NAMES.get(name, name)} {wording.plain(values[-1]) or 'not done'}" for name, values in data.values
     )
@@ -132,7 +132,7 @@ def _(data: visit_figures.RatioCourse) -> Picture:
 @draw.register
 def _(data: visit_figures.Differentiation) -> Picture:
     last = ", ".join(f"{QUADRANTS[name][0]} {wording.percent(values[-1]) or 'not done'}" for name, values in data.stack)
-    figure = differentiation_figure(list(data.visits), dict(data.stack))
+    figure = differentiation_sketch(list(data.visits), dict(data.stack))
     return _picture(figure, f"CD8 differentiation at this visit, % of CD8: {last}.")
 
 
@@ -141,7 +141,7 @@ def _(data: visit_figures.Differentiation) -> Picture:
 
 @draw.register
 def _(data: cohort_figures.StateGrid) -> Picture:
-    figure = completeness_figure(data.subjects, data.visits, data.tubes, dict(data.states))
+    figure = completeness_sketch(data.subjects, data.visits, data.tubes, dict(data.states))
     return _picture(figure, "Heat map of quality by subject, visit and tube; the table below gives the counts.")
 
 
@@ -149,12 +149,12 @@ def _(data: cohort_figures.StateGrid) -> Picture:
 def _(data: cohort_figures.ArmCourses) -> Picture:
     labels = dict(data.labels)
     if not data.panels:
-        from immunoprofile.pl.cmv_curves import cmv_figure
+        from immunoprofile.pl.cmv_curves import cmv_sketch
 
-        figure = cmv_figure(data.cmv, arms=data.arms, labels=labels)
+        figure = cmv_sketch(data.cmv, arms=data.arms, labels=labels)
         return _picture(figure, "CMV-DNA of every subject over time with the LLOQ; censored results are open.")
     groups, measures = [group for _, group in data.panels], [kind for kind, _ in data.panels]
-    figure = arm_figure(groups, data.cmv, measure=measures, arms=data.arms, labels=labels)
+    figure = arm_sketch(groups, data.cmv, measure=measures, arms=data.arms, labels=labels)
     return _picture(figure, "Course of the endpoints and of CMV-DNA, subjects thin and medians of the arms thick.")
 
 
@@ -175,9 +175,9 @@ def _(data: cohort_figures.Association) -> Picture:
 
 @draw.register
 def _(data: cohort_figures.Paired) -> Picture:
-    from immunoprofile.pl.paired_panels import paired_alt, paired_figure
+    from immunoprofile.pl.paired_panels import paired_alt, paired_sketch
 
-    return _picture(paired_figure(data.panels, arms=data.arms), paired_alt(data.panels))
+    return _picture(paired_sketch(data.panels, arms=data.arms), paired_alt(data.panels))
 
 
 @draw.register

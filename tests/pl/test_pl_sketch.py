@@ -17,14 +17,22 @@ from matplotlib.text import Text
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import AutoLocator
 
+from immunoprofile.pl.cmv_curves import cmv_sketch
+from immunoprofile.pl.composition import QUADRANTS, differentiation_sketch, ratios_sketch
+from immunoprofile.pl.heat_map import completeness_sketch
 from immunoprofile.pl.letters import width_of
+from immunoprofile.pl.paired_panels import paired_panel, paired_sketch
+from immunoprofile.pl.patient_timeline import LabSeries, Timeline, timeline_sketch
+from immunoprofile.pl.quality_table import overview_sketch
+from immunoprofile.pl.series import Bar, cmv_of_visits, population_series
 from immunoprofile.pl.sketch import Box, Errors, Line, Marks, Picture, Sketch, Words, empty_sketch
 from immunoprofile.pl.sketch_figure import sketch_figure
 from immunoprofile.pl.sketch_svg import sketch_svg
-from immunoprofile.pl.style import FONT
+from immunoprofile.pl.style import FONT, STATE_MARKS
 from immunoprofile.pl.svg import dashes
 from immunoprofile.pl.thumbnails import Panel, gating_sketch
 from immunoprofile.pl.ticks import axis_ticks, number_words, plain_ticks
+from immunoprofile.pl.trajectories import arm_sketch
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -98,6 +106,59 @@ def test_gating_plots_are_alike_in_both(profile: Any) -> None:
     assert {turn for *_, turn in lines_of(svg)} == {0, 90}
     assert b"font-family" not in svg
     assert b'href="http' not in svg
+
+
+def test_courses_are_alike_in_both(profile: Any) -> None:
+    visits = profile.visits
+    subject = str(visits.obs["usubjid"].iloc[0])
+    cmv = tuple(cmv_of_visits(visits))
+    groups = [population_series(visits, name) for name in ("treg", "nk")]
+    own = tuple(one for group in groups for one in group if one.subject == subject)
+    percent = tuple(population_series(visits, "cd8", measure="pct_parent", subject=subject))
+    lab = LabSeries("ANC", "10^9/L", (0.0, 7.0, 13.0), (2.4, 1.2, 0.9), (0, 2, None), ((1, 2.0), (2, 1.5), (3, 1.0)))
+    bars = (Bar("IL-2 1 MIU QD", "il2", 0, 13), Bar("prednisone 15 mg QD", "steroid", -60, 13))
+    view = paired_panel(visits, "treg", "D14", measure="pct_parent", effects=None, by_arm=True, labels={})
+    whole = Timeline(subject, (*own, *percent), tuple(one for one in cmv if one.subject == subject), (lab,), bars)
+    made = {
+        "timeline": timeline_sketch(whole),
+        "low timeline": timeline_sketch(whole, height=3.4, legend=False),
+        "nothing known": timeline_sketch(Timeline(subject, (), (), (lab,), ())),
+        "arms": arm_sketch(groups, cmv, measure="abs", arms=("GCV", "IL2_GCV")),
+        "all": arm_sketch(groups, [], measure="abs"),
+        "cmv": cmv_sketch(cmv, arms=("GCV", "IL2_GCV")),
+        "paired": paired_sketch([view], arms=("GCV", "IL2_GCV")),
+    }
+    for name, one in made.items():
+        assert moved(one) == [], name
+    said = said_by(sketch_svg(made["timeline"]))
+    for words in ("grade 2: 1.5", "LLOQ 137", "ANC", "10⁹/L", "IL-2 1 MIU QD", "cells/µL", "% of parent", "D14"):
+        assert words in said
+    assert "cells: not done" in said_by(sketch_svg(made["nothing known"]))
+    assert "n GCV" in said_by(sketch_svg(made["arms"]))
+
+
+def test_shares_and_states_are_alike_in_both(profile: Any) -> None:
+    nan = math.nan
+    ratios = {"cd4_cd8": (1.5, 2.0, nan), "nk_treg": (0.0, nan, nan), "cd8_treg": (4.0, 130.0, 12.0)}
+    stack = {name: (50.0, nan, 25.0) for name in QUADRANTS} | {"cd8_temra": (3.0, 20.0, 25.0)}
+    states = {("S1", "BL", "treg"): "PASS", ("S1", "BL", "count"): "FAIL", ("S2", "D7", "treg"): "WARN"}
+    made = {
+        "ratios": ratios_sketch(["BL", "D7", "D14"], [0, 7, 13], ratios),
+        "stack": differentiation_sketch(["BL", "D7", "D14"], stack),
+        "states": completeness_sketch(["S1", "S2"], ["BL", "D7"], ["treg", "count"], states),
+        "checks": overview_sketch(profile.quality),
+    }
+    for name, one in made.items():
+        assert moved(one) == [], name
+    assert "not done" in said_by(sketch_svg(made["ratios"]))
+    for words in ("TEMRA", "100 % of CD8", "not done", "25.0"):
+        assert words in said_by(sketch_svg(made["stack"]))
+    # Colour and symbol of a state, once in its field and once below.
+    svg = sketch_svg(made["states"]).decode()
+    for state in ("PASS", "WARN", "FAIL"):
+        assert svg.count(STATE_MARKS[state][0]) == 2
+        assert svg.count(f'"{STATE_MARKS[state][1]}"') == 2
+    assert "<title>Quality of " in sketch_svg(made["checks"]).decode()
 
 
 def test_colours_of_cells_are_those_of_their_palette() -> None:

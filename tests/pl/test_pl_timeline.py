@@ -18,6 +18,8 @@ from immunoprofile.pl.patient_timeline import (
     timeline_figure,
 )
 from immunoprofile.pl.series import CmvSeries, cmv_of_visits, population_series, treatment_bars, undated_treatment
+from immunoprofile.pl.sketch import Sketch
+from immunoprofile.pl.sketch_figure import sketch_figure
 
 S1 = "IL2CMV-01-001"
 DAY0 = date(2025, 3, 3)
@@ -83,12 +85,10 @@ def test_without_doses_nothing_tells_the_arm(profile: Any) -> None:
 
 
 def test_censored_symbols_point_to_their_side() -> None:
-    from matplotlib.figure import Figure
-
-    axes = Figure().add_subplot()
-    panels.draw_cmv(
-        axes, [CmvSeries("s", "A", (0, 7, 14, 21), (6.96, 4.0, 2.14, 2.14), ("ALQ", "QUANT", "BLQ", "TND"), 2.14, "IU")]
-    )
+    made = Sketch(4, 3)
+    one = CmvSeries("s", "A", (0, 7, 14, 21), (6.96, 4.0, 2.14, 2.14), ("ALQ", "QUANT", "BLQ", "TND"), 2.14, "IU")
+    panels.draw_cmv(made.panel(0.1, 0.1, 0.8, 0.8), [one])
+    (axes,) = sketch_figure(made).axes
     drawn = {
         line.get_marker(): (list(line.get_xdata()), line.get_markerfacecolor())
         for line in axes.lines
