@@ -289,3 +289,9 @@ def test_tracked_files_name_no_machine_and_no_registry() -> None:
 def test_tracked_files_are_small() -> None:
     large = {str(path.relative_to(ROOT)): path.stat().st_size for path in tracked_files()}
     assert {name: size for name, size in large.items() if size > 1_048_576} == {}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem)
+def test_a_benchmark_finds_what_it_measures(path: Path) -> None:
+    """A name that was changed in the package is found here, and not on the day of the next measurement."""
+    assert importlib.import_module(f"benchmarks.{path.stem}").main
