@@ -74,9 +74,11 @@ differential: $(STAMP)  ## Random gates (3,000 cases) and workspaces (10,000) ag
 	$(PY) -m tests.gate.engine.differential --cases 3000
 	$(PY) -m tests.gate.workspace_differential --cases 10000
 
-bench: $(STAMP)  ## Engine against FlowKit: wall, CPU and memory (needs a quiet machine, about 15 minutes)
+bench: $(STAMP)  ## Engine against FlowKit, memory, scale, a whole run (needs a quiet machine, about an hour)
 	$(PY) -m benchmarks.engine
 	$(PY) -m benchmarks.batch_memory
+	$(PY) -m benchmarks.scale
+	$(PY) -m benchmarks.whole_run
 
 simulations: $(STAMP)  ## Type-I error, coverage and power of the statistics by simulation (about half an hour)
 	$(PY) -m benchmarks.statistics

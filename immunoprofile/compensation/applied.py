@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from immunoprofile.io.fcs_data import SURVEYED
 from immunoprofile.resources.checks import Finding
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 CHECK = "already_compensated"
 FLAG = "COMP_ASK"
-MAX_EVENTS = 20_000
+MAX_EVENTS = SURVEYED
 FIRST_LOOK = 5_000
 """Events of a first look; where it leaves a doubt, `MAX_EVENTS` are asked."""
 NO_DOUBT, NO_DOUBT_PAIRS = 0.10, 4
@@ -156,10 +157,13 @@ def already_compensated(sample: Sample, spillover: Spillover) -> Finding:
     if spillover.is_identity:
         return Finding(CHECK, "NOT_EVALUABLE", math.nan, "share of pairs", limits,
                        "the matrix is the identity: nothing to tell", confidence=math.nan)  # fmt: skip
-    traces = pair_traces(sample, spillover, most=FIRST_LOOK)
+    # the events that a streamed file keeps as well (`io.fcs_data.Survey`): the same answer either way
+    step = max(1, -(-sample.n_events // MAX_EVENTS))
+    asked = sample if step == 1 else replace(sample, events=sample.events[::step], layout=None)
+    traces = pair_traces(asked, spillover, most=FIRST_LOOK)
     doubt = len(traces) < NO_DOUBT_PAIRS or sum(trace.light < GONE for trace in traces) > NO_DOUBT * len(traces)
-    if doubt and sample.n_events > FIRST_LOOK:
-        traces = pair_traces(sample, spillover)
+    if doubt and asked.n_events > FIRST_LOOK:
+        traces = pair_traces(asked, spillover)
     if len(traces) < MIN_PAIRS:
         text = f"{len(traces)} pairs of detectors have enough spilled light to tell"
         return Finding(CHECK, "NOT_EVALUABLE", math.nan, "share of pairs", limits, text, confidence=math.nan)
