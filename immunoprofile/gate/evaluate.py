@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -190,3 +190,16 @@ def gate_sample(
         problems=doubts,
         notices=notices_of(sample, bound, chosen, evaluation, doubts),
     )
+
+
+def regated(gated: GatedSample, strategy: Strategy) -> GatedSample:
+    """A gated file with gates of other shapes, of the same channels and matrix: for what an editor shows of a move.
+
+    What was said of the file and its gates (`GatedSample.problems`, `GatedSample.notices`) stays that of the first.
+    """
+    from immunoprofile.gate.engine import evaluate
+
+    bound = bind(strategy, gated.sample)
+    seen, looking = as_channels(gated.sample, bound, gated.spillover)
+    evaluation = evaluate(looking, seen, gated.spillover, compiled=gated.engine.tier != "exact")
+    return replace(gated, strategy=strategy, bound=bound, evaluation=evaluation)

@@ -172,7 +172,7 @@ function render({ model, el: host }) {
     if (message.type !== "tiles" || message.page !== page) return;
     let k = 0;
     for (const one of message.tiles) {
-      if (one.bins) { const view = buffers[k++]; one.image = picture(one.bins, new Uint8Array(view.buffer, view.byteOffset, view.byteLength)); }
+      if (one.bins) { const data = buffers[k++]; one.image = picture(one.bins, data instanceof ArrayBuffer ? new Uint8Array(data) : new Uint8Array(data.buffer, data.byteOffset, data.byteLength)); }
       pictures.set(one.number, one);
       paint(tiles[one.number - 1]);
     }

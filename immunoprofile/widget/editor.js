@@ -32,7 +32,7 @@ const number = value => {
 };
 const asPython = value => JSON.stringify(value).replace(/([[,:])null(?=[\],}])/g, "$1None");
 const whole = value => value.toLocaleString("en-US");
-const integers = view => new Uint32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+const integers = data => new Uint32Array(data instanceof ArrayBuffer ? data : data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength)); // hosts differ
 
 // ---- counting on the raster: only ever shown with "≈" ---------------------------------------------------------------
 
@@ -99,7 +99,7 @@ function render({ model, el: host }) {
   const stat = (kind, ms) => root.dispatchEvent(new CustomEvent("ip-stat", { detail: { kind, ms } }));
   let spec, state = { serial: -1, rev: 0 }, shape = { kind: "empty" }, base = 0, seq = 0;
   let view = [], sums, counts, image, detail = null, selected = null, drawing = null, mode = null, dragging = false;
-  let inflight = null, timer = 0, queue = [], viewTimer = 0, late = false;
+  let inflight = null, timer = 0, queue = [], viewTimer = 0, followTimer = 0, late = false;
   const overlays = new Map();
 
   // -- parts of the page
@@ -141,8 +141,8 @@ function render({ model, el: host }) {
   const layers = htmlEl("fieldset", { className: "ip-layers" });
   const help = htmlEl("details", { className: "ip-help" }, htmlEl("summary", { textContent: "Mouse and keyboard" }), htmlEl("p", {
     textContent: "Drag a handle, or the inside of a gate. Double-click a side to insert a corner. Drag the background to pan, Ctrl and wheel to zoom. "
-      + "Tab goes from handle to handle; arrows move it by a pixel, with Shift by ten; Insert or I adds a corner behind it; Delete removes a corner or opens a limit; "
-      + "Ctrl+Z undoes, Ctrl+Y redoes. A value in data units can be typed below the plot. “≈” is an estimate of the page, “=” the exact count of the kernel.",
+      + "Tab goes from handle to handle; arrows move it by a pixel, with Shift by ten; Insert or I adds a corner behind it; Delete removes a corner or opens a limit; Enter goes to its value in data units, Escape back; "
+      + "Ctrl+Z undoes, Ctrl+Y redoes. “≈” is an estimate of the page, “=” the exact count of the kernel.",
   }));
   const side = htmlEl("div", { className: "ip-side" }, told, note, tools, zoomTools, drawTools, axisTools, typed, readout, layers, help);
   const root = htmlEl("section", { className: "ip-gate-editor" }, title, alertBox, htmlEl("div", { className: "ip-both" }, plot, side));
@@ -206,7 +206,7 @@ function render({ model, el: host }) {
   function received(message, buffers) {
     if (message.type === "overlay" && message.page === page) {
       const values = integers(buffers[0]);
-      overlays.set(message.id, { ...overlays.get(message.id), lines: message.lines, n: message.n, counts: values });
+      overlays.set(message.id, { ...overlays.get(message.id), lines: message.lines, n: message.n, counts: values, rev: message.rev });
       labelLayers(); paint();
     } else if (message.type === "view" && message.page === page) {
       if (inView(message.extent)) { detail = { extent: message.extent, image: picture(integers(buffers[0])), lines: message.lines, counts: integers(buffers[0]) }; paint(); }
@@ -225,6 +225,8 @@ function render({ model, el: host }) {
     if (next.error) { queue = []; alarm(`Not recorded: ${next.error}`); } else if (!late && (answer || alertBox.hidden)) alarm("");
     if (!dragging && !queue.length && !inflight) { shape = clone(next.shape); base = next.rev; }
     draw(); counted(!queue.length && !inflight && !dragging); controls();
+    if (next.error && selected?.isConnected && !typed.hidden) showTyped(selected.handle);
+    if (!queue.length && !inflight) follow();
     pump();
   }
 
@@ -462,6 +464,12 @@ function render({ model, el: host }) {
       if (step) {
         if (flat() && step[1] || !handle.all && !handle.paths[step[0] ? 0 : 1]) return;
         moveBy(handle, ...step);
+      } else if (event.key === "Enter") { // to the value in data units; Tab would go over handles that have none
+        const field = typed.hidden ? null : typed.querySelector("input");
+        if (!field) return;
+        event.preventDefault(); event.stopPropagation();
+        field.focus(); field.select();
+        return;
       } else if ((event.key === "Insert" || event.key === "i") && handle.corner !== undefined && !event.ctrlKey) insertAfter(handle.corner);
       else if (event.key === "Delete" || event.key === "Backspace") { if (!remove(handle)) return; } else return;
       event.preventDefault(); event.stopPropagation();
@@ -577,6 +585,7 @@ function render({ model, el: host }) {
     else shape = { kind: "polygon", vertices: [[0.4, 0.4], [0.6, 0.4], [0.6, 0.6], [0.4, 0.6]].map(([x, y]) => [third(0, x), third(1, y)]) };
     mode = null;
     changed(); controls();
+    grips.firstChild?.focus(); // the button that was pressed is gone
   }
 
   // -- view
@@ -624,6 +633,11 @@ function render({ model, el: host }) {
     typed.handle = handle;
     typed.querySelectorAll("input").forEach(input => { if (document.activeElement !== input) { input.value = handle.open ? "" : number(linear(+input.dataset.axis, handle.at[+input.dataset.axis])); input.dataset.was = input.value; } });
   }
+  typed.addEventListener("keydown", event => {
+    if (event.key !== "Escape") return;
+    event.stopPropagation();
+    selected?.focus();
+  });
   typed.addEventListener("submit", event => {
     event.preventDefault();
     typed.querySelectorAll("input").forEach(input => {
@@ -634,6 +648,15 @@ function render({ model, el: host }) {
       send({ type: "place", axis: +input.dataset.axis, path: typed.handle.paths[+input.dataset.axis], value });
     });
   });
+  function askFor(name) {
+    overlays.get(name).rev = state.rev;
+    send({ type: "overlay", id: name });
+  }
+  function follow() { // events below a moved gate are others: they are asked for again when the hand rests
+    clearTimeout(followTimer);
+    const due = () => [...overlays.values()].filter(one => one.on && one.follows && one.rev !== state.rev);
+    if (due().length) followTimer = setTimeout(() => { if (!dragging) due().forEach(one => askFor(one.id)); }, 300);
+  }
   function labelLayers() {
     layers.querySelectorAll("label").forEach(label => {
       const one = overlays.get(label.dataset.id);
@@ -652,7 +675,7 @@ function render({ model, el: host }) {
       const tick = htmlEl("input", { type: "checkbox" });
       tick.addEventListener("change", () => {
         Object.assign(overlays.get(one.id), { on: tick.checked });
-        if (tick.checked && !overlays.get(one.id).counts) send({ type: "overlay", id: one.id });
+        if (tick.checked && (!overlays.get(one.id).counts || one.follows && overlays.get(one.id).rev !== state.rev)) askFor(one.id);
         paint();
       });
       const sign = svgEl("svg", { viewBox: "0 0 26 10", class: "ip-sign", "aria-hidden": "true" });
@@ -679,7 +702,10 @@ function render({ model, el: host }) {
   function controls() {
     undo.disabled = !state.can_undo; redo.disabled = !state.can_redo; reset.disabled = !state.can_undo;
     convert.hidden = !state.convertible;
-    for (const one of [undo, redo, reset, convert]) if (state.closed) one.disabled = true;
+    if (state.closed) {
+      for (const one of [undo, redo, reset, convert]) one.disabled = true;
+      typed.hidden = layers.hidden = true; // nothing is asked of the kernel any more
+    }
     const empty = spec.kind === "new" && shape.kind === "empty" && !state.closed;
     drawTools.hidden = !empty;
     if (empty) {
@@ -728,7 +754,7 @@ function render({ model, el: host }) {
   const seen = new IntersectionObserver(entries => { if (entries.some(one => one.isIntersecting)) paint(); });
   seen.observe(canvas);
   return () => {
-    seen.disconnect(); clearTimeout(timer); clearTimeout(viewTimer);
+    seen.disconnect(); clearTimeout(timer); clearTimeout(viewTimer); clearTimeout(followTimer);
     model.off("change:spec", onSpec); model.off("change:raster", onSpec); model.off("change:state", onState); model.off("msg:custom", received);
   };
 }

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from immunoprofile.errors import GateError, ImmunoprofileError
+from immunoprofile.errors import GateError, ImmunoprofileError, ProblemListError
+from immunoprofile.gate.evaluate import regated
 from immunoprofile.gate.gates import Gate
 from immunoprofile.gate.strategy import Strategy
 from immunoprofile.widget.shapes import as_polygon, axes_of, can_become_polygon, crosses_itself, reshaped, shape_of
@@ -19,6 +20,7 @@ from immunoprofile.widget.shapes import as_polygon, axes_of, can_become_polygon,
 if TYPE_CHECKING:
     import pandas as pd
 
+    from immunoprofile.gate.evaluate import GatedSample
     from immunoprofile.gate.parent_events import FileEvents
     from immunoprofile.io.fcs import Sample
 
@@ -80,6 +82,7 @@ class EditSession:
         self._past: list[tuple[Gate, ...]] = []
         self._future: list[tuple[Gate, ...]] = []
         self._watchers: list[weakref.WeakMethod[Callable[[], None]]] = []
+        self._gated: tuple[int, GatedSample] | None = None
 
     @property
     def strategy(self) -> Strategy:
@@ -97,6 +100,16 @@ class EditSession:
         if self.fresh:
             return with_population(strategy, self.gates[0], self.files[0].gated.sample)
         return with_gates(strategy, self.gates)
+
+    @property
+    def gated(self) -> GatedSample:
+        """The file with the gate in its present shape and all that hangs on it; evaluated once a revision."""
+        own = self.files[0].gated
+        if self.gates == self._revisions[0].gates:
+            return own
+        if self._gated is None or self._gated[0] != self.revision.number:
+            self._gated = (self.revision.number, regated(own, self.strategy))
+        return self._gated[1]
 
     @property
     def revision(self) -> Revision:
@@ -342,5 +355,9 @@ def python_of(gates: Sequence[Gate]) -> str:
 
 
 def words_of(error: ImmunoprofileError) -> str:
-    """An error in words for a page."""
-    return " ".join(str(error).split())
+    """An error in words for a page: one line, without the numbers of a list."""
+    if not isinstance(error, ProblemListError) or not error.problems:
+        return " ".join(str(error).split())
+    head = f"{error.where}: {error.what}" if error.where else error.what
+    told = "; ".join(str(problem).removeprefix(f"{error.where}: ") for problem in error.problems)
+    return " ".join(f"{head}: {told}{f' -> {error.todo}' if error.todo else ''}".split())

@@ -143,7 +143,8 @@ def reshaped(gates: Sequence[Gate], shape: Mapping[str, Any], *, fresh: bool = F
             raise GateError(f"a {first.kind} cannot become a {kind}", (), where=first.population)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise GateError(f"the page sent a shape that cannot be read: {error}", (), where=first.population) from error
-    faults = [Problem(gate.population, fault, value=str(value)) for gate in made for fault, value in gate.faults()]
+    # Without the values found: they are places on a scale, which a page shows in data units.
+    faults = [Problem(gate.population, fault) for gate in made for fault, _ in gate.faults()]
     if faults:
         raise GateError("the shape is no gate yet", faults, where=first.population)
     return made

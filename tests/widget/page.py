@@ -13,10 +13,10 @@ from immunoprofile.widget.review_board import ReviewBoard
 HERE = Path(__file__).resolve().parents[2] / "immunoprofile" / "widget"
 
 FAKE_MODEL = """
-const bytes = text => new DataView(Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer);
+const view = VIEW, bytes = text => view(Uint8Array.from(atob(text), c => c.charCodeAt(0)));
 const stored = JSON.parse(document.getElementById('traits').textContent);
 stored.raster = bytes(stored.raster);
-const handlers = {};
+const handlers = window.handlers = {};
 const fire = (name, ...args) => (handlers[name] ?? []).forEach(f => f(...args));
 window.sent = []; window.stats = [];
 window.answer = 'kernel';  // 'kernel', or 'nobody'
@@ -40,7 +40,7 @@ const model = {
     if (window.answer === 'kernel') window.kernel(message).then(window.apply);
   },
 };
-const host = document.getElementById('host');
+const host = PLACE;
 host.addEventListener('ip-stat', event => window.stats.push(event.detail), true);
 window.start = () => { window.cleanup = editor.render({ model, el: host }); };
 window.start();
@@ -74,8 +74,22 @@ class Kernel:
         return json.loads(text)  # type: ignore[no-any-return]
 
 
-def html(widget: GateEditor | ReviewBoard, name: str = "editor") -> str:
-    """The page with the module of a name, its style and the traits of the widget inside."""
+def _blob(coded: str) -> str:
+    """JavaScript of an address under which a module is loaded without a server, as hosts of anywidget do."""
+    code = f"Uint8Array.from(atob('{coded}'), c => c.charCodeAt(0))"
+    return f"URL.createObjectURL(new Blob([{code}], {{ type: 'text/javascript' }}))"
+
+
+DATA_VIEW = "bytes => new DataView(bytes.buffer)"
+HOST = "document.getElementById('host')"
+
+
+def html(widget: GateEditor | ReviewBoard, name: str = "editor", *, place: str = HOST, view: str = DATA_VIEW) -> str:
+    """The page with the module of a name, its style and the traits of the widget inside.
+
+    ``place`` and ``view`` are JavaScript: the element to render into, and how binary data are handed over.
+    """
+    model = FAKE_MODEL.replace("VIEW", view).replace("PLACE", place)
     raster = widget.raster if isinstance(widget, GateEditor) else b""
     traits = {"spec": widget.spec, "state": widget.state, "raster": base64.b64encode(raster).decode()}
     module = (HERE / f"{name}.js").read_text(encoding="utf-8")
@@ -86,8 +100,8 @@ def html(widget: GateEditor | ReviewBoard, name: str = "editor") -> str:
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{name}</title><style>{style}</style></head>'
         f'<body><main><h1>notebook</h1><h2>cell</h2><h3>output</h3><div id="host"></div></main>'
         f'<script type="application/json" id="traits">{stored}</script><script type="module">'
-        f"const {{ default: editor, ...counting }} = await import('data:text/javascript;base64,{coded}');"
-        f"window.counting = counting;{FAKE_MODEL}</script></body></html>"
+        f"const {{ default: editor, ...counting }} = await import({_blob(coded)});"
+        f"window.counting = counting;{model}</script></body></html>"
     )
 
 
@@ -103,6 +117,8 @@ class WidgetPage:
         width: int = 1280,
         height: int = 900,
         scale: float = 1.0,
+        place: str = HOST,
+        view: str = DATA_VIEW,
     ) -> None:
         self.kernel = Kernel(widget)
         viewport = {"width": int(width / scale), "height": int(height / scale)}
@@ -111,9 +127,9 @@ class WidgetPage:
         self.asked: list[str] = []
         self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("request", lambda r: self.asked.append(r.url) if not r.url.startswith("data:") else None)
+        self.page.on("request", lambda r: None if r.url.startswith(("data:", "blob:")) else self.asked.append(r.url))
         self.page.expose_function("kernel", self.kernel.receive)
-        self.page.set_content(html(widget, name))
+        self.page.set_content(html(widget, name, place=place, view=view))
 
     def tell(self) -> None:
         """Take to the page what the kernel said by itself."""
@@ -124,8 +140,8 @@ class WidgetPage:
 class EditorPage(WidgetPage):
     """A page of the gate editor."""
 
-    def __init__(self, browser: Any, editor: GateEditor, *, width: int = 1280, scale: float = 1.0) -> None:
-        super().__init__(browser, editor, "editor", width=width, scale=scale)
+    def __init__(self, browser: Any, editor: GateEditor, **options: Any) -> None:
+        super().__init__(browser, editor, "editor", **options)
         self.editor = editor
         self.page.wait_for_function("window.ready")
 

@@ -259,11 +259,32 @@ def test_overlays_come_from_the_kernel(opened: Open) -> None:
     assert f"baseline, treg: = {gate_sample(other, strategy()).n('treg'):,}" in text
 
 
+def test_events_of_a_child_follow_the_gate_when_the_hand_rests(opened: Open) -> None:
+    page = opened("treg")
+    page.page.get_by_label("child: deep", exact=True).check()
+    page.page.get_by_label("sibling: box", exact=True).check()
+    label = page.page.locator(".ip-layers label", has_text="child: deep")
+    n = gate_sample(sample(), strategy()).n("deep")
+    label.filter(has_text=f"({n:,})").wait_for()
+    page.drag(page.handle("corner 2 of 5"), -60, -40)
+    page.exact()
+    moved = gate_sample(sample(), page.editor.strategy).n("deep")
+    assert moved != n
+    label.filter(has_text=f"({moved:,})").wait_for()
+    asked = [one["id"] for one in page.page.evaluate("window.sent") if one["type"] == "overlay"]
+    assert asked == ["pop:deep", "pop:box", "pop:deep"], "once a revision, and only what hangs on the gate"
+    assert page.exact() == by_engine(page)
+
+
 def test_refused_shape_is_told_and_truth_returns(opened: Open) -> None:
     page = opened("middle")
     page.drag(page.handle("CD4 upper limit"), -300, 0)
     page.page.wait_for_selector(".ip-alert:not([hidden])")
-    assert "not below its maximum" in page.page.locator(".ip-alert").inner_text()
+    alert = page.page.locator(".ip-alert").inner_text()
+    assert alert == "Not recorded: middle: the shape is no gate yet: minimum of CD4 is not below its maximum"
+    assert page.page.locator(".ip-typed input").input_value() == page.handle("CD4 upper limit").get_attribute(
+        "aria-valuetext"
+    ).removeprefix("CD4 ")
     assert page.editor.gates == (strategy()["middle"],)
     assert page.exact() == by_engine(page)
 
@@ -320,6 +341,9 @@ def test_committed_edit_takes_no_more_changes(opened: Open) -> None:
     assert changed["treg"].vertices == page.editor.gates[0].vertices
     assert "The edit is over: committed to the template: dim CD127" in page.page.locator(".ip-note").inner_text()
     assert page.page.locator(".ip-handle").count() == 0
+    assert not page.page.locator(".ip-typed").is_visible()
+    assert page.page.locator(".ip-gate-editor input:visible").count() == 0
+    assert page.page.locator('[aria-label="Gate"] button:enabled').count() == 0
 
 
 @pytest.mark.parametrize(

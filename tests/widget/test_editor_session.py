@@ -19,6 +19,7 @@ from immunoprofile.errors import FcsError, GateError
 from immunoprofile.gate import Gate, GateSet, Scale, Strategy, gate_sample
 from immunoprofile.gate.data_units import in_data_units
 from immunoprofile.widget.opening import Opened, axis_for, open_gate
+from immunoprofile.widget.overlays import overlay_of, overlays_of
 from immunoprofile.widget.plot import linear_values, plot_of
 from immunoprofile.widget.shapes import axes_of, crosses_itself, reshaped, shape_of
 from tests.widget.files import LOGICLE, axis, sample, strategy
@@ -198,6 +199,10 @@ def test_messages_of_opening() -> None:
         opened("odd", parent="cd3", axes=("CD99",))
     with pytest.raises(GateError, match="has CD127 on V450-A, which the file does not have"):
         open_gate(sample(n_channels=5), strategy(), "treg")
+    bare = sample(n_channels=5, name="BL.fcs")  # without CD127
+    with pytest.raises(GateError, match="has CD127 on V450-A, which the file does not have") as told:
+        opened("treg", others={"baseline": bare})
+    assert "BL.fcs" in str(told.value), "which of the files"
     with pytest.raises(GateError, match="is no tube"):
         open_gate(sample(), GateSet((strategy(),)), "count/treg")
 
@@ -280,6 +285,27 @@ def test_the_first_change_waits_for_nothing_that_was_prepared(population: str, m
     monkeypatch.undo()
     for one in session.files:
         assert counted[one.label][population] == gate_sample(one.gated.sample, session.strategy).n(population)
+
+
+def test_back_gating_follows_the_gate_that_is_moved() -> None:
+    session = opened("treg").session
+    plot = plot_of(session.files[0], axes_of(session.shown))
+    marks = {one["id"]: one.get("follows") for one in overlays_of(session)}
+    assert {name for name, mark in marks.items() if mark} == {"pop:deep", "pop:tconv"}
+    assert {name for name, mark in marks.items() if mark is False} > {"pop:box", "pop:middle", "pop:q1"}
+    seen = []
+    for shape in (None, SHAPES["treg"], {"kind": "polygon", "vertices": [[0.2, 0.1], [0.2, 0.9], [0.9, 0.9]]}):
+        if shape is not None:
+            session.change(shape)
+        whole = gate_sample(sample(), session.strategy)
+        for name in ("deep", "tconv", "box"):
+            data, counts = overlay_of(session, f"pop:{name}", plot)
+            assert data["n"] == whole.n(name) == np.frombuffer(counts, "<u4").sum(), name
+            assert data["rev"] == session.revision.number
+        seen.append(whole.n("deep"))
+    assert len(set(seen)) == 3
+    session.reset()
+    assert overlay_of(session, "pop:deep", plot)[0]["n"] == seen[0]
 
 
 def test_a_gate_as_it_was_found_has_the_count_of_the_run() -> None:
