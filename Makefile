@@ -17,7 +17,8 @@ PYTHON ?= $(shell for python in $(CANDIDATES); do \
 # Tests that say nothing on the versions of the libraries, or take long: the other lanes leave them out.
 QUICK := -m "not slow" --ignore=tests/fuzz --ignore=tests/test_notebooks.py --ignore=tests/test_packaging.py \
 	--ignore=tests/report/test_report_browser.py --ignore=tests/widget/test_editor_page.py \
-	--ignore=tests/widget/test_editor_lab.py --ignore=tests/widget/test_review_board.py --ignore=tests/widget/test_treg_walk.py
+	--ignore=tests/widget/test_editor_lab.py --ignore=tests/widget/test_review_board.py --ignore=tests/widget/test_treg_walk.py \
+	--ignore=tests/widget/test_states.py --ignore=tests/widget/test_modules_alone.py
 
 .PHONY: quick pandas3 torture fuzz faults differential bench simulations campaign help demo test lint format lock docs notebooks clean install
 .DEFAULT_GOAL := help

@@ -118,8 +118,9 @@ function render({ model, el: host }) {
   const undo = button("Undo", "Undo the last change (Ctrl+Z)", () => send({ type: "undo" }));
   const redo = button("Redo", "Redo (Ctrl+Y)", () => send({ type: "redo" }));
   const reset = button("Reset", "Reset to the gate as it was found", () => send({ type: "reset" }));
+  const template = button("Template", "Return to the gate of the template", () => send({ type: "reset", to: "template" }));
   const convert = button("To polygon", "Turn the shape into a polygon", () => send({ type: "convert" }));
-  const tools = htmlEl("div", { className: "ip-tools" }, undo, redo, reset, convert);
+  const tools = htmlEl("div", { className: "ip-tools" }, undo, redo, reset, template, convert);
   tools.setAttribute("role", "toolbar");
   tools.setAttribute("aria-label", "Gate");
   const zoomTools = htmlEl("div", { className: "ip-tools" },
@@ -702,8 +703,9 @@ function render({ model, el: host }) {
   function controls() {
     undo.disabled = !state.can_undo; redo.disabled = !state.can_redo; reset.disabled = !state.can_undo;
     convert.hidden = !state.convertible;
+    template.hidden = !spec.template;
     if (state.closed) {
-      for (const one of [undo, redo, reset, convert]) one.disabled = true;
+      for (const one of [undo, redo, reset, template, convert]) one.disabled = true;
       typed.hidden = layers.hidden = true; // nothing is asked of the kernel any more
     }
     const empty = spec.kind === "new" && shape.kind === "empty" && !state.closed;

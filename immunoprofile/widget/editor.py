@@ -101,9 +101,9 @@ class GateEditor(anywidget.AnyWidget):
         """Take back the last undo."""
         self.session.redo()
 
-    def reset(self) -> None:
-        """Return to the gate as it was found."""
-        self.session.reset()
+    def reset(self, *, to_template: bool = False) -> None:
+        """Return to the gate as it was found; or, where it was drawn anew or placed, to that of the template."""
+        self.session.reset(to_template=to_template)
 
     def to_polygon(self) -> None:
         """Put a polygon in place of an ellipse or a closed rectangle."""
@@ -214,6 +214,7 @@ class GateEditor(anywidget.AnyWidget):
             "axes": list(self._plot.described),
             "bins": self._plot.bins,
             "hidden": list(hidden_limits(session.shown)),
+            "template": bool(session.template),
             "siblings": siblings,
             "overlays": overlays_of(session, blinded=opened.blinded),
             "channels": opened.channels if session.fresh else [],
@@ -244,7 +245,7 @@ class GateEditor(anywidget.AnyWidget):
             "change": lambda: self.session.change(message["shape"], base=base, by=page),
             "undo": lambda: self.session.undo(base=base, by=page),
             "redo": lambda: self.session.redo(base=base, by=page),
-            "reset": lambda: self.session.reset(base=base, by=page),
+            "reset": lambda: self.session.reset(to_template=message.get("to") == "template", base=base, by=page),
             "convert": lambda: self.session.convert(base=base, by=page),
             "axes": lambda: self._turn(message, page),
             "overlay": lambda: self._send_overlay(str(message["id"]), page, seq),

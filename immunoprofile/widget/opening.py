@@ -11,6 +11,7 @@ from typing import Any
 from immunoprofile.errors import GateError, ImmunoprofileError, Problem
 from immunoprofile.gate.data_units import on_scale
 from immunoprofile.gate.evaluate import GatedSample, gate_sample
+from immunoprofile.gate.file_units import in_units_of
 from immunoprofile.gate.gates import Dimension, Gate
 from immunoprofile.gate.matching import match
 from immunoprofile.gate.overrides_in_force import for_names
@@ -128,16 +129,35 @@ def open_gate(
             fault = Problem(name, "is in the strategy already, so that it takes no parent=")
             raise GateError("the population is not new", [fault], where=gated.strategy.tube)
         pattern, fresh = edited_gates(gated.strategy, name), False
+    template = () if fresh else _of_template(gated.sample, strategy, name, pattern)
     files = [FileEvents(gated, pattern[0].parent)]
     for label, other in (others or {}).items():
         if other is not None:
             files.append(FileEvents(_gated(other, _in_force(other, gates, strategy)), pattern[0].parent, label))
-    key = (tuple((one.label, _identity(one.gated.sample)) for one in files), gated.strategy.sha256, name, fresh)
+    key = (
+        tuple((one.label, _identity(one.gated.sample)) for one in files),
+        gated.strategy.sha256,
+        name,
+        fresh,
+        template,
+    )
     session = _OPEN.get(key)
     if session is None or session.closed:
-        session = EditSession(files, pattern, fresh=fresh)
+        session = EditSession(files, pattern, fresh=fresh, template=template)
         _OPEN[key] = session
     return Opened(session, gates, sample_id or gated.sample.name, blinded, _channels(gated))
+
+
+def _of_template(sample: Sample, strategy: Strategy, name: str, found: tuple[Gate, ...]) -> tuple[Gate, ...]:
+    """The gates of the template where others were found for the file (drawn anew, or placed); else none."""
+    if any(gate.population not in strategy for gate in found):
+        return ()
+    own = in_units_of(sample, strategy)[0]
+    gates = edited_gates(own, name) if name in own or name in own.quadrants else ()
+    same_place = [(g.population, g.parent, [d.marker for d in g.dimensions]) for g in gates] == [
+        (g.population, g.parent, [d.marker for d in g.dimensions]) for g in found
+    ]
+    return gates if same_place and gates != found else ()
 
 
 def _identity(sample: Sample) -> object:

@@ -9,7 +9,7 @@ import anywidget
 import numpy as np
 import traitlets
 
-from immunoprofile.errors import ImmunoprofileError
+from immunoprofile.errors import ImmunoprofileError, NotAvailableError
 from immunoprofile.widget.board import Board
 from immunoprofile.widget.session import words_of
 
@@ -65,8 +65,15 @@ class ReviewBoard(anywidget.AnyWidget):
 
         sample = self._sample(number)
         place = f"{self.board.tube}/{self.board.population}"
-        gated = self.board.profile.gated(sample)
-        return edit(gated, self._gates, place, sample_id=sample, blinded=self.blinded)
+        try:
+            gated = self.board.profile.gated(sample)
+            return edit(gated, self._gates, place, sample_id=sample, blinded=self.blinded)
+        except ImmunoprofileError as error:
+            if not self.blinded:
+                raise
+            what = f"number {number} cannot be opened ({type(error).__name__}); why would name its file"
+        # Outside of the handler: the error that names the file is no part of what is shown.
+        raise NotAvailableError(what, where="review", todo="whoever is not blinded sees it with blinded=False")
 
     def __repr__(self) -> str:
         done, of = len(self.board.done), len(self.board.items)

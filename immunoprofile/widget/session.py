@@ -70,11 +70,21 @@ class EditSession:
         The gates as they were found; of a new population a gate with axes and without a shape.
     fresh
         Whether the population is new.
+    template
+        The gates of the template where the file has others (drawn anew, or placed), to which one can return as well.
     """
 
-    def __init__(self, files: Sequence[FileEvents], gates: tuple[Gate, ...], *, fresh: bool = False) -> None:
+    def __init__(
+        self,
+        files: Sequence[FileEvents],
+        gates: tuple[Gate, ...],
+        *,
+        fresh: bool = False,
+        template: tuple[Gate, ...] = (),
+    ) -> None:
         self.files = tuple(files)
         self.fresh = fresh
+        self.template = template
         self.closed = ""
         self._pattern = gates
         first = () if fresh else gates
@@ -220,10 +230,19 @@ class EditSession:
             raise GateError("only an ellipse or a closed rectangle on two axes can become a polygon", (), where=name)
         return self._move("convert", (as_polygon(self.gates[0]),), base, by)
 
-    def reset(self, *, base: int | None = None, by: str = "python") -> Revision:
-        """Return to the gate as it was found; the way there can be undone."""
+    def reset(self, *, to_template: bool = False, base: int | None = None, by: str = "python") -> Revision:
+        """Return to the gate as it was found, or to that of the template; the way there can be undone.
+
+        Raises
+        ------
+        GateError
+            The file has the gate of the template, so that there is no other.
+        """
         self._refuse_closed()
-        return self._move("reset", self._revisions[0].gates, base, by)
+        if to_template and not self.template:
+            raise GateError("the gate was found as the template has it", (), where=self.shown[0].population,
+                            todo="reset without to_template")  # fmt: skip
+        return self._move("reset", self.template if to_template else self._revisions[0].gates, base, by)
 
     def turn(self, axes: tuple[Gate, ...], *, by: str = "python") -> Revision:
         """Draw a new population on other axes; its shape is given up, which cannot be undone but stays recorded."""

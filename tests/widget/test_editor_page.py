@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from immunoprofile.gate import Strategy, gate_sample
+from immunoprofile.gate import Gate, Strategy, gate_sample
 from tests.widget.files import axis, sample, strategy
 
 pytest.importorskip("anywidget")
@@ -31,9 +31,10 @@ def opened(browser: Any) -> Iterator[Open]:
     pages: list[EditorPage] = []
 
     def make(population: str, *, width: int = 1280, scale: float = 1.0, gates: Strategy | None = None,
-             **options: Any) -> EditorPage:  # fmt: skip
+             placed: Gate | None = None, **options: Any) -> EditorPage:  # fmt: skip
         file = replace(sample(), sha256=f"page {next(_numbers)}")
-        editor = edit(file, gates or strategy(), population, **options)
+        given = file if placed is None else gate_sample(file, strategy().with_gate(placed))
+        editor = edit(given, gates or strategy(), population, **options)
         pages.append(EditorPage(browser, editor, width=width, scale=scale))
         return pages[-1]
 
@@ -158,6 +159,20 @@ def test_everything_by_keyboard(opened: Open) -> None:
     page.press("Reset to the gate as it was found")
     page.page.wait_for_function("document.querySelector('.ip-counts').dataset.rev === '6'")
     assert page.editor.gates == (strategy()["treg"],)
+
+
+def test_a_placed_gate_can_go_back_to_the_template(opened: Open) -> None:
+    page = opened("treg")
+    assert not page.page.get_by_role("button", name="Return to the gate of the template").is_visible()
+    moved = replace(strategy()["treg"], vertices=((0.3, 0.3), (0.5, 0.3), (0.5, 0.6)))
+    page = opened("treg", placed=moved)
+    page.press("Return to the gate of the template")
+    page.page.wait_for_selector('.ip-counts[data-rev="1"]')
+    assert page.exact() == by_engine(page)
+    assert page.editor.gates == (strategy()["treg"],)
+    page.press("Undo the last change (Ctrl+Z)")
+    page.page.wait_for_selector('.ip-counts[data-rev="2"]')
+    assert page.editor.gates == (moved,)
 
 
 def test_delete_opens_a_limit_and_an_open_one_can_be_set(opened: Open) -> None:

@@ -287,6 +287,22 @@ def test_the_first_change_waits_for_nothing_that_was_prepared(population: str, m
         assert counted[one.label][population] == gate_sample(one.gated.sample, session.strategy).n(population)
 
 
+def test_reset_returns_to_the_gate_that_was_found_or_to_the_template() -> None:
+    moved = replace(strategy()["treg"], vertices=((0.3, 0.3), (0.5, 0.3), (0.5, 0.6)))
+    placed = gate_sample(replace(sample(), sha256=f"own {next(_numbers)}"), strategy().with_gate(moved))
+    session = open_gate(placed, strategy(), "treg").session
+    session.change(SHAPES["treg"])
+    assert session.reset().gates == (moved,)
+    back = session.reset(to_template=True)
+    assert back.gates == (strategy()["treg"],)
+    assert back.counts["this file"]["treg"] == gate_sample(sample(), strategy()).n("treg")
+    assert session.undo().gates == (moved,)
+    same = opened("treg").session
+    assert same.template == ()
+    with pytest.raises(GateError, match="was found as the template has it"):
+        same.reset(to_template=True)
+
+
 def test_back_gating_follows_the_gate_that_is_moved() -> None:
     session = opened("treg").session
     plot = plot_of(session.files[0], axes_of(session.shown))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,21 @@ def test_blinded_editor_names_no_file_anywhere(study: StandIn) -> None:
     drawn = edit(file, strategy(), "treg/odd", parent="cd3", axes=("CD25", "CD127"), blinded=True)
     drawn._received(None, {"type": "axes", "page": "p", "seq": 2, "markers": ["CD99"]}, [])
     assert drawn.state["error"].startswith("this file: no channel carries CD99")
+
+
+def test_blinded_board_names_no_file_when_one_cannot_be_opened(study: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(self: StandIn, sample_id: str) -> Any:
+        raise NotAvailableError("the cells need the FCS files", where=sample_id)
+
+    monkeypatch.setattr(StandIn, "gated", gone)
+    blinded = review(study, study.gates, "treg/treg")
+    with pytest.raises(NotAvailableError, match="number 2 cannot be opened") as told:
+        blinded.edit(2)
+    shown = "".join(traceback.format_exception(told.value))
+    assert not any(word in shown for word in (*SUBJECTS, ".fcs"))
+    name = blinded.board.items[1].sample_id
+    with pytest.raises(NotAvailableError, match=name):
+        review(study, study.gates, "treg/treg", blinded=False).edit(2)
 
 
 def test_opening_reads_each_plot_once_on_axes_that_hold_all(study: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
