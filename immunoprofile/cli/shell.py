@@ -148,6 +148,7 @@ def tell_exceptions(exceptions: Any, *, warnings_are: str = "in exceptions.csv",
     errors = exceptions[exceptions["severity"] == "error"]
     warnings = int((exceptions["severity"] == "warning").sum())
     for where, row in grouped_exceptions(errors, every=every):
-        typer.echo(f"left out: {where}: {row['message']}", err=True)
+        head = "held" if row["code"] == "CONTROL_FAILED" else "left out"
+        typer.echo(f"{head}: {where}: {row['message']}", err=True)
     if warnings:
         typer.echo(f"{warnings} {'warning' if warnings == 1 else 'warnings'} {warnings_are}")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from immunoprofile.pl.clearance_curves import clearance
     from immunoprofile.pl.cmv_curves import cmv
     from immunoprofile.pl.composition import differentiation, ratios
+    from immunoprofile.pl.control_chart import levey_jennings
     from immunoprofile.pl.file_quality_figure import file_quality
     from immunoprofile.pl.forest_plot import forest
     from immunoprofile.pl.gate_board import gate_grid
@@ -43,6 +44,7 @@ _HOMES = {
     "gate_grid": "gate_board",
     "gating": "thumbnails",
     "gating_tree": "gating_hierarchy",
+    "levey_jennings": "control_chart",
     "overlay": "overlays",
     "paired_change": "paired_panels",
     "placement": "placement_figure",
@@ -69,6 +71,7 @@ __all__ = [
     "gate_grid",
     "gating",
     "gating_tree",
+    "levey_jennings",
     "overlay",
     "paired_change",
     "placement",

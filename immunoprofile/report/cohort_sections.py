@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from immunoprofile.report import (
+    batch_controls,
     cohort_clinical,
     cohort_eligibility,
     cohort_figures,
@@ -22,6 +23,7 @@ COHORT_SECTIONS: Final = (
     Section("eligibility", "Eligibility", (cohort_eligibility.matrix,), empty="Not available: no subject was judged."),
     Section("baseline", "Baseline", (cohort_tables.baseline,)),
     Section("completeness", "Completeness and quality", (cohort_tables.completeness, cohort_statistics.confounding)),
+    Section("controls", "Controls and precision", (batch_controls.of_cohort,)),
     Section("immune-change", "Immune change", (cohort_figures.trajectories, cohort_statistics.between_arms)),
     Section(
         "virology",

@@ -17,7 +17,7 @@ from immunoprofile.pl.style import alt_text as figure_alt
 from immunoprofile.pl.style import to_data_uri
 from immunoprofile.pl.thumbnails import gating_sketch
 from immunoprofile.pl.trajectories import arm_sketch
-from immunoprofile.report import cohort_figures, visit_figures, wording
+from immunoprofile.report import batch_controls, cohort_figures, visit_figures, wording
 from immunoprofile.report.content import Beside, Block, Fold, Image, Table
 from immunoprofile.report.visit_model import VisitModel
 
@@ -193,4 +193,12 @@ def _(data: cohort_figures.Forest) -> Picture:
     from immunoprofile.pl.forest_plot import forest
 
     figure = forest(data.table, displays=dict(data.displays))
+    return _picture(figure, figure_alt(figure))
+
+
+@draw.register
+def _(data: batch_controls.ControlChart) -> Picture:
+    from immunoprofile.pl.control_chart import control_figure
+
+    figure = control_figure(data.rows, data.charts, displays=dict(data.displays))
     return _picture(figure, figure_alt(figure))

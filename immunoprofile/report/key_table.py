@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from immunoprofile import schema
-from immunoprofile.report import drawn_gates, moved_cuts, noise, wording
+from immunoprofile.report import batch_controls, drawn_gates, moved_cuts, noise, wording
 from immunoprofile.report.noise import Verdict
 from immunoprofile.report.reference import NONE_APPLIES, reference
 from immunoprofile.report.source import Measure, Source, Value
@@ -188,7 +188,7 @@ def _line(
         _change(now, before, measure),
         wording.count(now.events) + ("†" if 0 <= now.events < 100 else "") + marks[0],
         NONE_APPLIES if confirmed else reference(source, rows[0], population, measure, now),
-        _verdict(source, now, then, rows, measure),
+        _verdict(source, now, then, rows, measure, CONFIRMED if confirmed else population),
         tuple(source.tubes_of(population, measure)),
         declared,
     )
@@ -225,7 +225,12 @@ def _change(now: Value, then: Value, measure: Measure) -> str:
 
 
 def _verdict(
-    source: Source, now: Value, then: Value, rows: tuple[int | None, int | None, int | None], measure: Measure
+    source: Source,
+    now: Value,
+    then: Value,
+    rows: tuple[int | None, int | None, int | None],
+    measure: Measure,
+    population: str,
 ) -> Verdict:
     if rows[0] is not None and rows[0] == rows[1]:
         return Verdict("BASELINE")
@@ -238,7 +243,10 @@ def _verdict(
         return noise.not_assessable("another specimen type than at baseline")
     if measure == "abs" and source.obs(rows[0], "abs_method") != source.obs(rows[1], "abs_method"):
         return noise.not_assessable("another counting method than at baseline")
+    # Replicates of cells/uL were counted with beads; a blood count has another precision.
+    by_beads = measure == "pct_parent" or source.obs(rows[0], "abs_method") == "bead"
+    cv = batch_controls.noise_of(source, population, measure)[0] if by_beads else noise.DEFAULT_CV
     return noise.judge(
-        now.positive, then.positive, variance_now=now.variance, variance_then=then.variance,
+        now.positive, then.positive, variance_now=now.variance, variance_then=then.variance, cv=cv,
         gate_sd=moved_cuts.change_sd(now.shifts, then.shifts),
     )  # fmt: skip

@@ -9,7 +9,8 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.gate.ledger import LEDGER
-from immunoprofile.report import noise, wording
+from immunoprofile.report import wording
+from immunoprofile.report.batch_controls import noise_words
 from immunoprofile.report.content import Block, Bullets, Cell, Row, Table, Text, columns, row
 from immunoprofile.report.language import Said
 from immunoprofile.report.source import Source
@@ -119,9 +120,8 @@ def facts(source: Source) -> tuple[tuple[str, str], ...]:
         ("Software", _listed(versions, " ") or wording.UNKNOWN),
         ("Absolute counts", "beads or blood count of the same draw; one method for all visits of a subject; "
                             "populations of other tubes are bridged over their parent in the count tube"),
-        ("More than noise", f"asymmetric reference change value, CV {noise.DEFAULT_CV:.2f} of a visit (default, no "
-                            "replicates of this study) plus counting noise of both visits plus the spread of the "
-                            f"change when all cuts lie elsewhere ({_cut_shifts(source)})"),
+        ("More than noise", f"{noise_words(source)} plus the spread of the change when all cuts lie elsewhere "
+                            f"({_cut_shifts(source)})"),
         ("Reference ranges", source.config.reference_ranges or "none applied; ranges shown are orientation"),
         ("CMV assays", "; ".join(
             f"{assay.name}, {assay.specimen}, LLOQ {wording.plain(assay.lloq)} {assay.unit}"

@@ -87,13 +87,13 @@ class Source:
     @cached_property
     def records(self) -> dict[str, list[dict[str, Any]]]:
         """Tables of the study and of the run as plain rows."""
-        study = self.profile.study
+        study, made = self.profile.study, self.profile.tables
         tables: dict[str, pd.DataFrame] = {
-            name: getattr(study, name) for name in ("subjects", "visits", "samples", "labs")
+            name: getattr(study, name) for name in ("subjects", "visits", "samples", "labs", "reviews")
         }
         tables |= {name: getattr(self.profile, name) for name in ("quality", "exceptions", "virology")}
-        tables["reviews"] = study.reviews
-        tables["queries"] = self.profile.tables.get("queries", study.queries)
+        tables["queries"] = made.get("queries", study.queries)
+        tables |= {name: made[name] for name in ("controls", "control_batches", "precision") if name in made}
         return {name: records(table, name) for name, table in tables.items()}
 
     def of_subject(self, name: str, subject: str) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from immunoprofile.report import drawn_gates, key_table
+from immunoprofile.report import batch_controls, drawn_gates, key_table
 from immunoprofile.report.content import Block, Bullets, Cell, Column, Table, Text, columns
 from immunoprofile.report.content import Row as TableRow
 from immunoprofile.report.language import Said
@@ -37,7 +37,8 @@ def page_one(view: VisitView) -> tuple[Block, ...]:
         "percentage). Interval: counting only; gate: SD when cuts lie elsewhere. Second line: the other measure. L, H: "
         "below, above the reference range; –: none applies. All measures and events: Key populations in full."
     )
-    return (Table(heads, rows, "", caption, "six"), *failures(view), *drawn_gates.listed(view))
+    return (Table(heads, rows, "", caption, "six"), *batch_controls.page_one(view), *failures(view),
+            *drawn_gates.listed(view))  # fmt: skip
 
 
 def failures(view: VisitView) -> tuple[Block, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from immunoprofile.report import (
+    batch_controls,
     glossary,
     placement,
     provenance,
@@ -25,7 +26,10 @@ VISIT_SECTIONS: Final = (
     Section("review", "Review", (review_place,)),
     Section("full-table", "Key populations in full", (visit_key.full_table,)),
     Section("gating", "Gating", (visit_figures.gating,)),
-    Section("quality", "Quality", (visit_quality.flags_and_comments, visit_quality.exceptions, visit_quality.checks)),
+    Section(
+        "quality", "Quality",
+        (visit_quality.flags_and_comments, batch_controls.of_visit, visit_quality.exceptions, visit_quality.checks),
+    ),
     Section(
         "virology",
         "Virology",
@@ -46,5 +50,5 @@ VISIT_SECTIONS: Final = (
     Section("differentiation", "CD8 differentiation", (visit_figures.differentiation,)),
     Section("glossary", "Glossary", (glossary.visit,)),
     Section("provenance", "Provenance", (placement.of_visit, provenance.of_visit)),
-)
+)  # fmt: skip
 """Page one: key populations to review. Then all measures, gating and quality. Then the boxes, and the appendix."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile import schema
-from immunoprofile.report import wording
+from immunoprofile.report import batch_controls, wording
 from immunoprofile.report.content import Block, Table, Text, columns, row
 from immunoprofile.resources.checks import check_title
 
@@ -48,12 +48,16 @@ class Query:
 def summarise(view: VisitView) -> Summary:
     """Usable, limited or unusable, in one sentence.
 
-    Unusable: no key population has a percentage. Limited: one of them, or its cells/uL, cannot be reported, or a
-    flag limits the comparison with other visits. Warnings alone leave a visit usable; they are counted.
+    Held, which is unusable: the control of a batch of the visit failed and nobody released it. Unusable: no key
+    population has a percentage. Limited: one of them, or its cells/uL, cannot be reported, or a flag limits the
+    comparison with other visits. Warnings alone leave a visit usable; they are counted.
     """
     rows = view.rows
     if view.row is None:
         return Summary("unusable", f"Unusable: {why_not_done(view)}")
+    if held := batch_controls.held(view.source, view.subject, view.visit):
+        what = f"the control of batch {batch_controls.named(held)} failed"
+        return Summary("unusable", f"Held: {what}. Not for use until a person releases the batch with a reason.")
     lost = [row.display for row in rows if row.lines[0].now.state != "ok"]
     reasons = list(dict.fromkeys(row.lines[0].now.words for row in rows if row.lines[0].now.state != "ok"))
     if rows and len(lost) == len(rows):
@@ -75,6 +79,10 @@ def summarise(view: VisitView) -> Summary:
         for code in view.flags
         if code in _LIMITING and not (code == "TUBE_MISSING" and (lost or counts))
     ]
+    if view.baseline_visit not in ("", view.visit):
+        base = batch_controls.held(view.source, view.subject, view.baseline_visit)
+        if base:
+            parts.append(f"the baseline is held: the control of batch {batch_controls.named(base)} failed")
     warnings = sum(check["state"] == "WARN" for check in view.judged)
     tail = f" {warnings} quality warning{'s' if warnings > 1 else ''}, see Quality." if warnings else ""
     if parts:

@@ -35,7 +35,7 @@ def page(profile: Any) -> str:
 def test_sections_stand_in_the_order_that_matters(page: str) -> None:
     assert re.findall(r"<h2[^>]*>(.*?)</h2>", page) == [
         "Synopsis", "Disposition", "Subjects and visits", "Eligibility", "Baseline", "Completeness and quality",
-        "Immune change", "CMV-DNA",
+        "Controls and precision", "Immune change", "CMV-DNA",
         "Association with CMV-DNA", "Safety", "Sensitivity", "Exceptions", "Change within each arm", "Limits", "Review",
         "Gating strategy", "Methods", "Glossary", "Provenance",
     ]  # fmt: skip
