@@ -9,6 +9,7 @@ from immunoprofile.pp.concentration import (
     bridge,
     cells_per_ul,
     dual_platform,
+    volumetric_concentration,
 )
 from immunoprofile.pp.files import file_findings
 from immunoprofile.pp.flags import join_flags, split_flags, update_flags
@@ -65,5 +66,6 @@ __all__ = [
     "summarise",
     "update_flags",
     "verdict",
+    "volumetric_concentration",
     "wilson",
 ]

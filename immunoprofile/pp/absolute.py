@@ -9,6 +9,8 @@ import numpy as np
 from immunoprofile.errors import AnalysisError
 from immunoprofile.io.records import cells
 from immunoprofile.pp.concentration import (
+    CV_BEADS,
+    CV_BLOOD_COUNT,
     CV_PIPETTING,
     ENOUGH_BEADS,
     MINIMUM_BEADS,
@@ -18,6 +20,7 @@ from immunoprofile.pp.concentration import (
     bridge,
     cells_per_ul,
     dual_platform,
+    volumetric_concentration,
 )
 from immunoprofile.pp.flags import update_flags
 from immunoprofile.schema import (
@@ -51,17 +54,24 @@ __all__ = [
     "cells_per_event",
     "cells_per_ul",
     "dual_platform",
+    "volumetric_concentration",
 ]
 
-AbsoluteMethod = Literal["auto", "bead", "dual"]
+AbsoluteMethod = Literal["auto", "bead", "volumetric", "dual"]
 
 _FLAGS = ("BEADS_LOW", "NO_BEADS", "ABS_METHOD_SWITCHED")
 
 
 def absolute(
-    adata: AnnData, *, method: AbsoluteMethod = "auto", cv_pipetting: float = CV_PIPETTING, confidence: float = 0.95
+    adata: AnnData,
+    *,
+    method: AbsoluteMethod = "auto",
+    cv_pipetting: float = CV_PIPETTING,
+    cv_beads: float = CV_BEADS,
+    cv_blood_count: float = CV_BLOOD_COUNT,
+    confidence: float = 0.95,
 ) -> None:
-    """Cells/uL of every population from beads and from the blood count, bridged to the other tubes.
+    """Cells/uL of every population from beads, drawn volume and blood count, bridged to the other tubes.
 
     Parameters
     ----------
@@ -69,14 +79,16 @@ def absolute(
         Visits x populations with ``layers['counts']``, ``var['tube']``, ``var['abs_anchor']``,
         ``uns['study']['count_tube']`` and, for populations of other tubes, ``layers['anchor_counts']``. Beads come from
         ``obs`` ``n_beads``, ``beads_per_tube``, ``blood_volume_ul``, ``dilution`` (missing = not diluted) and, where
-        the column exists, ``bead_lot``; the blood count from ``obs`` ``alc`` and ``wbc`` (cells/uL) with the layers
-        ``pct_lymphocytes`` and ``pct_leukocytes``.
+        the column exists, ``bead_lot``; the volume of a volumetric cytometer from ``acquired_volume_ul`` with
+        ``dilution``, where a visit has no beads per tube; the blood count from ``obs`` ``alc`` and ``wbc`` (cells/uL)
+        with the layers ``pct_lymphocytes`` and ``pct_leukocytes``.
     method
         ``auto`` takes, for each subject as a whole, beads when every visit has them, else the blood count when every
-        visit has one, else the one that more visits have (beads when equal), and leaves the other visits empty.
-        ``bead`` and ``dual`` name the method for all subjects.
-    cv_pipetting
-        CV of the pipetted blood volume, a fraction.
+        visit has one, else the one that more visits have (beads when equal), and leaves the other visits empty. A
+        drawn volume goes before the blood count in the same way and after beads. ``bead``, ``volumetric`` and
+        ``dual`` name the method for all subjects.
+    cv_pipetting, cv_beads, cv_blood_count
+        CV of the pipetted blood (or drawn) volume, of the beads in a tube, and of the blood count, fractions.
     confidence
         Coverage of the limits.
 
@@ -87,13 +99,14 @@ def absolute(
     ``adata.layers['abs_bead']``, ``adata.layers['abs_dual']``
         cells/uL by either method, NaN where it is not possible.
     ``adata.layers['abs']``, ``['abs_cv']``, ``['abs_lower']``, ``['abs_upper']``
-        cells/uL by the method of the subject, its CV in per cent and its limits (counting and pipetting only).
+        cells/uL by the method of the subject, its CV in per cent and its limits (counting, pipetting, beads
+        and blood count only).
     ``adata.obs['abs_method']``
-        ``bead``, ``dual_lymph``, ``dual_wbc`` or ``none``.
+        ``bead``, ``volumetric``, ``dual_lymph``, ``dual_wbc`` or ``none``.
     ``adata.obs['flags']``
         ``BEADS_LOW`` below 1,000 beads (below 500 there is no count), ``NO_BEADS`` where the study uses beads and a
         visit lacks their record, ``ABS_METHOD_SWITCHED`` where it uses beads and the subject had to change to the
-        blood count.
+        blood count or the drawn volume.
 
     Raises
     ------
@@ -101,34 +114,49 @@ def absolute(
         An input named above is missing from the object, an anchor is no population, or ``method='bead'`` is asked of
         separated cells (PBMC).
     """
-    if method not in ("auto", "bead", "dual"):
-        raise AnalysisError(f"method {method!r} is not known", where="pp.absolute", todo="one of: auto, bead, dual")
+    if method not in ("auto", "bead", "volumetric", "dual"):
+        raise AnalysisError(
+            f"method {method!r} is not known", where="pp.absolute", todo="one of: auto, bead, volumetric, dual"
+        )
     in_count_tube = _in_count_tube(adata)
     whole_blood = _whole_blood(adata)
-    if method == "bead" and not whole_blood.all():
+    if method in ("bead", "volumetric") and not whole_blood.all():
         rows = ", ".join(adata.obs_names[~whole_blood][:5])
         raise AnalysisError(
-            f"counting beads give no concentration in separated cells ({rows})",
+            f"{'counting beads give' if method == 'bead' else 'a drawn volume gives'} no concentration in separated "
+            f"cells ({rows})",
             where="obs specimen_type",
             todo="use method='dual' with the blood count of the same draw",
         )
-    beads = _bead_series(adata, in_count_tube, whole_blood, cv_pipetting, confidence)
-    by_lymphocytes = _dual_series(adata, in_count_tube, "alc", PCT_LYMPHOCYTES, "lymphocytes", confidence)
-    by_leukocytes = _dual_series(adata, in_count_tube, "wbc", PCT_LEUKOCYTES, "leukocytes", confidence)
+    beads = _bead_series(adata, in_count_tube, whole_blood, (cv_pipetting, cv_beads), confidence)
+    drawn = _volumetric_series(adata, in_count_tube, whole_blood, cv_pipetting, confidence)
+    by_lymphocytes = _dual_series(
+        adata, in_count_tube, ("alc", PCT_LYMPHOCYTES, "lymphocytes"), cv_blood_count, confidence
+    )
+    by_leukocytes = _dual_series(
+        adata, in_count_tube, ("wbc", PCT_LEUKOCYTES, "leukocytes"), cv_blood_count, confidence
+    )
 
     subjects = adata.obs["usubjid"].astype(str).to_numpy()
     use_lymphocytes = _prefer_first(subjects, _has_values(by_lymphocytes), _has_values(by_leukocytes))
     dual = _choose(use_lymphocytes, by_lymphocytes, by_leukocytes)
     if method == "auto":
-        use_beads = _prefer_first(subjects, _has_values(beads), _has_values(dual))
+        use_drawn = _prefer_first(subjects, _has_values(drawn), _has_values(dual)) & _any_of(
+            subjects, _has_values(drawn)
+        )
+        others = _choose(use_drawn, drawn, dual)
+        use_beads = _prefer_first(subjects, _has_values(beads), _has_values(others))
     else:
         use_beads = np.full(adata.n_obs, method == "bead")
-    chosen = _choose(use_beads, beads, dual)
+        use_drawn = np.full(adata.n_obs, method == "volumetric")
+        others = _choose(use_drawn, drawn, dual)
+    chosen = _choose(use_beads, beads, others)
 
     adata.layers[ABS_BEAD], adata.layers[ABS_DUAL] = beads.value, dual.value
     adata.layers[ABS], adata.layers[ABS_CV] = chosen.value, chosen.cv
     adata.layers[ABS_LOWER], adata.layers[ABS_UPPER] = chosen.lower, chosen.upper
-    names = np.where(use_beads, "bead", np.where(use_lymphocytes, "dual_lymph", "dual_wbc"))
+    names = np.where(use_lymphocytes, "dual_lymph", "dual_wbc")
+    names = np.where(use_beads, "bead", np.where(use_drawn, "volumetric", names))
     adata.obs["abs_method"] = np.where(_has_values(chosen), names, "none")
 
     n_beads = _obs_floats(adata, "n_beads")
@@ -206,8 +234,9 @@ def _bead_record(adata: AnnData) -> Mask:
 
 
 def _bead_series(
-    adata: AnnData, in_count_tube: Mask, whole_blood: Mask, cv_pipetting: float, confidence: float
+    adata: AnnData, in_count_tube: Mask, whole_blood: Mask, cvs: tuple[float, float], confidence: float
 ) -> Concentration:
+    """Beads; ``cvs`` are those of pipetting and of the beads in a tube."""
     counts = np.asarray(adata.layers[COUNTS], dtype=np.float64)
     usable = whole_blood & _bead_record(adata)
     n_beads = np.where(usable, _obs_floats(adata, "n_beads"), np.nan)
@@ -218,16 +247,38 @@ def _bead_series(
         beads_per_tube=_obs_floats(adata, "beads_per_tube")[:, None],
         volume_ul=_obs_floats(adata, "blood_volume_ul")[:, None],
         dilution=np.where(np.isnan(dilution), 1.0, dilution)[:, None],
-        cv_pipetting=cv_pipetting,
+        cv_pipetting=cvs[0],
+        cv_beads=cvs[1],
+        confidence=confidence,
+    )
+    return _bridged(adata, direct, in_count_tube, confidence)
+
+
+def _volumetric_series(
+    adata: AnnData, in_count_tube: Mask, whole_blood: Mask, cv_volume: float, confidence: float
+) -> Concentration:
+    """Volume of a volumetric cytometer; a tube with beads is counted by its beads."""
+    counts = np.asarray(adata.layers[COUNTS], dtype=np.float64)
+    usable = whole_blood & np.isnan(_obs_floats(adata, "beads_per_tube"))
+    dilution = _obs_floats(adata, "dilution")
+    direct = volumetric_concentration(
+        np.where(in_count_tube[None, :], counts, np.nan),
+        np.where(usable, _obs_floats(adata, "acquired_volume_ul"), np.nan)[:, None],
+        dilution=np.where(np.isnan(dilution), 1.0, dilution)[:, None],
+        cv_volume=cv_volume,
         confidence=confidence,
     )
     return _bridged(adata, direct, in_count_tube, confidence)
 
 
 def _dual_series(
-    adata: AnnData, in_count_tube: Mask, blood_column: str, layer: str, denominator: str, confidence: float
+    adata: AnnData, in_count_tube: Mask, blood: tuple[str, str, str], cv_blood_count: float, confidence: float
 ) -> Concentration:
-    """Blood count x share of ``denominator`` in the count tube; a population that is no part of it has none."""
+    """Blood count x share of its denominator in the count tube; a population that is no part of it has none.
+
+    ``blood`` names the column of obs, the layer of the shares, and the denominator.
+    """
+    blood_column, layer, denominator = blood
     counts = np.where(in_count_tube[None, :], np.asarray(adata.layers[COUNTS], dtype=np.float64), np.nan)
     total = np.full(adata.n_obs, np.nan)
     if denominator in adata.var_names and in_count_tube[adata.var_names.get_loc(denominator)]:
@@ -243,8 +294,8 @@ def _dual_series(
         part = np.array([_is_part(adata, name, denominator) for name in adata.var_names])
         counts = np.where(part[None, :], counts, np.nan)
     counts = np.where(counts <= totals, counts, np.nan)
-    blood = np.broadcast_to(_obs_floats(adata, blood_column)[:, None], counts.shape)
-    direct = dual_platform(counts, totals, alc=blood, confidence=confidence)
+    known = np.broadcast_to(_obs_floats(adata, blood_column)[:, None], counts.shape)
+    direct = dual_platform(counts, totals, alc=known, cv_analyser=cv_blood_count, confidence=confidence)
     return _bridged(adata, direct, in_count_tube, confidence)
 
 
@@ -307,6 +358,11 @@ def _prefer_first(subjects: NDArray[np.object_], first: Mask, second: Mask) -> M
         complete_first, complete_second = bool(first[rows].all()), bool(second[rows].all())
         use[rows] = complete_first or (not complete_second and first[rows].sum() >= second[rows].sum())
     return use
+
+
+def _any_of(subjects: NDArray[np.object_], rows: Mask) -> Mask:
+    """Rows of the subjects that have any of the rows."""
+    return np.isin(subjects, np.unique(subjects[rows]))
 
 
 def _choose(use_first: Mask, first: Concentration, second: Concentration) -> Concentration:

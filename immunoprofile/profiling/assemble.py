@@ -240,7 +240,7 @@ def _no_visits() -> pd.DataFrame:
 def _beads(
     own: Sequence[Mapping[str, Any]], outcome: Outcome | None, count_tube: str | None, gates: Mapping[str, Strategy]
 ) -> dict[str, Any]:
-    names = ("beads_per_tube", "blood_volume_ul", "dilution")
+    names = ("beads_per_tube", "blood_volume_ul", "acquired_volume_ul", "dilution")
     if outcome is None or count_tube is None or count_tube not in gates:
         return {"n_beads": np.nan, **dict.fromkeys(names, np.nan), "bead_lot": ""}
     record = next(row for row in own if row["sample_id"] == outcome.sample_id)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from immunoprofile.pp.concentration import MINIMUM_BEADS, bead_concentration
+from immunoprofile.pp.concentration import MINIMUM_BEADS, bead_concentration, volumetric_concentration
 from immunoprofile.resources import populations
 
 if TYPE_CHECKING:
@@ -63,8 +63,10 @@ def tube_values(
             share = max(1 / max(n, 0.5) - 1 / n_parent, 0.0)
             found[name, "pct_parent"] = TubeValue(100.0 * n / n_parent, n, n_parent, share)
         in_blood = bool({name, *strategy.path(name)} & set(BLOOD))
-        if beads is not None and beads >= MINIMUM_BEADS and in_blood and str(row["specimen_type"]).startswith("WB"):
-            dilution = 1.0 if math.isnan(row["dilution"]) else row["dilution"]
+        if not (counts and in_blood and str(row["specimen_type"]).startswith("WB")):
+            continue
+        dilution = 1.0 if math.isnan(row["dilution"]) else row["dilution"]
+        if beads is not None and beads >= MINIMUM_BEADS:
             value = float(
                 bead_concentration(
                     n, beads, beads_per_tube=row["beads_per_tube"], volume_ul=row["blood_volume_ul"], dilution=dilution
@@ -72,4 +74,8 @@ def tube_values(
             )
             if math.isfinite(value):
                 found[name, "abs"] = TubeValue(value, n, n_parent, 1 / max(n, 0.5) + 1 / beads)
+        elif math.isnan(row["beads_per_tube"]):
+            value = float(volumetric_concentration(n, row["acquired_volume_ul"], dilution=dilution).value)
+            if math.isfinite(value):
+                found[name, "abs"] = TubeValue(value, n, n_parent, 1 / max(n, 0.5))
     return found

@@ -196,7 +196,13 @@ def _line(
 
 def _interval_kind(source: Source, row: int | None) -> str:
     method = source.obs(row, "abs_method")
-    return "counting and pipetting only" if method == "bead" else "counting only"
+    others = {
+        "bead": "pipetting and beads",
+        "volumetric": "volume",
+        "dual_lymph": "blood count",
+        "dual_wbc": "blood count",
+    }
+    return f"counting, {others[method]} only" if method in others else "counting only"
 
 
 def _written(value: float, measure: Measure) -> str:

@@ -73,7 +73,8 @@ def course(view: VisitView) -> tuple[Block, ...]:
     undated = any(math.isnan(axis_day(view.source.obs(row, "study_day"))) for row in rows_until(view))
     caption = (
         "Open triangle: censored, down at the LLOQ (below it or not detected), up at the ULOQ. Error bars: 95 %, "
-        "counting only (beads: and pipetting). ✕: failed tube. Laboratory: number = CTCAE grade from 1 (version: "
+        "counting only (cells/µL: also pipetting, beads, blood count). ✕: failed tube. Laboratory: number = CTCAE "
+        "grade from 1 (version: "
         "see the grades), ? = not decided, light line = a grade begins. n = 1, data up to this visit."
         + (f" Not drawn: {'; '.join(drawn.undrawn)}." if drawn.undrawn else "")
         + (" Study days are not known: visits stand at their planned days." if undated else "")

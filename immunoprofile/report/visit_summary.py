@@ -23,7 +23,8 @@ _SPECIMENS: Final = {
     "PBMC_FROZEN": "PBMC, frozen",
 }  # fmt: skip
 _COUNTED_BY: Final = {
-    "bead": "counting beads", "dual_lymph": "blood count (lymphocytes)", "dual_wbc": "blood count (WBC)",
+    "bead": "counting beads", "volumetric": "volume drawn by the cytometer",
+    "dual_lymph": "blood count (lymphocytes)", "dual_wbc": "blood count (WBC)",
 }  # fmt: skip
 
 
