@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Role = Literal["primary", "secondary", "exploratory", "sensitivity"]
 MethodId = Literal[
-    "S1", "S2", "S3", "S3_tipping", "S4", "S5", "S6", "S8", "S9", "S10", "S12", "S13", "S14", "S15", "S17", "S18",
-    "S19_shift", "S19_rate",
+    "S1", "S2", "S3", "S3_gatings", "S3_tipping", "S4", "S5", "S6", "S8", "S9", "S10", "S12", "S13", "S14", "S15",
+    "S17", "S18", "S19_shift", "S19_rate",
 ]  # fmt: skip
 LeftOut = Literal["qc_warn", "recent_il2", "protocol_deviation", "cmv_confounded"]
 Option = bool | int | float | str | tuple[str, ...] | tuple[float, ...]

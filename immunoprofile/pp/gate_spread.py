@@ -216,8 +216,10 @@ def under_gatings(adata: AnnData) -> Iterator[AnnData]:
     names = {COUNTS: GATE_COUNTS, PARENT_COUNTS: GATE_PARENT_COUNTS, ANCHOR_COUNTS: GATE_ANCHOR_COUNTS}
     moved = {name: gatings(adata, source) for name, source in names.items()}
     if ABS in adata.layers:
+        bridged = ANCHOR_COUNTS in adata.layers and "abs_method" in adata.obs
+        logs = log_absolute(adata) if bridged else np.full(moved[COUNTS].shape, np.nan)
         # The logarithm begins at half an event where none was counted, and so does the concentration.
-        absolute = positive_absolute(adata)[..., None] * np.exp(log_absolute(adata))
+        absolute = positive_absolute(adata)[..., None] * np.exp(logs)
         moved[ABS] = np.where(moved[COUNTS] == 0, np.where(np.isnan(absolute), np.nan, 0.0), absolute)
     for gating in range(moved[COUNTS].shape[2]):
         layers = {name: values[:, :, gating] for name, values in moved.items()}

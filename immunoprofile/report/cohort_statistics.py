@@ -42,6 +42,7 @@ _TITLES: Final[dict[str, str]] = {
     "clearance_exact": "Time to clearance, exact days",
     "cumulative_incidence": "Cumulative incidence",
     "responders": "Responders by rule",
+    schema.UNS_COMPARE_GATINGS: "with cuts moved in all samples",
     "compare_per_protocol": "per protocol",
     "compare_without_qc_warn": "without quality warnings",
     "compare_without_recent_il2": "without draws soon after IL-2",

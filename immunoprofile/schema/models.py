@@ -10,6 +10,7 @@ UNS_MMRM: Final = "mmrm"
 UNS_COMPARE_SLOPES: Final = "compare_slopes"
 UNS_ASSOCIATE_LAGGED: Final = "associate_lagged"
 UNS_ASSOCIATE_CENSORED: Final = "associate_censored"
+UNS_COMPARE_GATINGS: Final = "compare_gatings"
 UNS_TIPPING_POINT: Final = "tipping_point"
 
 MODEL_TABLES: Final = (

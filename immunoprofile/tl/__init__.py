@@ -8,6 +8,7 @@ from immunoprofile.tl.clearance import clearance_exact, clearance_incidence, cle
 from immunoprofile.tl.clearance_predictors import landmark, time_varying
 from immunoprofile.tl.confounding import batch_confounding
 from immunoprofile.tl.declared import declared
+from immunoprofile.tl.gatings import compare_gatings
 from immunoprofile.tl.grades import grade_rates, grade_shifts, rate_table, shift_table
 from immunoprofile.tl.lagged import associate_lagged
 from immunoprofile.tl.linear_mixed import LinearMixed, fit_linear_mixed
@@ -87,6 +88,7 @@ __all__ = [
     "clearance_incidence",
     "clearance_interval",
     "compare",
+    "compare_gatings",
     "compare_ranks",
     "compare_slopes",
     "cox",

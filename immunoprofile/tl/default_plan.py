@@ -11,6 +11,7 @@ from immunoprofile.schema import (
     FAMILY_WORDS,
     UNS_CLEARANCE,
     UNS_COMPARE_FUNCTIONAL,
+    UNS_COMPARE_GATINGS,
     UNS_RESPONSES,
     UNS_SCHEDULE,
     UNS_STUDY,
@@ -64,6 +65,7 @@ def default_plan(adata: AnnData, *, methods: Collection[str]) -> AnalysisPlan:
         entries += [{"key": "grade_shifts", "method": "S19_shift", "role": "secondary"},
                     {"key": "grade_rates", "method": "S19_rate", "role": "secondary"}]  # fmt: skip
     entries += [
+        {"key": UNS_COMPARE_GATINGS, "method": "S3_gatings", "role": "sensitivity"},
         {"key": "compare_per_protocol", "method": "S3", "role": "sensitivity", "leave_out": ("protocol_deviation",)},
         {"key": "compare_without_qc_warn", "method": "S3", "role": "sensitivity", "leave_out": ("qc_warn",)},
         {"key": "compare_without_recent_il2", "method": "S3", "role": "sensitivity", "leave_out": ("recent_il2",)},

@@ -12,10 +12,17 @@ import pytest
 from immunoprofile import tl
 from immunoprofile.datasets import il2_cmv_counts
 from immunoprofile.errors import AnalysisError
+from immunoprofile.gate.cut_shifts import RUNS
 from immunoprofile.io.analysis_plan import METHOD_IDS, Analysis, AnalysisFamily, AnalysisPlan
 from immunoprofile.report.key_table import technical
 from immunoprofile.resources import populations
-from immunoprofile.schema import FAMILY_WORDS, STATISTIC_COLUMNS, TIME_TO_CLEARANCE_COLUMNS, WORST_GRADE_COLUMNS
+from immunoprofile.schema import (
+    FAMILY_WORDS,
+    STATISTIC_COLUMNS,
+    TIME_TO_CLEARANCE_COLUMNS,
+    VISIT_GATINGS,
+    WORST_GRADE_COLUMNS,
+)
 from immunoprofile.tl.confounding import cramers_v, lost_contrasts
 from immunoprofile.tl.multiplicity import complements
 
@@ -24,6 +31,8 @@ from immunoprofile.tl.multiplicity import complements
 def trial() -> anndata.AnnData:
     adata = il2_cmv_counts(subjects=20, seed=7)
     adata.uns["study"] = {"count_tube": "count", "reference_arm": "GCV", "primary_visit": "D14"}
+    for name, layer in zip(VISIT_GATINGS, ("counts", "parent_counts", "parent_counts"), strict=True):
+        adata.obsm[name] = np.repeat(np.asarray(adata.layers[layer])[..., None], RUNS, axis=2)
     return adata
 
 
@@ -60,7 +69,7 @@ def test_the_default_plan_runs_what_the_object_can_hold(trial: anndata.AnnData, 
     expected = {"compare", "change", "associate", "compare_all_pct", "compare_all_abs", "clearance_interval",
                 "clearance_exact", "cumulative_incidence", "landmark", "time_varying", "clearance_interval_unconfirmed",
                 "clearance_interval_tnd", "responders", "grade_shifts", "grade_rates", "mmrm",
-                "associate_censored"}  # fmt: skip
+                "associate_censored", "compare_gatings"}  # fmt: skip
     assert expected <= set(runs.index)
     assert (runs["status"] == "ESTIMATED").all(), runs[["status", "note"]].to_string()
     for key in expected - {"grade_shifts", "grade_rates"}:
