@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from benchmarks.gate_spread import SITUATIONS, rates
 from immunoprofile.pl import style
 from immunoprofile.report import noise, wording
 
@@ -65,3 +66,18 @@ def test_moved_cuts_can_only_widen_the_limits() -> None:
     assert noise.judge(1.8, 1.0).level == "MORE_THAN_NOISE"
     assert noise.judge(1.8, 1.0, gate_sd=0.2).level == "WITHIN_NOISE"
     assert noise.judge(1.8, 1.0, gate_sd=0.2).gate_sd == 0.2
+
+
+def test_rates_of_the_verdict_where_the_truth_is_known() -> None:
+    """Small version of `python -m benchmarks.gate_spread verdicts`; 3 SE of 400 trials at 5 % are 3.3 points."""
+    gap, shoulder = SITUATIONS
+    known = {"events": 500, "cv": 0.10, "trials": 400}
+    for situation, own in ((gap, False), (gap, True), (shoulder, False), (shoulder, True)):
+        false, without, _ = rates(situation, fold=1.0, own=own, **known)
+        assert false <= min(without, 0.05 + 0.033)
+    # errors of the cut at each visit pass for changes, until the part of the gate is in the verdict
+    assert rates(shoulder, fold=1.0, own=True, **known)[1] > 0.25
+    for own in (False, True):
+        assert rates(gap, fold=2.0, own=own, **known)[0] >= 0.95
+    # a frozen cut in a gap costs nothing of what can be found
+    assert rates(gap, fold=2.0, own=False, **known)[2] < 0.01
