@@ -76,13 +76,30 @@ def cells(column: Iterable[Any], kind: str = "") -> list[Any]:
         dtype = column.dtype
         kind = "flag" if pd.api.types.is_bool_dtype(dtype) else "number" if _is_number(dtype) else "text"
     if kind == "number":
+        if column.dtype == float:
+            return column.to_numpy().tolist()
         numbers = column if _is_number(column.dtype) else pd.to_numeric(column.astype(object), errors="coerce")
         return [float(one) for one in numbers.to_numpy(dtype=float, na_value=math.nan)]
+    if kind == "text" and column.dtype == object and (words := _plain_words(column.to_numpy())) is not None:
+        return words
     plain = column.astype(object).to_numpy()
     missing = column.isna().to_numpy()
     if kind == "flag":
         return [None if lost else _flag(one) for one, lost in zip(plain, missing, strict=True)]
     return ["" if lost else str(one) for one, lost in zip(plain, missing, strict=True)]
+
+
+def _plain_words(values: Iterable[object]) -> list[str] | None:
+    """Cells of a column that holds words, None and NaN; None where it holds anything else."""
+    found = []
+    for one in values:
+        if type(one) is str:
+            found.append(one)
+        elif one is None or (type(one) is float and math.isnan(one)):
+            found.append("")
+        else:
+            return None
+    return found
 
 
 def _is_number(dtype: Any) -> bool:

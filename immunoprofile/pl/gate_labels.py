@@ -70,13 +70,14 @@ def place_labels(
     """
     unit = 72.0 * side
     lines = np.vstack([_along(points) for points in outlines]) if outlines else np.zeros((0, 2))
+    area = _summed(crowd)
     found: list[Box | None] = [None] * len(wanted)
     # Small gates have the fewest places.
     for place in sorted(range(len(wanted)), key=lambda place: _extent(wanted[place].outline)):
         one = wanted[place]
         taken = [box for box in found if box is not None]
         for words in one.words:
-            found[place] = _best(words, one.outline, unit, lines, taken, outlines, crowd)
+            found[place] = _best(words, one.outline, unit, lines, taken, outlines, area)
             if found[place] is not None:
                 break
     return found
@@ -84,7 +85,7 @@ def place_labels(
 
 def _best(
     words: str, outline: Points, unit: float, lines: NDArray[np.float64], taken: Sequence[Box],
-    outlines: Sequence[Points], crowd: NDArray[np.float64],
+    outlines: Sequence[Points], area: NDArray[np.float64],
 ) -> Box | None:  # fmt: skip
     gap = _CLEAR / unit
     wide, high = (0.5 * (length + 2 * _PAD) / unit for length in text_size(words))
@@ -105,7 +106,7 @@ def _best(
     own = np.array(outline)
     (left, low), (right, top) = own.min(axis=0), own.max(axis=0)
     away = np.hypot(x - np.clip(x, left, right), y - np.clip(y, low, top))
-    cost = away + _OUTSIDE * (away > 0) + _CROWD * _hidden(x, y, wide, high, crowd)
+    cost = away + _OUTSIDE * (away > 0) + _CROWD * _hidden(x, y, wide, high, area)
     # The upper part of a gate is where a label is looked for.
     cost += 0.1 * np.abs(y - top) + 0.05 * np.abs(x - (left + right) / 2)
     for other in outlines:
@@ -160,13 +161,19 @@ def _inside(x: NDArray[np.float64], y: NDArray[np.float64], corners: NDArray[np.
     return inside
 
 
-def _hidden(
-    x: NDArray[np.float64], y: NDArray[np.float64], wide: float, high: float, crowd: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Mean crowd below a box, from the summed area."""
+def _summed(crowd: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum of the crowd below and left of every border between bins."""
     rows, columns = crowd.shape
     area = np.zeros((rows + 1, columns + 1))
     area[1:, 1:] = crowd.cumsum(axis=0).cumsum(axis=1)
+    return area
+
+
+def _hidden(
+    x: NDArray[np.float64], y: NDArray[np.float64], wide: float, high: float, area: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Mean crowd below a box, from the summed area."""
+    rows, columns = (size - 1 for size in area.shape)
     left, right = (np.clip(np.round((x + side * wide) * columns), 0, columns).astype(int) for side in (-1, 1))
     low, top = (np.clip(np.round((y + side * high) * rows), 0, rows).astype(int) for side in (-1, 1))
     total = area[top, right] - area[low, right] - area[top, left] + area[low, left]

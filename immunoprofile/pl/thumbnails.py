@@ -316,6 +316,8 @@ def _crowd(raster: GateRaster, x_range: tuple[float, float], y_range: tuple[floa
 
     level = np.log1p(raster.counts.astype(np.float64))
     level /= max(float(level.max()), 1e-9)
+    if (raster.x_range, raster.y_range) == (x_range, y_range):
+        return level
     rows, columns = level.shape
     made = np.zeros((rows, columns))
 

@@ -116,12 +116,15 @@ def environment(kind: str = "cohort", language: Language = ENGLISH) -> Environme
             return value
         return write(language.say(value))
 
+    from immunoprofile.report.table_cells import cell_writer
+
     loader = PackageLoader("immunoprofile.report", "templates")
     made = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         finalize=finalize,
     )  # fmt: skip
     made.globals |= {"review_place": _REVIEW_PLACE, "lang": language.code, "say": language.say, "Said": Said}
+    made.globals["cell"] = cell_writer(finalize)
     return made
 
 

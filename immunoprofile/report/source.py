@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -71,6 +72,8 @@ class Source:
     _by_subject: dict[str, dict[str, list[dict[str, Any]]]] = field(init=False, default_factory=dict)
     _grouped: dict[str, dict[str, list[dict[str, Any]]]] = field(init=False, default_factory=dict)
 
+    _studies: dict[str, SimpleNamespace] = field(init=False, default_factory=dict)
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "config", self.profile.study.config)
         object.__setattr__(self, "visits", self.profile.visits)
@@ -101,6 +104,24 @@ class Source:
         if name not in self._grouped:
             self._grouped[name] = _by_subject(self.records[name])
         return self._grouped[name].get(subject, [])
+
+    def study_of(self, subject: str) -> SimpleNamespace:
+        """The study as if it had this subject only, with its rows of two results: cut once, for all its visits.
+
+        Beside the tables of the study ``dose_adequacy`` and ``cmv_confounders``, None where the run has none.
+        """
+        if subject not in self._studies:
+            study = self.profile.study
+            tables = {
+                name: getattr(study, name, None) for name in ("subjects", "cmv_dna", "dosing", "conmeds", "events")
+            }
+            tables |= {name: self.profile.tables.get(name) for name in ("dose_adequacy", "cmv_confounders")}
+            own = {
+                name: table if table is None else table[table["usubjid"].astype(str) == subject]
+                for name, table in tables.items()
+            }
+            self._studies[subject] = SimpleNamespace(config=study.config, **own)
+        return self._studies[subject]
 
     def labs_of(self, subject: str) -> list[dict[str, Any]]:
         """Laboratory values of a subject."""

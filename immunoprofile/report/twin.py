@@ -28,10 +28,18 @@ def plain(value: Any) -> Any:
     An infinite number is the text ``inf`` or ``-inf``: it is a bound that is open, not a value that is missing. The
     counts of a gating plot stand as their hash; the plot itself is on the page.
     """
+    kind = type(value)
+    # Nearly everything is one of these, and a page has ten thousand of them.
+    if kind is str or kind is int or kind is bool or value is None:
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else _scalar(value)
+    if kind is tuple or kind is list:
+        return [plain(entry) for entry in value]
+    if names := _names(kind):
+        return {name: plain(getattr(value, name)) for name in names}
     if isinstance(value, GateRaster):
         return _raster(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
     if isinstance(value, Mapping):
         return {_key(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -39,6 +47,18 @@ def plain(value: Any) -> Any:
     if hasattr(value, "to_dict") and hasattr(value, "columns"):
         return _records(value)
     return _scalar(value)
+
+
+_FIELDS: dict[type, tuple[str, ...]] = {}
+"""Kind of object -> its fields, looked up once."""
+
+
+def _names(kind: type) -> tuple[str, ...]:
+    """Fields of a kind of object that is written field by field; none for others."""
+    if kind not in _FIELDS:
+        whole = is_dataclass(kind) and kind is not GateRaster
+        _FIELDS[kind] = tuple(one.name for one in fields(kind)) if whole else ()
+    return _FIELDS[kind]
 
 
 def _scalar(value: Any) -> Any:

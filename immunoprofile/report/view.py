@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from immunoprofile.report.source import Source
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from immunoprofile.virology.courses import Course
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +174,17 @@ class VisitView:
             for visit, dtc in zip(cells(own["visit"], "text"), cells(own["collected_dtc"], "text"), strict=True)
         ]
         return own[known].reset_index(drop=True)
+
+    @cached_property
+    def courses(self) -> list[Course]:
+        """The course of CMV-DNA of the subject as it was known at the visit."""
+        from immunoprofile.virology.courses import courses
+
+        days = [*cells(self.cmv_results["virology_day"], "number"), self.virology_day]
+        last = max((day for day in days if not math.isnan(day)), default=math.nan)
+        study = self.source.study_of(self.subject)
+        found = courses(study, self.cmv_results, study.dose_adequacy, confounders=study.cmv_confounders)
+        return found if math.isnan(last) else [course.until(int(last)) for course in found]
 
     def obs(self, name: str) -> Any:
         """Entry of ``obs`` of the visit."""

@@ -187,7 +187,7 @@ def bars(view: VisitView) -> tuple[Bar, ...]:
     source = view.source
     if source.blinded:
         return ()
-    study, anchor = source.profile.study, source.anchors.get(view.subject)
+    study, anchor = source.study_of(view.subject), source.anchors.get(view.subject)
     return tuple(treatment_bars(study.dosing, study.conmeds, view.subject, anchor, until=view.until))
 
 
@@ -196,7 +196,7 @@ def undrawn(view: VisitView) -> tuple[str, ...]:
     source = view.source
     if source.blinded:
         return ()
-    study, anchor = source.profile.study, source.anchors.get(view.subject)
+    study, anchor = source.study_of(view.subject), source.anchors.get(view.subject)
     undated = undated_treatment(study.dosing, study.conmeds, view.subject, anchor)
     return (f"start not known to the day: {', '.join(undated)}",) if undated else ()
 

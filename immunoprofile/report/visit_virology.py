@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from functools import cache
 from itertools import pairwise
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.io.records import cells, records
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from immunoprofile.report.view import VisitView
-    from immunoprofile.virology.courses import Course
 
 STATUS_TEXT: Final[dict[str, str]] = {
     "REFRACTORY": "refractory",
@@ -67,7 +65,7 @@ def status(view: VisitView) -> tuple[Block, ...]:
 
 def _confounders(view: VisitView) -> tuple[Block, ...]:
     """Drugs that change CMV-DNA by themselves and touch what is known at the visit."""
-    touching = [one for course in _courses(view) for one in course.confounded()]
+    touching = [one for course in view.courses for one in course.confounded()]
     if not touching:
         return ()
     if view.source.blinded:
@@ -139,29 +137,7 @@ def _judged(view: VisitView) -> pd.DataFrame:
     from immunoprofile.virology.rule_table import judge, rule_frame
 
     book = rulebook()
-    return rule_frame([(course, judge(course, book)) for course in _courses(view)], book)
-
-
-def _courses(view: VisitView) -> list[Course]:
-    """The course of the subject as it was known at the visit."""
-    from immunoprofile.virology.courses import courses
-
-    known = view.cmv_results
-    days = [*cells(known["virology_day"], "number"), view.virology_day]
-    last = max((day for day in days if not math.isnan(day)), default=math.nan)
-    tables = view.source.profile.tables
-    found = courses(_study_of(view), known, tables.get("dose_adequacy"), confounders=tables.get("cmv_confounders"))
-    return found if math.isnan(last) else [course.until(int(last)) for course in found]
-
-
-def _study_of(view: VisitView) -> Any:
-    """The study as if it had this subject only."""
-    study = view.source.profile.study
-    subjects = study.subjects[study.subjects["usubjid"].astype(str) == view.subject]
-    return SimpleNamespace(
-        config=study.config, subjects=subjects, cmv_dna=study.cmv_dna, dosing=study.dosing,
-        events=getattr(study, "events", None),
-    )  # fmt: skip
+    return rule_frame([(course, judge(course, book)) for course in view.courses], book)
 
 
 def kinetics(view: VisitView) -> tuple[Block, ...]:
@@ -172,7 +148,7 @@ def kinetics(view: VisitView) -> tuple[Block, ...]:
         return ()
     from immunoprofile.virology import kinetics as summarise
 
-    found = records(summarise(_study_of(view), results=view.cmv_results), "virology_kinetics")[0]
+    found = records(summarise(view.source.study_of(view.subject), results=view.cmv_results), "virology_kinetics")[0]
     unit = f"log10 {found['unit']}"
     rows = [
         _estimate(found, "Slope from day 0", "slope", "log10 per day", found["slope_reason"]),
