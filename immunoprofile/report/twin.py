@@ -56,8 +56,7 @@ _FIELDS: dict[type, tuple[str, ...]] = {}
 def _names(kind: type) -> tuple[str, ...]:
     """Fields of a kind of object that is written field by field; none for others."""
     if kind not in _FIELDS:
-        whole = is_dataclass(kind) and kind is not GateRaster
-        _FIELDS[kind] = tuple(one.name for one in fields(kind)) if whole else ()
+        _FIELDS[kind] = tuple(one.name for one in fields(kind)) if is_dataclass(kind) and kind is not GateRaster else ()
     return _FIELDS[kind]
 
 
