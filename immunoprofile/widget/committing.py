@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from immunoprofile.errors import GateError, Problem
 from immunoprofile.gate.record_override import override
 from immunoprofile.gate.strategy import GateSet, Strategy
-from immunoprofile.widget.session import with_gates, with_population
+from immunoprofile.widget.session import with_gates, with_populations
 
 if TYPE_CHECKING:
     from immunoprofile.study import Study
@@ -86,7 +86,7 @@ def _in_template(opened: Opened, reason: str, version: str) -> GateSet | Strateg
             raise GateError("the edit cannot go into the template", faults, where=tube, todo='commit to="sample"')
     gates = tuple(replace(gate, note=reason) for gate in session.gates)
     if session.fresh:
-        changed = with_population(template, gates[0], session.files[0].gated.sample)
+        changed = with_populations(template, gates, session.files[0].gated.sample)
     else:
         changed = with_gates(template, gates)
     changed = replace(changed, version=version or next_version(template))

@@ -129,6 +129,8 @@ function render({ model, el: host }) {
     button("▲", "Pan up", () => pan(0, 0.2)), button("▼", "Pan down", () => pan(0, -0.2)));
   zoomTools.setAttribute("role", "toolbar");
   zoomTools.setAttribute("aria-label", "View");
+  const names = htmlEl("form", { className: "ip-names", hidden: true });
+  names.setAttribute("aria-label", "Names of the quadrants");
   const drawTools = htmlEl("div", { className: "ip-tools", hidden: true });
   drawTools.setAttribute("role", "toolbar");
   drawTools.setAttribute("aria-label", "Draw");
@@ -145,7 +147,7 @@ function render({ model, el: host }) {
       + "Tab goes from handle to handle; arrows move it by a pixel, with Shift by ten; Insert or I adds a corner behind it; Delete removes a corner or opens a limit; Enter goes to its value in data units, Escape back; "
       + "Ctrl+Z undoes, Ctrl+Y redoes. “≈” is an estimate of the page, “=” the exact count of the kernel.",
   }));
-  const side = htmlEl("div", { className: "ip-side" }, told, note, tools, zoomTools, drawTools, axisTools, typed, readout, layers, help);
+  const side = htmlEl("div", { className: "ip-side" }, told, note, tools, zoomTools, drawTools, axisTools, names, typed, readout, layers, help);
   const root = htmlEl("section", { className: "ip-gate-editor" }, title, alertBox, htmlEl("div", { className: "ip-both" }, plot, side));
   root.setAttribute("aria-labelledby", id("title"));
   // Else JupyterLab takes letters for commands on cells ("D D" deletes one). It looks at the focused element first, so that
@@ -232,18 +234,19 @@ function render({ model, el: host }) {
   }
 
   // -- the count
+  const populations = () => spec.kind === "new" && shape.kind === "quadrant" ? Object.keys(shape.cells) : spec.populations;
   function counted(exact) {
     const mark = exact ? "=" : "≈", start = performance.now();
     const lines = [];
     state.counts?.forEach((file, k) => {
       const n = exact ? file.n : k === 0 ? approximate(shape, spec, sums) : {};
       const parent = spec.parent === "root" ? "all events" : spec.parent;
-      for (const population of spec.populations) {
+      for (const population of populations()) {
         const value = n?.[population];
         const share = value === undefined ? "" : file.n_parent ? ` (${(100 * value / file.n_parent).toFixed(2)} %)` : "";
         const text = value === undefined ? (shape.kind === "empty" ? "not drawn yet" : "counting …") : `${mark} ${whole(value)} of ${whole(file.n_parent)} ${parent}${share}`;
         lines.push(htmlEl("div", { className: k ? "ip-other" : "" }, `${state.counts.length > 1 ? `${file.label}, ` : ""}${population}: `, htmlEl("strong", { textContent: text })));
-        if (k === 0 && population === spec.populations[0]) told.dataset.count = value ?? "";
+        if (k === 0 && population === populations()[0]) told.dataset.count = value ?? "";
       }
     });
     told.dataset.state = exact ? "exact" : "preview";
@@ -519,7 +522,7 @@ function render({ model, el: host }) {
   svg.addEventListener("pointerdown", event => {
     if (event.button || state.closed) return;
     const p = at(event);
-    if (mode === "polygon") return; // corners come with clicks
+    if (mode === "polygon" || mode === "quadrant") return; // corners and crosses come with clicks
     if (mode === "box") return box(event, p);
     if (!isZoomed()) return;
     event.preventDefault();
@@ -554,9 +557,16 @@ function render({ model, el: host }) {
     drawing = null; mode = null;
     changed(); controls();
   }
+  function cross(place) { // four quadrants, under the names that the kernel proposes
+    shape = { kind: "quadrant", dividers: [[place[0]], [place[1]]], cells: clone(spec.quadrants) };
+    mode = null;
+    changed(); controls();
+  }
   svg.addEventListener("click", event => {
-    if (mode !== "polygon" || state.closed) return;
+    if (state.closed) return;
     const p = at(event);
+    if (mode === "quadrant") return cross(p);
+    if (mode !== "polygon") return;
     if (flat()) { shape = { kind: "rectangle", limits: [[p[0], null]] }; mode = null; changed(); controls(); return; }
     drawing ??= [];
     const near = q => Math.hypot(sx(q[0]) - sx(p[0]), sy(q[1]) - sy(p[1]));
@@ -581,6 +591,7 @@ function render({ model, el: host }) {
   function begin(next) { mode = next; drawing = null; draw(); controls(); }
   function middle(kind) {
     const third = (axis, t) => view[axis][0] + t * (view[axis][1] - view[axis][0]);
+    if (kind === "quadrant") { cross([third(0, 0.5), third(1, 0.5)]); grips.firstChild?.focus(); return; }
     if (kind === "threshold") shape = { kind: "rectangle", limits: [[third(0, 0.5), null]] };
     else if (kind === "box") shape = { kind: "rectangle", limits: spec.axes.map((_, a) => [third(a, 0.4), third(a, 0.6)]) };
     else shape = { kind: "polygon", vertices: [[0.4, 0.4], [0.6, 0.4], [0.6, 0.6], [0.4, 0.6]].map(([x, y]) => [third(0, x), third(1, y)]) };
@@ -649,6 +660,30 @@ function render({ model, el: host }) {
       send({ type: "place", axis: +input.dataset.axis, path: typed.handle.paths[+input.dataset.axis], value });
     });
   });
+  function showNames() { // of quadrants that are drawn anew; what was typed and not yet taken stays
+    const cells = spec.kind === "new" && shape.kind === "quadrant" && !state.closed ? Object.entries(shape.cells) : [];
+    names.hidden = !cells.length;
+    if (names.hidden) return names.replaceChildren();
+    const where = cell => cell.map(([low], axis) => `${spec.axes[axis].marker}${low === null ? "−" : "+"}`).join(" ");
+    if (!names.firstChild) {
+      names.replaceChildren(...cells.map(([, cell]) => htmlEl("label", {}, `${where(cell)} `, htmlEl("input", { type: "text", size: 20, spellcheck: false }))),
+        htmlEl("button", { type: "submit", textContent: "Rename" }));
+    }
+    names.querySelectorAll("input").forEach((input, i) => {
+      const [name] = cells[i];
+      if (input.dataset.was === undefined || input.value === input.dataset.was || name !== input.dataset.was) input.value = name;
+      input.dataset.was = name;
+    });
+  }
+  names.addEventListener("submit", event => {
+    event.preventDefault();
+    const said = [...names.querySelectorAll("input")].map(input => input.value.trim()), cells = Object.values(shape.cells);
+    const twice = said.find((name, i) => said.indexOf(name) !== i);
+    if (twice !== undefined) return alarm(`Not recorded: two quadrants cannot both be called “${twice}”.`);
+    if (said.join() === Object.keys(shape.cells).join()) return;
+    shape.cells = Object.fromEntries(said.map((name, i) => [name, cells[i]]));
+    changed();
+  });
   function askFor(name) {
     overlays.get(name).rev = state.rev;
     send({ type: "overlay", id: name });
@@ -712,12 +747,14 @@ function render({ model, el: host }) {
     drawTools.hidden = !empty;
     if (empty) {
       mode ??= "polygon";
+      if (flat() && mode === "quadrant") mode = "polygon"; // the second axis was taken away
       const press = (text, name, next) => { const made = button(text, name, () => begin(next)); made.setAttribute("aria-pressed", mode === next); return made; };
       drawTools.replaceChildren(...flat() ? [button("Threshold in the middle", "Put a threshold in the middle", () => middle("threshold")), press("Click a threshold", "Click sets a threshold", "polygon"), press("Drag a range", "Drag a range", "box")]
-        : [press("Click corners", "Click corners of a polygon", "polygon"), press("Drag a box", "Drag a rectangle", "box"), button("Polygon in the middle", "Put a polygon in the middle", () => middle("polygon")), button("Box in the middle", "Put a rectangle in the middle", () => middle("box"))]);
+        : [press("Click corners", "Click corners of a polygon", "polygon"), press("Drag a box", "Drag a rectangle", "box"), press("Click a cross", "Click places the cross of four quadrants", "quadrant"), button("Polygon in the middle", "Put a polygon in the middle", () => middle("polygon")), button("Box in the middle", "Put a rectangle in the middle", () => middle("box")), button("Cross in the middle", "Put quadrants in the middle", () => middle("quadrant"))]);
     } else mode = null;
+    showNames();
     const words = [state.closed && `The edit is over: ${state.closed}.`, state.notice,
-      empty && (flat() ? "Click sets a threshold; or drag a range." : "Click corner after corner; double-click or Enter closes, Esc takes one back."),
+      empty && (flat() ? "Click sets a threshold; or drag a range." : mode === "quadrant" ? "Click places the cross: four populations, named by both markers." : mode === "box" ? "Drag from corner to corner." : "Click corner after corner; double-click or Enter closes, Esc takes one back."),
       spec.hidden.length && `Also limited on ${spec.hidden.join(", ")}, which this plot does not show.`,
       shape.kind === "ellipsoid" && (state.convertible ? "An ellipse is shown; turn it into a polygon to move it." : "An ellipsoid on more than two channels is shown where it cuts this plot; it cannot be moved here."),
       spec.complement && "The population is what lies outside the shape.", ...spec.problems];

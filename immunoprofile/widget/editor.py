@@ -18,7 +18,7 @@ from immunoprofile.errors import ImmunoprofileError
 from immunoprofile.widget.committing import Target, committed
 from immunoprofile.widget.overlays import overlay_of, overlays_of
 from immunoprofile.widget.plot import RARE, Plot, part_of, plot_of
-from immunoprofile.widget.shapes import axes_of, hidden_limits, shape_of
+from immunoprofile.widget.shapes import axes_of, hidden_limits, new_cells, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -208,13 +208,14 @@ class GateEditor(anywidget.AnyWidget):
             "tube": own.gated.strategy.tube,
             "file": opened.shown_name,
             "parent": own.population,
-            "populations": [gate.population for gate in session.shown],
+            "populations": [gate.population for gate in (session.pattern if session.fresh else session.shown)],
             "kind": "new" if session.fresh else session.shown[0].kind,
             "complement": session.shown[0].complement,
             "axes": list(self._plot.described),
             "bins": self._plot.bins,
             "hidden": list(hidden_limits(session.shown)),
             "template": bool(session.template),
+            "quadrants": new_cells(session.pattern[0], session.taken) if session.fresh else {},
             "siblings": siblings,
             "overlays": overlays_of(session, blinded=opened.blinded),
             "channels": opened.channels if session.fresh else [],

@@ -44,6 +44,8 @@ class Opened:
         Whether pages must not learn which file it is.
     channels
         (marker, label) of the channels on which a new population can be drawn.
+    notes
+        What else the person should know of the files; a blinded editor shows them as they are.
     """
 
     session: EditSession
@@ -51,6 +53,7 @@ class Opened:
     sample_id: str
     blinded: bool
     channels: list[list[str]]
+    notes: tuple[str, ...] = ()
 
     @property
     def shown_name(self) -> str:
@@ -68,7 +71,7 @@ class Opened:
         shown = [self._without_names(str(problem)) for problem in gated.problems if problem not in compared]
         if compared:
             shown.append(f"How the file met its gates: {len(compared)} to know, hidden in a blinded editor.")
-        return shown
+        return [*shown, *self.notes]
 
     def words_of(self, error: ImmunoprofileError) -> str:
         """An error in words for a page."""
@@ -84,7 +87,7 @@ class Opened:
     def new_axes(self, session: EditSession, markers: Sequence[str]) -> tuple[Gate, ...]:
         """The pattern of a new population on other axes."""
         gated = session.files[0].gated
-        return (_pattern(gated, session.shown[0].population, session.shown[0].parent, markers),)
+        return (_pattern(gated, session.pattern[0].population, session.pattern[0].parent, markers),)
 
     def place(self, session: EditSession, message: Mapping[str, Any], base: int | None, page: str) -> None:
         """Put a corner, limit or divider where a person typed, in data units: exactly the place of such an event.
@@ -116,6 +119,7 @@ def open_gate(
     axes: Sequence[str] = (),
     sample_id: str = "",
     blinded: bool = False,
+    notes: tuple[str, ...] = (),
 ) -> Opened:
     """The edit behind `edit`, without a widget; two calls for one gate of one file give one edit."""
     tube, _, name = population.rpartition("/")
@@ -145,7 +149,7 @@ def open_gate(
     if session is None or session.closed:
         session = EditSession(files, pattern, fresh=fresh, template=template)
         _OPEN[key] = session
-    return Opened(session, gates, sample_id or gated.sample.name, blinded, _channels(gated))
+    return Opened(session, gates, sample_id or gated.sample.name, blinded, _channels(gated), notes)
 
 
 def _of_template(sample: Sample, strategy: Strategy, name: str, found: tuple[Gate, ...]) -> tuple[Gate, ...]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from immunoprofile.errors import GateError, ImmunoprofileError, ProblemListError
 from immunoprofile.gate.evaluate import regated
 from immunoprofile.gate.gates import Gate
-from immunoprofile.gate.strategy import Strategy
+from immunoprofile.gate.strategy import ROOT, Strategy
 from immunoprofile.widget.shapes import as_polygon, axes_of, can_become_polygon, crosses_itself, reshaped, shape_of
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class EditSession:
             name = self._pattern[0].population
             raise GateError("the new population has no shape yet", (), where=name, todo="draw it first")
         if self.fresh:
-            return with_population(strategy, self.gates[0], self.files[0].gated.sample)
+            return with_populations(strategy, self.gates, self.files[0].gated.sample)
         return with_gates(strategy, self.gates)
 
     @property
@@ -140,6 +140,12 @@ class EditSession:
     def pattern(self) -> tuple[Gate, ...]:
         """The gates as they were found; of a new population its axes and parent, in a gate without a shape."""
         return self._pattern
+
+    @property
+    def taken(self) -> set[str]:
+        """Names that no new population can have."""
+        strategy = self.files[0].gated.strategy
+        return {ROOT, *strategy.populations, *strategy.quadrants}
 
     @property
     def shown(self) -> tuple[Gate, ...]:
@@ -203,13 +209,15 @@ class EditSession:
             The shape is no gate, or the edit was committed.
         """
         self._refuse_closed()
-        made = reshaped(self.shown, shape, fresh=self.fresh)
+        made = reshaped(
+            self.shown, shape, pattern=self._pattern[0] if self.fresh else None, taken=self.taken if self.fresh else ()
+        )
         return self._move("change", made, base, by)
 
     def set(self, gate: Gate) -> Revision:
         """Put a gate in place of the present one, as a call in the notebook; it becomes a revision like any other."""
         self._refuse_closed()
-        old = self.shown
+        old = self._pattern if self.fresh else self.shown
         if len(old) != 1 or (gate.population, gate.parent) != (old[0].population, old[0].parent):
             raise GateError("the gate is of another place than the one that is edited", (), where=gate.population)
         if [d.marker for d in gate.dimensions] != [d.marker for d in old[0].dimensions]:
@@ -353,8 +361,8 @@ def with_gates(strategy: Strategy, gates: Sequence[Gate]) -> Strategy:
     return replace(strategy, gates=tuple(own.get(gate.population, gate) for gate in strategy.gates))
 
 
-def with_population(strategy: Strategy, gate: Gate, sample: Sample) -> Strategy:
-    """A strategy with a population more; where it says which channels its markers are on, it says so of the new ones.
+def with_populations(strategy: Strategy, gates: Sequence[Gate], sample: Sample) -> Strategy:
+    """A strategy with new populations; where it says which channels its markers are on, it says so of the new ones.
 
     A strategy that was drawn from nothing says it as well, from its first marker on: GatingML wants the channels.
     """
@@ -362,10 +370,10 @@ def with_population(strategy: Strategy, gate: Gate, sample: Sample) -> Strategy:
     none_yet = all(d.without_light for one in strategy.gates for d in one.dimensions)
     if channels or none_yet:
         known = {marker for marker, _ in channels}
-        for d in gate.dimensions:
-            if d.marker not in known and not d.without_light:
-                channels = (*channels, (d.marker, sample.channels[sample.position(d.marker)].pnn))
-    return replace(strategy, gates=(*strategy.gates, gate), channels=channels)
+        for marker in dict.fromkeys(d.marker for gate in gates for d in gate.dimensions if not d.without_light):
+            if marker not in known:
+                channels = (*channels, (marker, sample.channels[sample.position(marker)].pnn))
+    return replace(strategy, gates=(*strategy.gates, *gates), channels=channels)
 
 
 def python_of(gates: Sequence[Gate]) -> str:

@@ -15,21 +15,31 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from immunoprofile.errors import GateError, Problem
 from immunoprofile.gate.gates import BOOLEAN_KINDS, Dimension, Gate, ellipse_corners
+from immunoprofile.gate.names import population_id
 from immunoprofile.gate.strategy import Strategy
+from immunoprofile.schema import POPULATION_ID
 
 Shape = dict[str, Any]
 
 CORNERS = 48
 """Corners of the polygon that stands for an ellipse: its area is 0.3 % smaller."""
 
-DRAWN_KINDS = ("polygon", "rectangle")
-"""Kinds of a population that is drawn anew."""
+DRAWN_KINDS = ("polygon", "rectangle", "quadrant")
+"""Kinds of a population that is drawn anew; a quadrant gate makes four."""
+
+Cells = dict[str, list[list[int | None]]]
+"""Quadrant -> for each axis between which dividers it lies, by position; null is open."""
+
+_LOW, _HIGH = (None, 0), (0, None)
+_CORNERS = ((_LOW, _HIGH), (_HIGH, _HIGH), (_HIGH, _LOW), (_LOW, _LOW))
+"""The quadrants of a cross as in `Cells`: from the upper left one clockwise, as Q1 to Q4."""
 
 
 def edited_gates(strategy: Strategy, population: str) -> tuple[Gate, ...]:
@@ -111,7 +121,9 @@ def as_polygon(gate: Gate) -> Gate:
     return replace(gate, kind="polygon", dimensions=axes, vertices=tuple(corners), ellipsoid=None)
 
 
-def reshaped(gates: Sequence[Gate], shape: Mapping[str, Any], *, fresh: bool = False) -> tuple[Gate, ...]:
+def reshaped(
+    gates: Sequence[Gate], shape: Mapping[str, Any], *, pattern: Gate | None = None, taken: Collection[str] = ()
+) -> tuple[Gate, ...]:
     """The gates in the shape that a page sent; what it did not touch keeps its bits.
 
     Parameters
@@ -120,15 +132,18 @@ def reshaped(gates: Sequence[Gate], shape: Mapping[str, Any], *, fresh: bool = F
         As `edited_gates` gives them.
     shape
         See the module.
-    fresh
-        The gate is drawn anew: it may become any of `DRAWN_KINDS`.
+    pattern
+        Of a gate that is drawn anew its axes and parent: it may become any of `DRAWN_KINDS`.
+    taken
+        Names that new quadrants cannot have.
 
     Raises
     ------
     GateError
         The shape is none that these gates can have; the message can be shown to the person who drew it.
     """
-    first = gates[0]
+    fresh = pattern is not None
+    first = pattern if pattern is not None and gates[0].kind == "quadrant" else gates[0]
     kind = shape.get("kind")
     try:
         if kind == "polygon" and (first.kind == "polygon" or fresh):
@@ -137,6 +152,8 @@ def reshaped(gates: Sequence[Gate], shape: Mapping[str, Any], *, fresh: bool = F
             made: tuple[Gate, ...] = (replace(first, kind="polygon", dimensions=axes, vertices=corners),)
         elif kind == "rectangle" and (first.kind == "rectangle" or fresh):
             made = (_with_limits(replace(first, kind="rectangle", vertices=()), shape["limits"]),)
+        elif kind == "quadrant" and pattern is not None:
+            made = _new_quadrants(pattern, gates, shape, taken)
         elif kind == "quadrant" and first.kind == "quadrant":
             made = _with_dividers(gates, shape["dividers"])
         else:
@@ -148,6 +165,27 @@ def reshaped(gates: Sequence[Gate], shape: Mapping[str, Any], *, fresh: bool = F
     if faults:
         raise GateError("the shape is no gate yet", faults, where=first.population)
     return made
+
+
+def new_cells(pattern: Gate, taken: Collection[str]) -> Cells:
+    """The four quadrants that a cross on these axes makes, named by both markers; none on a single axis.
+
+    Names are ``cd25_neg_cd127_pos``; of axes without light (scatter, Time) ``low`` and ``high``. One that is taken gets
+    a number.
+    """
+    if len(pattern.dimensions) != 2:
+        return {}
+    known, found = {pattern.population, *taken}, {}
+    for corner in _CORNERS:
+        words = []
+        for d, ends in zip(pattern.dimensions, corner, strict=True):
+            low, high = ("low", "high") if d.without_light else ("neg", "pos")
+            marker = re.sub("[^a-z0-9]+", "_", d.marker.casefold()).strip("_")
+            words.append(f"{marker}_{high if ends == _HIGH else low}")
+        name = population_id("_".join(words), known)
+        known.add(name)
+        found[name] = [list(ends) for ends in corner]
+    return found
 
 
 def crosses_itself(vertices: Sequence[tuple[float, float]]) -> bool:
@@ -208,7 +246,7 @@ def _dividers(gates: Sequence[Gate], marker: str) -> list[float]:
     return sorted(ends)
 
 
-def _cells(gates: Sequence[Gate], dividers: Sequence[Sequence[float]]) -> dict[str, list[list[int | None]]]:
+def _cells(gates: Sequence[Gate], dividers: Sequence[Sequence[float]]) -> Cells:
     found = {}
     for gate in gates:
         own = {d.marker: d for d in gate.dimensions}
@@ -219,6 +257,46 @@ def _cells(gates: Sequence[Gate], dividers: Sequence[Sequence[float]]) -> dict[s
             ends.append([None if limit is None else list(places).index(limit) for limit in limits])
         found[gate.population] = ends
     return found
+
+
+def _new_quadrants(
+    pattern: Gate, gates: Sequence[Gate], shape: Mapping[str, Any], taken: Collection[str]
+) -> tuple[Gate, ...]:
+    """The quadrants of a cross, named as the shape says, else as they are named already, else by their markers."""
+    where = pattern.population
+    if len(pattern.dimensions) != 2:
+        raise GateError("quadrants need two axes", (), where=where, todo="choose a second axis, or draw a threshold")
+    cross = [[_number(place) for place in places] for places in shape["dividers"]]
+    if [len(places) for places in cross] != [1, 1]:
+        raise ValueError("a new quadrant gate has one divider on each of its two axes")
+    now = shape_of(gates)
+    cells = shape.get("cells") or (now["cells"] if now["kind"] == "quadrant" else new_cells(pattern, taken))
+    called = {tuple(tuple(pair) for pair in ends): str(name) for name, ends in cells.items()}
+    if len(cells) != len(_CORNERS) or set(called) != set(_CORNERS):
+        raise ValueError("cells must name each of the four quadrants once")
+    _check_names([called[corner] for corner in _CORNERS], where, taken)
+    made = []
+    for corner in _CORNERS:
+        dimensions = tuple(
+            replace(d, minimum=place if ends == _HIGH else None, maximum=place if ends == _LOW else None)
+            for d, ends, (place,) in zip(pattern.dimensions, corner, cross, strict=True)
+        )
+        made.append(Gate(called[corner], pattern.parent, "quadrant", dimensions, quadrant_of=where))
+    return tuple(made)
+
+
+def _check_names(names: Sequence[str], where: str, taken: Collection[str]) -> None:
+    faults = []
+    for name in names:
+        if not re.match(POPULATION_ID, name):
+            faults.append(Problem(where, "is no name of a population", value=name,
+                                  allowed="lower-case letters, digits and _, a letter first"))  # fmt: skip
+        elif name in taken:
+            faults.append(Problem(where, "the strategy has a population of this name already", value=name))
+        elif name == where:
+            faults.append(Problem(where, "a quadrant cannot have the name of its quadrant gate", value=name))
+    if faults:
+        raise GateError("the quadrants cannot have these names", faults, where=where)
 
 
 def _with_dividers(gates: Sequence[Gate], dividers: Sequence[Sequence[object]]) -> tuple[Gate, ...]:

@@ -14,7 +14,7 @@ import pytest
 
 import immunoprofile as ip
 from immunoprofile.errors import GateError
-from immunoprofile.gate import GateSet
+from immunoprofile.gate import GateSet, gate_sample
 from tests.widget.files import sample, strategy
 
 pytest.importorskip("anywidget")
@@ -71,6 +71,23 @@ def test_quadrants_go_into_the_template_only() -> None:
     with pytest.raises(GateError, match="share their dividers"):
         editor.commit(reason="r", author="R7")
     assert editor.commit(reason="r", to="template")["treg"].version == "4"
+
+
+def test_new_quadrants_go_into_the_template_at_once_and_nowhere_else() -> None:
+    file = replace(sample(), sha256=f"commit {next(_numbers)}")
+    editor = ip.widget.edit(file, GateSet((strategy(),)), "treg/odd", parent="cd3", axes=("CD4", "CD127"))
+    editor.change({"kind": "quadrant", "dividers": [[0.47], [0.52]]})
+    counts = editor.counts
+    for to in ("sample", "subject"):
+        with pytest.raises(GateError, match="a new population is for all samples"):
+            editor.commit(reason="r", to=to, author="R7")
+    changed = editor.commit(reason="CD4 by CD127", to="template")["treg"]
+    assert changed.version == "4" and changed.populations == (*strategy().populations, *counts)
+    assert [gate.note for gate in changed.quadrants["odd"]] == ["CD4 by CD127"] * 4
+    whole = gate_sample(sample(), changed)
+    assert {name: whole.n(name) for name in counts} == counts and len(counts) == 4
+    again = ip.widget.edit(sample(), changed, "odd")
+    assert again.counts == counts and again.state["shape"]["kind"] == "quadrant"
 
 
 def test_ledger_of_the_study_has_every_sample_of_the_subject(tmp_path: Path, repository: Path) -> None:

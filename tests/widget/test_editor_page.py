@@ -238,6 +238,72 @@ def test_box_and_threshold_are_drawn_by_mouse(opened: Open) -> None:
     assert page.exact() == by_engine(page) > 0
 
 
+def shown_counts(page: EditorPage) -> dict[str, int]:
+    """Population -> count as the page words them."""
+    page.exact()
+    words = page.page.locator(".ip-counts div").all_inner_texts()
+    return {one.split(": = ")[0]: int(one.split(": = ")[1].split(" of ")[0].replace(",", "")) for one in words}
+
+
+def test_new_quadrants_are_drawn_with_one_click_and_renamed(opened: Open) -> None:
+    page = opened("odd", parent="cd3", axes=("CD25", "CD127"))
+    page.page.get_by_label("x axis").select_option("CD4")
+    page.page.wait_for_function("document.querySelector('.ip-axis').textContent.startsWith('CD4')")
+    page.press("Click places the cross of four quadrants")
+    assert "named by both markers" in page.page.locator(".ip-note").inner_text()
+    page.page.mouse.click(*page.point(0.55, 0.5))
+    told = shown_counts(page)
+    assert list(told) == ["cd4_neg_cd127_pos", "cd4_pos_cd127_pos", "cd4_pos_cd127_neg", "cd4_neg_cd127_neg"]
+    whole = gate_sample(sample(), page.editor.strategy)
+    assert told == {name: whole.n(name) for name in told} and sum(told.values()) == whole.n("cd3")
+    assert min(told.values()) > 0
+    fields = page.page.get_by_role("form", name="Names of the quadrants")
+    fields.get_by_label("CD4+ CD127−").fill("memory")
+    fields.get_by_label("CD4+ CD127+").fill("memory")
+    fields.get_by_role("button", name="Rename").click()
+    assert "cannot both be called “memory”" in page.page.locator(".ip-alert").inner_text()
+    fields.get_by_label("CD4+ CD127+").fill("treg")
+    fields.get_by_label("CD4+ CD127+").press("Enter")
+    page.page.wait_for_function("document.querySelector('.ip-alert').textContent.includes('of this name already')")
+    assert shown_counts(page) == told, "the truth returns"
+    assert fields.get_by_label("CD4+ CD127+").input_value() == "treg", "what was typed can be mended"
+    fields.get_by_label("CD4+ CD127+").fill("naive")
+    fields.get_by_label("CD4+ CD127+").press("Enter")
+    page.page.wait_for_selector('.ip-counts[data-rev="3"]')
+    renamed = shown_counts(page)
+    assert list(renamed.items())[1:3] == [("naive", told["cd4_pos_cd127_pos"]), ("memory", told["cd4_pos_cd127_neg"])]
+    page.drag(page.handle("centre of the quadrants"), -40, 30)
+    moved, whole = shown_counts(page), gate_sample(sample(), page.editor.strategy)
+    assert moved == {name: whole.n(name) for name in renamed} != renamed
+    for _ in range(2):
+        page.press("Undo the last change (Ctrl+Z)")
+    page.page.wait_for_selector('.ip-counts[data-rev="6"]')
+    assert shown_counts(page) == told
+    assert fields.get_by_label("CD4+ CD127+").input_value() == "cd4_pos_cd127_pos"
+    page.press("Redo (Ctrl+Y)")
+    page.page.wait_for_selector('.ip-counts[data-rev="7"]')
+    assert shown_counts(page) == renamed
+    page.kernel.said = []
+    changed = page.editor.commit(reason="CD4 by CD127", to="template")
+    page.tell()
+    assert isinstance(changed, Strategy) and changed.quadrants["odd"][1].population == "naive"
+    assert not fields.is_visible() and page.page.locator(".ip-handle").count() == 0
+
+
+def test_dead_kernel_keeps_new_quadrants_with_their_names(opened: Open) -> None:
+    page = opened("odd", parent="cd3", axes=("CD25", "CD127"))
+    page.page.evaluate("window.answer = 'nobody'")
+    page.press("Put quadrants in the middle")
+    page.page.wait_for_selector(".ip-alert textarea", timeout=6000)
+    estimates = page.page.locator(".ip-counts div").all_inner_texts()
+    assert len(estimates) == 4 and all("≈" in one for one in estimates)
+    line = page.page.locator(".ip-alert textarea").input_value()
+    file = replace(sample(), sha256="after the restart quadrants")
+    ed = edit(file, strategy(), "odd", parent="cd3", axes=("CD25", "CD127"))
+    exec(line, {"ed": ed})
+    assert shape_of(ed.gates) == page.page.evaluate("window.sent")[0]["shape"]
+
+
 def test_zoom_asks_for_detail_and_a_drag_there_is_exact(opened: Open) -> None:
     page = opened("treg")
     page.handle("corner 2 of 5").focus()

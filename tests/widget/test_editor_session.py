@@ -21,7 +21,7 @@ from immunoprofile.gate.data_units import in_data_units
 from immunoprofile.widget.opening import Opened, axis_for, open_gate
 from immunoprofile.widget.overlays import overlay_of, overlays_of
 from immunoprofile.widget.plot import linear_values, plot_of
-from immunoprofile.widget.shapes import axes_of, crosses_itself, reshaped, shape_of
+from immunoprofile.widget.shapes import axes_of, crosses_itself, new_cells, reshaped, shape_of
 from tests.widget.files import LOGICLE, axis, sample, strategy
 
 SHAPES: dict[str, dict[str, Any]] = {
@@ -340,3 +340,85 @@ def test_a_gate_from_python_is_a_revision() -> None:
     assert session.set(moved).gates == (moved,)
     with pytest.raises(GateError, match="other axes"):
         session.set(Gate("treg", "cd3", "rectangle", (axis("CD4", 0.2),)))
+
+
+CROSS: dict[str, Any] = {"kind": "quadrant", "dividers": [[0.47123456789012345], [0.52]]}
+
+
+def test_new_quadrants_are_four_populations_of_one_cross(tmp_path: Path) -> None:
+    session = opened("odd", parent="cd3", axes=("CD4", "CD127")).session
+    own = session.change(CROSS).counts["this file"]
+    assert list(own) == ["cd4_neg_cd127_pos", "cd4_pos_cd127_pos", "cd4_pos_cd127_neg", "cd4_neg_cd127_neg"]
+    gated = gate_sample(sample(), strategy())
+    x, y = (session.files[0].values([d])[0] for d in session.pattern[0].dimensions)
+    right, above = x >= CROSS["dividers"][0][0], y >= CROSS["dividers"][1][0]
+    counted = [int(np.sum(one)) for one in (~right & above, right & above, right & ~above, ~right & ~above)]
+    assert list(own.values()) == counted and sum(counted) == gated.n("cd3") and min(counted) > 0
+    assert session.strategy.quadrants["odd"] == session.gates
+    whole, told = gate_sample(sample(), session.strategy), by_flowkit(session.strategy, tmp_path)
+    assert {name: whole.n(name) for name in own} == own == {name: told[name] for name in own}
+    again = next(iter(gates_room.load(tmp_path / "gates.xml").values())).quadrants["odd"]
+    # GatingML names channels; the cross is the same to the bit.
+    limits = [[[(d.minimum, d.maximum) for d in gate.dimensions] for gate in gates] for gates in (session.gates, again)]
+    assert limits[0] == limits[1] and limits[0][0][0] == (None, 0.47123456789012345)
+    with pytest.raises(GateError, match="a template has no quadrant"):
+        gates_room.save(session.strategy, tmp_path / "gates.csv")
+
+
+def test_new_quadrants_are_renamed_moved_and_undone() -> None:
+    work = opened("odd", parent="cd3", axes=("CD4", "CD127"))
+    session = work.session
+    first = session.change(CROSS).counts["this file"]
+    named = session.state()["shape"]
+    named["cells"] = {name: named["cells"][old] for name, old in zip(("a", "b", "c", "d"), first, strict=True)}
+    assert list(session.change(named).counts["this file"].values()) == list(first.values())
+    moved = session.change(CROSS | {"dividers": [[0.4], [0.52]]})
+    assert [gate.population for gate in moved.gates] == ["a", "b", "c", "d"], "names stay where none are said"
+    work.place(session, {"axis": 1, "path": ["dividers", 1, 0], "value": 1000}, None, "page")
+    assert [d.minimum for d in session.gates[1].dimensions] == [0.4, LOGICLE.apply(np.array([1000.0]))[0]]
+    session.undo()
+    session.undo()
+    assert shape_of(session.undo().gates) == CROSS | {"cells": opened_cells(first)}
+    assert session.undo().gates == () and session.redo().counts["this file"] == first
+    box = session.change({"kind": "rectangle", "limits": [[0.4, 0.8], [None, 0.5]]})
+    assert [gate.population for gate in box.gates] == ["odd"]
+    session.change(CROSS)
+    assert session.set(Gate("odd", "cd3", "rectangle", (axis("CD4", 0.2), axis("CD127")))).gates[0].population == "odd"
+    session.change(CROSS)
+    session.turn(work.new_axes(session, ["CD4", "SSC-A"]), by="page")
+    names = list(session.change({"kind": "quadrant", "dividers": [[0.4], [40_000.0]]}).counts["this file"])
+    assert names == ["cd4_neg_ssc_a_high", "cd4_pos_ssc_a_high", "cd4_pos_ssc_a_low", "cd4_neg_ssc_a_low"]
+
+
+def opened_cells(names: Any) -> dict[str, Any]:
+    """Clockwise from the upper left one: below or above the one divider of each axis."""
+    ends = ([[None, 0], [0, None]], [[0, None], [0, None]], [[0, None], [None, 0]], [[None, 0], [None, 0]])
+    return dict(zip(names, ends, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [
+        (CROSS | {"cells": opened_cells(("a", "b", "treg", "d"))}, "has a population of this name already.*treg"),
+        (CROSS | {"cells": opened_cells(("a", "b", "quads", "d"))}, "has a population of this name already.*quads"),
+        (CROSS | {"cells": opened_cells(("a", "odd", "c", "d"))}, "name of its quadrant gate"),
+        (CROSS | {"cells": opened_cells(("a", "b", "c", "CD4+"))}, "is no name of a population.*lower-case"),
+        (CROSS | {"cells": {"a": [[None, 0], [None, 0]]}}, "each of the four quadrants once"),
+        (CROSS | {"dividers": [[0.2, 0.3], [0.3]]}, "one divider on each"),
+        (CROSS | {"dividers": [[0.2], [None]]}, "no finite number"),
+    ],
+)
+def test_quadrants_that_cannot_be_are_refused_and_change_nothing(shape: dict[str, Any], told: str) -> None:
+    session = opened("odd", parent="cd3", axes=("CD4", "CD127")).session
+    with pytest.raises(GateError, match=f"(?s){told}"):
+        session.change(shape)
+    assert session.gates == () and not session.can_undo
+    with pytest.raises(GateError, match="quadrants need two axes"):
+        opened("odd", parent="cd3", axes=("CD4",)).session.change(shape)
+
+
+def test_names_of_new_quadrants_avoid_those_that_are_taken() -> None:
+    pattern = opened("odd", parent="cd3", axes=("CD25", "CD127")).session.pattern[0]
+    assert list(new_cells(pattern, {"cd25_pos_cd127_neg"}))[2] == "cd25_pos_cd127_neg_2"
+    other = replace(pattern, dimensions=(axis("HLA-DR"), axis("CD16+CD56")))
+    assert next(iter(new_cells(other, ()))) == "hla_dr_neg_cd16_cd56_pos"

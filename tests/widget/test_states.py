@@ -51,6 +51,15 @@ def drawing(browser: Any, **sizes: Any) -> EditorPage:
     return page
 
 
+def crossed(browser: Any, **sizes: Any) -> EditorPage:
+    page = editor(browser, "odd", parent="cd3", axes=("CD25", "CD127"), baseline=sample(seed=5), **sizes)
+    page.press("Click places the cross of four quadrants")
+    page.page.locator(".ip-frame").scroll_into_view_if_needed()
+    page.page.mouse.click(*page.point(0.5, 0.5))
+    page.exact()
+    return page
+
+
 def overlaid(browser: Any, **sizes: Any) -> EditorPage:
     others = {"baseline": sample(seed=5, name="BL.fcs"), "fmo": sample(seed=6, name="FMO.fcs")}
     page = editor(browser, **others, **sizes)
@@ -90,7 +99,7 @@ def board(browser: Any, **sizes: Any) -> WidgetPage:
     return page
 
 
-STATES: tuple[Callable[..., WidgetPage], ...] = (dead, refused, drawing, overlaid, empty, committed, board)
+STATES: tuple[Callable[..., WidgetPage], ...] = (dead, refused, drawing, crossed, overlaid, empty, committed, board)
 
 
 @pytest.mark.parametrize(("width", "scale"), [(1280, 1.0), (800, 1.0), (1280, 2.0)])
@@ -165,5 +174,34 @@ def test_a_population_is_drawn_and_moved_without_a_mouse(browser: Any) -> None:
     keys.press("Control+z")  # the typed value
     keys.press("Control+z")  # the corner
     page.page.wait_for_selector('.ip-handle[aria-label="corner 4 of 4"]')
+    assert (page.errors, page.asked) == ([], [])
+    page.page.close()
+
+
+def test_quadrants_are_drawn_named_and_moved_without_a_mouse(browser: Any) -> None:
+    page = editor(browser, "odd", parent="cd3", axes=("CD25", "CD127"))
+    keys = page.page.keyboard
+    reached(page.page, "Put quadrants in the middle")
+    keys.press("Enter")
+    page.exact()
+    assert focused(page.page) == "CD25 divider"
+    keys.press("Shift+ArrowLeft")
+    reached(page.page, "centre of the quadrants")
+    keys.press("Shift+ArrowUp")
+    page.page.wait_for_selector('.ip-counts[data-rev="3"]')
+    reached(page.page, "CD25+ CD127−")
+    keys.press("Control+a")
+    keys.type("cd25_hi")
+    keys.press("Enter")
+    page.page.wait_for_selector('.ip-counts[data-rev="4"]')
+    page.exact()
+    file = page.editor.session.files[0].gated.sample
+    whole = gate_sample(file, page.editor.strategy)
+    assert page.editor.counts == {gate.population: whole.n(gate.population) for gate in page.editor.gates}
+    assert page.editor.gates[2].population == "cd25_hi"
+    reached(page.page, "Undo the last change (Ctrl+Z)")
+    keys.press("Control+z")
+    page.page.wait_for_selector('.ip-counts[data-rev="5"]')
+    assert page.editor.gates[2].population == "cd25_pos_cd127_neg"
     assert (page.errors, page.asked) == ([], [])
     page.page.close()
