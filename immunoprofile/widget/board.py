@@ -160,6 +160,12 @@ class Board:
         """The plot of the gate in a sample, with this gate alone on it; None where it has none."""
         return plot_of_gate(self.profile.rasters(sample), self.population)
 
+    def baseline_of(self, sample: str) -> Item | None:
+        """First visit of the subject of a sample; None where there is none, and for that visit itself."""
+        own = next(item for item in self.items if item.sample_id == sample)
+        before = _baselines(self.profile, self.items).get(own.usubjid)
+        return None if before is own else before
+
     def table(self) -> pd.DataFrame:
         """One row a sample in the order of the board: what it is, its flags, and what was decided, by whom and when."""
         import pandas as pd
@@ -246,9 +252,13 @@ def _items(profile: Profile, tube: str, population: str) -> list[Item]:
     return found
 
 
-def _flagged(profile: Profile, gate: Gate, items: Sequence[Item], rasters: Mapping[str, GateRaster]) -> list[Item]:
+def _baselines(profile: Profile, items: Sequence[Item]) -> dict[str, Item]:
     first_visit = profile.study.config.visit_names[0]
-    baseline = {item.usubjid: item for item in items if item.visit == first_visit}
+    return {item.usubjid: item for item in items if item.visit == first_visit}
+
+
+def _flagged(profile: Profile, gate: Gate, items: Sequence[Item], rasters: Mapping[str, GateRaster]) -> list[Item]:
+    baseline = _baselines(profile, items)
     centres = {name: _centre(one) for name, one in rasters.items() if one.n_parent}
     shifts = _robust(centres)
     result = []

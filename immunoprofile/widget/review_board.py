@@ -10,7 +10,9 @@ import numpy as np
 import traitlets
 
 from immunoprofile.errors import ImmunoprofileError, NotAvailableError
+from immunoprofile.widget.beside import files_beside
 from immunoprofile.widget.board import Board
+from immunoprofile.widget.opening import open_gate
 from immunoprofile.widget.session import words_of
 
 if TYPE_CHECKING:
@@ -56,18 +58,24 @@ class ReviewBoard(anywidget.AnyWidget):
     def edit(self, number: int) -> GateEditor:
         """Open the gate of the sample with a number of the board in the editor; the FCS files must be at hand.
 
+        The baseline visit of the subject and the FMO controls of its batch, where there are any, can be laid under the
+        plot; one that cannot be read is told there.
+
         Raises
         ------
         NotAvailableError
             They are not; `read_results` with ``study=`` finds them.
         """
-        from immunoprofile.widget.entry import edit
+        from immunoprofile.widget.editor import GateEditor
 
         sample = self._sample(number)
         place = f"{self.board.tube}/{self.board.population}"
         try:
             gated = self.board.profile.gated(sample)
-            return edit(gated, self._gates, place, sample_id=sample, blinded=self.blinded)
+            others, notes = files_beside(self.board, sample, gated, blinded=self.blinded)
+            return GateEditor(
+                open_gate(gated, self._gates, place, others=others, sample_id=sample, blinded=self.blinded, notes=notes)
+            )
         except ImmunoprofileError as error:
             if not self.blinded:
                 raise

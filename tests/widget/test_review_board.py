@@ -6,9 +6,11 @@ import json
 import traceback
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from immunoprofile.errors import ImmunoprofileError, NotAvailableError, OutputError, Problem
@@ -163,6 +165,73 @@ def test_blinded_board_names_no_file_when_one_cannot_be_opened(study: StandIn, m
     name = blinded.board.items[1].sample_id
     with pytest.raises(NotAvailableError, match=name):
         review(study, study.gates, "treg/treg", blinded=False).edit(2)
+
+
+def with_control(study: StandIn, folder: Path, control: Any) -> StandIn:
+    """The study with an FMO control of CD25 in one batch of its Treg tube, and one that is left out."""
+    rows = study.study.samples.assign(tube_id="treg", role="sample", panel_id="P", fmo_marker="", exclude_flag="N")
+    fmo = {"tube_id": "treg", "role": "fmo", "panel_id": "P", "batch_id": "B0", "fmo_marker": "CD25"}
+    controls = pd.DataFrame([{**fmo, "sample_id": "CTRL6", "exclude_flag": "Y"}, {**fmo, "sample_id": "CTRL7",
+                              "exclude_flag": "N"}])  # fmt: skip
+    files = SimpleNamespace(read=lambda: control)
+    stated = SimpleNamespace(**vars(study.study))
+    stated.samples = pd.concat([rows, controls], ignore_index=True)
+    stated.fcs_path, stated.fcs_source = lambda name: folder / f"{name}.fcs", lambda name: files
+    return StandIn(**(vars(study) | {"study": stated}))
+
+
+@pytest.mark.parametrize("blinded", [True, False])
+def test_editor_of_the_board_has_baseline_and_control(blinded: bool, study: StandIn, tmp_path: Path) -> None:
+    control = sample(2000, seed=44, name="CTRL7.fcs")
+    (tmp_path / "CTRL7.fcs").touch()
+    one = review(with_control(study, tmp_path, control), study.gates, "treg/treg", blinded=blinded)
+    seen = set()
+    for number, item in enumerate(one.board.items, 1):
+        opened = one.edit(number)
+        expected = {"this file": study.files[item.sample_id].n("treg")}
+        if item.visit != "BL":
+            expected["baseline"] = study.files[f"{item.usubjid}_BL"].n("treg")
+        if item.batch == "B0":
+            expected["FMO CD25"] = gate_sample(control, strategy()).n("treg")
+        assert {row["label"]: row["n"]["treg"] for row in opened.state["counts"]} == expected
+        assert opened.spec["problems"] == []
+        labels = [entry["label"] for entry in opened.spec["overlays"] if entry["id"].startswith("file:")]
+        names = {"baseline": f"{item.usubjid}_BL.fcs", "FMO CD25": "CTRL7.fcs"}
+        own = [name for name in expected if name != "this file"]
+        assert labels == (own if blinded else [f"{name} ({names[name]})" for name in own])
+        if blinded:
+            shown = json.dumps([opened.spec, opened.state, repr(opened)])
+            assert not any(word in shown for word in (*SUBJECTS, "CTRL", ".fcs"))
+        seen |= expected.keys()
+    assert seen == {"this file", "baseline", "FMO CD25"}
+
+
+def test_what_cannot_be_laid_under_the_plot_is_told(
+    study: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_baselines(self: StandIn, sample_id: str) -> Any:
+        if sample_id.endswith("_BL"):
+            raise NotAvailableError("the cells need the FCS files", where=sample_id)
+        return self.files[sample_id]
+
+    monkeypatch.setattr(StandIn, "gated", without_baselines)
+    bare = with_control(study, tmp_path, sample(n_channels=5, seed=45, name="CTRL7.fcs"))
+    boards = {name: review(bare, study.gates, "treg/treg", blinded=name == "blinded") for name in ("blinded", "open")}
+    number = next(
+        k for k, item in enumerate(boards["open"].board.items, 1) if item.visit != "BL" and item.batch == "B0"
+    )
+    baseline = f"{boards['open'].board.items[number - 1].usubjid}_BL"
+    for there, reason in ((False, "CTRL7: its FCS file is not at hand"), (True, "CD127")):
+        if there:
+            (tmp_path / "CTRL7.fcs").touch()
+        opened = boards["open"].edit(number)
+        assert [row["label"] for row in opened.state["counts"]] == ["this file"]
+        first, second = opened.spec["problems"]
+        assert first == f"baseline is not laid under the plot: {baseline}: the cells need the FCS files"
+        assert second.startswith("FMO CD25 is not laid under the plot: ") and reason in second
+        shown = json.dumps([boards["blinded"].edit(number).spec])
+        assert "baseline is not laid under the plot (NotAvailableError); why would name its file." in shown
+        assert not any(word in shown for word in (*SUBJECTS, "CTRL", ".fcs"))
 
 
 def test_opening_reads_each_plot_once_on_axes_that_hold_all(study: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
