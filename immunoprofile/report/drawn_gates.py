@@ -11,7 +11,8 @@ from immunoprofile.report.content import Block, Bullets
 from immunoprofile.report.language import Said
 
 if TYPE_CHECKING:
-    from immunoprofile.report.source import Measure, Source
+    from immunoprofile.report.source import Source
+    from immunoprofile.report.value import Measure
     from immunoprofile.report.view import VisitView
 
 MARK: Final = "‡"

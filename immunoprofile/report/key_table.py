@@ -11,7 +11,8 @@ from immunoprofile import schema
 from immunoprofile.report import batch_controls, drawn_gates, moved_cuts, noise, wording
 from immunoprofile.report.noise import Verdict
 from immunoprofile.report.reference import NONE_APPLIES, reference
-from immunoprofile.report.source import Measure, Source, Value
+from immunoprofile.report.source import Source
+from immunoprofile.report.value import Measure, Value
 from immunoprofile.resources import populations
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from immunoprofile.resources import reference_flag, reference_ranges
 
 if TYPE_CHECKING:
-    from immunoprofile.report.source import Measure, Source, Value
+    from immunoprofile.report.source import Source
+    from immunoprofile.report.value import Measure, Value
 
 NONE_APPLIES = "–"
 _LETTERS = {"LOW": " L", "HIGH": " H"}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -21,7 +21,8 @@ from immunoprofile.io.records import BLANK, cells, records
 from immunoprofile.pl.series import anchors_of, axis_day
 from immunoprofile.pp.verdict import tube_states
 from immunoprofile.report import wording
-from immunoprofile.report.moved_cuts import MovedCuts, Shifts
+from immunoprofile.report.moved_cuts import MovedCuts
+from immunoprofile.report.value import Measure, Value
 from immunoprofile.resources.checks import check_title
 
 if TYPE_CHECKING:
@@ -32,32 +33,10 @@ if TYPE_CHECKING:
     from immunoprofile.io.config import StudyConfig
     from immunoprofile.profiling import Profile
 
-Measure = Literal["abs", "pct_parent"]
-State = Literal["ok", "missing", "suppressed"]
 
 # What would tell a blinded reader the treatment, or when it was given.
 BLINDED_FLAGS: Final = frozenset({"RECENT_IL2", "GCV_UNDERDOSED", "GCV_HAEM_LIMIT"})
 BLINDED_CHECKS: Final = frozenset({"hours_since_il2"})
-
-
-@dataclass(frozen=True)
-class Value:
-    """A value of one visit, or why there is none."""
-
-    number: float
-    lower: float = math.nan
-    upper: float = math.nan
-    events: float = math.nan
-    positive: float = math.nan
-    """The value with half an event in place of none, for logarithms."""
-    variance: float = math.nan
-    """Variance of its natural logarithm from counting (cells/uL from beads: also pipetting)."""
-    state: State = "ok"
-    reason: str = ""
-    withheld: float = math.nan
-    """What stands there in a tube that failed: shown struck through, used nowhere."""
-    shifts: Shifts | None = None
-    """The value under moved cuts; None where it is not known."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -77,7 +77,7 @@ def test_gate_grid_keeps_the_size_of_a_plot_and_shows_every_sample(profile: Any,
         across = figure.axes[0].get_xlim()[1]
         assert figure.get_figwidth() / across == pytest.approx(1.25)
         assert figure.get_figheight() / figure.axes[0].get_ylim()[1] == pytest.approx(1.25)
-        assert len({round(text.get_position()[0], 3) for text in figure.axes[0].texts}) >= columns
+        assert len({round(text.xy[0], 3) for text in figure.axes[0].texts}) >= columns
     words = " ".join(text.get_text() for text in wide.axes[0].texts)
     subject = str(rows["usubjid"].iloc[0])
     assert subject in words

@@ -19,6 +19,8 @@ from immunoprofile.errors import AnalysisError
 from immunoprofile.profiling.findings import channel_swaps
 from immunoprofile.profiling.outcome import Outcome
 from immunoprofile.profiling.records import FOLDER, write_record
+from immunoprofile.profiling.replicates import Replicates, replicate_rows
+from immunoprofile.profiling.tube_values import TubeValue
 from immunoprofile.quality import assess, panel_quantiles
 from immunoprofile.resources.checks import Finding, QualityRow, quality_checks, quality_table
 from immunoprofile.schema import FLAGS, QUALITY_COLUMNS
@@ -86,6 +88,7 @@ CHECKS = sorted(quality_checks())
         ("time_order", [(1, "PASS"), (1.001, "WARN")]),
         ("margins", [(20, "PASS"), (20.001, "WARN"), (100, "WARN")]),
         ("doublets", [(15, "PASS"), (15.001, "WARN"), (100, "WARN")]),
+        ("replicates_cd3", [(10, "PASS"), (10.001, "WARN"), (100, "WARN")]),
         ("dead_cells", [(10, "PASS"), (10.001, "WARN"), (100, "WARN")]),
     ],
 )
@@ -157,7 +160,14 @@ def of_panels(limits: Any, out: Path) -> pd.DataFrame:
     return channel_swaps(study, SimpleNamespace(obs=obs), chosen, out)  # type: ignore[arg-type]
 
 
-RUNS = (of_events, of_visits, of_files, of_matrices, of_panels)
+def of_replicates(limits: Any, _: Path) -> pd.DataFrame:
+    """Two tubes of one draw, 400 and 500 cells/uL."""
+    study = SimpleNamespace(config=SimpleNamespace(count_tube="count", check_limits=limits))
+    tubes = tuple({("t", "abs"): TubeValue(cells, 4_000, 10_000, 0.0)} for cells in (400.0, 500.0))
+    return quality_table(replicate_rows(study, Replicates({}, {("S1", "D14"): tubes})))  # type: ignore[arg-type]
+
+
+RUNS = (of_events, of_visits, of_files, of_matrices, of_panels, of_replicates)
 
 
 def found_by(run: Any, limits: Any, out: Path) -> Found:
