@@ -53,6 +53,7 @@ def editor_rows(browser: Any, n: int, moves: int) -> list[Row]:
     page = EditorPage(browser, editor)
     page.exact()
     shown = time.perf_counter() - start
+    painted = page.page.evaluate("window.stats.find(one => one.kind === 'paint').ms") / 1000
     first = len(json.dumps([editor.spec, editor.state])) + len(editor.raster)
     page.page.evaluate("window.stats.length = 0")
     for number in range(moves):
@@ -76,8 +77,9 @@ def editor_rows(browser: Any, n: int, moves: int) -> list[Row]:
     return [
         ("kernel opens", opening, "s", NONE),
         ("kernel opens, processor time", opening_used, "s", NONE),
-        ("page until the count stands, with the page itself", shown, "s", NONE),
-        ("first paint: both", opening + shown, "s", 1.0 if million else NONE),
+        ("module until it has painted, in the page", painted, "s", NONE),
+        ("first paint: kernel and module", opening + painted, "s", 1.0 if million else NONE),
+        ("exact count stands, with a browser's page opened for it", opening + shown, "s", NONE),
         ("estimate, median", statistics.median(preview), "ms", 16.0),
         ("estimate, p95", preview[int(0.95 * (len(preview) - 1))], "ms", NONE),
         ("exact count, median", statistics.median(answer), "ms", 100.0 if million else 400.0),
