@@ -147,7 +147,7 @@ class EditorPage(WidgetPage):
 
     def exact(self) -> int:
         """The count, once it is exact."""
-        self.page.wait_for_selector('.ip-counts[data-state="exact"]', timeout=5000)
+        self.page.wait_for_selector('.ip-counts[data-state="exact"]', timeout=30_000)
         return int(self.page.locator(".ip-counts").get_attribute("data-count"))
 
     @property

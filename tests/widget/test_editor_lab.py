@@ -77,21 +77,21 @@ def test_every_windowing_mode_paints_again_after_scrolling(browser: Any, tmp_pat
             for cell in range(13):
                 book.run(cell)
             book.place(0)
-            book.page.wait_for_function(DRAWN, timeout=30_000)
+            book.page.wait_for_function(DRAWN, timeout=60_000)
             first = book.drag("corner 2 of 5", -40, -30)
             for _ in range(2):
                 book.place(12)
                 book.page.wait_for_function(  # gone from view, from the document, or from both
                     """() => { const e = document.querySelector('.ip-gate-editor'); if (!e?.isConnected) return true;
                     const b = e.getBoundingClientRect(); return b.bottom < 0 || b.width === 0 }""",
-                    timeout=30_000,
+                    timeout=60_000,
                 )
                 book.page.evaluate(  # what a browser may do with a canvas out of sight
                     "() => { const c = document.querySelector('.ip-plot canvas'); if (c) c.width = c.width }"
                 )
                 book.page.wait_for_timeout(400)
                 book.place(0)
-                book.page.wait_for_function(DRAWN, timeout=30_000)
+                book.page.wait_for_function(DRAWN, timeout=60_000)
                 assert int(book.page.locator(".ip-counts").get_attribute("data-count")) == first, mode
             second = book.drag("corner 2 of 5", 25, 10)
             assert book.kernel(BY_ENGINE) == str(second) != str(first), mode
@@ -126,7 +126,7 @@ def test_two_browsers_edit_one_gate_and_a_restarted_kernel_loses_nothing_that_wa
         handle = one.page.locator('.ip-handle[aria-label="corner 1 of 5"]')
         handle.focus()
         handle.press("Shift+ArrowLeft")
-        one.page.wait_for_selector(".ip-alert textarea", timeout=30_000)
+        one.page.wait_for_selector(".ip-alert textarea", timeout=60_000)
         assert "The kernel does not answer" in one.page.locator(".ip-alert").inner_text()
         line = one.page.locator(".ip-alert textarea").input_value()
         one.run(0)
