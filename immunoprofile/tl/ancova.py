@@ -192,22 +192,28 @@ def compare(
 
 def score_ancova(contrast: Contrast, *, covariance: Covariance = "classical", confidence: float = 0.95) -> Score:
     """Two arms at one visit; each contrast is fitted by itself, so that a third arm lends no variance."""
-    method = "ANCOVA, change ~ baseline + arm" + "".join(f" + {name}" for name in contrast.covariates)
-    method += ", HC3" if covariance == "HC3" else ""
-    notes = (contrast.zero_note(), contrast.methods_note())
+    method, notes = ancova_words(contrast, covariance), (contrast.zero_note(), contrast.methods_note())
     try:
         contrast.zero_note(refuse=True)
-        fit = ancova(
-            contrast.changes, contrast.start, contrast.labels, reference=contrast.reference,
-            covariance=covariance,
-            covariates=covariate_columns(
-                contrast.adata, contrast.matched.baseline[contrast.used], contrast.covariates
-            ),
-        )  # fmt: skip
+        fit = fit_contrast(contrast, covariance)
     except AnalysisError as refused:
         return refused_score(refused, method, *notes)
     effect = fit.term(f"arm[{contrast.arm}]", confidence=confidence)
     return Score(effect, method, (*notes, f"residual df {fit.residual_df}"))
+
+
+def ancova_words(contrast: Contrast, covariance: Covariance) -> str:
+    """The model of a contrast in words."""
+    terms = "".join(f" + {name}" for name in contrast.covariates)
+    return f"ANCOVA, change ~ baseline + arm{terms}" + (", HC3" if covariance == "HC3" else "")
+
+
+def fit_contrast(contrast: Contrast, covariance: Covariance) -> Ancova:
+    """`ancova` of the two arms of a contrast."""
+    return ancova(
+        contrast.changes, contrast.start, contrast.labels, reference=contrast.reference, covariance=covariance,
+        covariates=covariate_columns(contrast.adata, contrast.matched.baseline[contrast.used], contrast.covariates),
+    )  # fmt: skip
 
 
 def _wald(effects: Floats, covariance: Floats, residual_df: int) -> tuple[float, float]:

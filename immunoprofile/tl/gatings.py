@@ -11,10 +11,10 @@ import numpy as np
 from immunoprofile.errors import AnalysisError
 from immunoprofile.pp.gate_spread import gatings, under_gatings
 from immunoprofile.schema import GATE_COUNTS, UNS_COMPARE_GATINGS
-from immunoprofile.tl._effects import covariate_columns, require_columns
+from immunoprofile.tl._effects import require_columns
 from immunoprofile.tl._frame import Measure, Scale, analysis_values
 from immunoprofile.tl._two_arms import Contrast, Score, arms_compared, at_visits, refused_score
-from immunoprofile.tl.ancova import Covariance, ancova
+from immunoprofile.tl.ancova import Covariance, ancova_words, fit_contrast
 from immunoprofile.tl.tipping import Pooled
 
 if TYPE_CHECKING:
@@ -118,9 +118,7 @@ def compare_gatings(
 
 
 def _score(contrast: Contrast, moved: list[Floats] | None, *, covariance: Covariance, confidence: float) -> Score:
-    method = "ANCOVA, change ~ baseline + arm" + "".join(f" + {name}" for name in contrast.covariates)
-    method += ", HC3" if covariance == "HC3" else ""
-    notes = (contrast.zero_note(), contrast.methods_note())
+    method, notes = ancova_words(contrast, covariance), (contrast.zero_note(), contrast.methods_note())
     try:
         if moved is None:
             raise AnalysisError("a functional readout has no gates", where=contrast.endpoint.population)
@@ -143,10 +141,7 @@ def _score(contrast: Contrast, moved: list[Floats] | None, *, covariance: Covari
 
 def _fit(contrast: Contrast, covariance: Covariance) -> tuple[float, float, float]:
     """Estimate, standard error and degrees of freedom of one gating."""
-    fit = ancova(
-        contrast.changes, contrast.start, contrast.labels, reference=contrast.reference, covariance=covariance,
-        covariates=covariate_columns(contrast.adata, contrast.matched.baseline[contrast.used], contrast.covariates),
-    )  # fmt: skip
+    fit = fit_contrast(contrast, covariance)
     place = fit.names.index(f"arm[{contrast.arm}]")
     return float(fit.coefficients[place]), float(fit.standard_errors[place]), float(fit.residual_df)
 
