@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +20,7 @@ from immunoprofile.gate.cut_shifts import (
     moved_gate,
     signs,
 )
-from immunoprofile.gate.engine import PreparedEvents
+from immunoprofile.gate.engine import evaluate
 from immunoprofile.gate.gates import BOOLEAN_KINDS, ROOT, Gate
 
 if TYPE_CHECKING:
@@ -122,8 +122,8 @@ class _Masks:
         self._spans = {name: scale.top for name, scale in gated.strategy.scales}
         self._share = gated.strategy.cut_shift
         self._ways: dict[str, tuple[tuple[int, ...], ...]] = {}
-        self._kept: dict[tuple[str, tuple[int, ...]], Bits] = {}
-        asked: list[list[tuple[Gate, tuple[int, ...]]]] = []
+        gates: list[Gate] = []
+        keys: list[tuple[str, tuple[int, ...]]] = []
         for gate, bound in zip(gated.strategy.gates, looking.gates, strict=True):
             if gate.kind in BOOLEAN_KINDS:
                 continue
@@ -131,16 +131,19 @@ class _Masks:
             own = [columns[cut_of(gate, gate.dimensions[n])] for n in axes]
             ways = tuple(tuple(int(column[run]) for column in own) for run in range(RUNS))
             self._ways[gate.population] = ways
-            # Quadrants of one gate hang on the same cuts: their ways come in one order, and they are asked together.
+            # Quadrants of one gate hang on the same cuts, so that their ways have the same numbers.
             for number, way in enumerate(dict.fromkeys(ways)):
-                if number == len(asked):
-                    asked.append([])
-                asked[number].append((self._moved(bound, dict(zip(axes, way, strict=True))), way))
-        prepared = PreparedEvents(seen, looking, gated.spillover)
-        for pairs in asked:
-            ways_of = {gate.population: way for gate, way in pairs}
-            for population, inside in prepared.inside([gate for gate, _ in pairs]).items():
-                self._kept[population, ways_of[population]] = np.packbits(inside)
+                alone = replace(
+                    self._moved(bound, dict(zip(axes, way, strict=True))), population=f"{gate.population}#{number}",
+                    parent=ROOT, quadrant_of=f"{gate.quadrant_of}#{number}" if gate.quadrant_of else "",
+                )  # fmt: skip
+                gates.append(alone)
+                keys.append((gate.population, way))
+        ways_of_all = replace(looking, gates=tuple(gates), custom=(), samples=(), beads="")
+        # The kernel where the file itself was gated by it, whose plan is kept for the next file of the same gates.
+        compiled = gated.engine.tier == "kernel"
+        masks = evaluate(ways_of_all, seen, gated.spillover, compiled=compiled).masks
+        self._kept = {key: np.packbits(masks[gate.population]) for key, gate in zip(keys, gates, strict=True)}
 
     def of(self, population: str, run: int) -> Bits:
         """Events in the shape of a gate in a run, whatever its parent."""
