@@ -10,7 +10,6 @@ event of the file.
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections import Counter
 from pathlib import Path
@@ -18,14 +17,6 @@ from pathlib import Path
 from immunoprofile.compensation import applied, decide
 from immunoprofile.errors import ImmunoprofileError
 from immunoprofile.io.fcs import read_fcs, read_fcs_head
-
-
-def state(traces: list[applied.PairTrace]) -> tuple[str, float]:
-    """State and share as `applied.already_compensated` gives them, by its rule."""
-    if len(traces) < applied.MIN_PAIRS:
-        return "NOT_EVALUABLE", math.nan
-    share = sum(trace.light < applied.GONE for trace in traces) / len(traces)
-    return ("WARN" if share >= applied.ASK else "PASS"), share
 
 
 def main() -> int:
@@ -45,10 +36,10 @@ def main() -> int:
             met["without a matrix"] += 1
             continue
         share = applied.already_compensated(sample, spillover)
-        every, value = state(applied.pair_traces(sample, spillover, most=sample.n_events))
-        met["same state" if share.state == every else "another state"] += 1
-        if share.state != every:
-            by_all = f"{every} {value:.2f} by all of its {sample.n_events:,} events"
+        every = applied.told_by(applied.pair_traces(sample, spillover, most=sample.n_events))
+        met["same state" if share.state == every.state else "another state"] += 1
+        if share.state != every.state:
+            by_all = f"{every.state} {every.value:.2f} by all of its {sample.n_events:,} events"
             print(f"{path.name}: {share.state} {share.value:.2f}, {by_all}")
     print(", ".join(f"{word}: {number}" for word, number in sorted(met.items())))
     return 0

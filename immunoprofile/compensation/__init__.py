@@ -8,7 +8,7 @@ doubtful becomes a `Finding` that a person answers in ``samples.csv``, never a g
 from __future__ import annotations
 
 from immunoprofile.compensation.applied import already_compensated
-from immunoprofile.compensation.choice import Choice, choose, decide, matrix_notices
+from immunoprofile.compensation.choice import Choice, asked_about, choose, decide, matrix_notices
 from immunoprofile.compensation.controls import from_controls
 from immunoprofile.compensation.files import read_spillover, write_spillover
 from immunoprofile.compensation.findings import check
@@ -22,6 +22,7 @@ __all__ = [
     "Finding",
     "Spillover",
     "already_compensated",
+    "asked_about",
     "check",
     "choose",
     "compensate",

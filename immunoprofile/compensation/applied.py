@@ -13,6 +13,8 @@ from immunoprofile.io.fcs_data import SURVEYED
 from immunoprofile.resources.checks import Finding
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from immunoprofile.compensation.matrix import Spillover
@@ -38,6 +40,7 @@ GONE = 0.5
 MIN_PAIRS = 2
 ASK, CLEAR = 0.30, 0.75
 """Share of the pairs without their light from which a person is asked, and from which it is clear."""
+LIMITS = f"ask from {ASK:g} of the pairs"
 
 
 @dataclass(frozen=True)
@@ -153,9 +156,8 @@ def already_compensated(sample: Sample, spillover: Spillover) -> Finding:
         a person has to say. ``confidence`` is the distance from an even split, and at least 0.5 from 0.75 on.
         NOT_EVALUABLE when fewer than 2 pairs can tell (few or dim events, little spillover).
     """
-    limits = f"ask from {ASK:g} of the pairs"
     if spillover.is_identity:
-        return Finding(CHECK, "NOT_EVALUABLE", math.nan, "share of pairs", limits,
+        return Finding(CHECK, "NOT_EVALUABLE", math.nan, "share of pairs", LIMITS,
                        "the matrix is the identity: nothing to tell", confidence=math.nan)  # fmt: skip
     # the events that a streamed file keeps as well (`io.fcs_data.Survey`): the same answer either way
     step = max(1, -(-sample.n_events // MAX_EVENTS))
@@ -164,20 +166,25 @@ def already_compensated(sample: Sample, spillover: Spillover) -> Finding:
     doubt = len(traces) < NO_DOUBT_PAIRS or sum(trace.light < GONE for trace in traces) > NO_DOUBT * len(traces)
     if doubt and asked.n_events > FIRST_LOOK:
         traces = pair_traces(asked, spillover)
+    return told_by(traces)
+
+
+def told_by(traces: Sequence[PairTrace]) -> Finding:
+    """What the pairs say, by the rule of :func:`already_compensated`."""
     if len(traces) < MIN_PAIRS:
         text = f"{len(traces)} pairs of detectors have enough spilled light to tell"
-        return Finding(CHECK, "NOT_EVALUABLE", math.nan, "share of pairs", limits, text, confidence=math.nan)
+        return Finding(CHECK, "NOT_EVALUABLE", math.nan, "share of pairs", LIMITS, text, confidence=math.nan)
     gone = [trace for trace in traces if trace.light < GONE]
     share = len(gone) / len(traces)
     confidence = abs(2 * share - 1)
     if share < ASK:
-        return Finding(CHECK, "PASS", share, "share of pairs", limits,
+        return Finding(CHECK, "PASS", share, "share of pairs", LIMITS,
                        f"spilled light is there in {len(traces) - len(gone)} of {len(traces)} pairs",
                        confidence=confidence)  # fmt: skip
     clear = "clearly look" if share >= CLEAR else "may be"
     worst = min(gone, key=lambda trace: trace.light)
     return Finding(
-        CHECK, "WARN", share, "share of pairs", limits,
+        CHECK, "WARN", share, "share of pairs", LIMITS,
         f"the events {clear} compensated already: the spilled light is missing in {len(gone)} of {len(traces)} pairs "
         f"(least: {worst.source} into {worst.detector})",
         FLAG, confidence,

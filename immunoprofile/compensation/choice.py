@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from immunoprofile.compensation.applied import CLEAR, FLAG, already_compensated, compensated_names
@@ -134,8 +134,29 @@ def choose(sample: Sample, declared: str | None) -> tuple[Spillover | None, str]
 
 
 def _applied(sample: Sample, spillover: Spillover, source: str, doubt: Doubt) -> Choice:
-    finding = already_compensated(sample, spillover)
-    notices = matrix_notices(spillover)
+    return asked_about(sample, Choice(spillover, source, notices=matrix_notices(spillover)), doubt=doubt)
+
+
+def asked_about(sample: Sample, chosen: Choice, *, doubt: Doubt = "warn") -> Choice:
+    """The choice of a matrix that nobody declared, with the question whether its events were compensated already.
+
+    Parameters
+    ----------
+    sample
+        The events that are asked. A file that is streamed has none when its matrix is chosen, and some once it passed.
+    chosen
+        What is applied; it does not depend on the events.
+    doubt
+        As for `decide`.
+
+    Raises
+    ------
+    CompensationError
+        With ``refuse``, where it is clear.
+    """
+    if chosen.spillover is None:
+        return chosen
+    finding, notices = already_compensated(sample, chosen.spillover), chosen.notices
     if finding.flag == FLAG:
         if doubt == "refuse" and finding.value >= CLEAR:
             raise CompensationError(
@@ -143,7 +164,7 @@ def _applied(sample: Sample, spillover: Spillover, source: str, doubt: Doubt) ->
             )
         _log.warning("%s: %s; %s", sample.name, finding.text, _SAY)
         notices = (*notices, Notice(FLAG, finding.text, _SAY))
-    return Choice(spillover, source, finding, notices)
+    return replace(chosen, finding=finding, notices=notices)
 
 
 def matrix_notices(spillover: Spillover) -> tuple[Notice, ...]:

@@ -200,15 +200,14 @@ def count_file(
         found = _bound(head.empty, source.path, gates, {} if panels is None else panels)
     if head is not None and found is not None:
         strategy, bound, doubts = found
-        needed = needs_matrix(strategy)
-        chosen = compensation.decide(head.empty, comp_source, needed=needed)
+        chosen = compensation.decide(head.empty, comp_source, needed=needs_matrix(strategy))
         survey = Survey(head.layout)
         # Otherwise the file is read whole, to count what is no number.
         with suppress(EventsNeededError):
             table = count_table(strategy, evaluate_file(source.path, head, bound, chosen.spillover, survey=survey))
             judged = replace(head.empty, events=survey.events)
-            if chosen.finding is not None:  # which matrix it is does not depend on the events, only the doubt does
-                chosen = compensation.decide(judged, comp_source, needed=needed)
+            if chosen.finding is not None:
+                chosen = compensation.asked_about(judged, chosen)
             return table_of(source, table, survey.sha256, notices_of(judged, bound, chosen, None, doubts))
     gated = gate_file(source, gates, comp_source=comp_source, compiled=compiled)
     return table_of(source, gated.counts(), gated.sample.sha256, gated.notices)
