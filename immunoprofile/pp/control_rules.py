@@ -33,8 +33,6 @@ EWMA_LIMIT: Final = 2.962
 """With the weight of 0.2 one false signal in about 500 runs (Lucas and Saccucci, Technometrics 1990;32:1-12)."""
 TARGET_RUNS: Final = 20
 """Runs of a lot from which a target is established where none is declared: the number usually asked for (CLSI C24)."""
-FEWEST_TARGET_RUNS: Final = 5
-"""Fewer runs than these give no SD that could be used."""
 
 
 @dataclass(frozen=True)

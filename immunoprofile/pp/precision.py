@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+DEFAULT_CV: Final = 0.20
+"""Coefficient of variation of a visit without treatment (biology and assay), where the study has no replicates."""
 FEWEST_DOF: Final = 10
 """Degrees of freedom from which a CV is used. From 10 on the CV is known to about a fifth (22 %) and the widening that
 keeps "within noise" at 95 % is at most 14 % (t of 2.23 in place of 1.96)."""

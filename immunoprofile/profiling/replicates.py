@@ -6,12 +6,12 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
 from immunoprofile.io.records import records
-from immunoprofile.pp.precision import Precision, Replicate, limit_of_quantification, precision
+from immunoprofile.pp.precision import DEFAULT_CV, Precision, Replicate, limit_of_quantification, precision
 from immunoprofile.profiling.tube_values import UNITS, TubeValue, tube_values
 from immunoprofile.resources.checks import QualityRow, quality_checks
 from immunoprofile.schema import PRECISION_COLUMNS
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from immunoprofile.profiling.outcome import Chosen, Outcome
     from immunoprofile.study import Study
 
-DEFAULT_CV: Final = 0.20
-"""Coefficient of variation of a visit without treatment (biology and assay), where the study has no replicates."""
 CHECK: Final = "replicates_cd3"
 CD3: Final = "t"
 
@@ -211,9 +209,3 @@ def replicate_rows(study: Study, found: Replicates) -> list[QualityRow]:
         cv = 100 * statistics.stdev(counted) / mean if len(counted) > 1 and mean > 0 else math.nan
         rows.append(check.judge(cv).row(subject, visit, str(study.config.count_tube)))
     return rows
-
-
-def words(row: Mapping[str, Any]) -> str:
-    """Which replicates a CV comes from."""
-    what = "draws of untreated subjects" if row["kind"] == "draw" else "replicate tubes"
-    return f"{row['tubes']:.0f} {what} in {row['groups']:.0f} groups"

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from immunoprofile.pp.precision import DEFAULT_CV
 from immunoprofile.profiling.control_runs import batch_of
-from immunoprofile.report import noise, wording
+from immunoprofile.report import wording
 from immunoprofile.report.content import Block, Bullets, Cell, Fold, Image, Table, Text, columns, row
 from immunoprofile.report.language import Said
 from immunoprofile.schema import CONTROL_STATES
@@ -171,13 +172,13 @@ def noise_of(source: Source, population: str, measure: str) -> tuple[float, str]
         if (one["population"], one["measure"]) == (population, measure) and one["used"]:
             what = f"{one['tubes']:.0f} {_KINDS[one['kind']]} in {one['groups']:.0f} groups"
             return one["cv_used"] / 100, f"{what}{', ' if one['note'] else ''}{one['note']}"
-    return noise.DEFAULT_CV, ""
+    return DEFAULT_CV, ""
 
 
 def noise_words(source: Source) -> str:
     """CVs of this study that judge changes, for the provenance."""
     used = [one for one in source.records.get("precision", []) if one["used"]]
-    default = f"CV {noise.DEFAULT_CV:.2f} of a visit (default, no replicates of this study)"
+    default = f"CV {DEFAULT_CV:.2f} of a visit (default, no replicates of this study)"
     if not used:
         return f"asymmetric reference change value, {default} plus counting noise of both visits"
     own = "; ".join(
@@ -186,6 +187,6 @@ def noise_words(source: Source) -> str:
         for one in used
     )
     return (
-        f"asymmetric reference change value, by replicates of this study {own}; all others CV {noise.DEFAULT_CV:.2f} "
+        f"asymmetric reference change value, by replicates of this study {own}; all others CV {DEFAULT_CV:.2f} "
         "of a visit (default); plus counting noise of both visits"
     )

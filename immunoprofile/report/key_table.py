@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from immunoprofile import schema
+from immunoprofile.pp.precision import DEFAULT_CV
 from immunoprofile.report import batch_controls, drawn_gates, moved_cuts, noise, wording
 from immunoprofile.report.noise import Verdict
 from immunoprofile.report.reference import NONE_APPLIES, reference
@@ -252,7 +253,7 @@ def _verdict(
         return noise.not_assessable("another counting method than at baseline")
     # Replicates of cells/uL were counted with beads; a blood count has another precision.
     by_beads = measure == "pct_parent" or source.obs(rows[0], "abs_method") == "bead"
-    cv = batch_controls.noise_of(source, population, measure)[0] if by_beads else noise.DEFAULT_CV
+    cv = batch_controls.noise_of(source, population, measure)[0] if by_beads else DEFAULT_CV
     return noise.judge(
         now.positive, then.positive, variance_now=now.variance, variance_then=then.variance, cv=cv,
         gate_sd=moved_cuts.change_sd(now.shifts, then.shifts),

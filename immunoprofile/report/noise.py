@@ -6,8 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
-DEFAULT_CV: Final = 0.20
-"""Coefficient of variation of a visit without treatment (biology and assay), where the study has no replicates."""
+from immunoprofile.pp.precision import DEFAULT_CV
 
 Z95: Final = 1.959963984540054
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from immunoprofile import schema
 from immunoprofile.io.records import cells, records
+from immunoprofile.pp.precision import DEFAULT_CV
 from immunoprofile.report import noise, wording
 from immunoprofile.report.content import Block, Cell, Table, Text, columns, row
 from immunoprofile.report.noise import Verdict
@@ -28,7 +29,7 @@ def readouts(view: VisitView) -> tuple[Block, ...]:
         return (Text("Functional readouts: not done, nothing was measured at this visit."),)
     rows = tuple(_readout(view, one, values) for one in records(known, "functional_readouts"))
     caption = (
-        f"Change: ratio of now to baseline. Verdict by a reference change value with CV {noise.DEFAULT_CV:.2f} "
+        f"Change: ratio of now to baseline. Verdict by a reference change value with CV {DEFAULT_CV:.2f} "
         "(default, no replicates of this assay in the study). A readout of 0 is a result; its ratio cannot be judged."
     )
     heads = ("Readout", "Unit", "#Baseline", "#Previous", "#Now", "#Change from baseline", "Verdict")

@@ -17,7 +17,7 @@ import immunoprofile as ip
 from immunoprofile import pl
 from immunoprofile.cli import EXIT_LEFT_OUT, app
 from immunoprofile.errors import NotAvailableError
-from immunoprofile.report import noise
+from immunoprofile.pp.precision import DEFAULT_CV
 from immunoprofile.report.batch_controls import noise_of, noise_words
 from immunoprofile.report.source import Source
 from immunoprofile.report.view import VisitView
@@ -111,10 +111,10 @@ def precise(profile: Any, **changed: Any) -> Any:
 
 def test_verdicts_take_the_cv_of_replicates(profile: Any) -> None:
     plain, own = Source(profile), Source(precise(profile))
-    assert noise_of(plain, "treg", "pct_parent")[0] == noise.DEFAULT_CV
+    assert noise_of(plain, "treg", "pct_parent")[0] == DEFAULT_CV
     assert noise_of(own, "treg", "pct_parent")[0] == pytest.approx(0.075)
-    assert noise_of(own, "nk", "pct_parent")[0] == noise.DEFAULT_CV
-    assert noise_of(Source(precise(profile, used=False)), "treg", "pct_parent")[0] == noise.DEFAULT_CV
+    assert noise_of(own, "nk", "pct_parent")[0] == DEFAULT_CV
+    assert noise_of(Source(precise(profile, used=False)), "treg", "pct_parent")[0] == DEFAULT_CV
 
     def limits(source: Source) -> tuple[float, float]:
         row = next(one for one in VisitView(source, "IL2CMV-01-001", "D28").rows if one.population == "treg")
