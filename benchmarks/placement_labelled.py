@@ -3,8 +3,9 @@
     python -m benchmarks.placement_labelled cytof DATA/pbmc_cytof_bodenmiller_labelled
     python -m benchmarks.placement_labelled euroflow DATA/euroflow_lst_labelled
 
-The limits of the template are those that separate the labels of the one sample best (a search over a grid): what an
-expert would draw on it. Nothing of the other samples is looked at.
+The limits of the template are drawn on the one sample with room: each in the middle of the stretch over which the
+labels are separated within `SLACK` of the best (mean F1), as one draws a gate for samples that one has not seen.
+Nothing of the other samples is looked at. ``--slack 0.002`` draws them at the very best place for the one sample.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ from immunoprofile.gate.strategy import Strategy
 from immunoprofile.placement import place, with_references
 
 METHODS = ("fixed", "mindensity", "landmark", "register")
+SLACK = 0.01
+"""Mean F1 that a limit of the template may lose on its own sample for room on both sides."""
+STEPS = 16
+"""Steps of 1 % of the scale (100 of scatter) on each side of a limit that are tried."""
 
 
 @dataclass(frozen=True)
@@ -159,8 +164,8 @@ def values_of(sample: ip.Sample, template: Strategy) -> dict[str, np.ndarray]:
     return found
 
 
-def drawn_on(template: Strategy, one: Labelled, *, rounds: int = 2) -> Strategy:
-    """Limits that separate the labels of one sample best: each in turn over a grid, by the mean F1 of all labels."""
+def drawn_on(template: Strategy, one: Labelled, *, slack: float = SLACK, rounds: int = 2) -> Strategy:
+    """Limits that separate the labels of one sample: each in turn over a grid, by the mean F1 of all labels."""
     values = values_of(one.sample, template)
 
     def score(strategy: Strategy) -> float:
@@ -179,18 +184,19 @@ def drawn_on(template: Strategy, one: Labelled, *, rounds: int = 2) -> Strategy:
             for n, dimension in enumerate(gate.dimensions):
                 for limit in ("minimum", "maximum"):
                     if getattr(gate.dimensions[n], limit) is not None:
-                        at = _middle(at, gate.population, n, limit, score, 0.01 if dimension.scale else 100.0)
+                        width = 0.01 if dimension.scale else 100.0
+                        at = _middle(at, gate.population, n, limit, score, width=width, slack=slack)
     return at
 
 
 def _middle(
-    at: Strategy, population: str, n: int, limit: str, score: Callable[[Strategy], float], width: float
+    at: Strategy, population: str, n: int, limit: str, score: Callable[[Strategy], float], *, width: float, slack: float
 ) -> Strategy:
-    """One limit in the middle of the stretch where the labels are separated as well as they can be (to 0.2 %)."""
+    """One limit in the middle of the stretch where the labels are separated as well as they can be, to ``slack``."""
     own = at[population]
     now = getattr(own.dimensions[n], limit)
     reached: list[tuple[float, Strategy, float]] = []
-    for step in range(-8, 9):
+    for step in range(-STEPS, STEPS + 1):
         axes = list(own.dimensions)
         axes[n] = replace(axes[n], **{limit: now + step * width})
         try:
@@ -201,9 +207,9 @@ def _middle(
     best = max(value for value, _, _ in reached)
     top = next(k for k, (value, _, _) in enumerate(reached) if value == best)
     low = high = top
-    while low > 0 and reached[low - 1][0] >= best - 0.002:
+    while low > 0 and reached[low - 1][0] >= best - slack:
         low -= 1
-    while high + 1 < len(reached) and reached[high + 1][0] >= best - 0.002:
+    while high + 1 < len(reached) and reached[high + 1][0] >= best - slack:
         high += 1
     return reached[(low + high) // 2][1]
 
@@ -223,13 +229,14 @@ def judged(
     on: str | None = None,
     *,
     methods: Sequence[str] = METHODS,
+    slack: float = SLACK,
 ) -> pd.DataFrame:
     """F1 of every population, sample and method; the first sample is the one of the template."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         samples = read(data, Path(folder))
         samples.sort(key=lambda one: one.name != on)
-        drawn = drawn_on(template, samples[0])
+        drawn = drawn_on(template, samples[0], slack=slack)
         for one in samples:
             for method in methods:
                 strategy, kept = drawn, 0
@@ -256,10 +263,11 @@ def main() -> None:
     parser.add_argument("case", choices=CASES)
     parser.add_argument("data", type=Path)
     parser.add_argument("--template", help="sample that the template is drawn on")
+    parser.add_argument("--slack", type=float, default=SLACK, help="mean F1 that a limit may lose for room")
     given = parser.parse_args()
     logging.disable(logging.WARNING)
     read, template = CASES[given.case]
-    table = judged(read, template(), given.data, given.template)
+    table = judged(read, template(), given.data, given.template, slack=given.slack)
     wide = table.pivot_table(index=["sample", "method"], columns="population", values="f1", sort=False)
     wide["cuts kept"] = table.groupby(["sample", "method"], sort=False)["kept"].first()
     print(wide.to_string())

@@ -99,7 +99,9 @@ _EVENTS = Argument("events", "fewest events inside the parent", 500.0, 20.0, 1e9
 _ADJUST = Argument("adjust", "factor on the bandwidth nrd0 of the density", 2.0, 0.1, 10.0)
 _AGREE = Argument("agree", "least correlation of the square roots of both densities", 0.80, 0.0, 1.0)
 
-_GAP = Argument("gap", "whether a limit may be moved from a gap into a population", "kept", choices=("kept", "left"))
+_GAP = Argument(
+    "gap", "whether a limit may be moved from a gap into or across a population", "kept", choices=("kept", "left")
+)
 
 _ALL: Final = (
     Method("fixed", "the value of the template", "", ("rectangle", "polygon", *BOOLEAN_KINDS)),

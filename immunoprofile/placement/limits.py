@@ -25,6 +25,10 @@ UPHILL = 1.5
 """Times the density at the template's cut that the density at a moved cut may have, beside `SLACK`."""
 SLACK = 0.03
 """Share of the highest density: below it both cuts lie in the gap."""
+EMPTIED = 0.1
+"""Part of the template sample's share of cells that must remain on each side of a moved cut ..."""
+HELD = 0.03
+"""... where that side holds at least this share of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +162,8 @@ def by_control(axis: Axis, place: float, arguments: Arguments) -> Found:
 def by_landmark(axis: Axis, place: float, arguments: Arguments) -> Found:
     """The template, moved by the shift between the densities of this and the template sample.
 
-    A limit that would be moved out of a gap into a population stays. Corners of a polygon (place 0) may lie anywhere.
+    A limit that would be moved out of a gap into a population, or across one, or that would leave hardly any cells on
+    one side stays. Corners of a polygon (place 0) may lie anywhere.
     """
     if reason := _too_few(axis, arguments):
         return Found(None, reason=reason)
@@ -171,12 +176,17 @@ def by_landmark(axis: Axis, place: float, arguments: Arguments) -> Found:
         reason = f"agrees by {found.agreement:.2f} with the template sample, {arguments['agree']:g} is needed"
         return Found(None, found.agreement, reason)
     curve = axis.curve(arguments["adjust"])
-    before, after = np.interp((place, place + found.shift), curve.places, curve.heights) / curve.heights.max()
+    before = float(np.interp(place, curve.places, curve.heights) / curve.heights.max())
+    after = _highest_between(curve, place, place + found.shift)
     if arguments["gap"] == "kept" and after > UPHILL * before + SLACK:
-        # Other shares of the same cells can look like a shift; a cut that leaves a gap for a peak gives it away.
+        # Other shares of the same cells can look like a shift; a cut that leaves a gap for a peak, or passes one, gives
+        # it away.
         reason = (
-            f"the moved cut would lie among more cells ({after:.0%} of the peak) than the template's ({before:.0%})"
+            f"the moved cut would lie among or beyond more cells ({after:.0%} of the peak) than lie at the template's "
+            f"({before:.0%})"
         )
+        return Found(None, found.agreement, reason)
+    if arguments["gap"] == "kept" and (reason := _emptied(curve, place + found.shift, axis.reference, place)):
         return Found(None, found.agreement, reason)
     return Found(place + found.shift, found.agreement)
 
@@ -188,6 +198,29 @@ LIMIT_METHODS: dict[str, LimitMethod] = {
     "landmark": by_landmark,
 }
 """Estimators of the methods that place limits one by one (`gate.methods`, ``by_limit``)."""
+
+
+def _emptied(own: Curve, cut: float, reference: Curve, template: float) -> str:
+    """Why a moved cut is not believed: hardly any cells are left on a side that holds many in the template sample.
+
+    One large population that moved alone carries the whole density with it, and the cut across the others.
+    """
+    for side, sign in (("above", 1.0), ("below", -1.0)):
+        here, there = (
+            float(curve.heights[sign * curve.places >= sign * at].sum() / curve.heights.sum())
+            for curve, at in ((own, cut), (reference, template))
+        )
+        if there >= HELD and here < EMPTIED * there:
+            return f"{here:.1%} of the cells would lie {side} the moved cut, {there:.1%} do in the template sample"
+    return ""
+
+
+def _highest_between(curve: Curve, one: float, other: float) -> float:
+    """Highest density from one place to another, both included, as share of the highest of all."""
+    low, high = min(one, other), max(one, other)
+    inside = curve.heights[(curve.places > low) & (curve.places < high)]
+    ends = np.interp((low, high), curve.places, curve.heights)
+    return float(max(ends.max(), inside.max(initial=0.0)) / curve.heights.max())
 
 
 def _too_few(axis: Axis, arguments: Arguments) -> str:

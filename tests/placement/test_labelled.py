@@ -31,8 +31,7 @@ def test_mass_cytometry_of_three_unseen_wells(outside_data, template):
 
 def test_whole_blood_of_two_unseen_samples(outside_data):
     f1 = unseen("euroflow", outside_data / "euroflow_lst_labelled", "Cytometry9")
-    for population, mark in {"cd4": 0.97, "cd8": 0.97, "t": 0.95}.items():
+    for population, mark in {"cd4": 0.97, "cd8": 0.97, "nk": 0.93, "t": 0.95}.items():
+        assert len(f1["landmark", population]) == 2
         assert f1["landmark", population].min() >= mark, population
-    # NK falls short of 0.93 here, as the fixed gate does: 149 and 814 cells, and a cut on CD56 without a clear gap.
-    assert f1["landmark", "nk"].min() >= 0.84
-    assert f1["fixed", "nk"].max() < 0.93
+        assert f1["landmark", population].min() >= f1["fixed", population].min() - 0.001, population

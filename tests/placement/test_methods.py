@@ -106,6 +106,27 @@ def test_landmark_follows_the_sample_and_refuses_another_one():
     assert "are needed" in ask("landmark", axis(values[:100], reference=reference), 0.5).reason
 
 
+def test_landmark_does_not_carry_a_limit_across_a_population():
+    """The negative cells moved by 0.09; what lies between the old and the new place of the cut did not."""
+    reference = curve_of(normal((0.3, 0.03, 4000), (0.8, 0.03, 400)))
+    values = normal((0.39, 0.03, 4000), (0.55, 0.01, 500), (0.8, 0.03, 400), seed=1)
+    assert "among or beyond more cells" in ask("landmark", axis(values, reference=reference), 0.5).reason
+    without = normal((0.39, 0.03, 4000), (0.8, 0.03, 400), seed=1)
+    assert ask("landmark", axis(without, reference=reference), 0.5).place == pytest.approx(0.59, abs=0.01)
+    assert ask("landmark", axis(values, reference=reference), 0.5, gap="left").place == pytest.approx(0.59, abs=0.01)
+
+
+def test_landmark_does_not_empty_one_side_of_a_limit():
+    """Neutrophils moved onto lymphocytes that stayed: the shift of the many would leave no lymphocyte above the cut."""
+    reference = curve_of(normal((0.52, 0.025, 7500), (0.62, 0.015, 2500)))
+    values = normal((0.595, 0.025, 7500), (0.62, 0.015, 2500), seed=1)
+    found = ask("landmark", axis(values, reference=reference), 0.58)
+    assert found.place is None
+    assert "above the moved cut" in found.reason
+    together = normal((0.595, 0.025, 7500), (0.695, 0.015, 2500), seed=1)
+    assert ask("landmark", axis(together, reference=reference), 0.58).place == pytest.approx(0.655, abs=0.005)
+
+
 GAINS = {"CD3": 0.06, "CD4": -0.06, "CD25": 0.06, "CD127": -0.06, "Viability": 0.06}
 """Shifts of log10: about 15 % in intensity."""
 
