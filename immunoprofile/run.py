@@ -11,8 +11,8 @@ from immunoprofile.profiling.locking import refuse_lost_rows
 from immunoprofile.profiling.preflight import prepare
 from immunoprofile.profiling.results import Profile
 from immunoprofile.profiling.run import gate_study
-from immunoprofile.profiling.sealing import begin
-from immunoprofile.report.complete import Asked, Stage, complete
+from immunoprofile.profiling.sealing import PROVENANCE, begin
+from immunoprofile.report.complete import Asked, Stage, complete, made_already
 from immunoprofile.tl.plan_check import check_plan
 
 if TYPE_CHECKING:
@@ -34,8 +34,9 @@ def run_study(
     """Gate a whole study, run the analyses that it declares, write all reports, and seal the results folder.
 
     This is what ``immunoprofile run`` does. The same call goes on where a run stopped and ends with the same bytes as
-    one that was not stopped; a file is gated again only when it, its gates or its limits changed. Whatever the folder
-    held of an earlier run, it ends as one written into an empty folder.
+    one that was not stopped; a file is gated again only when it, its gates or its limits changed. Where study, gates,
+    FCS files, software and every file of the folder are those of its last run, by their hashes, nothing is made again.
+    Whatever the folder held of an earlier run, it ends as one written into an empty folder.
 
     Parameters
     ----------
@@ -77,6 +78,14 @@ def run_study(
     """
     out = Path(out)
     timed = stage or (lambda _: nullcontext())
+    asked = Asked(jobs=jobs, pdf=pdf, progress=progress)
+    if (out / PROVENANCE).exists():
+        with only_writer(out, "run"):
+            with timed("compare with last run"):
+                provenance = made_already(study, gates, out, asked, cells=cells)
+            if provenance is not None:
+                with timed("unchanged, read back"):
+                    return Profile.read(out, study=study, provenance=provenance)
     check_plan(study, gates)
     prepared = prepare(study, gates)
     refuse_lost_rows(study, prepared.gates, out)
@@ -85,4 +94,4 @@ def run_study(
         with timed("gate the files"):
             gated = gate_study(study, prepared, out, jobs=jobs, cells=cells, progress=progress)
             profile = Profile.read(out, study=study, provenance=gated.facts)
-        return complete(profile, gated, Asked(jobs=jobs, pdf=pdf, progress=progress), stage)[0]
+        return complete(profile, gated, asked, stage)[0]

@@ -6,16 +6,22 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 import immunoprofile as ip
+from immunoprofile import run as run_module
 from immunoprofile.cli import EXIT_ERROR, app
 from immunoprofile.errors import OutputError, ResultsError, StudyError
+from immunoprofile.gate.check import check
 from immunoprofile.io.only_writer import LOCK
 from immunoprofile.profiling import one_file
+from immunoprofile.profiling.locking import lock
 from immunoprofile.profiling.sealing import read_provenance, verify
 from immunoprofile.report import complete as complete_module
 from immunoprofile.report import pages as pages_module
@@ -107,6 +113,101 @@ def test_an_unchanged_study_is_neither_gated_nor_drawn_again(folder, whole, tmp_
     assert again.visits.uns["plan_runs"].shape == whole.visits.uns["plan_runs"].shape
 
 
+def test_an_unchanged_study_is_compared_and_read_back_and_no_file_is_touched(folder, whole, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    shutil.copytree(whole.folder, out)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    stages = []
+
+    @contextmanager
+    def stage(name):
+        stages.append(name)
+        yield
+
+    monkeypatch.setattr(run_module, "prepare", lambda *_: pytest.fail("what is unchanged was evaluated again"))
+    again = run(folder, out, stage=stage)
+    assert stages == ["compare with last run", "unchanged, read back"]
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+    assert content(out) == content(whole.folder)
+    assert again.provenance == whole.provenance
+    pd.testing.assert_frame_equal(again.visits.to_df(), whole.visits.to_df())
+    assert again.visits.uns.keys() == ip.read_results(out).visits.uns.keys()
+
+
+def _in_memory(study, gates):
+    labs = study.tables["labs"].assign(value=study.tables["labs"]["value"] + 1)
+    return replace(study, tables={**study.tables, "labs": labs}), gates
+
+
+def _drawn(study, gates):
+    gate = gates["t"]["nk"]
+    moved = replace(gate, dimensions=(replace(gate.dimensions[0], maximum=0.4), *gate.dimensions[1:]))
+    return study, gates.with_strategy(gates["t"].with_gate(moved))
+
+
+def _noted(study, gates):
+    """A note is no part of the meaning of a gate, and stands in the template that a run writes."""
+    return study, gates.with_strategy(gates["t"].with_gate(replace(gates["t"]["nk"], note="as agreed")))
+
+
+def _cut(study, gates):
+    lock(study, check(gates, study), "interim")
+    return study, gates
+
+
+def _fcs(study, gates):
+    path = study.folder / "fcs" / "S-2_BL.fcs"
+    path.write_bytes(path.read_bytes() + b" ")
+    return study, gates
+
+
+def _output(study, gates):
+    (study.folder.parent / "out" / "counts.csv").write_text("sample_id\n")
+    return study, gates
+
+
+def _page_of_nobody(study, gates):
+    (study.folder.parent / "out" / "reports" / "S-9.html").write_text("<p>")
+    return study, gates
+
+
+@pytest.mark.parametrize("change", [_in_memory, _drawn, _noted, _cut, _fcs, _output, _page_of_nobody])
+def test_whatever_changed_is_seen(folder, whole, tmp_path, monkeypatch, change):
+    shutil.copytree(whole.folder, tmp_path / "out")
+    shutil.copytree(folder / "study", tmp_path / "study")
+    study, gates = change(ip.read_study(tmp_path / "study"), ip.gate.load(folder / "gates"))
+    monkeypatch.setattr(run_module, "prepare", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        ip.run_study(study, gates, out=tmp_path / "out")
+
+
+def test_other_options_are_no_unchanged_run(folder, whole, monkeypatch):
+    monkeypatch.setattr(run_module, "prepare", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    for options in ({"cells": True}, {"pdf": True}):
+        with pytest.raises(KeyboardInterrupt):
+            run(folder, whole.folder, **options)
+
+
+def test_every_file_of_the_study_that_a_run_opens_is_compared_by_the_next(folder, tmp_path):
+    """Asked of the interpreter itself: what is opened and has no hash could change without being seen."""
+    study = folder / "study"
+    opened, listening = set(), [True]
+
+    def hear(event, arguments):
+        if listening and event == "open" and isinstance(arguments[0], str | Path):
+            opened.add(Path(arguments[0]))
+
+    sys.addaudithook(hear)  # stays until the process ends: it hears no more when the list is empty
+    try:
+        made = ip.run_study(ip.read_study(study), ip.gate.load(folder / "gates"), out=tmp_path / "out")
+    finally:
+        listening.clear()
+    names = {path.relative_to(study).as_posix() for path in opened if path.is_relative_to(study)}
+    assert {"study.yaml", "labs.csv", "fcs/S-1_BL.fcs"} <= names
+    beside = {name for name in names if name.startswith(("gating/", "locks/"))}
+    assert names - beside <= made.provenance["inputs"].keys()
+
+
 def test_a_changed_table_gates_nothing_again(folder, whole, tmp_path, gated, drawn):
     shutil.copytree(whole.folder, tmp_path / "out")
     shutil.copytree(folder / "study", tmp_path / "study")
@@ -152,6 +253,7 @@ def test_a_run_stopped_after_its_seal_is_finished_by_the_same_command(folder, wh
     """Between the last seal and the removal of the notes the results are whole; what is left is no forgery."""
     out = tmp_path / "out"
     shutil.copytree(whole.folder, out)
+    (out / "reports" / "cohort.html").unlink()  # so that there is something to make again
     remove = shutil.rmtree
 
     def stopped(path, **options):

@@ -18,6 +18,7 @@ from immunoprofile.io.registry_checks import note_acquisitions
 from immunoprofile.profiling.clinical_half import ClinicalHalf, evaluate_clinical
 from immunoprofile.profiling.decisions import check_decisions
 from immunoprofile.profiling.locking import hold_to_cut
+from immunoprofile.profiling.unchanged import content_of
 from immunoprofile.resources import reference_ranges
 from immunoprofile.study import Study
 
@@ -42,11 +43,14 @@ class Prepared:
         CMV-DNA, safety, doses and eligibility.
     cut
         The last data cut of the study (`locking.hold_to_cut`); empty where it was never locked.
+    content
+        Hash of study and gates as they were given (`unchanged.content_of`).
     """
 
     gates: StudyGates
     clinical: ClinicalHalf
     cut: Mapping[str, Any]
+    content: str
 
 
 def prepare(study: Study, gates: GateSet) -> Prepared:
@@ -59,6 +63,7 @@ def prepare(study: Study, gates: GateSet) -> Prepared:
     GateError, StudyError, AnalysisError, NotAvailableError
         What does not fit; nothing was written.
     """
+    content = content_of(study, gates)
     own = check(gates, study)
     cut = hold_to_cut(study, own)
     check_decisions(study, own)
@@ -68,7 +73,7 @@ def prepare(study: Study, gates: GateSet) -> Prepared:
     check_statistics(study.config.intensity_statistics)
     if study.config.reference_ranges:
         reference_ranges(study.config.reference_ranges)
-    return Prepared(own, half, cut)
+    return Prepared(own, half, cut, content)
 
 
 def check_files(study: Study, *, progress: bool = False) -> pd.DataFrame:

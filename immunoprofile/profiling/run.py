@@ -151,7 +151,7 @@ def gate_study(
         [study.exceptions, acquisition_notes(study), half.safety.exceptions, notes.table()], ignore_index=True
     )
     facts = _facts(study, gates, outcomes, cells=cells)
-    facts |= {"cut": dict(prepared.cut)} if prepared.cut else {}
+    facts |= {"content": prepared.content} | ({"cut": dict(prepared.cut)} if prepared.cut else {})
     visits.uns[schema.UNS_PROVENANCE] = {"versions": facts["versions"], "gates": facts["gates"]}
     visits.uns[schema.UNS_VERSION] = __version__
     tables = {

@@ -300,6 +300,16 @@ def verify(folder: Path) -> list[str]:
     return lines + ([_STOPPED_LAST] if notes else [])
 
 
+def stands(folder: Path, expected: Mapping[str, str]) -> bool:
+    """Whether a complete folder is as it was written, and the same run would find nothing in it to take away."""
+    if any((folder / name).is_symlink() for name in _PLACES):
+        return False
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
+    places = tuple(f"{name}/" for name in (*_PLACES, PARTIAL))
+    others = {name for name in there - expected.keys() if name in _TABLES or name.startswith(places)}
+    return not others and not any(is_leftover(folder / name) for name in there) and not differences(folder, expected)
+
+
 def differences(folder: Path, expected: Mapping[str, str]) -> list[str]:
     """Files that are missing or changed, one line each."""
     lines = []

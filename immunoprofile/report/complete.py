@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.errors import ResultsError
 from immunoprofile.io.files import cannot_write, sha256_of, write_bytes
@@ -31,13 +31,19 @@ from immunoprofile.profiling.sealing import (
     read_provenance,
     reopen,
     seal,
+    stands,
     sweep,
     verify,
 )
+from immunoprofile.profiling.unchanged import content_of, same_files
 from immunoprofile.report.pages import pages_of, write_pages
 from immunoprofile.report.source import Source
 from immunoprofile.tl.declared import declared
 from immunoprofile.tl.files import write_statistics
+
+if TYPE_CHECKING:
+    from immunoprofile.gate.strategy import GateSet
+    from immunoprofile.study import Study
 
 Stage = Callable[[str], AbstractContextManager[None]]
 """Gives a context for the work that it names, for example to time it."""
@@ -126,6 +132,38 @@ def complete(profile: Profile, gated: Gated, asked: Asked, stage: Stage | None =
         sweep(folder, files)
         provenance = seal(folder, gated.facts, files, parts=PARTS, made=made.key if asked.everything else "")
     return replace(profile, provenance=provenance), written
+
+
+def made_already(study: Study, gates: GateSet, folder: Path, asked: Asked, *, cells: bool) -> dict[str, Any] | None:
+    """The provenance of a folder that holds what a run of a study would make again, byte by byte; else None.
+
+    Nothing is taken on trust: the hash of all that a run is made of is that of the sealed run, and so are the hashes
+    of the FCS files and of every file of the folder. The caller holds the folder.
+
+    Parameters
+    ----------
+    study, gates
+        As they would be given to the run.
+    folder
+        Results folder.
+    asked
+        Pages that would be asked for: all.
+    cells
+        Whether the run would write the events of all samples.
+    """
+    try:
+        provenance = read_provenance(folder)
+    except ResultsError:
+        return None
+    same = (
+        provenance["parts"] == list(PARTS)
+        and provenance["parameters"].get("cells") is cells
+        and provenance.get("made") == _key(gated_of(provenance), asked)
+        and provenance.get("content") == content_of(study, gates)
+        and same_files(study, provenance["inputs"])
+        and stands(folder, provenance["outputs"])
+    )
+    return provenance if same else None
 
 
 def write_reports(folder: Path, asked: Asked, profile: Profile | None = None, stage: Stage | None = None) -> list[Path]:
