@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 _ROWS_SHOWN = 3
 
@@ -27,9 +28,21 @@ class ImmunoprofileError(Exception):
         self.todo = todo
         super().__init__(self._text())
 
+    def __reduce__(self) -> Any:
+        # What is told by several arguments cannot be made again of its text alone, as other processes would do.
+        return _again, (type(self), self.args, self.__dict__)
+
     def _text(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what
         return f"{text} -> {self.todo}" if self.todo else text
+
+
+def _again(kind: type[ImmunoprofileError], args: tuple[Any, ...], content: dict[str, Any]) -> ImmunoprofileError:
+    """An error that another process raised."""
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(content)
+    return error
 
 
 @dataclass(frozen=True)
@@ -154,6 +167,10 @@ class ResultsError(ImmunoprofileError):
 
 class OutputError(ImmunoprofileError):
     """A file or folder could not be written: no room, no permission, or a file where a folder must be."""
+
+
+class ClusterError(ImmunoprofileError):
+    """The machines of a cluster cannot be used or were lost: scheduler, workers, their software, what they see."""
 
 
 class AnalysisError(ImmunoprofileError):

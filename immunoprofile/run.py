@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,15 @@ from immunoprofile.io.only_writer import only_writer
 from immunoprofile.profiling.locking import refuse_lost_rows
 from immunoprofile.profiling.preflight import prepare
 from immunoprofile.profiling.results import Profile
-from immunoprofile.profiling.run import gate_study
+from immunoprofile.profiling.run import gate_study, joined, located
 from immunoprofile.profiling.sealing import PROVENANCE, begin
 from immunoprofile.report.complete import Asked, Stage, complete, made_already
 from immunoprofile.tl.plan_check import check_plan
+from immunoprofile.workers import Processes, Threads
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from immunoprofile.gate.strategy import GateSet
     from immunoprofile.study import Study
 
@@ -30,6 +34,7 @@ def run_study(
     pdf: bool = False,
     progress: bool = False,
     stage: Stage | None = None,
+    client: Client | None = None,
 ) -> Profile:
     """Gate a whole study, run the analyses that it declares, write all reports, and seal the results folder.
 
@@ -56,6 +61,9 @@ def run_study(
         Show progress bars.
     stage
         Called with the name of each stage; the context that it gives lasts as long as the stage.
+    client
+        A ``distributed.Client``: files are gated and pages made by its workers, which must see the study and ``out``
+        under the same absolute paths (docs/cluster.md), and not on ``jobs`` threads and processes of this machine.
 
     Returns
     -------
@@ -71,14 +79,16 @@ def run_study(
         ``out`` holds something else than results of this study, or another run is at work in it.
     OutputError
         The results cannot be written: no room, no permission.
+    ClusterError
+        The workers have other software or do not see the folders (nothing was written), or were lost.
 
     Examples
     --------
     >>> profile = ip.run_study(study, gates, out="results", jobs=2)  # doctest: +SKIP
     """
-    out = Path(out)
+    study, out = located(study, Path(out), client)
     timed = stage or (lambda _: nullcontext())
-    asked = Asked(jobs=jobs, pdf=pdf, progress=progress)
+    asked = Asked(workers=Processes(jobs), pdf=pdf, progress=progress)
     if (out / PROVENANCE).exists():
         with only_writer(out, "run"):
             with timed("compare with last run"):
@@ -90,8 +100,10 @@ def run_study(
     prepared = prepare(study, gates)
     refuse_lost_rows(study, prepared.gates, out)
     with only_writer(out, "run"):
+        cluster = joined(client, study, out)
         begin(out, study.config.study_id, source=study.folder)
         with timed("gate the files"):
-            gated = gate_study(study, prepared, out, jobs=jobs, cells=cells, progress=progress)
+            gated = gate_study(study, prepared, out, cluster or Threads(jobs), cells=cells, progress=progress)
             profile = Profile.read(out, study=study, provenance=gated.facts)
+        asked = replace(asked, workers=cluster or asked.workers)
         return complete(profile, gated, asked, stage)[0]

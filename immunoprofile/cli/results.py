@@ -22,8 +22,9 @@ def report(
 ) -> None:
     """Write the reports of a results folder again; the FCS files are not needed."""
     from immunoprofile.report.complete import Asked, write_reports
+    from immunoprofile.workers import Processes
 
-    asked = Asked(subject, visit, jobs=jobs, pdf=pdf, blinded=blinded, progress=not quiet, again=True)
+    asked = Asked(subject, visit, workers=Processes(jobs), pdf=pdf, blinded=blinded, progress=not quiet, again=True)
     written = write_reports(results, asked)
     typer.echo(f"{len(written)} files written below {results / 'reports'}")
 

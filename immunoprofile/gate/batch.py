@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from immunoprofile import compensation, schema
 from immunoprofile.compensation import Spillover
@@ -28,6 +26,7 @@ from immunoprofile.io.exceptions import Notice
 from immunoprofile.io.fcs import Sample
 from immunoprofile.io.fcs_data import Survey
 from immunoprofile.io.fcs_source import FcsSource, named_source
+from immunoprofile.workers import in_order
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,44 +103,6 @@ def table_of(source: FcsSource, table: pd.DataFrame, sha256: str, notices: tuple
     table.insert(0, "file", source.file)
     table.insert(0, "sample_id", sample_id)
     return Counted(table, sample_id, notices)
-
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
-def in_order(function: Callable[[Item], Result], items: Iterable[Item], *, jobs: int) -> Iterator[Result]:
-    """Results of a function on threads, in the order of the items.
-
-    Never more than two items a thread are begun or wait with their result, so that memory does not grow with the
-    number of items. When the caller stops, or an item fails, the items that have not begun are not begun any more.
-    Meanwhile linear algebra keeps to one thread: many small products wait longer for its threads than they take, and
-    sums over several threads round differently from one machine to the next.
-
-    Parameters
-    ----------
-    function
-        Called once for each item.
-    items
-        Taken as they are needed.
-    jobs
-        Number of threads.
-    """
-    from threadpoolctl import threadpool_limits
-
-    jobs = max(1, jobs)
-    waiting: deque[Future[Result]] = deque()
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(max_workers=jobs) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) >= 2 * jobs:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 Labels = tuple[tuple[str, str], ...]

@@ -24,7 +24,6 @@ from immunoprofile.gate.batch import (
     count_file,
     gate_file,
     gating_exception,
-    in_order,
     table_of,
     worth_compiling,
 )
@@ -40,6 +39,7 @@ from immunoprofile.io.formula_cells import guarded, guarded_table
 from immunoprofile.io.h5ad import write_h5ad
 from immunoprofile.io.only_writer import export_folder
 from immunoprofile.io.software import software_digest
+from immunoprofile.workers import in_order
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -112,6 +112,12 @@ class Controls:
         # Of several attempts the last; of several aliquots of a batch the first by name.
         self._rows = sorted(own, key=lambda row: (-attempt_of(row), row["sample_id"]))
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=RLock())  # threads of another process have a lock of their own
+
     def read(self, row: Mapping[Any, Any]) -> SampleValues | None:
         """Values of a sample; None where it cannot be read or does not fit, with the reason in ``failed``."""
         name, declared = str(row["sample_id"]), row["comp_source"] or None

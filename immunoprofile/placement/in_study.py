@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from immunoprofile.gate.batch import in_order
 from immunoprofile.gate.methods import is_placed, seen_in
 from immunoprofile.gate.study_gates import GATED_ROLES
 from immunoprofile.io.dates import drawn_before, first_dose
@@ -23,6 +22,7 @@ from immunoprofile.placement.landmarks import shift_between
 from immunoprofile.placement.methods import arguments_of_axis, chosen_axes
 from immunoprofile.placement.place import place_values
 from immunoprofile.placement.records import NOTHING_PLACED, Rows, note_cuts
+from immunoprofile.workers import Threads, Workers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,7 +80,9 @@ class _Anchor:
     curves: Mapping[tuple[str, str], Curve]
 
 
-def place_study(study: Study, gates: StudyGates, *, jobs: int = 1, progress: bool = False) -> StudyPlacement:
+def place_study(
+    study: Study, gates: StudyGates, workers: Workers | None = None, *, progress: bool = False
+) -> StudyPlacement:
     """Place the gates of every sample of a study, as the templates say.
 
     Parameters
@@ -88,8 +90,8 @@ def place_study(study: Study, gates: StudyGates, *, jobs: int = 1, progress: boo
     study, gates
         The study and the gates of its tubes. A tube whose template has no methods is left alone, and nothing of it is
         read.
-    jobs
-        Number of threads.
+    workers
+        Where they are placed; None is this process.
     progress
         Show a progress bar.
     """
@@ -100,7 +102,10 @@ def place_study(study: Study, gates: StudyGates, *, jobs: int = 1, progress: boo
     work = [item for tube in gates if _has_methods(gates[tube]) for item in _work(study, tube, gates[tube])]
     if not work:
         return StudyPlacement({}, NOTHING_PLACED, ())
-    results = in_order(lambda item: item.settle(), work, jobs=jobs)
+    alike = {id(one): one for item in work for one in (study, item.controls)}
+    results = (workers or Threads()).results(
+        _settle, work, shared=tuple(alike.values()), name=lambda item: item.usubjid or str(item.rows[0]["sample_id"])
+    )
     done = list(tqdm(results, total=len(work), desc="placing", unit="subject", disable=hidden(wanted=progress)))
     settled = sorted((one for found in done for one in found), key=lambda one: one.sample_id)
     rows = Rows()
@@ -140,6 +145,10 @@ def _work(study: Study, tube: str, strategy: Strategy) -> list[_Subject]:
         subject = "" if row["role"] == "control" else str(row["usubjid"] or "")
         groups.setdefault((subject, "" if subject else str(row["sample_id"])), []).append(row)
     return [_Subject(study, controls, subject, tuple(rows)) for (subject, _), rows in groups.items()]
+
+
+def _settle(subject: _Subject) -> list[_Settled]:
+    return subject.settle()
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,6 @@ import pandas as pd
 from immunoprofile import pp, schema
 from immunoprofile._version import __version__
 from immunoprofile.errors import GateError
-from immunoprofile.gate.batch import in_order
 from immunoprofile.gate.cut_shifts import allot_tubes
 from immunoprofile.gate.exchange import save
 from immunoprofile.gate.ledger import LEDGER
@@ -22,6 +22,7 @@ from immunoprofile.gate.sources import left_out_gates
 from immunoprofile.gate.strategy import GateSet, Strategy
 from immunoprofile.gate.study_gates import GATED_ROLES, StudyGates
 from immunoprofile.gate.template import write_template
+from immunoprofile.io.config import CONFIG_NAME
 from immunoprofile.io.files import cannot_write, sha256_of, write_bytes, write_table
 from immunoprofile.io.h5ad import write_h5ad
 from immunoprofile.io.only_writer import only_writer
@@ -45,19 +46,32 @@ from immunoprofile.profiling.queries import join_queries
 from immunoprofile.profiling.records import path_of
 from immunoprofile.profiling.replicates import Replicates, find_replicates, precision_table, replicate_rows
 from immunoprofile.profiling.results import Profile
-from immunoprofile.profiling.sealing import VISITS, Gated, begin, seal, sweep
+from immunoprofile.profiling.sealing import PARTIAL, VISITS, Gated, begin, seal, sweep
 from immunoprofile.resources.checks import quality_table
 from immunoprofile.schema.reconciliation import STUDY_RECONCILE_COLUMNS, VERDICT_SHARE
 from immunoprofile.study import Study
+from immunoprofile.workers import Threads, Workers
 
 if TYPE_CHECKING:
     import anndata
+    from distributed import Client
+
+    from immunoprofile.workers.cluster import Cluster
 
 _log = logging.getLogger(__name__)
+_FOLDERS = 50
+"""Folders of FCS files in which a worker is asked for a file."""
 
 
 def profile(
-    study: Study, gates: GateSet, *, out: str | Path, jobs: int = 1, cells: bool = False, progress: bool = False
+    study: Study,
+    gates: GateSet,
+    *,
+    out: str | Path,
+    jobs: int = 1,
+    cells: bool = False,
+    progress: bool = False,
+    client: Client | None = None,
 ) -> Profile:
     """Gate a whole study and write its results folder, without statistics and reports (`run_study` makes all).
 
@@ -66,7 +80,7 @@ def profile(
 
     Parameters
     ----------
-    study, gates, out, jobs, cells, progress
+    study, gates, out, jobs, cells, progress, client
         As for `run_study`.
 
     Returns
@@ -75,26 +89,52 @@ def profile(
 
     Raises
     ------
-    GateError, StudyError, ResultsError, OutputError
+    GateError, StudyError, ResultsError, OutputError, ClusterError
         As for `run_study`, but for the plan of the statistics, which is not looked at.
 
     Examples
     --------
     >>> profile = ip.profile(study, gates, out="results", jobs=2)  # doctest: +SKIP
     """
-    out = Path(out)
+    study, out = located(study, Path(out), client)
     prepared = prepare(study, gates)
     refuse_lost_rows(study, prepared.gates, out)
     with only_writer(out, "run"):
+        cluster = joined(client, study, out)
         begin(out, study.config.study_id, source=study.folder)
-        gated = gate_study(study, prepared, out, jobs=jobs, cells=cells, progress=progress)
+        gated = gate_study(study, prepared, out, cluster or Threads(jobs), cells=cells, progress=progress)
         sweep(out, gated.files)
         provenance = seal(out, gated.facts, gated.files, parts=("profile",))
         return Profile.read(out, study=study, provenance=provenance)
 
 
+def located(study: Study, out: Path, client: Client | None) -> tuple[Study, Path]:
+    """Study and results folder as other machines name them: by absolute paths, where there are others."""
+    if client is None:
+        return study, out
+    return replace(study, folder=study.folder.absolute()), out.absolute()
+
+
+def joined(client: Client | None, study: Study, out: Path) -> Cluster | None:
+    """The workers of a client, held against this process before anything of the results is touched.
+
+    Raises
+    ------
+    ClusterError
+        As `workers.cluster.agree`.
+    """
+    if client is None:
+        return None
+    from immunoprofile.workers.cluster import Cluster, agree
+
+    # One file of each folder of FCS files: they may be links to other disks.
+    files = {path.parent: path for path in (study.fcs_path(str(one)) for one in study.samples["sample_id"])}
+    agree(client, out, hashed=[study.folder / CONFIG_NAME], there=list(files.values())[:_FOLDERS])
+    return Cluster(client, out / PARTIAL)
+
+
 def gate_study(
-    study: Study, prepared: Prepared, out: Path, *, jobs: int = 1, cells: bool = False, progress: bool = False
+    study: Study, prepared: Prepared, out: Path, workers: Workers, *, cells: bool = False, progress: bool = False
 ) -> Gated:
     """Gate every file of a study and write all results but statistics and reports.
 
@@ -102,10 +142,12 @@ def gate_study(
 
     Parameters
     ----------
-    study, out, jobs, cells, progress
+    study, out, cells, progress
         As for `profile`.
     prepared
         From `preflight.prepare`.
+    workers
+        Where files are gated.
 
     Raises
     ------
@@ -119,8 +161,8 @@ def gate_study(
     if gates.ledger.content:
         written.append(out / LEDGER)
         write_bytes(written[-1], gates.ledger.content)
-    placement = place_study(study, gates, jobs=jobs, progress=progress)
-    outcomes = _gate_all(_requests(study, gates, placement.strategies), out, jobs=jobs, cells=cells, progress=progress)
+    placement = place_study(study, gates, workers, progress=progress)
+    outcomes = _gate_all(_requests(study, gates, placement.strategies), out, workers, cells=cells, progress=progress)
     flow = pp.quality_checks(study.config.check_limits)["flow_rate"]
     chosen = choose_attempts(study, outcomes, passes=lambda pct: flow.state(pct) == "PASS")
     notes = notes_of_files(study, outcomes, chosen)
@@ -203,7 +245,7 @@ def _write_gates(gates: Mapping[str, Strategy], folder: Path) -> list[Path]:
 def _requests(study: Study, gates: StudyGates, placed: Mapping[str, Strategy] | None = None) -> list[Request]:
     placed = placed or {}
     rows = study.samples[study.samples["role"].isin(GATED_ROLES)].sort_values("sample_id", kind="stable")
-    documents = GateDocuments()
+    documents, limits = GateDocuments(), study.config.check_limits
     places = {tube: tuple(own.items()) for tube, own in allot_tubes(gates, study.config.count_tube).items()}
     return [
         Request(
@@ -216,7 +258,7 @@ def _requests(study: Study, gates: StudyGates, placed: Mapping[str, Strategy] | 
             placed=placed.get(row["sample_id"]),
             comp_source=row["comp_source"] or None,
             sha256=row["sha256"] or None,
-            limits=study.config.check_limits,
+            limits=limits,
             statistics=study.config.intensity_statistics,
             places=places[row["tube_id"]],
             documents=documents,
@@ -226,16 +268,33 @@ def _requests(study: Study, gates: StudyGates, placed: Mapping[str, Strategy] | 
     ]
 
 
-def _gate_all(requests: list[Request], out: Path, *, jobs: int, cells: bool, progress: bool) -> dict[str, Outcome]:
+def _gate_all(
+    requests: list[Request], out: Path, workers: Workers, *, cells: bool, progress: bool
+) -> dict[str, Outcome]:
     from tqdm import tqdm
 
     # FlowKit takes seconds to import; doing it here keeps the threads from importing it at the same time.
     from immunoprofile.gate import _flowkit  # noqa: F401
     from immunoprofile.io.progress import hidden
 
-    results = in_order(lambda request: process(request, out, cells=cells), requests, jobs=jobs)
+    alike = {id(one): one for own in requests for one in (own.gates, own.limits, own.places, own.documents)}
+    results = workers.results(
+        _Gate(out, cells=cells), requests, shared=tuple(alike.values()), name=lambda own: own.file, warm=True
+    )
     done = tqdm(results, total=len(requests), desc="gating", unit="file", disable=hidden(wanted=progress))
-    return {outcome.sample_id: outcome for outcome in done}
+    found = {outcome.sample_id: outcome for outcome in done}
+    return {request.sample_id: found[request.sample_id] for request in requests}
+
+
+@dataclass(frozen=True)
+class _Gate:
+    """Gates a file into a results folder, wherever it is called."""
+
+    out: Path
+    cells: bool
+
+    def __call__(self, request: Request) -> Outcome:
+        return process(request, self.out, cells=self.cells)
 
 
 def _verdict(

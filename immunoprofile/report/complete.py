@@ -40,6 +40,7 @@ from immunoprofile.report.pages import pages_of, write_pages
 from immunoprofile.report.source import Source
 from immunoprofile.tl.declared import declared
 from immunoprofile.tl.files import write_statistics
+from immunoprofile.workers import Workers
 
 if TYPE_CHECKING:
     from immunoprofile.gate.strategy import GateSet
@@ -62,8 +63,8 @@ class Asked:
     ----------
     subject, visit
         Only the pages of this subject or visit; None is all, with the cohort.
-    jobs
-        Processes.
+    workers
+        Where pages are made; None is this process.
     pdf
         Also as PDF.
     blinded
@@ -76,7 +77,7 @@ class Asked:
 
     subject: str | None = None
     visit: str | None = None
-    jobs: int = 1
+    workers: Workers | None = None
     pdf: bool = False
     blinded: bool = False
     progress: bool = False
@@ -125,7 +126,7 @@ def complete(profile: Profile, gated: Gated, asked: Asked, stage: Stage | None =
         else:
             add_statistics(profile.visits, folder)
     with stage("reports"):
-        write_pages(source, missing, jobs=asked.jobs, pdf=asked.pdf, progress=asked.progress, wrote=made.add)
+        write_pages(source, missing, workers=asked.workers, pdf=asked.pdf, progress=asked.progress, wrote=made.add)
     with stage("hashes"):
         written = [path for page in pages for path in page.files(pdf=asked.pdf)]
         files = {**gated.files, **made.files(written, others=not asked.everything)}

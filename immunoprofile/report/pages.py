@@ -1,22 +1,26 @@
-"""Which pages a results folder has, and writing them, one after another or on several processes."""
+"""Which pages a results folder has, and writing them, one after another or on several workers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from immunoprofile.errors import NotAvailableError
-from immunoprofile.io.workers import on_workers
 from immunoprofile.report.addresses import file_name, folder_names
 from immunoprofile.report.cohort_model import build_cohort
 from immunoprofile.report.render import render_cohort, render_visit
 from immunoprofile.report.visit_model import VisitModel, build_visit
+from immunoprofile.workers import Processes, Workers
 
 if TYPE_CHECKING:
     from immunoprofile.report.cohort_model import CohortModel
     from immunoprofile.report.source import Source
+
+
+_WORTH_WORKERS = 4
+"""Pages for which it pays to start processes."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def write_pages(
     source: Source,
     pages: Sequence[Page],
     *,
-    jobs: int = 1,
+    workers: Workers | None = None,
     pdf: bool = False,
     progress: bool = False,
     wrote: Callable[[list[Path]], None] = lambda _: None,
@@ -84,8 +88,8 @@ def write_pages(
         What they show.
     pages
         From `pages_of`.
-    jobs
-        Processes. The bytes written do not depend on it.
+    workers
+        Where pages are made; None is this process. The bytes written do not depend on it.
     pdf
         Also as PDF.
     progress
@@ -102,16 +106,28 @@ def write_pages(
 
     from immunoprofile.io.progress import hidden
 
-    def tasks() -> Iterator[tuple[VisitModel | CohortModel, Path, bool]]:
-        # The cohort page takes longest and is given out first; a task gets its model, never the profile.
-        for page in reversed(pages):
-            model = build_visit(source, page.subject, page.visit) if page.subject else build_cohort(source)
-            yield model, page.path, pdf
-
-    written = on_workers(_write, tasks(), jobs=jobs if len(pages) >= 4 else 1)
+    few = workers is None or len(pages) < _WORTH_WORKERS
+    make = _Make(source, pdf=pdf)
+    # The cohort page takes longest and is given out first.
+    written = (Processes(1) if few or workers is None else workers).results(
+        make, reversed(pages), name=lambda page: str(page.path)
+    )
     for paths in tqdm(written, total=len(pages), desc="reports", unit="report", disable=hidden(wanted=progress)):
         wrote(paths)
     return [path for page in pages for path in page.files(pdf=pdf)]
+
+
+@dataclass(frozen=True)
+class _Make:
+    """Builds, draws and writes pages; where it is sent, the source is sent once and read there."""
+
+    source: Source
+    pdf: bool
+
+    def __call__(self, page: Page) -> list[Path]:
+        """Files of a page, written."""
+        own = build_visit(self.source, page.subject, page.visit) if page.subject else build_cohort(self.source)
+        return _write(own, page.path, self.pdf)
 
 
 def _write(model: VisitModel | CohortModel, path: Path, pdf: bool) -> list[Path]:  # noqa: FBT001

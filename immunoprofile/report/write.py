@@ -15,6 +15,7 @@ from immunoprofile.report.render import Report, render_cohort, render_restatemen
 from immunoprofile.report.restatement_page import build_restatement
 from immunoprofile.report.source import Source
 from immunoprofile.report.visit_model import build_visit
+from immunoprofile.workers import Processes
 
 if TYPE_CHECKING:
     from immunoprofile.profiling import Profile
@@ -112,12 +113,12 @@ def write_all(
         ``out`` holds results, but not those that the profile was read from, or a run is at work in it.
     """
     out = Path(out)
-    asked = Asked(subject, visit, jobs=jobs, pdf=pdf, progress=progress, blinded=blinded, again=True)
+    asked = Asked(subject, visit, workers=Processes(jobs), pdf=pdf, progress=progress, blinded=blinded, again=True)
     if (out / PROVENANCE).exists() or (out / PARTIAL).exists():
         return write_reports(out, asked, profile)
     source = Source(profile, blinded)
     pages = pages_of(source, out / "reports", subject=subject, visit=visit)
-    return write_pages(source, pages, jobs=jobs, pdf=pdf, progress=progress)
+    return write_pages(source, pages, workers=Processes(jobs), pdf=pdf, progress=progress)
 
 
 def write_restatement(found: Restatement, out: str | Path) -> list[Path]:

@@ -16,11 +16,11 @@ import pytest
 from immunoprofile import gate, schema
 from immunoprofile.errors import FcsError, GateError, ResultsError
 from immunoprofile.gate import batch_folder
-from immunoprofile.gate.batch import in_order
 from immunoprofile.gate.batch_folder import Extras, batch_to_folder
 from immunoprofile.io import fcs
 from immunoprofile.io.fcs import read_fcs
 from immunoprofile.io.files import sha256_of, write_table
+from immunoprofile.workers import in_order
 from tests.folders import content
 from tests.gate.test_evaluate import strategy
 from tests.io.fcs_files import events, spill_text, write

@@ -1,0 +1,31 @@
+"""One thread a task on the machines of a cluster: many tasks run beside each other there."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+
+from immunoprofile.workers.here import ONE_THREAD
+
+_seen = threading.local()
+
+
+def hold_to_one_thread() -> None:
+    """Let linear algebra, OpenMP and numba keep to one thread, those that are loaded and those that will be.
+
+    The nanny of a worker sets the first two for the process that it starts, and knows nothing of numba. Cheap when
+    nothing was imported since the last call of the same thread.
+    """
+    if getattr(_seen, "modules", 0) == len(sys.modules):
+        return
+    from threadpoolctl import threadpool_limits
+
+    os.environ.update(ONE_THREAD)
+    threadpool_limits(1)  # holds until it is told to restore
+    if "numba" in sys.modules:
+        import numba
+
+        if numba.get_num_threads() > 1:  # imported before this process had its first task
+            numba.set_num_threads(1)
+    _seen.modules = len(sys.modules)

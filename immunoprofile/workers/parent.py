@@ -1,0 +1,32 @@
+"""Worker processes that end when the process that started them ends, however it ends."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from multiprocessing import connection
+from typing import Any
+
+_LOOK = 0.5
+"""Seconds between two looks at the parent."""
+
+
+def end_with_parent() -> None:
+    """Let this process end as soon as its parent is gone: a killed parent cannot tell it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the parent answers
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_watch, args=(parent,), daemon=True, name="end with parent").start()
+
+
+def _watch(parent: Any) -> None:
+    if getattr(parent, "_sentinel", None) is not None:
+        connection.wait([parent.sentinel])
+    else:
+        # On POSIX a process whose parent has ended gets another one.
+        while os.getppid() == parent.pid:
+            time.sleep(_LOOK)
+    os._exit(1)

@@ -1,0 +1,85 @@
+"""Which cluster is meant by a word of the command line: an address, a file that names it, or one to be started here."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from immunoprofile.errors import ClusterError, NotAvailableError
+from immunoprofile.io.inputs import reason
+from immunoprofile.workers.here import ONE_THREAD
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_CONNECT: Final = 20.0
+"""Seconds in which a scheduler must answer."""
+_LOCAL: Final = re.compile(r"local:([1-9][0-9]{0,3})")
+_FORMS: Final = "tcp://host:port, a scheduler file, or local:N for N processes of this machine"
+
+
+@contextmanager
+def connected(scheduler: str) -> Iterator[Client]:
+    """A client of a cluster; what was started here ends with the block, or with this process.
+
+    Parameters
+    ----------
+    scheduler
+        ``tcp://host:port`` (or another protocol of dask), ``host:port``, the path of a scheduler file
+        (``dask scheduler --scheduler-file``), or ``local:N``.
+
+    Raises
+    ------
+    ClusterError
+        The word is none of these, the file names no scheduler, or the scheduler does not answer.
+    NotAvailableError
+        dask.distributed is not installed.
+    """
+    try:
+        import distributed
+    except ImportError as error:
+        raise NotAvailableError("dask.distributed is not installed", where="--scheduler",
+                                todo="pip install 'immunoprofile[cluster]'") from error  # fmt: skip
+    local = _LOCAL.fullmatch(scheduler)
+    if local is None:
+        address = _address_of(scheduler)
+        try:
+            client = distributed.Client(address, timeout=_CONNECT, set_as_default=False, name="immunoprofile")
+        except (OSError, ValueError, RuntimeError, ImportError) as error:
+            text = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+            raise ClusterError(f"no scheduler answers: {text}", where=scheduler,
+                               todo=f"start it, or name another: {_FORMS}") from error  # fmt: skip
+        with client:
+            yield client
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="immunoprofile-", ignore_cleanup_errors=True) as folder,
+        distributed.LocalCluster(
+            n_workers=int(local[1]), threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0,
+            env=ONE_THREAD, local_directory=folder, silence_logs=logging.ERROR,
+        ) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):  # fmt: skip
+        yield client
+
+
+def _address_of(word: str) -> str:
+    if "://" in word:
+        return word
+    if re.fullmatch(r"[\w.-]+:\d{1,5}", word) and not word.startswith("local:"):
+        return f"tcp://{word}"
+    if word.startswith("local"):
+        raise ClusterError("is no number of processes", where=word, todo=f"name one of: {_FORMS}")
+    try:
+        return str(json.loads(Path(word).read_bytes())["address"])
+    except OSError as error:
+        raise ClusterError(f"cannot be read as a scheduler file: {reason(error)}", where=word,
+                           todo=f"name one of: {_FORMS}") from error  # fmt: skip
+    except (ValueError, KeyError, TypeError) as error:
+        raise ClusterError("names no scheduler", where=word, todo=f"name one of: {_FORMS}") from error
