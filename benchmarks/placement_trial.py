@@ -149,11 +149,13 @@ def run_cd25() -> None:
             def fold(found, population, first=first):
                 return (found.n(population) / found.n("cd4")) / (first.n(population) / first.n("cd4"))
 
-            ratio, confirmed = fold(now, "treg"), fold(now, "treg_foxp3")
+            ratio, confirmed = fold(now, "treg"), fold(now, "foxp3_cd127lo")
             one, other = noise.judge(ratio, 1.0), noise.judge(confirmed, 1.0)
-            verdict = noise.with_confirmation(one, other, what="FoxP3-confirmed Treg")
+            verdict = noise.with_confirmation(one, other, what="FoxP3+ CD127lo CD4 T cells")
             rows.append({"CD25 raised, log10": raised, "Treg times": times, "held gate": ratio,
-                         "FoxP3-confirmed": confirmed, "gate that follows": fold(follows, "treg"),
+                         "FoxP3+ of the gate": fold(now, "treg_foxp3"),
+                         "FoxP3+ CD127lo": confirmed,
+                         "gate that follows": fold(follows, "treg"),
                          "held alone": one.level, "FoxP3 alone": other.level, "verdict": verdict.level})  # fmt: skip
     print(pd.DataFrame(rows).round(3).to_string(index=False))
 

@@ -212,6 +212,7 @@ def _members(
         return member | {
             "treg": treg,
             "treg_foxp3": treg & carries["FoxP3"],
+            "foxp3_cd127lo": treg & carries["FoxP3"],
             "treg_naive": naive,
             "treg_mem": treg & ~naive,
             "treg_ki67": treg & carries["Ki-67"],

@@ -43,7 +43,7 @@ SINGLE_STAIN_EVENTS: Final = 2_000
 _TUBES: Final = tuple(PANELS)
 _REPORTING: Final = {
     **dict.fromkeys(("leukocytes", "lymphocytes", "b", "t", "nk", "cd4", "cd8", "t_dn", "t_dp"), "count"),
-    **dict.fromkeys(("treg", "treg_foxp3", "treg_naive", "treg_mem", "treg_ki67", "tconv"), "treg"),
+    **dict.fromkeys(("treg", "treg_foxp3", "foxp3_cd127lo", "treg_naive", "treg_mem", "treg_ki67", "tconv"), "treg"),
     **dict.fromkeys(
         ("nkt_like", "nk_bright", "nk_dim", "cd8_naive", "cd8_cm", "cd8_em", "cd8_temra", "cd8_act"), "effector"
     ),

@@ -47,6 +47,7 @@ class Mark:
 _POPULATION_MARKS: Final[dict[str, Mark]] = {
     "treg": Mark(VERMILLION, "o", "-"),
     "treg_foxp3": Mark(ORANGE, "P", ":"),
+    "foxp3_cd127lo": Mark(ORANGE, "p", "--"),
     "nk": Mark(BLUE, "s", "--"),
     "nk_bright": Mark(SKY, "D", "-."),
     "cd8": Mark(GREEN, "^", (0, (6.0, 1.5))),

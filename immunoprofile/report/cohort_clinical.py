@@ -235,8 +235,8 @@ def limits(view: CohortView) -> tuple[Block, ...]:
         "absence.",
         "Open label; intervals of single values hold counting noise only, not biology.",
         "CMV-DNA below the LLOQ is censored; it is drawn at the LLOQ; an analysis that takes it at its bound says so.",
-        "A held CD25 gate counts more Treg when treatment raises CD25: read Treg together with the FoxP3-confirmed "
-        "cells.",
+        "A held CD25 gate counts more Treg when treatment raises CD25: read Treg together with the FoxP3+ CD127lo "
+        "cells, which are counted without CD25, or with the FoxP3-confirmed cells of the gate.",
         "Definitions of virologic response come from transplantation and are applied here to rheumatology.",
         "CTCAE grades come from laboratory values only; clinical criteria are not graded.",
         "Analyses without a declared correction are exploratory; see the methods for families and corrections.",

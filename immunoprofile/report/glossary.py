@@ -27,6 +27,7 @@ _VISIT: Final = {
     "Percentage points": "difference of two percentages: from 4 % to 9 % are 5 points and a ratio of 2.25",
     "Baseline": "last draw before the first dose",
     "FoxP3-confirmed": "cells of the Treg gate that carry FoxP3 as well: CD25 alone may rise on other cells",
+    "FoxP3+ CD127lo": "Treg counted by FoxP3 and CD127 without CD25, so that a rise of CD25 does not change them",
 }
 _COHORT: Final = {
     "95 % interval": 'range of effects that the data are compatible with; where it holds "no difference" nothing can '

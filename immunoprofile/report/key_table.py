@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 KEY_POPULATIONS: Final = ("treg", "nk", "nk_bright", "cd8", "cd8_act", "cd4")
 CONFIRMED: Final = "treg_foxp3"
+"""Cells of the Treg gate that carry FoxP3: a rise of CD25 brings some more of them into the gate."""
+WITHOUT_CD25: Final = "foxp3_cd127lo"
+"""Treg counted without CD25, which a rise of CD25 does not move."""
 
 
 @cache
@@ -45,8 +48,8 @@ class Line:
     """One measure of a population."""
 
     scale: Measure
-    confirmed: bool
-    """Of the cells that a second, stricter definition confirms."""
+    confirmed: str
+    """Population by which a second definition confirms the cells, where the line is about it."""
     measure: str
     """What is measured with its unit."""
     baseline: Cell
@@ -98,9 +101,31 @@ def shown_populations(source: Source) -> tuple[list[str], list[str]]:
     for name in map(str, source.visits.var_names):
         if len(present) >= len(KEY_POPULATIONS):
             break
-        if name not in present and name not in technical() and name != CONFIRMED:
+        if name not in present and name not in technical() and name not in (CONFIRMED, WITHOUT_CD25):
             present.append(name)
     return present, [name for name in KEY_POPULATIONS if not source.has(name)]
+
+
+def confirming(source: Source) -> str:
+    """Population that confirms the Treg of the held gate by FoxP3; empty where FoxP3 was not stained.
+
+    The one without CD25 where the gates have it with the parent of the Treg, else the FoxP3+ cells inside the gate.
+    """
+    if source.has(WITHOUT_CD25) and source.var(WITHOUT_CD25, "parent") == source.var("treg", "parent"):
+        return WITHOUT_CD25
+    return CONFIRMED if source.has(CONFIRMED) else ""
+
+
+_REMARKS: Final = {
+    WITHOUT_CD25: "held CD25/CD127 gate and FoxP3+ CD127lo cells, counted without CD25, are shown together; where they "
+    "disagree the change is not assessable",
+    CONFIRMED: "held CD25/CD127 gate and FoxP3-confirmed cells are shown together; where they disagree the change is "
+    "not assessable; both are cells of the CD25 gate, and a rise of CD25 moves both, FoxP3+ less",
+    "": "FoxP3 not stained: a CD25 shift under IL-2 cannot be excluded",
+}
+"""Confirming population -> what is said below the Treg."""
+SHORT: Final = {WITHOUT_CD25: "FoxP3+ CD127lo", CONFIRMED: "FoxP3+"}
+"""Confirming population -> what its line is called beside the name of the Treg."""
 
 
 def build_rows(view: VisitView) -> tuple[Row, ...]:
@@ -108,27 +133,22 @@ def build_rows(view: VisitView) -> tuple[Row, ...]:
     source, places = view.source, (view.row, view.baseline_row, view.previous_row)
     rows = []
     for population in shown_populations(source)[0]:
-        confirmed = population == "treg" and source.has(CONFIRMED)
+        second = confirming(source) if population == "treg" else ""
         lines = []
         measures: tuple[Measure, ...] = ("pct_parent", "abs")
         for measure in measures:
             values = [source.value(row, population, measure) for row in places]
             line = _line(source, population, measure, values, places)
-            if confirmed:
-                support = [_confirmed(source, row, measure) for row in places]
-                second = _line(source, population, measure, support, places, confirmed=True)
-                verdict = noise.with_confirmation(line.verdict, second.verdict, what=source.display(CONFIRMED))
-                lines += [replace(line, verdict=verdict), second]
+            if second:
+                support = [_confirmed(source, row, second, measure) for row in places]
+                other = _line(source, population, measure, support, places, confirmed=second)
+                verdict = noise.with_confirmation(line.verdict, other.verdict, what=source.display(second))
+                lines += [replace(line, verdict=verdict), other]
             else:
                 lines.append(line)
         remark = ""
         if population == "treg":
-            remark = (
-                "held CD25/CD127 gate and FoxP3-confirmed cells are shown together; where they disagree the change is "
-                "not assessable"
-                if confirmed
-                else "FoxP3 not stained: a CD25 shift under IL-2 cannot be excluded"
-            )
+            remark = _REMARKS[second]
             if source.blinded:
                 remark = remark.replace(" under IL-2", "")
         definition = source.definition(population)
@@ -136,10 +156,10 @@ def build_rows(view: VisitView) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def _confirmed(source: Source, row: int | None, measure: Measure) -> Value:
-    """FoxP3-confirmed Treg as a percentage of what Treg are a percentage of, or in cells/uL."""
-    if measure == "abs" or row is None:
-        return source.value(row, CONFIRMED, measure)
+def _confirmed(source: Source, row: int | None, population: str, measure: Measure) -> Value:
+    """Treg that FoxP3 confirms as a percentage of what Treg are a percentage of, or in cells/uL."""
+    if measure == "abs" or row is None or population == WITHOUT_CD25:
+        return source.value(row, population, measure)
     gate = source.value(row, "treg", measure)
     events, parent = source.layer(schema.COUNTS, row, CONFIRMED), source.layer(schema.PARENT_COUNTS, row, "treg")
     if gate.state != "ok":
@@ -164,7 +184,7 @@ def _line(
     values: list[Value],
     rows: tuple[int | None, int | None, int | None],
     *,
-    confirmed: bool = False,
+    confirmed: str = "",
 ) -> Line:
     now, then, before = values
     if measure == "abs":
@@ -175,7 +195,7 @@ def _line(
     declared = not confirmed and any(
         endpoint.population == population and endpoint.measure == measure for endpoint in source.config.endpoints
     )
-    marks = [drawn_gates.mark(source, row, CONFIRMED if confirmed else population, measure) for row in rows]
+    marks = [drawn_gates.mark(source, row, confirmed or population, measure) for row in rows]
     return Line(
         measure,
         confirmed,
@@ -190,8 +210,8 @@ def _line(
         _change(now, before, measure),
         wording.count(now.events) + ("†" if 0 <= now.events < 100 else "") + marks[0],
         NONE_APPLIES if confirmed else reference(source, rows[0], population, measure, now),
-        _verdict(source, now, then, rows, measure, CONFIRMED if confirmed else population),
-        tuple(source.tubes_of(population, measure)),
+        _verdict(source, now, then, rows, measure, confirmed or population),
+        tuple(source.tubes_of(confirmed or population, measure)),
         declared,
     )
 

@@ -10,7 +10,7 @@ from immunoprofile.report import wording
 from immunoprofile.report.cohort_view import subgroup
 from immunoprofile.report.content import Block, Cell, Table, Text, columns, row
 from immunoprofile.report.effect_tables import contrast_words
-from immunoprofile.report.key_table import CONFIRMED
+from immunoprofile.report.key_table import CONFIRMED, WITHOUT_CD25
 from immunoprofile.report.wording import rule_name
 
 if TYPE_CHECKING:
@@ -91,10 +91,12 @@ def _caveat(view: CohortView, one: Effect) -> str:
     """What must be known to read this row, no other."""
     found = []
     if one.population_id == "treg":
-        same = [other for other in view.effects("compare_all_pct") if other.population_id == CONFIRMED and other.effect]
+        others = {other.population_id: other for other in view.effects("compare_all_pct") if other.effect}
+        same = others.get(WITHOUT_CD25) or others.get(CONFIRMED)
+        what = "FoxP3+ CD127lo cells, without CD25" if WITHOUT_CD25 in others else "share of the gate that is FoxP3+"
         found.append(
-            "CD25 rises with IL-2 and may shift cells into the gate; share of the gate that is FoxP3+, between arms: "
-            f"{same[0].kind} {same[0].effect} ({same[0].interval or 'no interval'})"
+            f"CD25 rises with IL-2 and may shift cells into the gate; {what}, between arms: "
+            f"{same.kind} {same.effect} ({same.interval or 'no interval'})"
             if same
             else "a CD25 shift cannot be excluded: FoxP3 was not stained"
         )

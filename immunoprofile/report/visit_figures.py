@@ -25,7 +25,7 @@ from immunoprofile.pl.series import (
 from immunoprofile.pl.thumbnails import Panel
 from immunoprofile.report import visit_key
 from immunoprofile.report.content import Block, Image, Text
-from immunoprofile.report.key_table import CONFIRMED, shown_populations
+from immunoprofile.report.key_table import CONFIRMED, WITHOUT_CD25, shown_populations
 from immunoprofile.report.language import Said
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ def _panels(view: VisitView, visit: str, tube: str) -> dict[Key, Panel]:
 def _on_the_way(view: VisitView, tube: str, panels: dict[Key, Panel]) -> list[Key]:
     """Plots that cut out key populations of the tube or their ancestors; every plot of a tube without any."""
     wanted = [one.population for one in view.rows if one.main.tubes[0] == tube]
-    wanted += [CONFIRMED] if "treg" in wanted else []
+    wanted += [CONFIRMED, WITHOUT_CD25] if "treg" in wanted else []
     parents = view.source.parents_of(view.tubes[tube])
     line = set(wanted)
     for name in wanted:

@@ -66,7 +66,7 @@ def _short_row(view: VisitView, one: Row, line: Line) -> TableRow:
     if other is not None and other.now.state == "ok":
         beside = other.now.words if other.scale == "abs" else f"{other.now.words} {other.measure.removeprefix('% ')}"
         beside = f"{beside} cells/µL" if other.scale == "abs" else beside
-    name = f"{one.display}, FoxP3+" if line.confirmed else one.display
+    name = f"{one.display}, {key_table.SHORT[line.confirmed]}" if line.confirmed else one.display
     outside = line.reference[-2:] in (" L", " H")
     return (
         Cell(name), Cell(line.measure, note=tube_words(line)), _earlier(line.baseline), _before(view, line.previous),
@@ -130,7 +130,7 @@ def _line(view: VisitView, one: Row, line: Line) -> TableRow:
         now = (
             Cell(line.now.words, look=_LOOKS[line.now.state], columns=4, struck=line.now.withheld), None, None, None,
         )  # fmt: skip
-    measure = f"FoxP3+: {line.measure}" if line.confirmed else line.measure
+    measure = f"{key_table.SHORT[line.confirmed]}: {line.measure}" if line.confirmed else line.measure
     head = Cell(measure, look="measure", note=tube_words(line))
     reason = line.verdict.reason if line.now.state == "ok" else ""
     return (

@@ -17,6 +17,8 @@ from immunoprofile.placement import place
 from immunoprofile.report import noise
 from tests.placement.samples import placed_gates
 
+POPULATIONS = ("treg", "treg_foxp3", "foxp3_cd127lo")
+
 
 @pytest.fixture(scope="module")
 def fold(tmp_path_factory):
@@ -39,7 +41,7 @@ def fold(tmp_path_factory):
 
     def of(raised, times):
         now = ip.gate.gate_sample(sample(f"{raised}-{times}", 2, raised, times), held)
-        return {p: (now.n(p) / now.n("cd4")) / (first.n(p) / first.n("cd4")) for p in ("treg", "treg_foxp3")}
+        return {p: (now.n(p) / now.n("cd4")) / (first.n(p) / first.n("cd4")) for p in POPULATIONS}
 
     return of
 
@@ -52,10 +54,20 @@ def test_raised_cd25_inflates_the_held_gate_and_confirmed_treg_less(fold):
     assert high["treg_foxp3"] < high["treg"]
 
 
-def test_doubled_treg_are_found(fold):
-    found = fold(0.0, 2.0)
-    assert found["treg"] == pytest.approx(2.0, rel=0.05)
-    assert found["treg_foxp3"] == pytest.approx(2.0, rel=0.05)
+@pytest.mark.parametrize("raised", [0.1, 0.2, 0.3])
+def test_raised_cd25_does_not_move_treg_that_are_counted_without_it(fold, raised):
+    found = fold(raised, 1.0)
+    assert found["foxp3_cd127lo"] == pytest.approx(1.0, abs=0.05)
+    assert found["treg"] > found["foxp3_cd127lo"]
+
+
+@pytest.mark.parametrize("raised", [0.0, 0.2])
+def test_doubled_treg_are_found(fold, raised):
+    found = fold(raised, 2.0)
+    assert found["foxp3_cd127lo"] == pytest.approx(2.0, rel=0.05)
+    if not raised:
+        assert found["treg"] == pytest.approx(2.0, rel=0.05)
+        assert found["treg_foxp3"] == pytest.approx(2.0, rel=0.05)
 
 
 def test_where_the_two_disagree_nothing_is_concluded():

@@ -167,14 +167,6 @@ def test_failed_tube_hides_its_numbers_and_says_why(profile: Any) -> None:
     assert "overrides.csv" in page
 
 
-def test_disagreement_with_foxp3_is_not_assessable(profile: Any) -> None:
-    model = VisitView(Source(profile), "IL2CMV-01-007", "D14")
-    treg = next(row for row in model.rows if row.population == "treg")
-    assert treg.lines[0].verdict.level == "NOT_ASSESSABLE"
-    assert "FoxP3" in treg.lines[0].verdict.reason
-    assert any(comment.rule == "C-TREG-FOXP3" for comment in model.comments)
-
-
 def test_missing_things_are_said_not_blank(profile: Any) -> None:
     source = Source(profile)
     missed = VisitView(source, "IL2CMV-01-003", "D28")
