@@ -201,6 +201,7 @@ def _treated(adata: AnnData, il2_subjects: Sequence[str] | None) -> set[str]:
     return set(adata.obs.loc[arms.isin(arms[known]), "usubjid"].astype(str))
 
 
+_FAILED_COLUMNS = ("check", "tube", "usubjid", "visit")
 ABSOLUTE_CHECKS = ("lymphocytes_plausible",)
 """Checks of cells/uL: percentages do not rest on them."""
 
@@ -233,9 +234,10 @@ def failed_rows(adata: AnnData, population: str, *, measure: str = "pct_parent")
     anchor = str(adata.var.loc[population, "abs_anchor"]) if "abs_anchor" in adata.var else ""
     if measure == "abs" and anchor:
         tubes.add(str(adata.var.loc[anchor, "tube"]))
-    failed = quality[(quality["state"] == "FAIL") & quality["tube"].fillna("").isin(tubes)]
-    if measure != "abs":
-        failed = failed[~failed["check"].isin(ABSOLUTE_CHECKS)]
-    places = set(zip(failed["usubjid"].astype(str), failed["visit"].astype(str), strict=True))
-    rows = zip(adata.obs["usubjid"].astype(str), adata.obs["visit"].astype(str), strict=True)
+    # Values instead of tables: an analysis asks this for every endpoint and gating.
+    failed = np.flatnonzero((quality["state"] == "FAIL").to_numpy(dtype=bool))
+    spared = () if measure == "abs" else ABSOLUTE_CHECKS
+    found = zip(*(cells(quality[name].iloc[failed], "text") for name in _FAILED_COLUMNS), strict=True)
+    places = {(usubjid, visit) for check, tube, usubjid, visit in found if tube in tubes and check not in spared}
+    rows = zip(cells(adata.obs["usubjid"], "text"), cells(adata.obs["visit"], "text"), strict=True)
     return np.array([row in places for row in rows], dtype=bool)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -52,6 +53,7 @@ from immunoprofile.tl.multiplicity import Family, adjust_families
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
+    from numpy.typing import NDArray
 
     from immunoprofile.io.analysis_plan import Analysis, AnalysisPlan
 
@@ -138,7 +140,8 @@ def run_plan(adata: AnnData, *, plan: AnalysisPlan | None = None) -> None:
         [(visit, first, last) for visit, (first, last) in chosen.windows.items()],
         columns=["visit", "first_day", "last_day"],
     )
-    runs = [_run(adata, analysis, run, chosen) for analysis, run in zip(chosen.analyses, functions, strict=True)]
+    parts: dict[bytes, AnnData] = {}
+    runs = [_run(adata, analysis, run, chosen, parts) for analysis, run in zip(chosen.analyses, functions, strict=True)]
     adjust_families(
         adata,
         [
@@ -284,7 +287,22 @@ def _explored(adata: AnnData) -> tuple[list[str], list[str]]:
     return taken, [str(name) for name in adata.var_names if name not in explored]
 
 
-def _run(adata: AnnData, analysis: Analysis, run: Callable[..., None], plan: AnalysisPlan) -> dict[str, Any]:
+def _part(adata: AnnData, rows: NDArray[np.intp], parts: dict[bytes, AnnData]) -> AnnData:
+    """The rows of an analysis, with all tables that were written so far.
+
+    Analyses of the same rows share them, since they write nothing but tables: to copy an object takes as long as most
+    analyses.
+    """
+    key = rows.tobytes()
+    if key not in parts:
+        parts[key] = adata[rows].copy()
+    parts[key].uns = dict(adata.uns)
+    return parts[key]
+
+
+def _run(
+    adata: AnnData, analysis: Analysis, run: Callable[..., None], plan: AnalysisPlan, parts: dict[bytes, AnnData]
+) -> dict[str, Any]:
     place = _METHODS[analysis.method]
     arguments: dict[str, Any] = {}
     note, words, unexplored, subjects = "", "", "", 0
@@ -293,7 +311,7 @@ def _run(adata: AnnData, analysis: Analysis, run: Callable[..., None], plan: Ana
         if analysis.endpoints == ("all",):
             unexplored = ", ".join(_explored(adata)[1])
         rows, words, taken = _rows(adata, analysis, plan)
-        work = adata[rows].copy()
+        work = _part(adata, rows, parts)
         subjects = int(work.obs["usubjid"].nunique())
         gone = adata.obs["usubjid"].nunique() - subjects
         lost = f"{gone} subject{'s' if gone > 1 else ''} without any row left" if gone else ""
@@ -395,6 +413,7 @@ def _leave_subjects(work: AnnData, adata: AnnData, analysis: Analysis) -> int:
     return taken
 
 
+@cache
 def _versions() -> dict[str, str]:
     from importlib.metadata import version
 

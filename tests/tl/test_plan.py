@@ -23,6 +23,7 @@ from immunoprofile.schema import (
     VISIT_GATINGS,
     WORST_GRADE_COLUMNS,
 )
+from immunoprofile.tl import plan as plan_module
 from immunoprofile.tl.confounding import cramers_v, lost_contrasts
 from immunoprofile.tl.multiplicity import complements
 
@@ -52,6 +53,42 @@ def with_events(adata: anndata.AnnData) -> None:
     grades = pd.DataFrame({"usubjid": subjects, "arm": arms, "test": "ANC"})
     grades = grades.assign(baseline_grade=0, worst_grade=2, exposure_days=56, version="CTCAE v5.0")
     adata.uns["worst_grades"] = grades[list(WORST_GRADE_COLUMNS)]
+
+
+def values_of(adata: anndata.AnnData) -> dict[str, object]:
+    """Everything that analyses read, as values that are compared by content."""
+    found: dict[str, object] = {"obs": adata.obs.to_csv(), "var": adata.var.to_csv(), "X": adata.X.tobytes()}
+    found |= {f"layer {name}": np.asarray(layer).tobytes() for name, layer in adata.layers.items()}
+    found |= {f"obsm {name}": np.asarray(value).tobytes() for name, value in adata.obsm.items()}
+    return found | {f"uns {key}": repr(getattr(value, "values", value)) for key, value in adata.uns.items()}
+
+
+def test_an_analysis_writes_nothing_but_tables(trial: anndata.AnnData, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Analyses of the same rows share them, so that none may change what the next one reads."""
+    with_events(trial)
+    trial.obs["per_protocol"] = np.arange(trial.n_obs) % 3 > 0
+    trial.obs["cmv_confounded"] = False
+    run, parts_seen = plan_module._run, []
+
+    def watched(adata, analysis, function, plan, parts):
+        tables = values_of(adata)
+        row = run(adata, analysis, function, plan, parts)
+        now = values_of(adata)
+        assert {key for key in tables if tables[key] != now[key]} <= {"uns clearance_curves"}
+        for part in parts.values():
+            values = {key: value for key, value in values_of(part).items() if not key.startswith("uns ")}
+            seen = next((before for one, before in parts_seen if one is part), None)
+            assert seen in (None, values)
+            if seen is None:
+                parts_seen.append((part, values))
+        return row
+
+    before = values_of(trial)
+    monkeypatch.setattr(plan_module, "_run", watched)
+    tl.run_plan(trial)
+    assert 1 < len(parts_seen) < len(trial.uns["plan_runs"]) / 3
+    after = values_of(trial)
+    assert {key for key in before if before[key] != after[key]} == set()
 
 
 def test_the_default_plan_runs_what_the_object_can_hold(trial: anndata.AnnData, tmp_path: object) -> None:
