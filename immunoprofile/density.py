@@ -112,7 +112,7 @@ def _smooth_rows(
     ordered: NDArray[np.float64], low: NDArray[np.float64], gap: NDArray[np.float64], kernel: NDArray[np.float64],
     start: NDArray[np.float64], per: NDArray[np.float64],
 ) -> NDArray[np.float64]:  # fmt: skip
-    """Spread every value over its two grid points, convolve, and read off: what `event_loops.smooth_rows` compiles."""
+    """Spread every value over its two grid points, convolve, read off: what `event_kernels.smooth_rows` compiles."""
     count, n = ordered.shape
     place = (ordered - low[:, None]) / gap[:, None]
     left = place.astype(np.int64)

@@ -6,18 +6,115 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from immunoprofile import event_loops
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
+_FEW = 2048
+"""Below this number of values, numpy's selection takes no longer."""
 
-def medians_of_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Median of each row, as ``numpy.median(rows, axis=1)``; the rows are reordered.
+
+def at_ranks(values: NDArray[np.float64], ranks: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Values of ascending ranks, as ``numpy.sort(values)[ranks]``, but that zero has no sign.
 
     Parameters
     ----------
-    rows
-        Rows x n values, n at least 1; a row with NaN has the median NaN.
+    values
+        At least one, in any order; what is no number is sorted last.
+    ranks
+        Ascending, 0 to the number of values less one.
     """
+    found = np.empty(len(ranks))
+    enough = len(values) >= _FEW and event_loops.loaded()
+    if not (enough and event_loops.loops().ranked(np.ascontiguousarray(values), ranks, found)):
+        # Many places cost numpy more than all of them.
+        many = len(ranks) > 16
+        found = (np.sort(values) if many else np.partition(values, np.unique(ranks)))[ranks]
+    return found + 0.0
+
+
+def median(values: NDArray[np.float64]) -> float:
+    """Median of finite values, at least one, as ``numpy.median``."""
+    n = len(values)
+    lower, upper = at_ranks(values, np.array([(n - 1) // 2, n // 2]))
+    return float((lower + upper) / 2) if n % 2 == 0 else float(upper)
+
+
+def quantiles(values: NDArray[np.float64], shares: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Quantiles of finite values by linear interpolation, as ``numpy.quantile``; NaN where one is no finite number.
+
+    Parameters
+    ----------
+    values
+        At least one, in any order.
+    shares
+        Ascending, each 0 to 1.
+    """
+    last = len(values) - 1
+    at = np.asarray(shares, dtype=np.float64) * last
+    lower = np.floor(at).astype(np.int64)
+    upper = np.minimum(lower + 1, last)
+    ranks = np.unique(np.concatenate([[0], lower, upper, [last]]))
+    found = at_ranks(values, ranks)
+    if not (np.isfinite(found[0]) and np.isfinite(found[-1])):  # NaN are sorted last
+        return np.full(len(at), np.nan)
+    return _between(found[np.searchsorted(ranks, lower)], found[np.searchsorted(ranks, upper)], at - lower)
+
+
+def quantiles_of_sorted(ordered: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`quantiles` of ascending finite values, at least one."""
+    at = shares * (len(ordered) - 1)
+    lower = np.floor(at).astype(np.int64)
+    return _between(ordered[lower], ordered[np.minimum(lower + 1, len(ordered) - 1)], at - lower)
+
+
+def _between(below: NDArray[np.float64], above: NDArray[np.float64], part: NDArray[np.float64]) -> NDArray[np.float64]:
+    gap = above - below
+    # From the nearer end, as numpy has it, so that equal neighbours give their own value.
+    return np.asarray(np.where(part >= 0.5, above - gap * (1 - part), below + gap * part), dtype=np.float64)
+
+
+def medians_of_groups(
+    columns: NDArray[np.float64], words: NDArray[np.uint64], places: Sequence[int], counts: Sequence[int]
+) -> NDArray[np.float64]:
+    """Median of each column over the events of each group, as ``numpy.median``.
+
+    Parameters
+    ----------
+    columns
+        Columns x events.
+    words
+        Words x events: one bit for each group that an event is in.
+    places
+        Place of each group: bit ``place % 64`` of word ``place // 64``.
+    counts
+        Number of events of each group.
+
+    Returns
+    -------
+    numpy.ndarray
+        Groups x columns; NaN for a group without events, or with a value that is NaN.
+    """
+    found = np.full((len(places), len(columns)), np.nan)
+    sure = np.zeros(len(columns), dtype=bool)
+    if event_loops.loaded():
+        columns = np.ascontiguousarray(columns)
+        event_loops.loops().medians_of_groups(
+            columns, words, np.array(places, dtype=np.int64), np.array(counts, dtype=np.int64), found, sure
+        )
+    left = np.flatnonzero(~sure)
+    for number, place in enumerate(places if left.size else ()):
+        inside = np.flatnonzero(words[place // 64] & np.uint64(1 << place % 64))
+        if inside.size:
+            found[number, left] = _medians_of_rows(columns[left][:, inside])
+    return found + 0.0
+
+
+def _medians_of_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Median of each row; the rows are reordered."""
     n = rows.shape[1]
     middle = n // 2
     rows.partition(middle, axis=1)
@@ -26,21 +123,3 @@ def medians_of_rows(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     # NaN are sorted last, so that one of them is the largest.
     medians[np.isnan(rows[:, middle:].max(axis=1))] = np.nan
     return medians
-
-
-def quantiles_of_sorted(ordered: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Quantiles of ascending finite values by linear interpolation, as ``numpy.quantile(ordered, shares)``.
-
-    Parameters
-    ----------
-    ordered
-        At least one value.
-    shares
-        Each 0 to 1.
-    """
-    at = shares * (len(ordered) - 1)
-    lower = np.floor(at).astype(np.int64)
-    below, above = ordered[lower], ordered[np.minimum(lower + 1, len(ordered) - 1)]
-    part, gap = at - lower, above - below
-    # From the nearer end, as numpy has it, so that equal neighbours give their own value.
-    return np.asarray(np.where(part >= 0.5, above - gap * (1 - part), below + gap * part), dtype=np.float64)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from immunoprofile import event_loops
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -101,6 +103,9 @@ class ScaleTable:
 
     def _pieces(self, flat: NDArray[np.float64]) -> NDArray[np.float64]:
         out = np.empty(flat.size)
+        if event_loops.loaded():
+            event_loops.loops().cubic_pieces(flat, self.shift, self.first, self.pieces, self.centre, _DROPPED_BITS, out)
+            return out
         coefficients = self.pieces.T
         for start in range(0, flat.size, _CHUNK):
             value = flat[start : start + _CHUNK]

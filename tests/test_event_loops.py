@@ -7,7 +7,8 @@ import pytest
 
 from immunoprofile import event_loops
 from immunoprofile.density import densities
-from immunoprofile.order_statistics import medians_of_rows, quantiles_of_sorted
+from immunoprofile.gate.raster import BINS, _Axis, _bins, _grid
+from immunoprofile.order_statistics import at_ranks, median, medians_of_groups, quantiles, quantiles_of_sorted
 from immunoprofile.quality._follow import peaks_of_bins
 from immunoprofile.scale_table import BOUND, LEAST_VALUES, Biexponential, ScaleTable
 
@@ -44,12 +45,80 @@ def test_a_density_does_not_depend_on_the_rows_beside_it(columns):
             np.testing.assert_array_equal(together[at], alone[0])
 
 
-@pytest.mark.parametrize("n", [1, 2, 7, 1000])
-def test_medians_are_those_of_numpy(n: int):
-    rows = np.random.default_rng(n).standard_cauchy((5, n))
-    rows[1] = 3.0
-    rows[2, n // 3] = np.nan
-    np.testing.assert_array_equal(medians_of_rows(rows.copy()), np.median(rows, axis=1))
+@pytest.fixture(params=[True, False], ids=["compiled", "numpy"])
+def compiled(request, monkeypatch) -> bool:
+    monkeypatch.setattr(event_loops, "loaded", lambda: request.param)
+    return request.param
+
+
+def awkward(n: int) -> dict[str, np.ndarray]:
+    """Values that a selection by steps of their size may stumble over."""
+    rng = np.random.default_rng(n)
+    return {
+        "light": np.concatenate([rng.normal(50, 90, n - n // 3), rng.lognormal(9, 1, n // 3)]),
+        "both signs": rng.standard_cauchy(n),
+        "one far off": np.append(rng.normal(size=n - 1), 1e200),
+        "ties": rng.integers(-3, 4, n).astype(float),
+        "constant": np.full(n, -7.25),
+        "nothing": np.zeros(n),
+        "signed zeros": np.where(rng.random(n) < 0.5, -0.0, 0.0),
+        "tiny": rng.normal(size=n) * 1e-300,
+        "huge": rng.normal(size=n) * 1e305,
+        "powers of two": np.ldexp(1.0, rng.integers(-30, 30, n)),
+    }
+
+
+@pytest.mark.parametrize("n", [1, 2, 49, 2047, 2048, 6001])
+def test_ranks_medians_and_quantiles_are_those_of_numpy(n: int, compiled):
+    ranks = np.unique(np.random.default_rng(1).integers(0, n, 40))
+    for name, values in awkward(n).items():
+        ordered = np.sort(values)
+        np.testing.assert_array_equal(at_ranks(values, ranks), ordered[ranks], err_msg=name)
+        np.testing.assert_array_equal(at_ranks(values, ranks[:3]), ordered[ranks[:3]], err_msg=name)
+        assert not np.signbit(at_ranks(np.zeros(n) * -1, ranks)).any()
+        with np.errstate(over="ignore"):
+            assert median(values) == np.median(values), name
+            for shares in (np.linspace(0.01, 0.99, 99), [0.005, 0.995], [0.999]):
+                np.testing.assert_array_equal(quantiles(values, shares), np.quantile(values, shares), err_msg=name)
+
+
+def test_what_is_no_number_has_no_quantile(compiled):
+    for bad in (np.nan, np.inf, -np.inf):
+        values = np.append(np.arange(5000.0), bad)
+        assert np.isnan(quantiles(values, [0.1, 0.5])).all()
+        np.testing.assert_array_equal(at_ranks(values, np.array([0, 3, 5000])), np.sort(values)[[0, 3, 5000]])
+
+
+@pytest.mark.parametrize("n", [1, 48, 49, 3000])
+def test_medians_of_groups_are_those_of_numpy(n: int, compiled):
+    rng = np.random.default_rng(n)
+    columns = np.stack([*awkward(n).values(), np.full(n, np.nan), np.append(rng.normal(size=n - 1), np.inf)])
+    words = rng.integers(0, 1 << 63, (2, n), dtype=np.uint64) & rng.integers(0, 1 << 63, (2, n), dtype=np.uint64)
+    words[0, :] &= ~np.uint64(1 << 5)  # nobody
+    words[1, :] |= np.uint64(1 << 2)  # everybody
+    places = [0, 5, 62, 64, 66, 100]
+    inside = [(words[p // 64] >> np.uint64(p % 64) & np.uint64(1)).astype(bool) for p in places]
+    found = medians_of_groups(columns, words, places, [int(one.sum()) for one in inside])
+    for one, row in zip(inside, found, strict=True):
+        with np.errstate(over="ignore", invalid="ignore"):
+            expected = np.median(columns[:, one], axis=1) if one.any() else np.full(len(columns), np.nan)
+        np.testing.assert_array_equal(row, expected)
+
+
+def test_bins_and_grids_of_a_plot_are_those_of_numpy(compiled):
+    rng = np.random.default_rng(3)
+    values = np.concatenate([rng.normal(0.5, 0.4, 3000), [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, 1.02, 1e300]])
+    low, high = -0.1, 1.02
+    expected = np.clip(np.nan_to_num((values - low) / (high - low) * BINS, nan=0, posinf=BINS, neginf=0), 0, BINS - 1)
+    bins = _bins(values, (low, high))
+    np.testing.assert_array_equal(bins, expected.astype(np.uint8))
+    x, y = (_Axis("a", one, (low, high), ()) for one in (bins, bins[::-1].copy()))
+    inside = rng.random(len(values)) < 0.6
+    counted = np.zeros((BINS, BINS), dtype=np.uint32)
+    np.add.at(counted, (y.bins[inside], x.bins[inside]), 1)
+    found = _grid(x, y, inside)
+    np.testing.assert_array_equal(found, counted)
+    assert found.dtype == counted.dtype
 
 
 @pytest.mark.parametrize("n", [1, 2, 99, 1000])
@@ -78,6 +147,16 @@ def test_a_table_follows_its_scale(kind, parameters):
     np.testing.assert_allclose(scale.apply(values)[told], exact[told], rtol=0, atol=BOUND)
     strange = np.concatenate([values, [np.nan, np.inf, -np.inf]])
     np.testing.assert_array_equal(scale.apply(strange)[-3:], scale.exactly(strange)[-3:])
+
+
+def test_a_table_has_the_same_bits_compiled_or_not(monkeypatch):
+    scale = Biexponential("logicle", 262144.0, 0.5, 4.5, 0.0)
+    values = np.concatenate([np.random.default_rng(1).normal(0, 3e4, 20_000), [0.0, -0.0, 1e9, np.nan, -np.inf]])
+    answers = []
+    for compiled in (True, False):
+        monkeypatch.setattr(event_loops, "loaded", lambda compiled=compiled: compiled)
+        answers.append(scale.apply(values).tobytes())
+    assert answers[0] == answers[1]
 
 
 def test_a_curve_that_is_not_odd_has_no_table():

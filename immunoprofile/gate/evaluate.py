@@ -17,7 +17,7 @@ from immunoprofile.gate.matching import Match, match
 from immunoprofile.gate.notices import needs_matrix, notices_of
 from immunoprofile.gate.strategy import ROOT, GateSet, Strategy
 from immunoprofile.io.fcs import Sample, fluorescence_positions
-from immunoprofile.order_statistics import medians_of_rows
+from immunoprofile.order_statistics import medians_of_groups
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,14 +104,15 @@ class GatedSample:
         """Median linear compensated intensity by (population, marker); populations without events are left out."""
         columns = fluorescence_positions(self.sample)
         markers = [self.sample.channels[column].marker for column in columns]
-        values = self.compensated.T[columns]
-        found: dict[tuple[str, str], float] = {}
-        for gate in self.strategy.gates:
-            selected = values.take(np.flatnonzero(self.masks[gate.population]), axis=1)
-            if selected.size:
-                medians = medians_of_rows(selected)
-                found |= {(gate.population, m): float(v) for m, v in zip(markers, medians, strict=True)}
-        return found
+        masks, counts = self.evaluation.masks, self.evaluation.counts
+        known = [gate.population for gate in self.strategy.gates if counts[gate.population]]
+        places, sizes = [masks.place(name) for name in known], [counts[name] for name in known]
+        medians = medians_of_groups(self.compensated.T[columns], masks.words, places, sizes)
+        return {
+            (population, marker): value
+            for population, row in zip(known, medians.tolist(), strict=True)
+            for marker, value in zip(markers, row, strict=True)
+        }
 
     def __repr__(self) -> str:
         return f"GatedSample({self.sample.name!r}, {self.sample.n_events:,} events, tube {self.strategy.tube!r})"
@@ -129,15 +130,22 @@ def count_table(strategy: Strategy, evaluation: Evaluation) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = []
-    for gate in strategy.gates:
-        n = evaluation.counts[gate.population]
-        n_parent = evaluation.n_events if gate.parent == ROOT else evaluation.counts[gate.parent]
-        path = "/".join((*strategy.path(gate.population), gate.population))
-        percentage = 100.0 * n / n_parent if n_parent else float("nan")
-        label = gate.label or gate.population
-        rows.append((strategy.tube, gate.population, label, gate.parent, path, n, n_parent, percentage))
+    rows = [
+        (strategy.tube, *row, 100.0 * row[4] / row[5] if row[5] else float("nan"))
+        for row in count_rows(strategy, evaluation)
+    ]
     return pd.DataFrame(rows, columns=list(schema.COUNT_COLUMNS[2:]))
+
+
+def count_rows(strategy: Strategy, evaluation: Evaluation) -> tuple[tuple[str, str, str, str, int, int], ...]:
+    """The same as rows (population, label, parent, gate_path, n, n_parent)."""
+    paths, rows = {ROOT: ROOT}, []
+    for gate in strategy.gates:
+        paths[gate.population] = f"{paths[gate.parent]}/{gate.population}"
+        n_parent = evaluation.n_events if gate.parent == ROOT else evaluation.counts[gate.parent]
+        label, n = gate.label or gate.population, evaluation.counts[gate.population]
+        rows.append((gate.population, label, gate.parent, paths[gate.population], n, n_parent))
+    return tuple(rows)
 
 
 def gate_sample(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,17 +21,16 @@ from immunoprofile.gate.cut_shifts import (
     moved_gate,
     signs,
 )
-from immunoprofile.gate.engine import evaluate
+from immunoprofile.gate.engine.evaluate import evaluate
 from immunoprofile.gate.gates import BOOLEAN_KINDS, ROOT, Gate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from immunoprofile.gate.evaluate import GatedSample
+    from immunoprofile.gate.strategy import Strategy
 
-    Bits = NDArray[np.uint8]
-
-_SET_BITS = np.array([byte.bit_count() for byte in range(256)], dtype=np.uint8)
+    Bits = NDArray[np.uint64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,28 +80,39 @@ def shifted_counts(
         not known, and not zero.
     """
     strategy = gated.strategy
-    moved = cuts_of(strategy, own)
-    known = allot(strategy, known=places)
-    masks = _Masks(gated, moved, {cut: signs(COLUMNS[place]) for cut, place in known.items()})
-    counts: dict[str, list[int]] = {population: [] for population in strategy.populations}
-    for run in range(RUNS):
-        found: dict[str, Bits] = {ROOT: masks.everything}
-        for gate in strategy.gates:
-            boolean = gate.kind in BOOLEAN_KINDS
-            inside = _combined(gate, found) if boolean else masks.of(gate.population, run)
-            # Bits after the last event are cut off by the parent.
-            found[gate.population] = inside & found[gate.parent]
-            counts[gate.population].append(int(_SET_BITS[found[gate.population]].sum(dtype=np.int64)))
+    seen, looking = as_channels(gated.sample, gated.bound, gated.spillover)
+    ranges = tuple((channel.pnn, float(channel.pnr)) for channel in seen.channels)
+    ways = _ways(strategy, looking, ranges, None if places is None else tuple(places.items()), own)
+    # The kernel where the file itself was gated by it, whose plan is kept for the next file of the same gates.
+    masks = evaluate(ways.gates, seen, gated.spillover, compiled=gated.engine.tier == "kernel").masks
+    shapes = np.stack([_packed(masks[way]) for way in ways.gates.populations]) if len(ways.gates) else None
+    everything = _packed(np.ones(seen.n_events, dtype=bool))
+    found: dict[str, Bits] = {ROOT: np.broadcast_to(everything, (RUNS, len(everything)))}
+    counts: dict[str, list[int]] = {}
+    for gate in strategy.gates:
+        if gate.kind in BOOLEAN_KINDS or shapes is None:
+            inside = _combined(gate, found)
+        else:
+            inside = shapes[ways.of_runs[gate.population]]
+        # Bits after the last event are cut off by the parent.
+        found[gate.population] = inside & found[gate.parent]
+        counts[gate.population] = np.bitwise_count(found[gate.population]).sum(axis=1, dtype=np.int64).tolist()
     evaluated = {
-        population: bool(moved[population].cuts) and all(cut in known for cut in moved[population].cuts)
+        population: bool(ways.moved[population].cuts) and all(cut in ways.places for cut in ways.moved[population].cuts)
         for population in strategy.populations
     }
     return ShiftedCounts(
         {population: tuple(numbers) if evaluated[population] else None for population, numbers in counts.items()},
-        {population: moved[population] for population in strategy.populations},
-        known,
+        {population: ways.moved[population] for population in strategy.populations},
+        ways.places,
         strategy.cut_shift,
     )
+
+
+def _packed(mask: NDArray[np.bool_]) -> Bits:
+    """One bit an event, filled up with zeros to whole words."""
+    packed = np.packbits(mask)
+    return np.pad(packed, (0, -len(packed) % 8)).view(np.uint64)
 
 
 def _combined(gate: Gate, found: Mapping[str, Bits]) -> Bits:
@@ -109,51 +120,74 @@ def _combined(gate: Gate, found: Mapping[str, Bits]) -> Bits:
     operands = [~found[o.population] if o.complement else found[o.population] for o in gate.operands]
     if gate.kind == "not":
         return ~operands[0]
-    return np.asarray((np.bitwise_and if gate.kind == "and" else np.bitwise_or).reduce(operands), dtype=np.uint8)
+    return np.asarray((np.bitwise_and if gate.kind == "and" else np.bitwise_or).reduce(operands), dtype=np.uint64)
 
 
-class _Masks:
-    """Events in the shape of each gate for each way in which its own cuts are moved, one bit an event."""
+@dataclass(frozen=True, eq=False)
+class _Ways:
+    """The shapes of all gates, each in every way in which its own cuts are moved.
 
-    def __init__(self, gated: GatedSample, moved: Mapping[str, Moved], columns: Mapping[Cut, NDArray[np.int8]]) -> None:
-        seen, looking = as_channels(gated.sample, gated.bound, gated.spillover)
-        self.everything: Bits = np.packbits(np.ones(gated.sample.n_events, dtype=bool))
-        self._ranges = {channel.pnn: float(channel.pnr) for channel in seen.channels}
-        self._spans = {name: scale.top for name, scale in gated.strategy.scales}
-        self._share = gated.strategy.cut_shift
-        self._ways: dict[str, tuple[tuple[int, ...], ...]] = {}
-        gates: list[Gate] = []
-        keys: list[tuple[str, tuple[int, ...]]] = []
-        for gate, bound in zip(gated.strategy.gates, looking.gates, strict=True):
-            if gate.kind in BOOLEAN_KINDS:
-                continue
-            axes = tuple(n for n in moved[gate.population].axes if cut_of(gate, gate.dimensions[n]) in columns)
-            own = [columns[cut_of(gate, gate.dimensions[n])] for n in axes]
-            ways = tuple(tuple(int(column[run]) for column in own) for run in range(RUNS))
-            self._ways[gate.population] = ways
-            # Quadrants of one gate hang on the same cuts, so that their ways have the same numbers.
-            for number, way in enumerate(dict.fromkeys(ways)):
-                alone = replace(
-                    self._moved(bound, dict(zip(axes, way, strict=True))), population=f"{gate.population}#{number}",
-                    parent=ROOT, quadrant_of=f"{gate.quadrant_of}#{number}" if gate.quadrant_of else "",
-                )  # fmt: skip
-                gates.append(alone)
-                keys.append((gate.population, way))
-        ways_of_all = replace(looking, gates=tuple(gates), custom=(), samples=(), beads="")
-        # The kernel where the file itself was gated by it, whose plan is kept for the next file of the same gates.
-        compiled = gated.engine.tier == "kernel"
-        masks = evaluate(ways_of_all, seen, gated.spillover, compiled=compiled).masks
-        self._kept = {key: np.packbits(masks[gate.population]) for key, gate in zip(keys, gates, strict=True)}
+    Attributes
+    ----------
+    gates
+        All of them below the root, naming channels.
+    of_runs
+        Population that is no Boolean gate -> place in ``gates`` of its shape in each run.
+    moved, places
+        As in `ShiftedCounts`, ``moved`` also of the root.
+    """
 
-    def of(self, population: str, run: int) -> Bits:
-        """Events in the shape of a gate in a run, whatever its parent."""
-        return self._kept[population, self._ways[population][run]]
+    gates: Strategy
+    of_runs: Mapping[str, NDArray[np.int64]]
+    moved: Mapping[str, Moved]
+    places: Mapping[Cut, int]
 
-    def _moved(self, bound: Gate, way: Mapping[int, int]) -> Gate:
-        """A gate naming channels with its axes moved by the share of their scale."""
-        by = {}
-        for n, sign in way.items():
-            axis = bound.dimensions[n]
-            span = self._ranges[axis.marker] if axis.scale is None else self._spans[axis.scale]
-            by[n] = sign * self._share * span
-        return moved_gate(bound, by)
+
+@lru_cache(maxsize=64)
+def _ways(
+    strategy: Strategy,
+    looking: Strategy,
+    ranges: tuple[tuple[str, float], ...],
+    places: tuple[tuple[Cut, int], ...] | None,
+    own: frozenset[str],
+) -> _Ways:
+    """Ways of the gates, kept for the next file with the same ones.
+
+    Parameters
+    ----------
+    strategy
+        The gates, naming markers.
+    looking
+        The same, naming channels.
+    ranges
+        Channels and their ranges.
+    places, own
+        As in `shifted_counts`.
+    """
+    moved = cuts_of(strategy, own)
+    known = allot(strategy, known=None if places is None else dict(places))
+    columns = {cut: signs(COLUMNS[place]) for cut, place in known.items()}
+    spans = {name: scale.top for name, scale in strategy.scales}
+    reach = dict(ranges)
+    gates: list[Gate] = []
+    of_runs: dict[str, NDArray[np.int64]] = {}
+    for gate, bound in zip(strategy.gates, looking.gates, strict=True):
+        if gate.kind in BOOLEAN_KINDS:
+            continue
+        axes = tuple(n for n in moved[gate.population].axes if cut_of(gate, gate.dimensions[n]) in columns)
+        cuts = [columns[cut_of(gate, gate.dimensions[n])] for n in axes]
+        ways = [tuple(int(column[run]) for column in cuts) for run in range(RUNS)]
+        place = {way: len(gates) + number for number, way in enumerate(dict.fromkeys(ways))}
+        of_runs[gate.population] = np.array([place[way] for way in ways], dtype=np.int64)
+        # Quadrants of one gate hang on the same cuts, so that their ways have the same numbers.
+        for number, way in enumerate(place):
+            by = {}
+            for n, sign in zip(axes, way, strict=True):
+                axis = bound.dimensions[n]
+                span = reach[axis.marker] if axis.scale is None else spans[axis.scale]
+                by[n] = sign * strategy.cut_shift * span
+            gates.append(replace(
+                moved_gate(bound, by), population=f"{gate.population}#{number}", parent=ROOT,
+                quadrant_of=f"{gate.quadrant_of}#{number}" if gate.quadrant_of else "",
+            ))  # fmt: skip
+    return _Ways(replace(looking, gates=tuple(gates), custom=(), samples=(), beads=""), of_runs, moved, known)

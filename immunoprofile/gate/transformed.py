@@ -13,6 +13,7 @@ import numpy as np
 
 from immunoprofile.io.exceptions import Notice
 from immunoprofile.io.fcs import fluorescence_positions
+from immunoprofile.order_statistics import quantiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,7 +109,7 @@ def _bright(sample: Sample, column: int) -> float | None:
     values = np.abs(sample.events[:, column])
     finite = np.isfinite(values)
     values = values if finite.all() else values[finite]
-    return float(np.quantile(values, BRIGHT)) if values.size else None
+    return float(quantiles(values, [BRIGHT])[0]) if values.size else None
 
 
 def _reach(channel: Channel) -> float:

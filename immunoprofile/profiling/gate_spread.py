@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from immunoprofile.gate.strategy import Strategy
 
 _DIGITS = 4
+_DESIGN = np.stack([signs(column) for column in COLUMNS])
+"""Up or down by place of a cut and run."""
 
 
 def shifted_rows(gated: GatedSample, request: Request) -> tuple[Shifted, ...]:
@@ -53,12 +55,12 @@ def _main_cut(gated: GatedSample, found: ShiftedCounts, population: str, parent:
     above = None if parent == ROOT else found.counts[parent]
     if above is not None:
         logs = logs - log_shifts(above, gated.n(parent))
-    effects = {
-        cut: float(np.mean(logs * signs(COLUMNS[found.places[cut]]))) ** 2 for cut in found.moved[population].cuts
-    }
     total = float(np.mean(logs**2))
     if not total > 0:
         return "", 0.0
+    cuts = found.moved[population].cuts
+    means = np.mean(logs * _DESIGN[[found.places[cut] for cut in cuts]], axis=1)
+    effects = {cut: effect**2 for cut, effect in zip(cuts, means.tolist(), strict=True)}
     cut, effect = max(effects.items(), key=lambda one: one[1])
     return f"{cut[1]} in {cut[0]}", round(effect / total, _DIGITS)
 

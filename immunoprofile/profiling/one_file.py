@@ -11,7 +11,7 @@ import numpy as np
 from immunoprofile.errors import FcsError, ImmunoprofileError, OutputError
 from immunoprofile.gate.batch import gating_exception
 from immunoprofile.gate.cells import cells_of
-from immunoprofile.gate.evaluate import gate_sample
+from immunoprofile.gate.evaluate import count_rows, gate_sample
 from immunoprofile.gate.flowjo_counts import stored_counts
 from immunoprofile.gate.intensities import intensity_table
 from immunoprofile.gate.matching import Match
@@ -120,7 +120,7 @@ def _gate(request: Request, sample: Sample, out: Path, *, cells: bool) -> tuple[
         sha256=sample.sha256,
         n_events=sample.n_events,
         comp_source=gated.comp_source,
-        counts=_count_rows(gated),
+        counts=count_rows(gated.strategy, gated.evaluation),
         medians=tuple((population, marker, value) for (population, marker), value in gated.medians().items()),
         flow_pct_time=events.rate.pct_time if events.rate.assessable else None,
         flow_pct_events=events.rate.pct_events if events.rate.assessable else None,
@@ -220,11 +220,3 @@ def read_flags(path: Path) -> tuple[dict[str, NDArray[np.bool_]], NDArray[np.flo
         gate = np.asarray(stored["time_gate"])
         names = [name for name in stored.files if name not in ("n_events", "time_gate")]
         return {name: np.unpackbits(stored[name], count=n).astype(bool) for name in names}, gate
-
-
-def _count_rows(gated: GatedSample) -> tuple[tuple[str, str, str, str, int, int], ...]:
-    rows = gated.counts().to_dict("records")
-    return tuple(
-        (str(r["population"]), str(r["label"]), str(r["parent"]), str(r["gate_path"]), int(r["n"]), int(r["n_parent"]))
-        for r in rows
-    )

@@ -11,7 +11,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,9 +92,11 @@ def write_record(
         )
     files = {path.relative_to(out).as_posix(): sha256_of(path) for path in sorted(paths)}
     outcome = replace(outcome, files=files)
-    record = {"key": key, "outcome": asdict(outcome)}
+    fields = vars(outcome) | {"findings": [vars(finding) for finding in outcome.findings]}
+    record = json.dumps({"key": key, "outcome": fields}, sort_keys=True)
+    digest = hashlib.sha256(record.encode()).hexdigest()
     # Written last: what it stands for is complete.
-    write_text(path_of(out, outcome.sample_id), json.dumps({"sha256": _sha256(record), "record": record}) + "\n")
+    write_text(path_of(out, outcome.sample_id), f'{{"sha256": "{digest}", "record": {record}}}\n')
     return outcome
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from immunoprofile import event_loops
 from immunoprofile.density import densities
+from immunoprofile.order_statistics import quantiles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,19 +55,34 @@ def peaks_of_bins(
 
 def _ascending(column: NDArray[np.float64], starts: NDArray[np.int64], size: int) -> NDArray[np.float64]:
     """Windows of a column, each ascending: bins x size."""
-    if not event_loops.loaded():
-        return np.sort(np.lib.stride_tricks.sliding_window_view(column, size)[starts], axis=1)
+    step = size // 2
+    halved = len(starts) if not size % 2 and event_loops.loaded() else 0
+    while halved and (starts[halved - 1] % step or starts[halved - 1] + size > len(column) // step * step):
+        halved -= 1
+    windows = np.lib.stride_tricks.sliding_window_view(column, size)[starts[halved:]]
+    windows = np.sort(windows, axis=1)
+    if not halved:
+        return windows
     # Bins overlap by half: each half is sorted once, and a bin is merged from two.
-    step = int(starts[1] - starts[0]) if len(starts) > 1 else size
-    halves = column.copy()
-    halves[: len(column) // step * step].reshape(-1, step).sort(axis=1)
+    halves = np.sort(column[: len(column) // step * step].reshape(-1, step), axis=1).ravel()
     out = np.empty((len(starts), size))
-    event_loops.loops().merge_windows(halves, column, starts, size, step, out)
+    event_loops.loops().merged_windows(halves, starts[:halved], size, out)
+    out[halved:] = windows
     return out
 
 
 def _peaks(ordered: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     first, step, height = densities(ordered)
+    row, at = _tops(height)
+    return row, first[row] + at * step[row]
+
+
+def _tops(height: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Row and place of the local maxima above a share of the highest of their row; at least one a row."""
+    if event_loops.loaded():
+        row, at = np.empty((2, height.size), dtype=np.int64)
+        found = event_loops.loops().tops_of_rows(height, PEAK_SHARE, row, at)
+        return row[:found], at[:found]
     middle = height[:, 1:-1]
     is_peak = np.zeros(height.shape, dtype=bool)
     is_peak[:, 1:-1] = middle > height[:, :-2]
@@ -75,7 +91,7 @@ def _peaks(ordered: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.
     without = np.flatnonzero(~is_peak.any(axis=1))
     is_peak[without, height[without].argmax(axis=1)] = True
     row, at = np.nonzero(is_peak)
-    return row, first[row] + at * step[row]
+    return row, at
 
 
 def follow(peaks: Peaks) -> NDArray[np.float64]:
@@ -108,7 +124,7 @@ def follow(peaks: Peaks) -> NDArray[np.float64]:
 
 def bin_means(column: NDArray[np.float64], starts: NDArray[np.int64], size: int) -> NDArray[np.float64]:
     """Mean of each whole bin; the outermost 0.5 % of all values are drawn in, so that no single event matters."""
-    low, high = np.quantile(column, [_OUTER_SHARE, 1 - _OUTER_SHARE])
+    low, high = quantiles(column, [_OUTER_SHARE, 1 - _OUTER_SHARE])
     total = np.concatenate([[0.0], np.cumsum(np.clip(column, low, high))])
     return np.asarray((total[starts + size] - total[starts]) / size, dtype=np.float64)
 

@@ -10,7 +10,7 @@ import numpy as np
 from immunoprofile.compensation import compensate
 from immunoprofile.quality.dead_cells import DeadCells, dead_cells
 from immunoprofile.quality.doublets import SingletGate, not_gated, singlet_gate
-from immunoprofile.quality.flow_rate import FlowRate, flow_rate, time_of
+from immunoprofile.quality.flow_rate import FlowRate, flow_rate, moments_of, time_of
 from immunoprofile.quality.margins import Margins, margins
 from immunoprofile.quality.stability import Stability, signal_stability
 from immunoprofile.resources.checks import Finding, quality_checks
@@ -229,9 +229,9 @@ def good_intervals(time: NDArray[np.float64], bad: NDArray[np.bool_]) -> tuple[t
     bad
         Flag of each event. A moment at which any event is flagged is left out.
     """
-    moments, where = np.unique(time, return_inverse=True)
+    moments = moments_of(time)
     flagged = np.zeros(len(moments), dtype=bool)
-    flagged[where[bad]] = True
+    flagged[np.searchsorted(moments, time[bad])] = True
     edges = np.flatnonzero(np.diff(np.concatenate([[True], flagged, [True]]).astype(np.int8)))
     return tuple(
         (float(moments[begin]), float(moments[end - 1])) for begin, end in zip(edges[::2], edges[1::2], strict=True)

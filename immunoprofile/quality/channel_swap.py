@@ -11,7 +11,7 @@ import numpy as np
 from immunoprofile.errors import FcsError
 from immunoprofile.io.fcs import fluorescence_positions
 from immunoprofile.io.markers import same_marker
-from immunoprofile.order_statistics import quantiles_of_sorted
+from immunoprofile.order_statistics import quantiles
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -108,9 +108,8 @@ def panel_quantiles(sample: Sample) -> PanelQuantiles:
     columns = fluorescence_positions(sample)
     found = np.full((len(_QUANTILES), len(columns)), np.nan)
     for place, column in enumerate(columns):
-        ordered = np.sort(sample.events[:, column])
-        if ordered.size and np.isfinite(ordered[0]) and np.isfinite(ordered[-1]):  # NaN are sorted last
-            found[:, place] = np.arcsinh(quantiles_of_sorted(ordered, _QUANTILES) / COFACTOR)
+        if sample.n_events:
+            found[:, place] = np.arcsinh(quantiles(sample.events[:, column], _QUANTILES) / COFACTOR)
     return PanelQuantiles(
         name=sample.name,
         n_events=sample.n_events,

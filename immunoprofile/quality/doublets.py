@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from immunoprofile.order_statistics import median
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -168,7 +170,7 @@ def _huber_line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, 
     scale = 0.0
     for _ in range(MAX_ITERATIONS):
         residuals = y - intercept - slope * x
-        scale = float(np.median(np.abs(residuals))) / 0.6745
+        scale = median(np.abs(residuals)) / 0.6745
         if scale == 0:
             break
         size = np.abs(residuals) / scale
@@ -193,8 +195,8 @@ def _half_band(
     x: NDArray[np.float64], w: NDArray[np.float64], scale: float, at: NDArray[np.float64], band: float
 ) -> NDArray[np.float64]:
     """Half width of the prediction band: uncertainty of the line and scatter of one event."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     middle = float(w @ x / w.sum())
     leverage = 1 / w.sum() + (at - middle) ** 2 / float(w @ (x - middle) ** 2)
-    return np.asarray(t.ppf((1 + band) / 2, x.size - 2) * scale * np.sqrt(1 + leverage), dtype=np.float64)
+    return np.asarray(stdtrit(x.size - 2, (1 + band) / 2) * scale * np.sqrt(1 + leverage), dtype=np.float64)

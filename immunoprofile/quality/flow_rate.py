@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from immunoprofile.order_statistics import median
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -112,18 +114,18 @@ def flow_rate(sample: Sample) -> FlowRate:
     if time is None:
         return _not_assessable(sample, reason)
     span = float(np.ptp(time))
-    moments = np.unique(time)
+    moments = moments_of(time)
     if moments.size < FEWEST_TIMES:
         reason = f"the clock has {moments.size} distinct times, fewer than {FEWEST_TIMES}"
         return replace(_not_assessable(sample, reason), coarse=True)
     if time.size < _MIN_BINS * EVENTS_PER_BIN:
         return _not_assessable(sample, f"fewer than {_MIN_BINS * EVENTS_PER_BIN} events")
     width = max(SHORTEST_BIN_S, span * EVENTS_PER_BIN / time.size)
-    tick = float(np.median(np.diff(moments)))
+    tick = median(np.diff(moments))
     if width >= _FINE * tick:
         bins = max(_MIN_BINS, int(np.floor(span / width)))
         edges = np.linspace(float(time.min()), float(time.max()), bins + 1)
-        which = np.clip(np.searchsorted(edges, time, side="right") - 1, 0, bins - 1)
+        which = _bin_of(time, edges)
         counts = np.bincount(which, minlength=bins).astype(np.float64)
         seconds = np.diff(edges)
     else:
@@ -137,7 +139,7 @@ def flow_rate(sample: Sample) -> FlowRate:
         rate=counts / seconds,
         bad_bins=bad,
         bad_events=bad[which],
-        gaps=_gaps(time, usual),
+        gaps=_gaps(moments, time.size, usual),
         backwards=int(np.count_nonzero(np.diff(time) < 0)),
     )
 
@@ -180,7 +182,7 @@ def _whole_ticks(
         starts.pop()
     inner = moments[[*starts, last]]
     bins = len(starts)
-    which = np.clip(np.searchsorted(inner, time, side="right") - 1, 0, bins - 1)
+    which = _bin_of(time, inner)
     whole = (time >= inner[0]) & (time < inner[-1])
     counts = np.bincount(which[whole], minlength=bins).astype(np.float64)
     edges = inner.copy()
@@ -188,14 +190,31 @@ def _whole_ticks(
     return edges, which, counts, np.diff(inner)
 
 
-def _gaps(time: NDArray[np.float64], rate: float) -> tuple[tuple[float, float], ...]:
+def _bin_of(time: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Bin of each event; the first and the last bin take what lies outside."""
+    inner = edges[1:-1]
+    if np.all(time[1:] >= time[:-1]):
+        # Few edges are sought among the times, not each time among the edges.
+        first = np.concatenate([[0], np.searchsorted(time, inner, side="left"), [time.size]])
+        return np.repeat(np.arange(len(edges) - 1), np.diff(first))
+    return np.searchsorted(inner, time, side="right")
+
+
+def moments_of(time: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distinct times, ascending; most files hold their events in this order."""
+    steps = np.diff(time)
+    if not time.size or not np.all(steps >= 0):
+        return np.unique(time)
+    return np.asarray(time[np.concatenate([[True], steps > 0])], dtype=np.float64)
+
+
+def _gaps(moments: NDArray[np.float64], events: int, rate: float) -> tuple[tuple[float, float], ...]:
     """Pauses that are too long for chance at this rate, and longer than the clock is coarse."""
-    moments = np.unique(time)
     pauses = np.diff(moments)
     if not pauses.size or rate <= 0:
         return ()
-    longest = (np.log(time.size) - np.log(GAP_EXPECTED)) / rate
-    limit = max(longest, SHORTEST_GAP_S, 3 * float(np.median(pauses)))
+    longest = (np.log(events) - np.log(GAP_EXPECTED)) / rate
+    limit = max(longest, SHORTEST_GAP_S, 3 * median(pauses))
     return tuple((float(moments[at]), float(moments[at + 1])) for at in np.flatnonzero(pauses > limit))
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from immunoprofile.io.fcs import Channel, Sample
 from immunoprofile.quality import flow_rate
+from immunoprofile.quality.flow_rate import _bin_of, moments_of
 
 
 def sample(time: np.ndarray, name: str = "Time") -> Sample:
@@ -118,3 +119,16 @@ def test_long_standstill_is_the_fault_and_not_the_rest():
     rate = flow_rate(sample(time))
     assert rate.pct_time == pytest.approx(66.7, abs=2)
     assert rate.pct_events == pytest.approx(16.7, abs=2)
+
+
+def test_bins_and_moments_are_the_same_in_any_order_of_the_events():
+    rng = np.random.default_rng(8)
+    time = np.sort(np.round(rng.uniform(0, 30, 5000), 2))
+    shuffled = rng.permutation(len(time))
+    for edges in (np.linspace(0.0, 30.0, 61), np.array([0.0, 30.0]), np.array([2.0, 2.0, 5.01, 5.02, 29.0])):
+        expected = np.clip(np.searchsorted(edges, time, side="right") - 1, 0, len(edges) - 2)
+        np.testing.assert_array_equal(_bin_of(time, edges), expected)
+        np.testing.assert_array_equal(_bin_of(time[shuffled], edges), expected[shuffled])
+    np.testing.assert_array_equal(moments_of(time), np.unique(time))
+    np.testing.assert_array_equal(moments_of(time[shuffled]), np.unique(time))
+    assert moments_of(time[:0]).size == 0

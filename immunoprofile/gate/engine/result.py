@@ -58,6 +58,10 @@ class Memberships(Mapping[str, "NDArray[np.bool_]"]):
             words[place // WORD_BITS] |= np.asarray(mask, dtype=np.uint64) << np.uint64(place % WORD_BITS)
         return cls(tuple(masks), words)
 
+    def place(self, population: str) -> int:
+        """Place of the bit of a population."""
+        return self._place[population]
+
     def __getitem__(self, population: str) -> NDArray[np.bool_]:
         place = self._place[population]
         bit = np.uint64(1) << np.uint64(place % WORD_BITS)

@@ -1,0 +1,335 @@
+"""Compiled loops over the events of a file; `event_loops` says when they are used, and what they have to give.
+
+No bounds are checked here: callers see to order, size and that what is sorted is a number.
+"""
+
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,assignment"
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+_SHARE = 2.0**-12
+"""Values are told apart in shares of their size down to this share of the largest, and in equal steps below."""
+_OCTAVES = 13
+"""Those of `_SHARE`, and one for rounding."""
+_FINE, _COARSE = 9, 7
+"""Bits of a fraction that number the steps of an octave: where few of many steps are looked into, and where all are
+counted anew for each group."""
+_LARGEST, _LEAST = 1e300, 1e-280
+_FEW = 48
+"""So many values are selected from as they are."""
+_GAPS = (1750, 701, 301, 132, 57, 23, 10, 4, 1)
+
+_jit = numba.njit(nogil=True, cache=True, error_model="numpy")
+
+
+@_jit
+def _size(values):
+    """Largest absolute value; -1 where one is no finite number, or all are too small to be told apart here."""
+    top = 0.0
+    sure = True
+    for k in range(values.size):
+        size = abs(values[k])
+        sure &= size <= _LARGEST
+        top = size if size > top else top
+    return top if sure and top >= _LEAST else -1.0
+
+
+@_jit
+def _steps_of(values, top, fine, away, steps):
+    """A number of each value that rises with it, from 0 on; half of how many there may be."""
+    shift = top * _SHARE
+    half = _OCTAVES << fine
+    away[0] = shift
+    words = away.view(np.int64)
+    dropped = 52 - fine
+    first = words[0] >> dropped
+    for k in range(values.size):
+        away[k] = abs(values[k]) + shift
+    for k in range(values.size):
+        step = (words[k] >> dropped) - first
+        steps[k] = half + step if values[k] >= 0.0 else half - 1 - step
+    return half
+
+
+@_jit
+def _sort(part):
+    """Shellsort, for the few values of a step."""
+    for gap in _GAPS:
+        for k in range(gap, part.size):
+            value = part[k]
+            at = k
+            while at >= gap and part[at - gap] > value:
+                part[at] = part[at - gap]
+                at -= gap
+            part[at] = value
+
+
+@_jit
+def _select(part, n, rank):
+    """Value of a rank of the first n; those before it are not larger afterwards (Hoare's selection)."""
+    low, high = 0, n - 1
+    while low < high:
+        a, b, c = part[low], part[(low + high) >> 1], part[high]
+        middle = max(min(a, b), min(max(a, b), c))
+        i, j = low, high
+        while i <= j:
+            while part[i] < middle:
+                i += 1
+            while part[j] > middle:
+                j -= 1
+            if i <= j:
+                part[i], part[j] = part[j], part[i]
+                i += 1
+                j -= 1
+        if rank <= j:
+            high = j
+        elif rank >= i:
+            low = i
+        else:
+            break
+    return part[rank]
+
+
+@_jit
+def ranked(values, ranks, out):
+    """Values of ascending ranks; False where another way has to be taken."""
+    n = values.size
+    top = _size(values)
+    if top < 0.0:
+        return False
+    away = np.empty(n)
+    steps = np.empty(n, dtype=np.uint16)
+    count = 2 * _steps_of(values, top, _FINE, away, steps)
+    often = np.zeros(count, dtype=np.int32)
+    for k in range(n):
+        often[steps[k]] += 1
+    # Of the steps that hold a rank: where their values are put, and how many values lie below.
+    place = np.full(count, -1, dtype=np.int32)
+    below = np.zeros(count, dtype=np.int32)
+    reached, wanted, kept = 0, 0, 0
+    for step in range(count):
+        below[step] = reached
+        reached += often[step]
+        if wanted < ranks.size and ranks[wanted] < reached:
+            place[step] = kept
+            kept += often[step]
+            while wanted < ranks.size and ranks[wanted] < reached:
+                out[wanted] = step
+                wanted += 1
+    if kept > n // 2 + _FEW:
+        return False
+    found = np.empty(kept)
+    for k in range(n):
+        at = place[steps[k]]
+        if at >= 0:
+            found[at] = values[k]
+            place[steps[k]] = at + 1
+    last = -1
+    for number in range(ranks.size):
+        step = int(out[number])
+        begin = place[step] - often[step]
+        if step != last:
+            _sort(found[begin : place[step]])
+            last = step
+        out[number] = found[begin + ranks[number] - below[step]]
+    return True
+
+
+@_jit
+def medians_of_groups(columns, words, bits, counts, out, sure):
+    """Median of each column over the events of each group: groups x columns; NaN for a group without events.
+
+    ``words`` are words x events, ``bits`` the place of each group in them, ``counts`` its events. ``sure`` is False for
+    a column that has to be taken another way.
+    """
+    n = columns.shape[1]
+    members = np.empty(counts.sum() + 1, dtype=np.int32)
+    filled = 0
+    for bit in bits:
+        row, shift = words[bit >> 6], np.uint64(bit & 63)
+        for k in range(n):
+            members[filled] = k
+            filled += np.int64((row[k] >> shift) & np.uint64(1))
+    away, part = np.empty(n), np.empty(n)
+    steps = np.empty(n, dtype=np.uint16)
+    often = np.empty(2 * (_OCTAVES << _COARSE), dtype=np.int32)
+    for column in range(columns.shape[0]):
+        values = columns[column]
+        top = _size(values)
+        sure[column] = top >= 0.0
+        if top < 0.0:
+            continue
+        _steps_of(values, top, _COARSE, away, steps)
+        end = 0
+        for group in range(counts.size):
+            size = counts[group]
+            begin, end = end, end + size
+            if size == 0:
+                out[group, column] = np.nan
+                continue
+            kept, below = 0, 0
+            lower, upper = (size - 1) >> 1, size >> 1
+            if size <= _FEW:
+                for k in range(begin, end):
+                    part[kept] = values[members[k]]
+                    kept += 1
+            else:
+                often[:] = 0
+                for k in range(begin, end):
+                    often[steps[members[k]]] += 1
+                first = 0
+                while below + often[first] <= lower:
+                    below += often[first]
+                    first += 1
+                last, reached = first, below + often[first]
+                while reached <= upper:
+                    last += 1
+                    reached += often[last]
+                for k in range(begin, end):
+                    event = members[k]
+                    part[kept] = values[event]
+                    kept += (steps[event] >= first) & (steps[event] <= last)
+            high = _select(part, kept, upper - below)
+            low = high
+            if lower != upper:
+                low = part[0]
+                for k in range(1, upper - below):
+                    low = max(low, part[k])
+            out[group, column] = (low + high) / 2 if lower != upper else high
+
+
+@_jit
+def merged_windows(halves, starts, size, out):
+    """Ascending windows of two halves that are ascending: windows x size."""
+    step = size >> 1
+    for row in range(starts.size):
+        first, second = halves[starts[row] : starts[row] + step], halves[starts[row] + step : starts[row] + size]
+        line = out[row]
+        i = j = place = 0
+        while i < step and j < step:
+            a, b = first[i], second[j]
+            sooner = a <= b
+            line[place] = a if sooner else b
+            i += sooner
+            j += not sooner
+            place += 1
+        while i < step:
+            line[place] = first[i]
+            i, place = i + 1, place + 1
+        while j < step:
+            line[place] = second[j]
+            j, place = j + 1, place + 1
+
+
+@_jit
+def smooth_rows(ordered, low, gap, kernel, reach, start, per, out):
+    """`density._smooth_rows`: rows of values spread over a grid, convolved, and read off."""
+    count, n = ordered.shape
+    grid = out.shape[1]
+    right = np.zeros(grid + 1)
+    padded = np.zeros(3 * grid)
+    smooth = np.zeros(grid)
+    for row in range(count):
+        right[:] = 0.0
+        padded[:] = 0.0
+        mass = padded[grid : 2 * grid]
+        for i in range(n):
+            place = (ordered[row, i] - low[row]) / gap[row]
+            left = int(place)
+            share = place - left
+            mass[left] += 1 - share
+            right[left + 1] += share
+        for i in range(grid):
+            mass[i] = (mass[i] + right[i]) / n
+        # Only where it is read off.
+        begin = int(start[row])
+        end = min(grid, int(start[row] + (grid - 1) * per[row]) + 2)
+        here = smooth[begin:end]
+        here[:] = kernel[row, 0] * mass[begin:end]
+        size, last = end - begin, reach[row]
+        # Four taps at a time, added one after the other: what is read and written is the sum, not the taps.
+        tap = 1
+        while tap + 3 <= last:
+            w0, w1, w2, w3 = kernel[row, tap], kernel[row, tap + 1], kernel[row, tap + 2], kernel[row, tap + 3]
+            before = padded[grid + begin - tap - 3 : grid + end - tap]
+            behind = padded[grid + begin + tap : grid + end + tap + 3]
+            for i in range(size):
+                one = here[i] + w0 * (before[i + 3] + behind[i])
+                one += w1 * (before[i + 2] + behind[i + 1])
+                one += w2 * (before[i + 1] + behind[i + 2])
+                here[i] = one + w3 * (before[i] + behind[i + 3])
+            tap += 4
+        while tap <= last:
+            weight = kernel[row, tap]
+            before = padded[grid + begin - tap : grid + end - tap]
+            behind = padded[grid + begin + tap : grid + end + tap]
+            for i in range(size):
+                here[i] += weight * (before[i] + behind[i])
+            tap += 1
+        for i in range(grid):
+            at = start[row] + i * per[row]
+            lower = min(int(at), grid - 2)
+            part = at - lower
+            out[row, i] = smooth[lower] + part * (smooth[lower + 1] - smooth[lower])
+
+
+@_jit
+def tops_of_rows(height, share, row_of, at):
+    """Local maxima above a share of the highest of each row, or the highest itself; their number."""
+    found = 0
+    for row in range(height.shape[0]):
+        line = height[row]
+        top = line[0]
+        for k in range(1, line.size):
+            top = line[k] if line[k] > top else top
+        least, before = share * top, found
+        for k in range(1, line.size - 1):
+            if line[k] > least and line[k] > line[k - 1] and line[k] > line[k + 1]:
+                row_of[found], at[found] = row, k
+                found += 1
+        if found == before:
+            k = 0
+            while line[k] != top:
+                k += 1
+            row_of[found], at[found] = row, k
+            found += 1
+    return found
+
+
+@_jit
+def cubic_pieces(flat, shift, first, pieces, centre, dropped, out):
+    """`scale_table.ScaleTable`: value on the scale, NaN beyond the table."""
+    one = np.empty(1)
+    bits = one.view(np.int64)
+    for k in range(flat.size):
+        value = flat[k]
+        away = abs(value) + shift
+        one[0] = away
+        code = bits[0] >> dropped
+        at = code - first
+        if not away < 1e300 or at >= pieces.shape[0]:
+            out[k] = np.nan
+            continue
+        bits[0] = code << dropped
+        d = away - one[0]
+        y = pieces[at, 0] + d * (pieces[at, 1] + d * (pieces[at, 2] + d * pieces[at, 3]))
+        out[k] = 2 * centre - y if value < 0 else y
+
+
+@_jit
+def bins_of(values, low, span, bins, out):
+    """`raster._bins`: equal bins of an axis; what lies beyond an end is in the last, what is no number in the first."""
+    for k in range(values.size):
+        place = (values[k] - low) / span * bins
+        place = min(place, bins - 1.0) if place > 0.0 else 0.0
+        out[k] = np.uint8(place)
+
+
+@_jit
+def counts_on_grid(x, y, inside, bins, out):
+    """How many of the events inside lie in each cell, row by row of y."""
+    for k in range(x.size):
+        out[np.int64(y[k]) * bins + x[k]] += inside[k]
