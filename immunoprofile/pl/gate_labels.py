@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +28,7 @@ _OUTSIDE: Final = 0.2
 _CROWD: Final = 0.5
 
 Points = tuple[tuple[float, float], ...]
+Ends = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -91,33 +94,35 @@ def _best(
     wide, high = (0.5 * (length + 2 * _PAD) / unit for length in text_size(words))
     if wide + gap >= 0.5 or high + gap >= 0.5:
         return None
-    xs, ys = (np.linspace(half + gap, 1 - half - gap, _STEPS) for half in (wide, high))
-    x, y = (grid.ravel() for grid in np.meshgrid(xs, ys))
-    free = np.ones(x.size, dtype=bool)
+    # Places form a grid, rows upward: what depends on one side only is computed for the side.
+    x, y = (_places(half, gap) for half in (wide, high))
+    free = np.ones((_STEPS, _STEPS), dtype=bool)
     if len(lines):
         # A box meets a point where both its width and its height do; for all places at once that is a product.
-        near_x = (np.abs(xs[:, None] - lines[:, 0]) < wide + gap).astype(np.float32)
-        near_y = (np.abs(ys[:, None] - lines[:, 1]) < high + gap).astype(np.float32)
-        free &= (near_y @ near_x.T == 0).ravel()
+        near_x = (np.abs(x[:, None] - lines[:, 0]) < wide + gap).astype(np.float32)
+        near_y = (np.abs(y[:, None] - lines[:, 1]) < high + gap).astype(np.float32)
+        free &= near_y @ near_x.T == 0
     for box in taken:
-        free &= ~((np.abs(x - box.x) < wide + box.half_wide + gap) & (np.abs(y - box.y) < high + box.half_high + gap))
+        meets_x = np.abs(x - box.x) < wide + box.half_wide + gap
+        meets_y = np.abs(y - box.y) < high + box.half_high + gap
+        free &= ~(meets_y[:, None] & meets_x)
     if not free.any():
         return None
-    own = np.array(outline)
-    (left, low), (right, top) = own.min(axis=0), own.max(axis=0)
-    away = np.hypot(x - np.clip(x, left, right), y - np.clip(y, low, top))
+    left, low, right, top = _ends(outline)
+    away = np.hypot(x - np.minimum(np.maximum(x, left), right), (y - np.minimum(np.maximum(y, low), top))[:, None])
     cost = away + _OUTSIDE * (away > 0) + _CROWD * _hidden(x, y, wide, high, area)
     # The upper part of a gate is where a label is looked for.
-    cost += 0.1 * np.abs(y - top) + 0.05 * np.abs(x - (left + right) / 2)
+    cost += (0.1 * np.abs(y - top))[:, None] + 0.05 * np.abs(x - (left + right) / 2)
     for other in outlines:
-        if other != outline and not _holds(np.array(other), own):
+        ends = _ends(other)
+        if other != outline and not _holds(ends, (left, low, right, top)):
             # Inside another gate it would be read as the name of that one.
-            free &= ~_inside(x, y, np.array(other))
+            free &= ~(((y > ends[1]) & (y < ends[3]))[:, None] & ((x > ends[0]) & (x < ends[2])))
     if not free.any():
         return None
     cost[~free] = np.inf
-    best = int(np.argmin(cost))
-    return Box(words, float(x[best]), float(y[best]), wide, high)
+    row, column = divmod(int(cost.argmin()), _STEPS)
+    return Box(words, float(x[column]), float(y[row]), wide, high)
 
 
 def plain_name(population: str) -> str:
@@ -151,14 +156,21 @@ def clipped(points: Points) -> Points:
     )
 
 
-def _holds(outer: NDArray[np.float64], inner: NDArray[np.float64]) -> bool:
-    return bool((outer.min(axis=0) <= inner.min(axis=0)).all() and (outer.max(axis=0) >= inner.max(axis=0)).all())
+@lru_cache(maxsize=1024)
+def _places(half: float, gap: float) -> NDArray[np.float64]:
+    """Places along one side for the middle of a box of a half size and the gap around it; not to be changed."""
+    return np.linspace(half + gap, 1 - half - gap, _STEPS)
 
 
-def _inside(x: NDArray[np.float64], y: NDArray[np.float64], corners: NDArray[np.float64]) -> NDArray[np.bool_]:
-    (left, low), (right, top) = corners.min(axis=0), corners.max(axis=0)
-    inside: NDArray[np.bool_] = (x > left) & (x < right) & (y > low) & (y < top)
-    return inside
+@lru_cache(maxsize=1024)
+def _ends(points: Points) -> Ends:
+    """Left, lower, right and upper end of an outline."""
+    across, upward = zip(*points, strict=True)
+    return min(across), min(upward), max(across), max(upward)
+
+
+def _holds(outer: Ends, inner: Ends) -> bool:
+    return outer[0] <= inner[0] and outer[1] <= inner[1] and outer[2] >= inner[2] and outer[3] >= inner[3]
 
 
 def _summed(crowd: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -172,26 +184,32 @@ def _summed(crowd: NDArray[np.float64]) -> NDArray[np.float64]:
 def _hidden(
     x: NDArray[np.float64], y: NDArray[np.float64], wide: float, high: float, area: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Mean crowd below a box, from the summed area."""
+    """Mean crowd below a box at each place of a grid, from the summed area."""
     rows, columns = (size - 1 for size in area.shape)
-    left, right = (np.clip(np.round((x + side * wide) * columns), 0, columns).astype(int) for side in (-1, 1))
-    low, top = (np.clip(np.round((y + side * high) * rows), 0, rows).astype(int) for side in (-1, 1))
+
+    def bins(middle: NDArray[np.float64], count: int) -> NDArray[np.intp]:
+        return np.minimum(np.maximum(np.rint(middle * count), 0), count).astype(np.intp)
+
+    left, right = bins(x - wide, columns), bins(x + wide, columns)
+    low, top = bins(y - high, rows)[:, None], bins(y + high, rows)[:, None]
     total = area[top, right] - area[low, right] - area[top, left] + area[low, left]
     return np.asarray(total / np.maximum((right - left) * (top - low), 1))
 
 
 def _extent(points: Points) -> float:
-    corners = np.array(points)
-    return float(np.prod(corners.max(axis=0) - corners.min(axis=0)))
+    left, low, right, top = _ends(points)
+    return (right - left) * (top - low)
 
 
+@lru_cache(maxsize=1024)
 def _along(points: Points, step: float = 0.008) -> NDArray[np.float64]:
-    """Points along an outline, so close that no box fits between two of them."""
+    """Points along an outline, so close that no box fits between two of them; not to be changed."""
     corners = np.array(points)
     found = [corners]
-    for start, end in pairwise(corners):
-        count = int(np.ceil(np.hypot(*(end - start)) / step))
-        found.append(start + np.linspace(0, 1, count + 1)[:, None] * (end - start))
+    for (x0, y0), (x1, y1) in pairwise(points):
+        count = math.ceil(math.hypot(x1 - x0, y1 - y0) / step)
+        share = np.linspace(0, 1, count + 1)
+        found.append(np.stack((x0 + share * (x1 - x0), y0 + share * (y1 - y0)), axis=1))
     return np.vstack(found)
 
 

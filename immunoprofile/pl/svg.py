@@ -55,7 +55,7 @@ def png(content: bytes, shape: tuple[int, int], palette: bytes) -> str:
     rows, columns = shape
     raw = b"".join(b"\0" + content[at : at + columns] for at in range(0, rows * columns, columns))
     depth = struct.pack(">IIBBBBB", columns, rows, 8, 3, 0, 0, 0)
-    parts = ((b"IHDR", depth), (b"PLTE", palette), (b"IDAT", zlib.compress(raw, 6)), (b"IEND", b""))
+    parts = ((b"IHDR", depth), (b"PLTE", palette), (b"IDAT", zlib.compress(raw, 3)), (b"IEND", b""))
     made = b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
     )

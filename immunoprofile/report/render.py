@@ -53,7 +53,7 @@ class Report:
     def to_json(self, path: str | Path) -> Path:
         """Write the machine-readable twin: the same facts as plain data, with a schema version, all or nothing."""
         target = Path(path)
-        write_text(target, json.dumps(self.data, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+        write_text(target, _lines(self.data) + "\n")
         return target
 
     def to_html(self, path: str | Path) -> Path:
@@ -100,6 +100,21 @@ class Report:
             f'<iframe srcdoc="{html_entities.escape(self.html)}" title="{html_entities.escape(self.title)}" '
             'sandbox="" style="width:100%;height:900px;border:1px solid #999"></iframe>'
         )
+
+
+_SHOWN_DEPTH: Final = 4
+"""Levels of a twin that have a line for each entry: its facts, the sections of a page, their blocks."""
+
+
+def _lines(value: Any, depth: int = 0) -> str:
+    """JSON with a line for each entry of the upper levels; below them the encoder is ten times as fast."""
+    within, end = f"\n{' ' * (depth + 1)}", f"\n{' ' * depth}"
+    if depth < _SHOWN_DEPTH and value and isinstance(value, dict):
+        entries = (f"{json.dumps(key, ensure_ascii=False)}: {_lines(one, depth + 1)}" for key, one in value.items())
+        return f"{{{within}{f',{within}'.join(entries)}{end}}}"
+    if depth < _SHOWN_DEPTH and value and isinstance(value, list):
+        return f"[{within}{f',{within}'.join(_lines(one, depth + 1) for one in value)}{end}]"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 @cache

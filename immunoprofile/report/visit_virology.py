@@ -7,14 +7,12 @@ from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from immunoprofile.io.records import cells, records
+from immunoprofile.io.records import cells
 from immunoprofile.report import wording
 from immunoprofile.report.content import Block, Cell, Table, Text, columns, not_available, row
 from immunoprofile.report.visit_results import assay_note
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from immunoprofile.report.view import VisitView
 
 STATUS_TEXT: Final[dict[str, str]] = {
@@ -101,7 +99,7 @@ def rules(view: VisitView) -> tuple[Block, ...]:
         return not_available("CMV rules", "the run did not judge them (no virology_rules.csv in its results)")
     if not len(view.cmv_results):
         return ()
-    rows = [_rule(view, judged) for judged in records(_judged(view), "virology_rules")]
+    rows = [_rule(view, judged) for judged in _judged(view)]
     hidden = view.source.blinded
     heads = ("Rule", "Verdict") if hidden else ("Rule", "Verdict", "#When, days since the first ganciclovir", "Why")
     caption = (
@@ -131,13 +129,13 @@ def _interval(result: str, lower: float, upper: float) -> str:
     return f"{lower:g}" if lower == upper else f"after {lower:g}, by {upper:g}"
 
 
-def _judged(view: VisitView) -> pd.DataFrame:
+def _judged(view: VisitView) -> list[dict[str, Any]]:
     """Rules on the course that ends at the visit: a report of day 14 knows nothing of day 28."""
     from immunoprofile.virology import rulebook
-    from immunoprofile.virology.rule_table import judge, rule_frame
+    from immunoprofile.virology.rule_table import judge, rule_rows
 
     book = rulebook()
-    return rule_frame([(course, judge(course, book)) for course in view.courses], book)
+    return [row for course in view.courses for row in rule_rows(course, judge(course, book), book)]
 
 
 def kinetics(view: VisitView) -> tuple[Block, ...]:
@@ -146,9 +144,9 @@ def kinetics(view: VisitView) -> tuple[Block, ...]:
         return not_available("CMV-DNA kinetics", "the run did not compute them (no virology_kinetics.csv)")
     if not len(view.cmv_results):
         return ()
-    from immunoprofile.virology import kinetics as summarise
+    from immunoprofile.virology.viral_kinetics import course_kinetics
 
-    found = records(summarise(view.source.study_of(view.subject), results=view.cmv_results), "virology_kinetics")[0]
+    found = course_kinetics(view.courses[0])
     unit = f"log10 {found['unit']}"
     rows = [
         _estimate(found, "Slope from day 0", "slope", "log10 per day", found["slope_reason"]),

@@ -230,6 +230,7 @@ def _table() -> Mapping[str, Check]:
     }
 
 
+@cache
 def check_title(name: str) -> str:
     """Name of a check for people; a check of a population keeps that behind it.
 

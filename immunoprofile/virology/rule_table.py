@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from immunoprofile.schema import CMV_RULE_COLUMNS
 from immunoprofile.virology.clearance_rules import CLEARANCE_PREDICATES
@@ -79,17 +79,23 @@ def rule_frame(judged: Sequence[tuple[Course, dict[str, Verdict]]], book: RuleBo
     """Verdicts as the table of `rules`."""
     import pandas as pd
 
-    rows = []
-    for course, verdicts in judged:
-        left_out = f" [not used: {', '.join(course.left_out)}]" if course.left_out else ""
-        for name, verdict in verdicts.items():
-            evidence = "; ".join(sample.text for sample in sorted(verdict.evidence, key=lambda one: one.date))
-            rows.append((
-                course.usubjid, name, book.rules[name].version, verdict.result, verdict.date, verdict.lower,
-                verdict.upper, evidence, verdict.reason + left_out, verdict.confirmed, _confounders(course, verdict),
-            ))  # fmt: skip
+    rows = [row for course, verdicts in judged for row in rule_rows(course, verdicts, book)]
     frame = pd.DataFrame(rows, columns=list(CMV_RULE_COLUMNS))
     return frame.astype({"lower_day": "float64", "upper_day": "float64"})
+
+
+def rule_rows(course: Course, verdicts: dict[str, Verdict], book: RuleBook) -> list[dict[str, Any]]:
+    """Verdicts on one course as rows of the table of `rules`: text, and days that are NaN where there is none."""
+    left_out = f" [not used: {', '.join(course.left_out)}]" if course.left_out else ""
+    rows = []
+    for name, verdict in verdicts.items():
+        evidence = "; ".join(sample.text for sample in sorted(verdict.evidence, key=lambda one: one.date))
+        values = (
+            course.usubjid, name, book.rules[name].version, verdict.result, verdict.date, float(verdict.lower),
+            float(verdict.upper), evidence, verdict.reason + left_out, verdict.confirmed, _confounders(course, verdict),
+        )  # fmt: skip
+        rows.append(dict(zip(CMV_RULE_COLUMNS, values, strict=True)))
+    return rows
 
 
 def _confounders(course: Course, verdict: Verdict) -> str:

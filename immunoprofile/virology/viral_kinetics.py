@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,10 @@ WINDOWS: Final[dict[int, tuple[int, int]]] = {7: (4, 10), 14: (12, 17), LAST_DAY
 """Days of the named levels and their windows, included on both sides."""
 
 LONGEST_GAP_D: Final = 14
+_TEXT: Final = frozenset({"usubjid", "series", "unit", "censoring"}) | {
+    name for name in CMV_KINETICS if name.endswith(("_kind", "_status", "_reason"))
+}
+"""Columns that hold words."""
 _PEAK_LAST_DAY: Final = 7
 _FEWEST, _FEWEST_QUANT = 3, 2
 _LOG10_2: Final = math.log10(2)
@@ -93,12 +97,24 @@ def kinetics(
     chosen = rulebook() if book is None else book
     if results is None:
         results = cmv_results(study, baseline_window_days=chosen.baseline_window_days, censoring=censoring)
-    days_apart = chosen.rules["clearance_2"].parameters["days_apart"]
-    rows = [_row(course, censoring, days_apart) for course in courses(study, results)]
+    rows = [course_kinetics(course, censoring=censoring, book=chosen) for course in courses(study, results)]
     frame = pd.DataFrame(rows, columns=list(CMV_KINETICS))
-    text = {"usubjid", "series", "unit", "censoring"} | {name for name in CMV_KINETICS if name.endswith(("_kind",
-            "_status", "_reason"))}  # fmt: skip
-    return frame.astype({name: "float64" for name in CMV_KINETICS if name not in text})
+    return frame.astype({name: "float64" for name in CMV_KINETICS if name not in _TEXT})
+
+
+def course_kinetics(course: Course, *, censoring: Censoring = "lloq", book: RuleBook | None = None) -> dict[str, Any]:
+    """The row of one course in the table of `kinetics`: text, and numbers that are NaN where there is none.
+
+    Parameters
+    ----------
+    course
+        From `courses.courses`.
+    censoring, book
+        As for `kinetics`.
+    """
+    chosen = rulebook() if book is None else book
+    row = _row(course, censoring, chosen.rules["clearance_2"].parameters["days_apart"])
+    return {name: value if name in _TEXT else float(value) for name, value in row.items()}
 
 
 def slope(points: Sequence[tuple[float, Sample]]) -> Slope:
@@ -146,9 +162,9 @@ def half_life(found: Slope) -> HalfLife:
     return HalfLife(none, none)
 
 
-def _row(course: Course, censoring: Censoring, days_apart: float) -> dict[str, object]:
+def _row(course: Course, censoring: Censoring, days_apart: float) -> dict[str, Any]:
     samples = course.samples
-    row: dict[str, object] = dict.fromkeys(CMV_KINETICS, NAN)
+    row: dict[str, Any] = dict.fromkeys(CMV_KINETICS, NAN)
     row |= {name: "" for name in CMV_KINETICS if name.endswith(("_kind", "_status", "_reason"))}
     row |= {"usubjid": course.usubjid, "series": course.series, "unit": course.unit, "censoring": censoring}
     row |= {"n": len(samples), "n_quant": sum(sample.kind == "QUANT" for sample in samples)}
