@@ -8,7 +8,9 @@ import numpy as np
 
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.io.records import cells
-from immunoprofile.schema import ABS, COUNTS, PARENT_COUNTS
+from immunoprofile.pp.percentages import REPORTABLE_EVENTS
+from immunoprofile.pp.rare_populations import rare_table
+from immunoprofile.schema import ABS, BACKGROUND, BACKGROUND_PARENT, COUNTS, PARENT_COUNTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
 
-__all__ = ["cmv", "layer_names", "statistics", "visits"]
+__all__ = ["cmv", "layer_names", "rare_populations", "statistics", "visits"]
 
 PCT_PARENT = "pct_parent"
 """Name that ``X`` has in a tidy table."""
@@ -59,9 +61,7 @@ def visits(
     import pandas as pd
 
     names = list(adata.var_names) if populations is None else [str(name) for name in _several(populations)]
-    if unknown := [name for name in names if name not in adata.var_names]:
-        raise NotAvailableError(f"no population {', '.join(unknown)}", where="var_names",
-                                todo=f"one of: {', '.join(adata.var_names)}")  # fmt: skip
+    _require_populations(adata, names)
     asked = visits.__kwdefaults__ is None or tuple(layers) != tuple(visits.__kwdefaults__["layers"])
     missing = [name for name in layers if name != PCT_PARENT and name not in adata.layers]
     if missing and asked:
@@ -80,6 +80,60 @@ def visits(
             values = adata.X if name == PCT_PARENT else adata.layers[name]
             table[name] = np.asarray(values, dtype=np.float64)[:, columns].ravel()
     return table
+
+
+def rare_populations(
+    adata: AnnData, *, populations: Iterable[str] | None = None, below: float = REPORTABLE_EVENTS
+) -> pd.DataFrame:
+    """What counting says of the populations of few events, one row a visit and population.
+
+    Parameters
+    ----------
+    adata
+        Visits x populations with the layers ``counts`` and ``parent_counts``; of ``background_counts`` and
+        ``background_parent_counts``, where it has them, come the limits of blank and detection.
+    populations
+        Which ones, in that order; default all.
+    below
+        Counts from this on are left out; ``math.inf`` keeps all.
+
+    Returns
+    -------
+    DataFrame with ``usubjid``, ``visit``, ``population``, ``parent``, ``tube`` and the numbers of
+    ``schema.RARE_COLUMNS``. What was not measured has no row.
+
+    Raises
+    ------
+    NotAvailableError
+        A population that was asked for is not in the object.
+
+    Examples
+    --------
+    >>> ip.get.rare_populations(profile.visits, populations=["treg_ki67"])  # doctest: +SKIP
+    """
+    import pandas as pd
+
+    names = list(adata.var_names) if populations is None else [str(name) for name in _several(populations)]
+    _require_populations(adata, names)
+    columns = [adata.var_names.get_loc(name) for name in names]
+    layers = [
+        np.asarray(adata.layers[name], dtype=np.float64)[:, columns].ravel()
+        if name in adata.layers
+        else np.full(adata.n_obs * len(names), np.nan)
+        for name in (COUNTS, PARENT_COUNTS, BACKGROUND, BACKGROUND_PARENT)
+    ]
+    table = pd.DataFrame({name: adata.obs[name].astype(str).repeat(len(names)).array for name in ("usubjid", "visit")})
+    table["population"] = names * adata.n_obs
+    for name in ("parent", "tube"):
+        table[name] = list(adata.var[name].iloc[columns]) * adata.n_obs
+    few = layers[0] < below
+    return pd.concat([table[few].reset_index(drop=True), rare_table(*(layer[few] for layer in layers))], axis=1)
+
+
+def _require_populations(adata: AnnData, names: Iterable[str]) -> None:
+    if unknown := [name for name in names if name not in adata.var_names]:
+        raise NotAvailableError(f"no population {', '.join(unknown)}", where="var_names",
+                                todo=f"one of: {', '.join(adata.var_names)}")  # fmt: skip
 
 
 def layer_names(adata: AnnData) -> list[str]:

@@ -114,6 +114,22 @@ def differences(
     return tuple(found)
 
 
+def markers_above(strategy: Strategy, population: str) -> tuple[str, ...]:
+    """Markers of which the gate of a population takes the brighter events, those of the gates it combines among them.
+
+    A control without such a marker (FMO) tells how many events lie in the gate though they are negative. Gates on the
+    way to the population do not count, and neither does ``or``: without one marker the others still fill it.
+
+    Examples
+    --------
+    >>> gates = ip.gate.load(ip.gate.shipped_folder())
+    >>> markers_above(gates["effector"], "cd8_act"), markers_above(gates["treg"], "treg")
+    (('HLA-DR', 'CD38'), ('CD25',))
+    """
+    words = _Words(strategy, {})
+    return tuple(dict.fromkeys(words.above(strategy[population])))
+
+
 def difference_in_words(found: tuple[Difference, ...]) -> str:
     """Differences as one phrase for a page or a message; empty when there are none."""
     missing = [one.marker for one in found if not one.opposite]
@@ -178,6 +194,17 @@ class _Words:
         """Markers that the gates of a population look at, with 1 (above), -1 (below) or 0 (between, or either)."""
         for gate in self._way(population):
             yield from self._signs(gate, inside=True)
+
+    def above(self, gate: Gate) -> Iterator[str]:
+        """Markers of which the gate, or one that it combines, takes the brighter side."""
+        if gate.complement or gate.kind in ("not", "or"):
+            return
+        for operand in gate.operands:
+            for own in self._beyond(operand.population, gate) if not operand.complement else ():
+                yield from self.above(own)
+        for d in gate.dimensions:
+            if self._cuts(d) and _MEANINGS.get(self._sign(d, gate)) == 1:
+                yield d.marker
 
     def _way(self, population: str) -> list[Gate]:
         path = [*self.strategy.path(population)[1:], population]

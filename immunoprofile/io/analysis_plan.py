@@ -11,7 +11,7 @@ MethodId = Literal[
     "S1", "S2", "S3", "S3_gatings", "S3_tipping", "S4", "S5", "S6", "S8", "S9", "S10", "S12", "S13", "S14", "S15",
     "S17", "S18", "S19_shift", "S19_rate",
 ]  # fmt: skip
-LeftOut = Literal["qc_warn", "recent_il2", "protocol_deviation", "cmv_confounded"]
+LeftOut = Literal["qc_warn", "recent_il2", "protocol_deviation", "cmv_confounded", "few_events"]
 Option = bool | int | float | str | tuple[str, ...] | tuple[float, ...]
 
 METHOD_IDS: tuple[str, ...] = get_args(MethodId)
@@ -50,8 +50,8 @@ class Analysis(PlanModel):
     ``key`` names its table in ``uns`` and in ``statistics/``. ``endpoints`` are populations (or functional readouts,
     with ``measure: functional``); none means those that the study declares, ``["all"]`` every population. ``visits``
     none means the primary visit. ``leave_out`` takes rows with a quality warning, rows shortly after IL-2, subjects
-    that deviated from the protocol, or subjects with a drug that changes CMV-DNA by itself out. ``options`` are further
-    arguments of the function by name.
+    that deviated from the protocol, subjects with a drug that changes CMV-DNA by itself, or values of fewer than 30
+    events (or of a parent of fewer than 100) out. ``options`` are further arguments of the function by name.
     """
 
     key: str = Field(pattern=r"^[a-z][a-z0-9_]*$")

@@ -29,6 +29,14 @@ from immunoprofile.pp.proportions import (
     ratio_interval,
     wilson,
 )
+from immunoprofile.pp.rare_populations import (
+    background_p,
+    limit_of_blank,
+    limit_of_detection,
+    parent_events_for_count,
+    parent_events_for_detection,
+    reporting_class,
+)
 from immunoprofile.pp.ratios import RATIO_DEFINITIONS, Ratio, ratios
 from immunoprofile.pp.verdict import summarise, verdict
 from immunoprofile.resources.checks import Check, quality_checks
@@ -42,6 +50,7 @@ __all__ = [
     "absolute",
     "analyser_alc",
     "apply_overrides",
+    "background_p",
     "baseline_change",
     "bead_concentration",
     "bridge",
@@ -55,6 +64,10 @@ __all__ = [
     "gate_spread",
     "jeffreys",
     "join_flags",
+    "limit_of_blank",
+    "limit_of_detection",
+    "parent_events_for_count",
+    "parent_events_for_detection",
     "percentage",
     "percentages",
     "poisson_cv",
@@ -62,6 +75,7 @@ __all__ = [
     "quality_checks",
     "ratio_interval",
     "ratios",
+    "reporting_class",
     "split_flags",
     "summarise",
     "update_flags",

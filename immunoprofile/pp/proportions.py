@@ -108,7 +108,10 @@ def poisson_cv(count: ArrayLike) -> Floats:
 
 
 def detection_limit(background: ArrayLike, *, paired: bool = False) -> Floats:
-    """Count above which a population is told from its background with 5 % error on either side (Currie 1968).
+    """Events of a population, beside its background, from which it is detected with 5 % error on either side.
+
+    Currie, Anal Chem 1968;40:586, by normal approximation: for some ten events of the background and more.
+    `limit_of_detection` is exact, for few events and for a blank of another size.
 
     Parameters
     ----------

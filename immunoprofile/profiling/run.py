@@ -30,6 +30,7 @@ from immunoprofile.io.records import records
 from immunoprofile.io.software import package_digest, rule_hashes, versions
 from immunoprofile.placement.in_study import place_study
 from immunoprofile.profiling.assemble import assemble, choose_attempts
+from immunoprofile.profiling.background import backgrounds
 from immunoprofile.profiling.clinical_half import add_clinical, add_il2_hours
 from immunoprofile.profiling.control_runs import batch_table, control_table, flag_batches, note_controls
 from immunoprofile.profiling.documents import GateDocuments
@@ -43,6 +44,7 @@ from immunoprofile.profiling.one_file import process
 from immunoprofile.profiling.outcome import Chosen, Outcome, Request
 from immunoprofile.profiling.preflight import Prepared, acquisition_notes, prepare
 from immunoprofile.profiling.queries import join_queries
+from immunoprofile.profiling.rare_populations import add_backgrounds, rare_populations_table
 from immunoprofile.profiling.records import path_of
 from immunoprofile.profiling.replicates import Replicates, find_replicates, precision_table, replicate_rows
 from immunoprofile.profiling.results import Profile
@@ -176,6 +178,8 @@ def gate_study(
     pp.baseline_change(visits)
     add_gatings(visits, gates, chosen)
     pp.gate_spread(visits)
+    blanks = backgrounds(study, gates, placement.strategies, chosen)
+    add_backgrounds(visits, chosen, blanks)
     add_il2_hours(visits, half)
     replicates = find_replicates(study, gates, outcomes, chosen)
     unused: list[int] = []
@@ -211,6 +215,7 @@ def gate_study(
         "controls": controls,
         "control_batches": batches,
         "precision": precision_table(study, visits.var, replicates),
+        "rare_populations": rare_populations_table(visits, gates, chosen, blanks),
     }
     for name, table in tables.items():
         written.append(out / f"{name}.csv")

@@ -17,7 +17,7 @@ from immunoprofile.schema import TABLES
 
 Kind = Literal["data", "template", "override", "compensation", "configuration", "rule", "version"]
 KINDS: Final[tuple[Kind, ...]] = ("data", "template", "override", "compensation", "configuration", "rule", "version")
-_OF_EVENTS: Final = frozenset({"counts", "gate_spread", "intensities", "reconcile"})
+_OF_EVENTS: Final = frozenset({"counts", "gate_spread", "intensities", "rare_populations", "reconcile"})
 """Tables of what is counted in files: neither the rules nor the other tables of a study touch them."""
 _OF_FILES: Final = (*sorted(_OF_EVENTS), "quality", "exceptions", "queries", "il2_timing")
 """Tables that files and gates touch; the visits, statistics and reports are made of all."""

@@ -9,6 +9,7 @@ from immunoprofile.report import (
     glossary,
     placement,
     provenance,
+    rare_populations,
     visit_figures,
     visit_functional,
     visit_key,
@@ -48,6 +49,7 @@ VISIT_SECTIONS: Final = (
     ),
     Section("ratios", "Ratios", (visit_figures.ratios,)),
     Section("differentiation", "CD8 differentiation", (visit_figures.differentiation,)),
+    Section("rare-populations", "Rare populations", (rare_populations.of_visit,)),
     Section("glossary", "Glossary", (glossary.visit,)),
     Section("provenance", "Provenance", (placement.of_visit, provenance.of_visit)),
 )  # fmt: skip

@@ -99,6 +99,32 @@ PRECISION_COLUMNS: Final = (
 """Precision of each population from replicates (``precision.csv``): CVs in per cent without counting noise, of tubes of
 one draw (``tube``) or of draws of an untreated subject (``draw``)."""
 
+RARE_COLUMNS: Final = (
+    "usubjid", "visit", "sample_id", "tube", "population", "parent", "n", "n_parent", "pct_parent", "pct_lower",
+    "pct_upper", "n_lower", "n_upper", "cv", "reporting", "n_parent_cv10", "n_parent_cv15", "n_parent_cv20",
+    "background_n", "background_n_parent", "background_pct", "background_from", "limit_of_blank", "limit_of_detection",
+    "p_background", "detection", "n_parent_detection", "note",
+)  # fmt: skip
+"""What counting says of every population of a visit (``rare_populations.csv``). ``n`` events, percentages 0-100, ``cv``
+per cent; ``lower`` and ``upper`` are exact 95 % limits (Clopper-Pearson of the percentage, Garwood of the events).
+``reporting`` is one of REPORTING, ``detection`` of DETECTION. ``n_parent_cv10``: parent events that the population
+needs at this frequency for a counting CV of 10 %; ``n_parent_detection``: for its detection. ``background_n`` of
+``background_n_parent`` events of the control ``background_from`` lie in the gate; limits of blank and detection are
+events in this tube, see `pp.limit_of_blank`."""
+
+REPORTING: Final[dict[str, str]] = {
+    "REPORTED": "100 events or more",
+    "LOW_EVENTS": "30 to 99 events: read the interval",
+    "BELOW_30": "1 to 29 events: n < 30, read the interval",
+    "NONE_FOUND": "no event: the upper limit says what can be excluded",
+}
+
+DETECTION: Final[dict[str, str]] = {
+    "ABOVE": "more than the control of the batch explains (one-sided p at most 0.05)",
+    "NOT_ABOVE": "not more than the control of the batch explains",
+    "NO_BACKGROUND": "no background measured: not known",
+}
+
 RESULT_TABLES: Final[dict[str, ResultTable]] = {
     table.name: table
     for table in (
@@ -155,6 +181,17 @@ RESULT_TABLES: Final[dict[str, ResultTable]] = {
             "CV and limit of quantification of each population from replicates; empty without them",
             numbers=("groups", "tubes", "dof", "cv", "cv_lower", "cv_upper", "loq_events", "loq", "cv_used"),
             flags=("used",),
+        ),
+        ResultTable(
+            "rare_populations",
+            "what counting says of each population of a visit: exact intervals, limits of blank and detection of its "
+            "gate, events that would be needed",
+            numbers=tuple(
+                name
+                for name in RARE_COLUMNS
+                if name not in ("usubjid", "visit", "sample_id", "tube", "population", "parent", "reporting",
+                                "background_from", "detection", "note")
+            ),
         ),
         ResultTable("eligibility", "every criterion of every subject: state, value, limit, explanation, inputs"),
         ResultTable("eligibility_overall", "ELIGIBLE, INELIGIBLE or INDETERMINATE, one row a subject"),

@@ -23,6 +23,8 @@ ABS_BEAD: Final = "abs_bead"
 ABS_DUAL: Final = "abs_dual"
 LOW_EVENTS: Final = "low_events"
 ANCHOR_COUNTS: Final = "anchor_counts"
+BACKGROUND: Final = "background_counts"
+BACKGROUND_PARENT: Final = "background_parent_counts"
 GATE_CV: Final = "gate_cv"
 GATE_CV_ABS: Final = "gate_cv_abs"
 GATE_FROZEN: Final = "gate_frozen"
@@ -42,6 +44,8 @@ VISIT_LAYERS: Final[dict[str, str]] = {
     ABS_DUAL: "cells/uL from the blood count (dual platform), bridged to the other tubes",
     ANCHOR_COUNTS: "events of var['abs_anchor'] in the tube of the population (denominator of the bridge)",
     LOW_EVENTS: "1 where 0 < counts < 100, 0 otherwise, NaN where not measured",
+    BACKGROUND: "events of the FMO control of the batch in the gate of the sample; NaN where none was measured",
+    BACKGROUND_PARENT: "events of that control in the parent of the gate",
     GATE_CV: "relative SD of X when the cuts of its gates lie elsewhere, per cent; NaN where not known",
     GATE_CV_ABS: "the same of abs, with the cuts of the count tube",
     GATE_FROZEN: "1 where every visit of the subject has the same cuts, 0 where one belongs to the sample or its batch",

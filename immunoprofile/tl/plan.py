@@ -45,6 +45,7 @@ from immunoprofile.schema import (
     UNS_TIPPING_POINT,
     UNS_WINDOWS,
 )
+from immunoprofile.tl._few_events import FEW_EVENTS, leave_few_events
 from immunoprofile.tl._frame import statistic_row, statistic_table
 from immunoprofile.tl.confounding import batch_confounding
 from immunoprofile.tl.default_plan import default_plan
@@ -287,6 +288,11 @@ def _explored(adata: AnnData) -> tuple[list[str], list[str]]:
     return taken, [str(name) for name in adata.var_names if name not in explored]
 
 
+def _endpoint_populations(adata: AnnData) -> list[str]:
+    declared = adata.uns.get(UNS_STUDY, {}).get("endpoints")
+    return list(adata.var_names) if declared is None else [str(name) for name in declared["population"]]
+
+
 def _part(adata: AnnData, rows: NDArray[np.intp], parts: dict[bytes, AnnData]) -> AnnData:
     """The rows of an analysis, with all tables that were written so far.
 
@@ -317,6 +323,10 @@ def _run(
         lost = f"{gone} subject{'s' if gone > 1 else ''} without any row left" if gone else ""
         words = "; ".join(part for part in (words, lost) if part)
         taken += _leave_subjects(work, adata, analysis)
+        if "few_events" in analysis.leave_out:
+            work = work.copy()  # other analyses have the same rows
+            few = leave_few_events(work, arguments.get("populations") or _endpoint_populations(adata))
+            words, taken = "; ".join(part for part in (words, f"{few} {FEW_EVENTS} left out") if part), taken + few
         if analysis.role == "sensitivity" and analysis.leave_out and not taken:
             # the same rows give the same numbers: printed again they would pass for a second result that agrees
             raise AnalysisError(f"nothing is left out ({words}), the result would be that of the main analysis")
@@ -367,7 +377,7 @@ def _rows(adata: AnnData, analysis: Analysis, plan: AnalysisPlan) -> tuple[Any, 
     """Rows that take part, what was left out in words, and how many rows the analysis itself leaves out."""
     keep = np.ones(adata.n_obs, dtype=bool)
     words, taken = [], 0
-    for reason in analysis.leave_out:
+    for reason in (one for one in analysis.leave_out if one in _ROWS_LEFT_OUT):
         out = _left_out(adata, reason) & keep
         keep &= ~out
         taken += int(out.sum())

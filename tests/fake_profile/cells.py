@@ -87,7 +87,8 @@ def counted(patient: Patient, visit: str, of: Body, rng: np.random.Generator) ->
             "abs": value, "abs_cv": 100 * cv, "abs_lower": value * math.exp(-1.96 * cv),
             "abs_upper": value * math.exp(1.96 * cv), "abs_bead": math.nan if patient.no_beads(visit) else value,
             "abs_dual": value * 1.04, "low_events": math.nan if math.isnan(n) else float(0 < n < 100),
-            "anchor_counts": events.get(anchor, math.nan),
+            "anchor_counts": events.get(anchor, math.nan), "background_counts": math.nan,
+            "background_parent_counts": math.nan,
         }  # fmt: skip
         for layer, number in layers.items():
             line[layer][name] = number

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from immunoprofile import gate
-from immunoprofile.gate.definition import definition, difference_in_words, differences
+from immunoprofile.gate.definition import definition, difference_in_words, differences, markers_above
 from immunoprofile.gate.scales import Scale
 from immunoprofile.gate.strategy import Dimension, Gate, Operand, Strategy
 from immunoprofile.resources import populations
@@ -126,3 +126,19 @@ def test_every_definition_of_the_registry_is_understood():
         if not entry.technical and name != "lymphocytes":
             gates = strategy(rectangle(name, "root", Dimension("FSC-A", 0.0, None)))
             assert differences(gates, name), f"{name}: {entry.marker_string}"
+
+
+def test_markers_whose_brighter_events_a_gate_takes() -> None:
+    """Only of these is a control without the marker a blank."""
+    gates = strategy(
+        T,
+        rectangle("act", "t", above("HLA-DR"), above("CD38")),
+        rectangle("low", "t", below("CD127")),
+        drawn("treg", "t", "CD25", "CD127", (0.5, 0.0), (0.99, 0.0), (0.99, 0.5)),
+        Gate("either", "root", "or", operands=(Operand("act"), Operand("low"))),
+        Gate("both", "t", "and", operands=(Operand("act"), Operand("treg"))),
+        Gate("rest", "t", "not", operands=(Operand("act"),)),
+    )
+    found = {name: markers_above(gates, name) for name in gates.populations}
+    assert found == {"t": ("CD3",), "act": ("HLA-DR", "CD38"), "low": (), "treg": ("CD25",), "either": (),
+                     "both": ("HLA-DR", "CD38", "CD25"), "rest": ()}  # fmt: skip

@@ -175,6 +175,32 @@ def test_sensitivities_and_windows_leave_rows_out_and_say_so(trial: anndata.AnnD
     assert trial.n_obs == 100
 
 
+def test_values_of_few_events_leave_a_sensitivity_analysis_only_where_it_asks(trial: anndata.AnnData) -> None:
+    at_visit = np.flatnonzero(trial.obs["visit"] == "D14")
+    columns = [trial.var_names.get_loc(name) for name in ("treg", "cd4")]
+    for row, (n, parent) in zip(at_visit, [(29.0, 500.0), (30.0, 500.0), (40.0, 99.0)], strict=False):
+        trial.layers["counts"][row, columns[0]], trial.layers["parent_counts"][row, columns[0]] = n, parent
+    plan = AnalysisPlan(
+        analyses=(
+            Analysis(key="plain", method="S3", endpoints=("treg", "cd4"), measure="pct_parent"),
+            *(Analysis(key=key, method=method, role="sensitivity", endpoints=("treg", "cd4"), measure="pct_parent",
+                       leave_out=("few_events",))
+              for key, method in (("many", "S3"), ("gatings", "S3_gatings"))),
+            Analysis(key="none", method="S3", role="sensitivity", endpoints=("cd4",), leave_out=("few_events",)),
+            Analysis(key="again", method="S3", endpoints=("treg", "cd4"), measure="pct_parent"),
+        ),
+    )  # fmt: skip
+    tl.run_plan(trial, plan=plan)
+    for key, lost in (("plain", 0), ("many", 2), ("gatings", 2), ("again", 0)):
+        table = trial.uns[key].set_index("population")
+        n = table["n"] + table["n_reference"]
+        assert n["cd4"] - n["treg"] == lost, key
+    told = "2 values of fewer than 30 events, or of a parent of fewer than 100 left out"
+    assert trial.uns["many"]["exclusions"].str.startswith(told).all()
+    assert "nothing is left out" in trial.uns["none"]["note"].iloc[0]
+    assert trial.layers["counts"][at_visit[0], columns[0]] == 29  # the object itself has lost nothing
+
+
 def test_what_is_said_of_cmv_dna_is_said_again_without_drugs_that_change_it(trial: anndata.AnnData) -> None:
     with_events(trial)
     trial.obs["per_protocol"] = True

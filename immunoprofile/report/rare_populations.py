@@ -1,0 +1,74 @@
+"""Populations of few events on the page of a visit: what counting and the background of the gate leave of them."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+from immunoprofile.pp.percentages import REPORTABLE_EVENTS
+from immunoprofile.report import wording
+from immunoprofile.report.content import Block, Cell, Row, Table, columns, row
+from immunoprofile.resources import populations
+
+if TYPE_CHECKING:
+    from immunoprofile.report.view import VisitView
+
+_REPORTED: Final = {"LOW_EVENTS": "30 to 99 events", "BELOW_30": "n < 30", "NONE_FOUND": "none found: at most"}
+_FOUND: Final = {"ABOVE": "yes", "NOT_ABOVE": "no", "NO_BACKGROUND": "no background measured", "": ""}
+_CAPTION: Final = (
+    "Exact 95 % intervals of counting (Garwood, Clopper-Pearson). Background: events of the FMO control of the batch "
+    "in the gate of the sample; limit of blank: most events that it explains (exact test of two Poisson counts, "
+    "one-sided 5 %); limit of detection: expected events that exceed it in 95 %. Nothing is subtracted or left out. "
+    "Parent events: what the population needs at this frequency. All populations: rare_populations.csv."
+)
+
+
+def of_visit(view: VisitView) -> tuple[Block, ...]:
+    """Populations with fewer than 100 events; nothing where there are none."""
+    key = {one.population for one in view.rows}
+    known = populations()
+    own = [
+        one for one in view.table("rare_populations") or ()
+        if one["visit"] == view.visit and one["n"] < REPORTABLE_EVENTS
+        and (one["population"] in key or (one["population"] in known and known[one["population"]].explored))
+    ]  # fmt: skip
+    if not own:
+        return ()
+    heads = columns(
+        "Population", "#Events", "#% of the parent", "#Counting CV", "Reported as", "#Background",
+        "#Limit of blank", "#Limit of detection", "Above the background", "#Parent events for CV 20 %", "#CV 15 %",
+        "#CV 10 %", "#For detection",
+    )  # fmt: skip
+    rows = tuple(_row(view, one) for one in own)
+    return (Table(heads, rows, "Fewer than 100 events", _CAPTION, style="files"),)
+
+
+def _row(view: VisitView, one: dict[str, Any]) -> Row:
+    reported = _REPORTED[one["reporting"]]
+    if one["reporting"] == "NONE_FOUND":
+        reported = f"{reported} {wording.percent(one['pct_upper'])}".rstrip()
+    background = Cell("–")
+    if one["background_from"]:
+        background = Cell(f"{one['background_n']:,.0f} of {one['background_n_parent']:,.0f}", one["background_n"],
+                          note=one["background_from"])  # fmt: skip
+    p = one["p_background"]
+    found = Cell(_FOUND[one["detection"]], note="" if math.isnan(p) else f"p {wording.p_value(p)}")
+    return row(
+        Cell(view.source.var(one["population"], "display"), note=f"tube {one['tube']}, in {one['parent']}"),
+        Cell(f"{one['n']:,.0f} of {one['n_parent']:,.0f}", one["n"],
+             note=f"{one['n_lower']:.1f} to {one['n_upper']:.1f} events"),
+        Cell(wording.percent(one["pct_parent"]) or "–", one["pct_parent"],
+             note="" if math.isnan(one["pct_lower"])
+             else f"{wording.percent(one['pct_lower'])} to {wording.percent(one['pct_upper'])}"),
+        _number(one["cv"], wording.percent(one["cv"])), reported, background,
+        _number(one["limit_of_blank"], wording.count(one["limit_of_blank"])),
+        _number(one["limit_of_detection"], wording.plain(one["limit_of_detection"])), found,
+        *(_number(one[name], wording.count(one[name]))
+          for name in ("n_parent_cv20", "n_parent_cv15", "n_parent_cv10")),
+        _number(one["n_parent_detection"], "∞" if math.isinf(one["n_parent_detection"])
+                else wording.count(one["n_parent_detection"])),
+    )  # fmt: skip
+
+
+def _number(value: float, words: str) -> Cell:
+    return Cell(words or "–", value if math.isfinite(value) else math.nan)
