@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from immunoprofile.compensation import Spillover
-    from immunoprofile.gate.scales import Scale
     from immunoprofile.gate.strategy import Dimension, Gate, Strategy
     from immunoprofile.io.fcs import Sample
 
 Bool = np.bool_
+_NEAR = 1e-9
+"""Distance from a limit, on a scale, below which a value by the table of the scale does not decide."""
 
 
 class SampleValues:
@@ -67,12 +68,11 @@ class SampleValues:
     def _compensated(self) -> NDArray[np.float64]:
         return compensation.compensate(self.sample, self.spillover)
 
-    def of(self, dimension: Dimension, scale: Scale | None, rows: NDArray[np.intp] | None) -> NDArray[np.float64]:
-        """Values of some events (None: all) on an axis, on its scale."""
+    def of(self, dimension: Dimension, rows: NDArray[np.intp] | None) -> NDArray[np.float64]:
+        """Linear values of some events (None: all) on an axis."""
         events = self._compensated if dimension.compensated else self.sample.events
         column = events[:, self._column[self.channel[dimension.marker]]]
-        chosen = column if rows is None else column[rows]
-        return np.ascontiguousarray(chosen) if scale is None else scale.apply(chosen)
+        return np.ascontiguousarray(column) if rows is None else column[rows]
 
 
 class PlacedEvents:
@@ -90,6 +90,7 @@ class PlacedEvents:
         self.values = values
         self.scales = dict(strategy.scales)
         self._strategy = strategy
+        self._gates: dict[str, Gate] = {}
         self._inside: dict[str, NDArray[Bool]] = {}
         self._rows: dict[str, NDArray[np.intp]] = {}
         self._known: dict[tuple[str, str, str | None, bool], NDArray[np.float64]] = {}
@@ -102,21 +103,40 @@ class PlacedEvents:
         return self.values.name
 
     def __contains__(self, population: object) -> bool:
-        return population == ROOT or population in self._inside
+        return population == ROOT or population in self._gates
 
     def mask(self, population: str) -> NDArray[Bool]:
         """Membership of all events."""
         if population == ROOT:
             return np.ones(self.values.sample.n_events, dtype=bool)
+        if population not in self._inside:
+            self._inside[population] = self._members(self._gates[population])
         return self._inside[population]
 
     def inside(self, parent: str, dimension: Dimension) -> NDArray[np.float64]:
-        """Values inside a population on an axis, on its scale, in the order of the file."""
+        """Values inside a population on an axis, in the order of the file, within 1e-12 of its scale."""
         key = (parent, dimension.marker, dimension.scale, dimension.compensated)
         if key not in self._known:
-            scale = None if dimension.scale is None else self.scales[dimension.scale]
-            self._known[key] = self.values.of(dimension, scale, self._rows_of(parent))
+            linear = self.values.of(dimension, self._rows_of(parent))
+            self._known[key] = linear if dimension.scale is None else self.scales[dimension.scale].shown(linear)
         return self._known[key]
+
+    def against(self, gate: Gate, dimension: Dimension) -> NDArray[np.float64]:
+        """The same for a gate to decide on: exactly on the scale wherever that could make a difference."""
+        values = self.inside(gate.parent, dimension)
+        if dimension.scale is None:
+            return values
+        near = np.arange(values.size)
+        if gate.kind == "rectangle":
+            limits = [d.minimum for d in gate.dimensions] + [d.maximum for d in gate.dimensions]
+            close = [np.abs(values - limit) < _NEAR for limit in limits if limit is not None]
+            near = np.flatnonzero(np.logical_or.reduce(close))
+        exact = values.copy()
+        if near.size:
+            rows = self._rows_of(gate.parent)
+            linear = self.values.of(dimension, near if rows is None else rows[near])
+            exact[near] = self.scales[dimension.scale].apply(linear)
+        return exact
 
     def finite(self, parent: str, dimension: Dimension) -> NDArray[np.float64]:
         """The same without what is no number."""
@@ -144,11 +164,14 @@ class PlacedEvents:
         if population == ROOT:
             return None
         if population not in self._rows:
-            self._rows[population] = np.flatnonzero(self._inside[population])
+            self._rows[population] = np.flatnonzero(self.mask(population))
         return self._rows[population]
 
     def add(self, gate: Gate) -> None:
-        """Put in a gate whose parent and operands are in."""
+        """Put in a gate whose parent and operands are in. Who is inside is found when somebody asks."""
+        self._gates[gate.population] = gate
+
+    def _members(self, gate: Gate) -> NDArray[Bool]:
         found = self.mask(gate.parent).copy()
         if gate.kind in BOOLEAN_KINDS:
             operands = [self.mask(o.population) != o.complement for o in gate.operands]
@@ -166,7 +189,7 @@ class PlacedEvents:
             else:
                 found[:] = False
                 found[rows] = hit
-        self._inside[gate.population] = found
+        return found
 
 
 class _Chosen:
@@ -188,7 +211,7 @@ class _Chosen:
         """Values on an axis of the gate; its feature carries the position of the axis."""
         marker = self._columns[axis.feature.column]
         dimension = next(d for d in self._gate.dimensions if d.marker == marker)
-        return self._events.inside(self._gate.parent, dimension)
+        return self._events.against(self._gate, dimension)
 
     def points(self, axes: tuple[Axis, ...]) -> NDArray[np.float64]:
         """Values on several axes, one behind the other in memory."""

@@ -81,7 +81,7 @@ def shift_between(own: Curve, reference: Curve, *, bound: float, span: float) ->
     lags = np.arange(-reach - 1, reach + 2)
     padded = np.pad(there, reach + 1)
     # Lag l moves the reference l steps up: its value at grid point i stands at padded[i + reach + 1 - l].
-    agreement = np.array([here @ padded[reach + 1 - lag : reach + 1 - lag + size] for lag in lags])
+    agreement = np.correlate(padded, here, "valid")[::-1]
     inside = agreement[1:-1]
     best = int(np.argmax(inside)) + 1
     left, middle, right = agreement[best - 1 : best + 2]

@@ -159,6 +159,30 @@ def test_gates_follow_the_gains_of_an_instrument(treg):
     assert abs(after.n("treg") / truth - 1) < 0.03 < abs(held / truth - 1)
 
 
+def test_events_are_placed_on_exactly_as_they_are_gated(treg):
+    """Estimates read a scale by its table; who is inside a parent is decided as the engine decides it."""
+    _, _, moved, _, _ = treg
+    found = place(moved, placed_gates()["treg"])
+    gated = gate_sample(moved, found.strategy)
+    for gate in found.strategy.gates:
+        assert np.array_equal(found.events.mask(gate.population), gated.mask(gate.population)), gate.population
+
+
+def test_a_value_next_to_a_limit_is_decided_by_the_scale_itself(treg):
+    """Limits on the places of single events, where a table of the scale could be off by its last digits."""
+    _, _, moved, _, _ = treg
+    fixed = ip.gate.load(ip.gate.shipped_folder())["treg"]
+    scale = dict(fixed.scales)[fixed["t"].dimensions[0].scale]
+    column = next(n for n, channel in enumerate(moved.channels) if channel.marker == "CD3")
+    raw = replace(fixed["t"], parent="root", dimensions=(replace(fixed["t"].dimensions[0], compensated=False),))
+    for value in np.sort(moved.events[:, column])[[9_000, 15_000, 21_000]]:
+        limit = float(scale.apply(np.array([float(value)]))[0])
+        gate = replace(raw, dimensions=(replace(raw.dimensions[0], minimum=limit),))
+        strategy = replace(fixed, gates=(gate,), references=(), beads="")
+        assert np.array_equal(place(moved, strategy).events.mask("t"), gate_sample(moved, strategy).mask("t"))
+        assert gate_sample(moved, strategy).mask("t")[moved.events[:, column] == value].all()
+
+
 def test_what_has_no_answer_keeps_the_template_and_asks_for_review(treg):
     fixed, _, moved, *_ = treg
     placed = place(moved, with_method(fixed, "treg_foxp3", "mindensity", events=1e6))
