@@ -302,6 +302,29 @@ def effective(strategy: Strategy, channels: Mapping[str, str], spillover: Spillo
     return named.with_matrix(_free(SPILLOVER_ID, named), Matrix(spillover.channels, rows(spillover.matrix)))
 
 
+def with_places_of(template: Strategy, document: Strategy) -> Strategy:
+    """The gates of a template at the places that a document of one file (`effective`) has, naming markers again.
+
+    Parameters
+    ----------
+    template
+        What the gates of the document were placed or drawn from.
+    document
+        Its populations are those of the template, and so are the axes of each gate, in their order.
+    """
+    gates = []
+    for gate in template.gates:
+        own = document[gate.population]
+        axes = tuple(
+            replace(axis, minimum=placed.minimum, maximum=placed.maximum)
+            for axis, placed in zip(gate.dimensions, own.dimensions, strict=True)
+        )
+        if axes:
+            gate = replace(gate, kind=own.kind, dimensions=axes, vertices=own.vertices, ellipsoid=own.ellipsoid)
+        gates.append(gate)
+    return replace(template, gates=tuple(gates))
+
+
 def _free(name: str, strategy: Strategy) -> str:
     while name in dict(strategy.matrices):
         name += "_"

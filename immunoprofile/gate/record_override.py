@@ -29,6 +29,7 @@ def override(
     reason: str,
     author: str,
     study: Study | None = None,
+    placed: Strategy | None = None,
 ) -> GateSet:
     """Gates in which one gate is another one for one sample; the strategies themselves stay as they are.
 
@@ -52,6 +53,9 @@ def override(
         The study of the sample. The gate in force and its events are looked up in the FCS file, and the override is
         added to the ledger of the study folder, ``gating/overrides.jsonl``, which every run follows. Without one
         nothing is written: `gate.batch` and `gate.membership` follow the overrides of the set, a run refuses them.
+    placed
+        Where the template of the tube has methods: the gates that a run places for this sample, from
+        `placement.gates_of`. With a study they are needed then, and the gate in force is one of them.
 
     Returns
     -------
@@ -80,36 +84,49 @@ def override(
     """
     tube, _, population = place.partition("/")
     if study is not None:
-        return _recorded(gates, tube, population, to, sample, reason, author, study)
-    strategy = _known(gates[tube] if tube in gates else None, place, gates)
+        return _recorded(gates, tube, population, to, sample, reason, author, study, placed)
+    strategy = placed or _known(gates[tube] if tube in gates else None, place, gates)
     names = (sample, sample.removesuffix(".fcs"))
     found = _drawn(for_names(gates, strategy, names), tube, population, to, sample, reason, author)
     return replace(gates, overrides=(*gates.overrides, found))
 
 
 def _recorded(
-    gates: GateSet, tube: str, population: str, to: Gate | None, sample: str, reason: str, author: str, study: Study
+    gates: GateSet,
+    tube: str,
+    population: str,
+    to: Gate | None,
+    sample: str,
+    reason: str,
+    author: str,
+    study: Study,
+    placed: Strategy | None,
 ) -> GateSet:
     refuse_when_locked(study.folder, f"override of {tube}/{population}")
     own = study_gates(replace(gates, overrides=()), study)
     _known(own[tube] if tube in own else None, f"{tube}/{population}", own.whole)
     rows = study.samples[study.samples["sample_id"] == sample]
     problems = Problems()
-    placed = [gate.population for gate in own[tube].gates if is_placed(gate)]
-    if placed:  # what is in force for the sample is known to a run alone
-        problems.add(f"tube {tube}", "has gates that a run places for each sample; they cannot be overridden yet",
-                     value=", ".join(placed))  # fmt: skip
+    methods = [gate.population for gate in own[tube].gates if is_placed(gate)]
+    if methods and placed is None:
+        problems.add(f"tube {tube}", "has gates that a run places for each sample: say where they lie",
+                     value=", ".join(methods), allowed="placed=ip.placement.gates_of(gates, study, sample)",
+                     )  # fmt: skip
+    if placed is not None and (placed.tube, placed.populations) != (tube, own[tube].populations):
+        problems.add("placed", f"are no gates of tube {tube}", value=placed.tube)
     if rows.empty or str(rows["tube_id"].iloc[0]) != tube:
         problems.add("sample", f"is no sample of tube {tube} of the study", value=sample)
     if problems:
         raise GateError("the gate cannot be overridden", problems.found, where=f"{tube}/{population}")
     source, declared = study.fcs_source(sample), rows["comp_source"].iloc[0]
     file = source.read()
-    match = own.match(file, tube, source.path, sample_id=sample)
+    match = own.match(file, tube, source.path)
+    plain = match.strategy if placed is None or not methods else placed
+    in_force = own.in_force(sample, tube)
+    match = replace(match, strategy=overridden(plain, in_force))
     found = _drawn(match.strategy, tube, population, to, sample, reason, author)
     # What is taken back gives way to the gates of the file without any override of this population.
-    others = [one for one in own.in_force(sample, tube) if one.population != population]
-    plain = own.match(file, tube, source.path).strategy
+    others = [one for one in in_force if one.population != population]
     after = overridden(plain, [*others, found])
     comp_source = declared if isinstance(declared, str) else None
     before = gate_sample(file, match, comp_source=comp_source, compiled=False).evaluation

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from immunoprofile.gate.methods import METHODS
 from immunoprofile.placement.cuts import Cut
+from immunoprofile.placement.in_study import gates_of
 from immunoprofile.placement.place import Placement, place, with_references
 
-__all__ = ["METHODS", "Cut", "Placement", "place", "with_references"]
+__all__ = ["METHODS", "Cut", "Placement", "gates_of", "place", "with_references"]

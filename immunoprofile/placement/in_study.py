@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from immunoprofile.errors import GateError, Problems
 from immunoprofile.gate.methods import is_placed, seen_in
-from immunoprofile.gate.study_gates import GATED_ROLES
+from immunoprofile.gate.study_gates import GATED_ROLES, StudyGates, study_gates
 from immunoprofile.io.dates import drawn_before, first_dose
 from immunoprofile.io.exceptions import Exceptions
 from immunoprofile.io.records import records
@@ -27,8 +28,7 @@ from immunoprofile.workers import Threads, Workers
 if TYPE_CHECKING:
     import pandas as pd
 
-    from immunoprofile.gate.strategy import Gate, Strategy
-    from immunoprofile.gate.study_gates import StudyGates
+    from immunoprofile.gate.strategy import Gate, GateSet, Strategy
     from immunoprofile.placement.events import SampleValues
     from immunoprofile.placement.landmarks import Curve
     from immunoprofile.study import Study
@@ -114,6 +114,53 @@ def place_study(
     notes = [note for one in settled for note in one.notes]
     notes += [note for tube in gates if _has_methods(gates[tube]) for note in _follows(tube, gates[tube])]
     return StudyPlacement({one.sample_id: one.strategy for one in settled}, rows.table(), notes)
+
+
+def gates_of(gates: GateSet | StudyGates, study: Study, sample: str) -> Strategy:
+    """Gates that a run places for one sample, without those that people drew for it.
+
+    Parameters
+    ----------
+    gates
+        From `gate.load`, or checked with the study (`gate.check`).
+    study
+        The study; the samples of the subject before its first dose and the controls are read.
+    sample
+        A ``sample_id`` of the study.
+
+    Returns
+    -------
+    Strategy
+        The gates of its tube where none is placed.
+
+    Raises
+    ------
+    GateError
+        The study has no such sample, or the gates do not fit it.
+
+    Examples
+    --------
+    >>> placed = ip.placement.gates_of(gates, study, "S-1_D14_treg")  # doctest: +SKIP
+    >>> drawn = placed["treg"].moved(lambda axis, value: value + 0.02)  # doctest: +SKIP
+    """
+    rows = study.samples[study.samples["sample_id"] == sample]
+    if rows.empty or str(rows["role"].iloc[0]) not in GATED_ROLES:
+        problems = Problems()
+        problems.add("sample", "is no sample, control or replicate of the study", value=sample)
+        raise GateError("its gates cannot be placed", problems.found, where=study.config.study_id)
+    own = gates if isinstance(gates, StudyGates) else study_gates(replace(gates, overrides=()), study)
+    tube = str(rows["tube_id"].iloc[0])
+    if not _has_methods(own[tube]):
+        source = study.fcs_source(sample)
+        return own.match(source.read(), tube, source.path).strategy
+    settled = [
+        one
+        for item in _work(study, tube, own[tube])
+        if sample in {str(row["sample_id"]) for row in item.rows}
+        for one in item.settle()
+        if one.sample_id == sample
+    ]
+    return settled[0].strategy if settled else own[tube]
 
 
 def _has_methods(strategy: Strategy) -> bool:

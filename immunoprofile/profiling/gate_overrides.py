@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import anndata
 
     from immunoprofile.gate.overrides import Override
-    from immunoprofile.gate.strategy import Dimension, Gate
+    from immunoprofile.gate.strategy import Dimension, Gate, Strategy
     from immunoprofile.gate.study_gates import StudyGates
     from immunoprofile.io.exceptions import Exceptions
     from immunoprofile.profiling.outcome import Chosen
@@ -87,7 +87,9 @@ def in_words(override: Override, gate: Gate) -> str:
     return f"outside of {words}" if gate.complement else words
 
 
-def note_gate_overrides(table: pd.DataFrame, study: Study, gates: StudyGates, notes: Exceptions) -> None:
+def note_gate_overrides(
+    table: pd.DataFrame, study: Study, gates: StudyGates, notes: Exceptions, *, placed: Mapping[str, Strategy]
+) -> None:
     """A row of exceptions.csv for each override in force, and one where the gate that it replaced is another one now.
 
     Parameters
@@ -98,6 +100,8 @@ def note_gate_overrides(table: pd.DataFrame, study: Study, gates: StudyGates, no
         The study and its gates.
     notes
         Takes the rows.
+    placed
+        Sample -> gates that were placed for it.
     """
     files = dict(zip(study.samples["sample_id"].astype(str), study.samples["fcs_path"].astype(str), strict=True))
     for row in table[table["in_force"].astype(bool)].to_dict("records"):
@@ -111,11 +115,17 @@ def note_gate_overrides(table: pd.DataFrame, study: Study, gates: StudyGates, no
         notes.add("note", "GATE_OVERRIDDEN", message, **place)
         earlier = [old.after for old in gates.ledger.overrides[: row["row"] - 1]
                    if (old.sample, old.place) == (one.sample, one.place)]  # fmt: skip
-        now = gates[one.tube][one.population]
-        if now.method == one.before.method == "fixed" and one.before not in (now, *earlier):
+        now = placed.get(one.sample, gates[one.tube])[one.population]
+        if not any(_same_place(one.before, other) for other in (now, *earlier) if other is not None):
             notes.add("warning", "OVERRIDE_OF_ANOTHER_GATE",
                       f"gate {one.place} is another one now than when it was drawn anew", **place,
                       action="look whether the override is still meant; draw it again, or take it back")  # fmt: skip
+
+
+def _same_place(gate: Gate, other: Gate) -> bool:
+    """Whether two gates hold the same events, whatever their template says of methods."""
+    return all(getattr(gate, name) == getattr(other, name)
+               for name in ("kind", "dimensions", "vertices", "ellipsoid", "complement"))  # fmt: skip
 
 
 def flag_visits(visits: anndata.AnnData, table: pd.DataFrame, chosen: Chosen) -> None:

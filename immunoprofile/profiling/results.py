@@ -15,8 +15,9 @@ from immunoprofile import schema
 from immunoprofile.errors import NotAvailableError, ResultsError
 from immunoprofile.gate.cells import cells_of
 from immunoprofile.gate.evaluate import GatedSample, gate_sample
-from immunoprofile.gate.exchange import load
+from immunoprofile.gate.exchange import load, with_places_of
 from immunoprofile.gate.ledger import LEDGER, read_ledger
+from immunoprofile.gate.methods import is_placed
 from immunoprofile.gate.overrides_in_force import in_force, overridden
 from immunoprofile.gate.raster import GateRaster, read_rasters
 from immunoprofile.gate.strategy import GateSet, Strategy
@@ -240,9 +241,19 @@ class Profile:
         return merged
 
     def _gates_of(self, sample_id: str, tube: str) -> Strategy:
-        """Gates of one sample: those of its tube, or where a workspace has gates for each sample, the sample's."""
-        if not self.gates[tube].samples:
-            return overridden(self.gates[tube], in_force(self.gates.overrides, sample_id, tube))
+        """Gates of one sample: those of its tube, or those of the sample where it has its own.
+
+        It has them where a workspace says so, and where the template of its tube places gates.
+        """
+        template = self.gates[tube]
+        if not template.samples:
+            if any(is_placed(gate) for gate in template.gates):
+                return with_places_of(template, self._stored_gates(sample_id))
+            return overridden(template, in_force(self.gates.overrides, sample_id, tube))
+        return self._stored_gates(sample_id)
+
+    def _stored_gates(self, sample_id: str) -> Strategy:
+        """Gates of one sample as the run wrote them, naming the channels of its file."""
         names = [f"gating/{sample_id}{suffix}" for suffix in (".json", ".xml")]
         name = next(name for name in names if (self.folder / name).is_file())
         with self._files.reading(name) as path:

@@ -186,7 +186,7 @@ def gate_study(
     quality = _verdict(visits, study, gates, chosen, replicates, out, unused)
     note_overrides(study, unused, notes)
     overrides = override_table(study, gates)
-    note_gate_overrides(overrides, study, gates, notes)
+    note_gate_overrides(overrides, study, gates, notes, placed=placement.strategies)
     flag_visits(visits, overrides, chosen)
     controls = control_table(study, gates, outcomes, visits.var)
     batches = batch_table(study, controls, chosen)

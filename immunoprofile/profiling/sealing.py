@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from immunoprofile.errors import ResultsError
-from immunoprofile.io.files import cannot_write, is_leftover, remove_leftovers, sha256_of, sync, write_json
+from immunoprofile.io.files import cannot_write, is_leftover, json_text, remove_leftovers, sha256_of, sync, write_json
 from immunoprofile.io.inputs import read_plain, reason
 from immunoprofile.io.only_writer import LOCK, RESULTS_MARKS, outside_results
 from immunoprofile.schema import RESULT_TABLES
@@ -292,11 +292,14 @@ def verify(folder: Path) -> list[str]:
     ResultsError
         There is no complete run to compare with (`read_provenance`).
     """
-    expected: dict[str, str] = read_provenance(folder)["outputs"]
+    provenance = read_provenance(folder)
+    expected: dict[str, str] = provenance["outputs"]
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
     unexpected = {name for name in there - expected.keys() - _EXEMPT if not is_leftover(folder / name)}
     notes = {name for name in unexpected if name.startswith(f"{PARTIAL}/")}
-    lines = differences(folder, expected) + [f"not written by a run: {name}" for name in sorted(unexpected - notes)]
+    respelled = read_plain(folder / PROVENANCE) != json_text(provenance).encode()  # its seal holds the content alone
+    lines = [f"changed: {PROVENANCE}, blanks or spelling"] if respelled else []
+    lines += differences(folder, expected) + [f"not written by a run: {name}" for name in sorted(unexpected - notes)]
     return lines + ([_STOPPED_LAST] if notes else [])
 
 

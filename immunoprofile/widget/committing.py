@@ -6,8 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 from immunoprofile.errors import GateError, Problem
+from immunoprofile.gate.methods import is_placed
 from immunoprofile.gate.record_override import override
 from immunoprofile.gate.strategy import GateSet, Strategy
+from immunoprofile.placement.in_study import gates_of
 from immunoprofile.widget.session import with_gates, with_populations
 
 if TYPE_CHECKING:
@@ -53,9 +55,12 @@ def _in_ledger(opened: Opened, samples: list[str], reason: str, author: str, stu
         for sample in samples:
             override(gates, f"{tube}/{gate.population}", to=gate, sample=sample, reason=reason, author=author)
     for sample in samples:
+        methods = tube in gates and any(is_placed(one) for one in gates[tube].gates)
+        placed = gates_of(gates, study, sample) if study is not None and methods else None
         gates = override(
-            gates, f"{tube}/{gate.population}", to=gate, sample=sample, reason=reason, author=author, study=study
-        )
+            gates, f"{tube}/{gate.population}", to=gate, sample=sample, reason=reason, author=author, study=study,
+            placed=placed,
+        )  # fmt: skip
     return gates
 
 
