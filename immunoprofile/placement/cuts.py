@@ -44,6 +44,8 @@ class Cut:
         What the control aliquot added to a frozen cut, on the scale.
     frozen
         Whether the cut was placed on another sample, where it is told.
+    held
+        Whether a frozen cut stayed because nothing tells how far the instrument moved since.
     """
 
     population: str
@@ -63,6 +65,7 @@ class Cut:
     review: bool = False
     later_shift: float = 0.0
     frozen: bool = False
+    held: bool = False
 
     @property
     def shift(self) -> float:

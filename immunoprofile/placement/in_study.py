@@ -319,9 +319,10 @@ class _Subject:
         cuts = [
             replace(cut, value=cut.value + shifts[cut.marker], later_shift=shifts[cut.marker])
             if cut.marker in shifts
-            else replace(cut, note="; ".join(filter(None, (cut.note, reasons.get(cut.marker, "")))))
+            else replace(cut, note="; ".join(filter(None, (cut.note, reasons.get(cut.marker, "")))),
+                         held=cut.marker in reasons)
             for cut in own
-        ]
+        ]  # fmt: skip
         return moved, cuts, list(dict.fromkeys(reasons.values()))
 
     def _told(self, row: _Row, cuts: Sequence[Cut]) -> tuple[Mapping[str, str], ...]:

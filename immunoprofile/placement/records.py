@@ -47,8 +47,8 @@ class Rows:
                     sample_id, strategy.tube, cut.population, cut.parent, cut.marker, cut.limit, cut.asked, cut.method,
                     cut.arguments, gate.group_by or "subject", cut.source,
                     *(round(place, _DIGITS) for place in places), *intensities, round(cut.shift, _DIGITS),
-                    round(cut.later_shift, _DIGITS), round(cut.confidence, 4), cut.n_events, cut.review, cut.reason,
-                    cut.note,
+                    round(cut.later_shift, _DIGITS), round(cut.confidence, 4), cut.n_events, cut.review, cut.held,
+                    cut.reason, cut.note,
                 )
             )  # fmt: skip
 

@@ -11,6 +11,7 @@ from immunoprofile.io.records import cells, records
 from immunoprofile.pl.series import CmvSeries, PanelMeasure, Series
 from immunoprofile.report.cohort_view import CohortView
 from immunoprofile.report.content import Block, Image, Text
+from immunoprofile.report.drawn_gates import MARK
 from immunoprofile.report.language import Said
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def trajectories(view: CohortView) -> tuple[Block, ...]:
     """Course of the endpoints by arm."""
     panels = endpoint_courses(view)
     caption = "n under each panel: subjects with a value. Values of failed tubes are left out."
+    if any(view.gates.mark(one.population, one.measure) for one in view.source.config.endpoints):
+        caption += f" {MARK} gates to know of, see below."
     return (Image("trajectories", ArmCourses(panels, view.cmv, view.arms, view.labels), caption),) if panels else ()
 
 
@@ -123,7 +126,7 @@ def forest(view: CohortView) -> tuple[Block, ...]:
     table = declared_comparisons(view)
     if table is None or not len(table) or table["effect"].isna().all():
         return ()
-    return (Image("forest", Forest(table, tuple(view.displays.items()))),)
+    return (Image("forest", Forest(table, tuple(view.marked_displays.items()))),)
 
 
 def gating(view: CohortView) -> tuple[Block, ...]:
@@ -162,7 +165,7 @@ def endpoint_courses(view: CohortView) -> tuple[tuple[PanelMeasure, tuple[Series
     for endpoint in populations[:_MOST_POPULATIONS]:
         name, measure = endpoint.population, endpoint.measure
         values = {row: source.value(row, name, measure).number for row in every}
-        found.append((measure, group(name, source.display(name), values)))
+        found.append((measure, group(name, f"{source.display(name)}{view.gates.mark(name, measure)}", values)))
     table = source.visits.obsm.get(schema.FUNCTIONAL_READOUTS)
     known = source.visits.uns.get(schema.UNS_READOUTS)
     if table is not None and known is not None:

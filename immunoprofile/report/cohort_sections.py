@@ -12,6 +12,7 @@ from immunoprofile.report import (
     cohort_reconcile,
     cohort_statistics,
     cohort_tables,
+    gates_to_know,
     glossary,
     provenance,
 )
@@ -24,7 +25,10 @@ COHORT_SECTIONS: Final = (
     Section("baseline", "Baseline", (cohort_tables.baseline,)),
     Section("completeness", "Completeness and quality", (cohort_tables.completeness, cohort_statistics.confounding)),
     Section("controls", "Controls and precision", (batch_controls.of_cohort,)),
-    Section("immune-change", "Immune change", (cohort_figures.trajectories, cohort_statistics.between_arms)),
+    Section(
+        "immune-change", "Immune change",
+        (cohort_figures.trajectories, gates_to_know.of_cohort, cohort_statistics.between_arms),
+    ),
     Section(
         "virology",
         "CMV-DNA",

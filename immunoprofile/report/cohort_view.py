@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile import schema
 from immunoprofile.io.records import records
 from immunoprofile.pl.series import CmvSeries, cmv_of_table
+from immunoprofile.report import wording
+from immunoprofile.report.gates_to_know import GatesToKnow
 from immunoprofile.report.language import Said
 from immunoprofile.report.source import Source
 from immunoprofile.report.statistics_tables import Effect, effects
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from immunoprofile.report.value import Measure
 
 SMALLEST_GROUP: Final = 3
 """Counts of fewer subjects of a subgroup are not printed: a person could be recognised. Arms are no subgroups."""
@@ -113,9 +117,28 @@ class CohortView:
         found = {str(name): source.var(str(name), "parent") for name in source.visits.var_names}
         return {name: source.display(parent) for name, parent in found.items() if parent}
 
+    @cached_property
+    def gates(self) -> GatesToKnow:
+        """Which numbers hang on gates that a reader has to know of."""
+        return GatesToKnow(self.source)
+
+    @cached_property
+    def marked_displays(self) -> dict[str, str]:
+        """The same names, with the mark of `gates` behind declared endpoints."""
+        declared = {one.population: one.measure for one in self.source.config.endpoints}
+        return self.displays | {
+            name: f"{self.displays[name]}{self.gates.mark(name, measure)}"
+            for name, measure in declared.items()
+            if name in self.displays
+        }
+
     def effects(self, key: str) -> tuple[Effect, ...]:
         """Rows of a table of statistics for print; none when it was not computed or in blinded mode."""
-        return effects(self.statistics(key), self.displays, self.parents)
+        found = effects(self.statistics(key), self.displays, self.parents)
+        return tuple(
+            replace(one, population=f"{one.population}{self.gates.mark(one.population_id, _measure(one))}")
+            for one in found
+        )
 
     def statistics(self, key: str) -> pd.DataFrame | None:
         """A table of statistics; None when it was not computed, and always in blinded mode."""
@@ -125,6 +148,10 @@ class CohortView:
         """Rows of a table of the results folder; None when the run has no such table."""
         table = self.source.profile.tables.get(name)
         return None if table is None else records(table, name)
+
+
+def _measure(one: Effect) -> Measure:
+    return "abs" if one.measure == wording.MICRO else "pct_parent"
 
 
 def spread(values: list[float], decimals: int, unit: str) -> str:

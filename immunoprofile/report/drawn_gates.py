@@ -33,12 +33,17 @@ def mark(source: Source, row: int | None, population: str, measure: Measure) -> 
         return ""
     drawn = in_force(source, source.obs(row, "usubjid"), source.obs(row, "visit"))
     hanging = {(one["tube"], name) for one in drawn for name in one["affects"].split("; ")}
+    return MARK if hanging & gates_behind(source, population, measure) else ""
+
+
+def gates_behind(source: Source, population: str, measure: Measure) -> set[tuple[str, str]]:
+    """(Tube, population) on which a number rests: itself, and for cells/uL what the count tube gives."""
     names = {(source.var(population, "tube"), population)}
     if measure == "abs":
         count_tube = source.config.count_tube or ""
         anchor = source.var(population, "abs_anchor")
         names |= {(count_tube, name) for name in (anchor, "beads", "lymphocytes", "leukocytes") if name}
-    return MARK if hanging & names else ""
+    return names
 
 
 def listed(view: VisitView) -> tuple[Block, ...]:

@@ -14,6 +14,7 @@ import pandas as pd
 from immunoprofile import schema
 from immunoprofile.errors import ResultsError
 from immunoprofile.profiling.sealing import AGAIN, VISITS, read_provenance, verify
+from immunoprofile.report.drawn_gates import MARK
 from immunoprofile.report.restatement_causes import Attribution, Cause, Results, causes
 
 if TYPE_CHECKING:
@@ -274,7 +275,7 @@ def _block_table(block: Mapping[str, Any], title: str, add: Any) -> None:
         for place, cell in enumerate(row):
             if cell is not None and place < max(block["heads"], 1):
                 last[place] = cell["words"]
-        name = ", ".join(last[place] for place in sorted(last) if last[place])
+        name = ", ".join(last[place].removesuffix(MARK) for place in sorted(last) if last[place])
         for place, cell in enumerate(row):
             if cell is not None and place >= block["heads"]:
                 note = f" ({cell['note']})" if cell["note"] else ""

@@ -9,6 +9,7 @@ from immunoprofile.io.records import records
 from immunoprofile.report import wording
 from immunoprofile.report.cohort_view import subgroup
 from immunoprofile.report.content import Block, Cell, Table, Text, columns, row
+from immunoprofile.report.drawn_gates import MARK
 from immunoprofile.report.effect_tables import contrast_words
 from immunoprofile.report.key_table import CONFIRMED, WITHOUT_CD25
 from immunoprofile.report.wording import rule_name
@@ -100,6 +101,9 @@ def _caveat(view: CohortView, one: Effect) -> str:
             if same
             else "a CD25 shift cannot be excluded: FoxP3 was not stained"
         )
+    known = view.gates.of(one.population_id, "abs" if one.measure == wording.MICRO else "pct_parent")
+    if known.marked:
+        found.append(f"{MARK} {known.marked} of {known.visits} visits hang on gates to know of (Immune change)")
     if "several methods" in one.note:
         said = next(part for part in one.note.split("; ") if "several methods" in part)
         found.append(said.replace("dual_lymph", "blood count").replace("dual_wbc", "blood count"))

@@ -54,10 +54,11 @@ STUDY_INTENSITY_COLUMNS: Final = (
 PLACEMENT_COLUMNS: Final = (
     "sample_id", "tube", "population", "parent", "marker", "limit", "asked", "method", "arguments", "group_by",
     "source", "template", "value", "template_intensity", "intensity", "shift", "later_shift", "confidence", "n_events",
-    "review", "reason", "note",
+    "review", "held", "reason", "note",
 )  # fmt: skip
 """How every cut of a sample was placed (``placement.csv``), see `placement.cuts.Cut`. ``template``, ``value``,
-``shift`` and ``later_shift`` are places on the scale of the axis, intensities are linear."""
+``shift`` and ``later_shift`` are places on the scale of the axis, intensities are linear. ``held``: a
+frozen cut that stayed because no control tells how far the instrument moved."""
 
 GATE_SPREAD_COLUMNS: Final = (
     "sample_id", "tube", "population", "parent", "n", "n_parent", "cut_shift", "n_cuts", "n_low", "n_high", "cv_n",
@@ -155,7 +156,7 @@ RESULT_TABLES: Final[dict[str, ResultTable]] = {
             "all gates are fixed",
             numbers=("template", "value", "template_intensity", "intensity", "shift", "later_shift", "confidence",
                      "n_events"),
-            flags=("review",),
+            flags=("review", "held"),
         ),
         ResultTable(
             "gate_spread",
