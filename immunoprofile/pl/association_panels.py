@@ -13,11 +13,13 @@ import numpy as np
 from immunoprofile import schema
 from immunoprofile.io.records import cells, records
 from immunoprofile.pl import style
+from immunoprofile.pl.sketch import TITLE_SIZE, Line, Marks, Panel, Sketch, Words, empty_sketch
+from immunoprofile.pl.sketch_figure import sketch_figure
+from immunoprofile.pl.ticks import axis_ticks
 
 if TYPE_CHECKING:
     import pandas as pd
     from anndata import AnnData
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
@@ -96,13 +98,14 @@ def association(
     given = visits.uns.get(schema.UNS_ASSOCIATE) if table is None else table
     what = "Association with CMV-DNA"
     if given is None or len(given) == 0:
-        return style.empty_figure("There are no statistics: run tl.associate(visits).", what=what)
+        return sketch_figure(empty_sketch("There are no statistics: run tl.associate(visits).", what=what))
     rows = [row for row in records(given, schema.STATISTICS) if row["method_id"] in _DESCRIBED]
     rows = [row for row in rows if populations is None or row["population"] in populations]
     if not rows:
         wanted = "" if populations is None else f" of {', '.join(populations)}"
-        return style.empty_figure(f"The table has no repeated-measures correlation{wanted}.", what=what)
-    return association_figure([association_panel(visits, row, include_failed=include_failed) for row in rows])
+        return sketch_figure(empty_sketch(f"The table has no repeated-measures correlation{wanted}.", what=what))
+    panels = [association_panel(visits, row, include_failed=include_failed) for row in rows]
+    return sketch_figure(association_sketch(panels))
 
 
 def association_panel(visits: AnnData, row: dict[Any, Any], *, include_failed: bool) -> AssociationPanel:
@@ -174,71 +177,74 @@ def _words(row: dict[Any, Any]) -> str:
     return ", ".join(parts) + rows
 
 
-def association_figure(views: Sequence[AssociationPanel]) -> Figure:
-    """The figure from plain values, at most two panels side by side."""
+def association_sketch(views: Sequence[AssociationPanel]) -> Sketch:
+    """What :func:`association` draws, at most two panels side by side."""
     across = 2
     down = math.ceil(len(views) / across)
     head, tall, below = 0.56, 2.1, 0.45
     height = down * (head + tall + below) + 0.3
-    with style.look():
-        figure = style.new_figure(style.WIDTH, height, association_alt(views))
-        names = list(dict.fromkeys(name for view in views for name in view.subjects))
-        for position, view in enumerate(views):
-            row, column = divmod(position, across)
-            top = row * (head + tall + below) + head
-            place = ((0.6 + 3.75 * column) / style.WIDTH, 1 - (top + tall) / height, 3.0 / style.WIDTH, tall / height)
-            _draw(figure.add_axes(place), view, names)
-        style.note(
-            figure, "A colour and symbol a subject. Lines: slope inside subjects adjusted for arm x visit, as r.\n"
-            "Open triangle: CMV-DNA censored, down at the LLOQ, up at the ULOQ. An association is no cause.",
-        )  # fmt: skip
-        return figure
+    made = Sketch(style.WIDTH, height, association_alt(views))
+    names = list(dict.fromkeys(name for view in views for name in view.subjects))
+    for position, view in enumerate(views):
+        row, column = divmod(position, across)
+        top = row * (head + tall + below) + head
+        left = (0.6 + 3.75 * column) / style.WIDTH
+        _draw(made.panel(left, 1 - (top + tall) / height, 3.0 / style.WIDTH, tall / height), view, names)
+    made.note(
+        "A colour and symbol a subject. Lines: slope inside subjects adjusted for arm x visit, as r.\n"
+        "Open triangle: CMV-DNA censored, down at the LLOQ, up at the ULOQ. An association is no cause."
+    )
+    return made
 
 
-def _draw(axes: Axes, view: AssociationPanel, names: Sequence[str]) -> None:
+def _draw(panel: Panel, view: AssociationPanel, names: Sequence[str]) -> None:
+    folded = textwrap.wrap(view.words, 62)
+    said = "\n".join(folded if len(folded) <= 2 else [folded[0], f"{folded[1][:58]}..."])
+    rise = 9 + 9 * len(said.split("\n"))
+    panel.add(
+        Words(0.0, 1.0, said, size=6.8, upward="bottom", spacing=1.15, x_in="panel", y_in="panel", dy=4),
+        Words(0.0, 1.0, view.title, size=TITLE_SIZE, bold=True, x_in="panel", y_in="panel", dy=rise),
+    )
+    panel.x.label, panel.x.label_pad = view.axis, 2.0
+    panel.y.label = f"CMV-DNA, log10 {view.unit}".rstrip()
+    if not view.x:
+        panel.add(Words(0.5, 0.5, "no visit has both values", color=style.GREY, across="center", upward="center",
+                        x_in="panel", y_in="panel"))  # fmt: skip
+        return
     marks = {name: style.subject_mark(position) for position, name in enumerate(names)}
     for owner, x, y, side in zip(view.subjects, view.x, view.y, view.censored, strict=True):
         mark = marks[owner]
         symbol = mark.marker if side == 0 else "v" if side < 0 else "^"
-        axes.plot(
-            [x], [y], linestyle="none", marker=symbol, markersize=4.2, markeredgecolor=mark.color,
-            markerfacecolor=mark.color if side == 0 else "white", alpha=0.85, zorder=3,
-        )  # fmt: skip
-    for name, xs, ys in view.lines():
-        axes.plot(xs, ys, color=marks[name].color, linewidth=1.0, alpha=0.8, zorder=2)
-    folded = textwrap.wrap(view.words, 62)
-    said = "\n".join(folded if len(folded) <= 2 else [folded[0], f"{folded[1][:58]}..."])
-    axes.annotate(said, (0, 1), xycoords="axes fraction", xytext=(0, 4), textcoords="offset points", fontsize=6.8,
-                  ha="left", va="bottom", linespacing=1.15)  # fmt: skip
-    axes.set_title(view.title, loc="left", pad=9 + 9 * len(said.split("\n")))
-    axes.set_xlabel(view.axis, labelpad=2)
-    axes.set_ylabel(f"CMV-DNA, log10 {view.unit}".rstrip())
-    _natural_ticks(axes, view)
-    if not view.x:
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.text(0.5, 0.5, "no visit has both values", transform=axes.transAxes, ha="center", va="center",
-                  color=style.GREY)  # fmt: skip
+        face = mark.color if side == 0 else "white"
+        panel.add(Marks((x,), (y,), symbol, 4.2, face, mark.color, alpha=0.85, order=3))
+    lines = view.lines()
+    panel.add(*(Line(xs, ys, marks[name].color, 1.0, alpha=0.8) for name, xs, ys in lines))
+    panel.x.limits = _with_room([*view.x, *(x for _, xs, _ in lines for x in xs)])
+    panel.y.limits = _with_room([*view.y, *(y for _, _, ys in lines for y in ys)])
+    panel.x.ticks = _natural_ticks(panel, percent=view.axis == _AXIS["pct_parent"])
+    panel.y.ticks = axis_ticks(*panel.y.limits, panel.points[1], size=panel.y.size, upward=True)
 
 
-def _natural_ticks(axes: Axes, view: AssociationPanel) -> None:
+def _with_room(values: Sequence[float]) -> tuple[float, float]:
+    """Limits of an axis with a twentieth of the span around the values."""
+    low, high = min(values), max(values)
+    room = 0.05 * (high - low) or 0.5
+    return low - room, high + room
+
+
+def _natural_ticks(panel: Panel, *, percent: bool) -> tuple[tuple[float, str], ...]:
     """Ticks in the unit of the measure on its scale of analysis."""
-    if not view.x:
-        return
-    low, high = axes.get_xlim()
+    low, high = panel.x.limits
     steps = [size * 10.0**power for power in range(-3, 5) for size in (1, 2, 5)]
-    if view.axis == _AXIS["pct_parent"]:
+    if percent:
         places = [(math.log(step / (100 - step)), step) for step in steps if step < 100]
     else:
         places = [(math.log2(step), step) for step in steps]
     inside = [(place, step) for place, step in places if low <= place <= high]
     if len(inside) >= 2:
-        axes.set_xticks([place for place, _ in inside], [f"{step:,.0f}" if step >= 1 else f"{step:g}"
-                                                         for _, step in inside])  # fmt: skip
-    else:
-        back = [100 / (1 + math.exp(-at)) if view.axis == _AXIS["pct_parent"] else 2.0**at for at in axes.get_xticks()]
-        axes.set_xticks(axes.get_xticks(), [f"{value:.3g}" for value in back])
-        axes.set_xlim(low, high)
+        return tuple((place, f"{step:,.0f}" if step >= 1 else f"{step:g}") for place, step in inside)
+    found = axis_ticks(low, high, panel.points[0], size=panel.x.size, upward=False)
+    return tuple((at, f"{100 / (1 + math.exp(-at)) if percent else 2.0**at:.3g}") for at, _ in found)
 
 
 def association_alt(views: Sequence[AssociationPanel]) -> str:

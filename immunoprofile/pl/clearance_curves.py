@@ -11,17 +11,20 @@ from immunoprofile.errors import NotAvailableError
 from immunoprofile.io.records import cells, records
 from immunoprofile.pl import style
 from immunoprofile.pl.series import arm_order, column_arms
+from immunoprofile.pl.sketch import NO_SYMBOL, Box, Key, Legend, Line, Marks, Panel, Sketch, Words, empty_sketch
+from immunoprofile.pl.sketch_figure import sketch_figure
+from immunoprofile.pl.ticks import axis_ticks
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 CLEARED: Final = "cleared"
 _KAPLAN_MEIER, _TURNBULL, _INCIDENCE = "S12", "S13", "S17"
 _EVENT_LINES: Final = ("-", (0, (1, 1)), (0, (5, 1.5)), (0, (5, 1, 1, 1)))
 _EVENT_WORDS: Final = {"DEATH": "death", "RESCUE": "rescue treatment"}
+_LEFT, _BETWEEN = 0.95, 0.85
+"""Inches left of the first panel, and between the two."""
 _AXIS: Final = "days since first ganciclovir"
 _TIMES_COLUMNS: Final = ("usubjid", "arm", "lower_day", "upper_day", "observed", "competing")
 
@@ -138,7 +141,7 @@ def clearance(
         times = times.loc[times["rule_id"].astype(str) == chosen]
     order = tuple(arms) or column_arms(times["arm"]) or tuple(labels or ())
     found = clearance_arms(times, curves, rule=chosen, labels=labels or {}, order=order)
-    return clearance_figure(found, rule=chosen, order=order)
+    return sketch_figure(clearance_sketch(found, rule=chosen, order=order))
 
 
 def clearance_arms(
@@ -201,63 +204,57 @@ def _end(row: Mapping[str, Any]) -> tuple[float, str] | None:
     return (max(day, lower, 0.0) if math.isfinite(day) else max(lower, 0.0), competing)
 
 
-def clearance_figure(arms: Sequence[ClearanceArm], *, rule: str = "", order: Sequence[str] = ()) -> Figure:
-    """The figure from plain values; ``order`` are all arms of the study in its order."""
+def clearance_sketch(arms: Sequence[ClearanceArm], *, rule: str = "", order: Sequence[str] = ()) -> Sketch:
+    """What :func:`clearance` draws; ``order`` are all arms of the study in its order."""
     what = "Time to clearance of CMV-DNA"
     if not any(arm.ends for arm in arms):
         left_out = sum(arm.left_out for arm in arms)
         reason = f"Subjects without a time to clearance: {left_out}." if left_out else "There is no subject."
-        return style.empty_figure(reason, what=what)
+        return empty_sketch(reason, what=what)
     if not any(arm.kaplan_meier or arm.turnbull or arm.incidence for arm in arms):
-        return style.empty_figure(
-            "No curve was estimated: run tl.clearance_exact and tl.clearance_interval.", what=what
-        )
+        return empty_sketch("No curve was estimated: run tl.clearance_exact and tl.clearance_interval.", what=what)
     marks = style.arm_marks(arm_order((arm.arm for arm in arms), order))
-    finite = [end for arm in arms for end in arm.ends] + [0.0]
-    ticks = _ticks(max(finite))
-    tall, head = 2.2, 0.32
-    foot = 0.6 + 0.14 * len(arms) + 0.12 * (1 + len(arms)) + 0.08
-    height = head + tall + foot
-    wide = 2.72
-    with style.look():
-        figure = style.new_figure(style.WIDTH, height, clearance_alt(arms, rule))
-        place = (1 - (head + tall) / height, wide / style.WIDTH, tall / height)
-        left = figure.add_axes((0.95 / style.WIDTH, *place))
-        right = figure.add_axes(((0.95 + wide + 0.85) / style.WIDTH, *place))
-        for position, arm in enumerate(arms):
-            _draw_survival(left, arm, marks[arm.arm], max(finite))
-            _draw_incidence(right, arm, marks[arm.arm], max(finite))
-            _draw_at_risk(left, arm, ticks, marks[arm.arm], position)
-        if not any(arm.incidence for arm in arms):
-            right.text(0.5, 0.5, "not computed", transform=right.transAxes, ha="center", va="center", color=style.GREY)
-        for axes, name in ((left, "not cleared, %"), (right, "cumulative incidence, %")):
-            axes.set_xlim(-0.02 * max(ticks[-1], 1), max(ticks[-1], max(finite), 1) * 1.03)
-            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-            axes.set_ylim(-3, 104)
-            axes.set_ylabel(name)
-            axes.set_xlabel(_AXIS, labelpad=2)
-        style.title(left, "Kaplan-Meier (thick), Turnbull (thin)")
-        style.title(right, "With competing events")
-        _incidence_legend(right, arms, marks)
-        for position, arm in enumerate(arms):
-            y = (0.12 * (len(arms) - position) + 0.05) / height
-            start, end = 0.1 / style.WIDTH, 0.42 / style.WIDTH
-            figure.add_artist(_sample(marks[arm.arm], start, end, y + 0.045 / height))
-            figure.text(0.5 / style.WIDTH, y, _median_words(arm), ha="left", va="bottom", fontsize=7)
-        style.note(
-            figure,
-            f"Bar: censored; ✕: competing event; grey box: Turnbull curve undefined. Rule {rule or 'not named'}.",
-        )
-        return figure
+    last = max([end for arm in arms for end in arm.ends] + [0.0])
+    ticks = _ticks(last)
+    tall, head, wide = 2.2, 0.32, 2.72
+    height = head + tall + 0.6 + 0.14 * len(arms) + 0.12 * (1 + len(arms)) + 0.08
+    made = Sketch(style.WIDTH, height, clearance_alt(arms, rule))
+    place = (1 - (head + tall) / height, wide / style.WIDTH, tall / height)
+    left = made.panel(_LEFT / style.WIDTH, *place)
+    right = made.panel((_LEFT + wide + _BETWEEN) / style.WIDTH, *place)
+    for position, arm in enumerate(arms):
+        _draw_survival(left, arm, marks[arm.arm], last)
+        _draw_incidence(right, arm, marks[arm.arm], last)
+        _draw_at_risk(left, arm, ticks, marks[arm.arm], position)
+    if not any(arm.incidence for arm in arms):
+        right.add(Words(0.5, 0.5, "not computed", color=style.GREY, across="center", upward="center", x_in="panel",
+                        y_in="panel"))  # fmt: skip
+    for panel, name in ((left, "not cleared, %"), (right, "cumulative incidence, %")):
+        panel.x.limits = (-0.02 * max(ticks[-1], 1), max(ticks[-1], last, 1) * 1.03)
+        panel.x.ticks = tuple((tick, f"{tick:g}") for tick in ticks)
+        panel.x.label, panel.x.label_pad = _AXIS, 2.0
+        panel.y.limits = (-3.0, 104.0)
+        panel.y.ticks = axis_ticks(*panel.y.limits, panel.points[1], size=panel.y.size, upward=True)
+        panel.y.label = name
+    left.title, right.title = "Kaplan-Meier (thick), Turnbull (thin)", "With competing events"
+    made.legends += _incidence_legend(arms, marks, right.left + 0.08, right.bottom - 0.15 * tall / height)
+    for position, arm in enumerate(arms):
+        y = (0.12 * (len(arms) - position) + 0.05) / height
+        words = _median_words(arm)
+        made.write(0.5 / style.WIDTH, y, words, size=7, upward="bottom")
+        _draw_sample(made, marks[arm.arm], y)
+    made.note(f"Bar: censored; ✕: competing event; grey box: Turnbull curve undefined. Rule {rule or 'not named'}.")
+    return made
 
 
-def _sample(mark: style.Mark, start: float, end: float, y: float) -> Artist:
-    from matplotlib.lines import Line2D
-
-    return Line2D(
-        [start, (start + end) / 2, end], [y] * 3, color=mark.color, linestyle=mark.line, linewidth=1.8,
-        marker=mark.marker, markersize=4.5, markevery=[1],
-    )  # fmt: skip
+def _draw_sample(made: Sketch, mark: style.Mark, y: float) -> None:
+    """Line and symbol of an arm before its words at the foot of the figure."""
+    panel = made.panel(0.1 / style.WIDTH, y, 0.32 / style.WIDTH, 0.09 / made.height)
+    panel.bare = True
+    panel.add(
+        Line((0.0, 1.0), (0.5, 0.5), mark.color, 1.8, mark.line, clip=False),
+        Marks((0.5,), (0.5,), mark.marker, 4.5, mark.color, mark.color, clip=False),
+    )
 
 
 def _ticks(last: float) -> list[float]:
@@ -265,87 +262,82 @@ def _ticks(last: float) -> list[float]:
     return [float(step * count) for count in range(math.ceil(last / step) + 1)] or [0.0]
 
 
-def _draw_survival(axes: Axes, arm: ClearanceArm, mark: style.Mark, last: float) -> None:
-    from matplotlib.patches import Rectangle
-
+def _draw_survival(panel: Panel, arm: ClearanceArm, mark: style.Mark, last: float) -> None:
     before = 0.0
     level = 1.0
     for box in arm.turnbull:
-        axes.plot([before, box.start], [100 * level] * 2, color=mark.color, linewidth=0.9, zorder=2)
+        panel.add(Line((before, box.start), (100 * level, 100 * level), mark.color, 0.9))
         if not math.isfinite(box.end):
             before = math.inf
             break
-        axes.add_patch(
-            Rectangle(
-                (box.start, 100 * box.after), max(box.end - box.start, 0.0), 100 * (box.before - box.after),
-                facecolor=style.PALE, edgecolor=mark.color, linewidth=0.6, alpha=0.6, zorder=1,
-            )
+        panel.add(
+            Box(box.start, 100 * box.after, max(box.end - box.start, 0.0), 100 * (box.before - box.after), style.PALE,
+                mark.color, 0.6, alpha=0.6)
         )  # fmt: skip
         before, level = box.end, box.after
     if arm.turnbull and before < last:
-        axes.plot([before, last], [100 * level] * 2, color=mark.color, linewidth=0.9, zorder=2)
+        panel.add(Line((before, last), (100 * level, 100 * level), mark.color, 0.9))
     if not arm.kaplan_meier:
         return
     stop = max(arm.ends, default=last)
-    _steps(axes, arm.kaplan_meier, (1.0, stop), (mark.color, mark.line, 2.0))
+    panel.add(_steps(arm.kaplan_meier, (1.0, stop), (mark.color, mark.line, 2.0)))
     for end, kind in zip(arm.ends, arm.kinds, strict=True):
         if kind != CLEARED:
-            axes.plot([end], [100 * arm.survival(end)], color=mark.color, marker="x" if kind else "|",
-                      markersize=5 if kind else 8, markeredgewidth=1.3, zorder=5)  # fmt: skip
+            symbol, size = ("x", 5.0) if kind else ("|", 8.0)
+            panel.add(Marks((end,), (100 * arm.survival(end),), symbol, size, mark.color, mark.color, 1.3, order=5))
 
 
-def _draw_incidence(axes: Axes, arm: ClearanceArm, mark: style.Mark, last: float) -> None:
+def _draw_incidence(panel: Panel, arm: ClearanceArm, mark: style.Mark, last: float) -> None:
     for position, (_, steps) in enumerate(arm.incidence):
         line = _EVENT_LINES[position % len(_EVENT_LINES)]
         stop = max(arm.ends, default=last)
-        _steps(axes, steps, (0.0, stop), (mark.color, line, 1.8 if position == 0 else 1.3))
+        panel.add(_steps(steps, (0.0, stop), (mark.color, line, 1.8 if position == 0 else 1.3)))
         # The line says which event it is, the symbols on it which arm; curves of two arms often end together.
-        axes.plot([step.day for step in steps], [100 * step.value for step in steps], color=mark.color,
-                  marker=mark.marker, markersize=4.5, linestyle="none", zorder=5, clip_on=False)  # fmt: skip
+        days, values = [step.day for step in steps], [100 * step.value for step in steps]
+        panel.add(Marks(days, values, mark.marker, 4.5, mark.color, mark.color, order=5, clip=False))
 
 
-def _steps(
-    axes: Axes, steps: Sequence[Step], bounds: tuple[float, float], look: tuple[str, style.LineStyle, float]
-) -> None:
+def _steps(steps: Sequence[Step], bounds: tuple[float, float], look: tuple[str, style.LineStyle, float]) -> Line:
     """Steps from ``bounds[0]`` at day 0 until day ``bounds[1]``."""
-    start, stop = bounds
+    level, stop = bounds
     color, line, width = look
-    days = [0.0, *(step.day for step in steps), max([stop, *(step.day for step in steps)])]
-    values = [start, *(step.value for step in steps)]
-    values.append(values[-1])
-    axes.step(days, [100 * value for value in values], where="post", color=color, linestyle=line, linewidth=width,
-              zorder=4)  # fmt: skip
+    x, y = [0.0], [100 * level]
+    for step in steps:
+        x += [step.day, step.day]
+        y += [y[-1], 100 * step.value]
+    return Line([*x, max(stop, x[-1])], [*y, y[-1]], color, width, line, order=4)
 
 
-def _draw_at_risk(axes: Axes, arm: ClearanceArm, ticks: Sequence[float], mark: style.Mark, position: int) -> None:
+def _draw_at_risk(panel: Panel, arm: ClearanceArm, ticks: Sequence[float], mark: style.Mark, position: int) -> None:
     offset = -34.0 - 10.0 * position
+
+    def beside(words: str, size: float, color: str, dy: float) -> Words:
+        return Words(0.0, 0.0, words, size=size, color=color, across="right", upward="top", x_in="panel", y_in="panel",
+                     dx=-8, dy=dy)  # fmt: skip
+
     if position == 0:
-        axes.annotate("at risk", (0.0, 0.0), xycoords="axes fraction", xytext=(-8, offset + 9),
-                      textcoords="offset points", ha="right", va="top", fontsize=6.5, color=style.GREY)  # fmt: skip
-    axes.annotate(arm.arm, (0.0, 0.0), xycoords="axes fraction", xytext=(-8, offset), textcoords="offset points",
-                  ha="right", va="top", fontsize=6.8, color=mark.color)  # fmt: skip
+        panel.add(beside("at risk", 6.5, style.GREY, offset + 9))
+    panel.add(beside(arm.arm, 6.8, mark.color, offset))
     for tick in ticks:
-        axes.annotate(str(arm.at_risk(tick)), (tick, 0.0), xycoords=("data", "axes fraction"), xytext=(0, offset),
-                      textcoords="offset points", ha="center", va="top", fontsize=6.8, color=mark.color)  # fmt: skip
+        panel.add(Words(tick, 0.0, str(arm.at_risk(tick)), size=6.8, color=mark.color, across="center", upward="top",
+                        y_in="panel", dy=offset))  # fmt: skip
 
 
-def _incidence_legend(axes: Axes, arms: Sequence[ClearanceArm], marks: Mapping[str, style.Mark]) -> None:
+def _incidence_legend(
+    arms: Sequence[ClearanceArm], marks: Mapping[str, style.Mark], x: float, y: float
+) -> list[Legend]:
     """Colour and symbol of the arms, then the lines of the events."""
-    from matplotlib.lines import Line2D
-
     events = list(dict.fromkeys(event for arm in arms for event, _ in arm.incidence))
-    handles = [
-        Line2D([], [], color=marks[arm.arm].color, marker=marks[arm.arm].marker, markersize=4.5, label=arm.arm)
-        for arm in arms
-        if arm.incidence
+    shown = [marks[arm.arm] for arm in arms if arm.incidence]
+    keys = [
+        Key(arm.arm, mark.color, symbol=mark.marker)
+        for arm, mark in zip([arm for arm in arms if arm.incidence], shown, strict=True)
     ]
-    handles += [
-        Line2D([], [], color=style.INK, linestyle=_EVENT_LINES[position % len(_EVENT_LINES)],
-               label=_EVENT_WORDS.get(event, event))
-        for position, event in enumerate(events)
-    ]  # fmt: skip
-    if handles:
-        axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.19), ncols=2, handlelength=3.0)
+    keys += [
+        Key(_EVENT_WORDS.get(event, event), style.INK, symbol=NO_SYMBOL, dash=_EVENT_LINES[place % len(_EVENT_LINES)])
+        for place, event in enumerate(events)
+    ]
+    return [Legend(tuple(keys), x, y, "upper left", columns=2, handle=3.0)] if keys else []
 
 
 def _median_words(arm: ClearanceArm) -> str:

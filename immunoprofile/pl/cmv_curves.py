@@ -92,7 +92,7 @@ def cmv_sketch(
     names = labels or {}
     every = [height for one in series for height in one.heights] + [one.lloq for one in series if one.lloq == one.lloq]
     days = [day for one in series for day in one.days]
-    made = Sketch(style.WIDTH, 2.75)
+    made = Sketch(style.WIDTH, 2.75, _alt(groups, names))
     made.grid(1, len(groups), left=0.09, right=0.985, top=0.9, bottom=0.235, between=0.16)
     for panel, (arm, group) in zip(made.panels, groups.items(), strict=True):
         panels.draw_cmv(panel, group, marks, limits=(min(every) - 0.35, max(every) + 0.35))
@@ -104,3 +104,13 @@ def cmv_sketch(
             panel.y.label = ""
     made.note(f"{panels.CMV_LEGEND}.")
     return made
+
+
+def _alt(groups: Mapping[str, Sequence[CmvSeries]], names: Mapping[str, str]) -> str:
+    """Results of every panel in words."""
+    parts = []
+    for arm, group in groups.items():
+        kinds = [kind for one in group for kind in one.kinds]
+        words = f"{names.get(arm, arm) or 'all subjects'}: {len(group)} subjects, {len(kinds)} results"
+        parts.append(f"{words}, {sum(kind != 'QUANT' for kind in kinds)} of them known only as a bound")
+    return f"CMV-DNA over time with the limit of quantification. {'; '.join(parts)}."

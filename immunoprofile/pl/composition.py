@@ -78,7 +78,7 @@ def ratios_sketch(visits: Sequence[str], days: Sequence[float], values: Mapping[
     """What :func:`ratios_figure` draws."""
     if not values:
         raise NotAvailableError("there are no ratios", where="pl.ratios", todo="run pp.ratios(visits) first")
-    made = Sketch(style.WIDTH, 1.05)
+    made = Sketch(style.WIDTH, 1.05, _ratios_alt(visits, values))
     width = 1.0 / len(values)
     for position, (name, series) in enumerate(values.items()):
         panel = made.panel(position * width + 0.012, 0.2, width * 0.5, 0.48)
@@ -109,6 +109,18 @@ def ratios_sketch(visits: Sequence[str], days: Sequence[float], values: Mapping[
         "number: this visit (ratio, no unit)"
     )
     return made
+
+
+def _ratios_alt(visits: Sequence[str], values: Mapping[str, Sequence[float]]) -> str:
+    """Every ratio in words."""
+    parts = []
+    for name, series in values.items():
+        own = ", ".join(
+            f"{visit} {'not done' if math.isnan(value) else _figures(value)}"
+            for visit, value in zip(visits, series, strict=True)
+        )
+        parts.append(f"{RATIO_NAMES.get(name, name)}: {own}")
+    return f"Ratios over time. {'; '.join(parts)}."
 
 
 def _around(first: float, last: float) -> tuple[float, float]:
@@ -152,7 +164,7 @@ def differentiation_figure(visits: Sequence[str], values: Mapping[str, Sequence[
 
 def differentiation_sketch(visits: Sequence[str], values: Mapping[str, Sequence[float]]) -> Sketch:
     """What :func:`differentiation_figure` draws."""
-    made = Sketch(style.WIDTH, 1.75)
+    made = Sketch(style.WIDTH, 1.75, _stack_alt(visits, values))
     panel = made.panel(0.07, 0.03, 0.7, 0.83)
     for row in range(len(visits)):
         parts = {name: values[name][row] for name in QUADRANTS}
@@ -177,3 +189,14 @@ def differentiation_sketch(visits: Sequence[str], values: Mapping[str, Sequence[
     keys = tuple(Key(name, color, hatch) for name, color, hatch in QUADRANTS.values())
     made.legends.append(Legend(keys, 0.79, 0.45, "center left", handle=1.8, spacing=0.9))
     return made
+
+
+def _stack_alt(visits: Sequence[str], values: Mapping[str, Sequence[float]]) -> str:
+    """Every quadrant at every visit in words."""
+    parts = []
+    for row, visit in enumerate(visits):
+        shares = {QUADRANTS[name][0]: values[name][row] for name in QUADRANTS}
+        known = not any(math.isnan(share) for share in shares.values())
+        own = ", ".join(f"{name} {share:.1f}" for name, share in shares.items()) if known else "not done"
+        parts.append(f"{visit}: {own}")
+    return f"CD8 differentiation, % of CD8. {'; '.join(parts)}."

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
     from immunoprofile.quality import EventQuality
 
+_CHECKS = {
+    "stability": "signal",
+    "flow_rate": "flow rate",
+    "margins": "margins",
+    "doublets": "doublets",
+    "dead": "dead",
+}
+"""Names of the checks of events for people."""
 _MOST_CHANNELS = 24
 _WIDTH = 7.4
 _ROW = 0.4
@@ -44,7 +52,7 @@ def file_quality(quality: EventQuality) -> Figure:
     rate = 0.75
     height = _HEAD + top + 0.12 + rate + _BETWEEN + _LOWER + _FOOT
     with style.look():
-        figure = style.new_figure(_WIDTH, height)
+        figure = style.new_figure(_WIDTH, height, f"Quality of the events of {quality.name}. {_told(quality)}.")
 
         def axes_at(left: float, above: float, width: float, tall: float) -> Axes:
             return figure.add_axes((left / _WIDTH, 1 - (above + tall) / height, width / _WIDTH, tall / height))
@@ -198,17 +206,7 @@ def _draw_margins(axes: Axes, quality: EventQuality) -> None:
 
 def _draw_head(figure: Figure, quality: EventQuality, height: float, *, hidden: int) -> None:
     figure.text(0.01, 1 - 0.06 / height, quality.name, va="top", fontsize=9.5, fontweight="bold")
-    words = {
-        "stability": "signal",
-        "flow_rate": "flow rate",
-        "margins": "margins",
-        "doublets": "doublets",
-        "dead": "dead",
-    }
-    told = [f"{words[name]} {_percent(share)}" for name, share in quality.pct.items()]
-    figure.text(
-        0.01, 1 - 0.25 / height, f"{quality.n_events:,} events; flagged: " + ", ".join(told), va="top", fontsize=7.5
-    )
+    figure.text(0.01, 1 - 0.25 / height, _told(quality), va="top", fontsize=7.5)
     notes = [
         f"{row.check.replace('_', ' ')} {_finding(row)}" for row in quality.findings if row.state in ("WARN", "FAIL")
     ]
@@ -226,6 +224,12 @@ def _draw_head(figure: Figure, quality: EventQuality, height: float, *, hidden: 
     if hidden:
         text += f" {hidden} quiet channels are not drawn."
     style.note(figure, text)
+
+
+def _told(quality: EventQuality) -> str:
+    """How many events there are and which share was flagged for what."""
+    told = [f"{_CHECKS[name]} {_percent(share)}" for name, share in quality.pct.items()]
+    return f"{quality.n_events:,} events; flagged: {', '.join(told)}"
 
 
 def _finding(row: Any) -> str:

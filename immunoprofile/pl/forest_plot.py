@@ -8,15 +8,23 @@ from typing import TYPE_CHECKING, Any, Final
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.io.records import records
 from immunoprofile.pl import style
+from immunoprofile.pl.sketch import Ground, Line, Marks, Panel, Sketch, Words
+from immunoprofile.pl.sketch_figure import sketch_figure
+from immunoprofile.pl.style import GREY, INK, WIDTH
+from immunoprofile.pl.ticks import axis_ticks
 from immunoprofile.schema import DESCRIPTIVE_EFFECTS, FAMILY_WORDS, STATISTICS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pandas as pd
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_LEFT, _WIDE = 0.345, 0.245
+"""Place of the axes, in widths of the figure."""
+_NAMES, _EFFECTS, _NUMBERS, _P_VALUES = 0.008, 0.605, 0.815, 0.875
+"""Where the columns of words begin."""
+_SIZE: Final = 7.5
 _RATIO_WORDS: Final = ("fold", "ratio", "odds")
 
 
@@ -51,23 +59,27 @@ def forest(table: pd.DataFrame, *, displays: Mapping[str, str] | None = None) ->
     """
     if len(table) == 0:
         raise NotAvailableError("the statistics table is empty", where="pl.forest", todo="run tl.compare(visits) first")
+    return sketch_figure(forest_sketch(table, displays=displays or {}))
+
+
+def forest_sketch(table: pd.DataFrame, *, displays: Mapping[str, str]) -> Sketch:
+    """What :func:`forest` draws of a table that is not empty."""
     blocks = _blocks(records(table, STATISTICS))
     lines = sum(len(block) for block in blocks.values())
     head, row_height, below = 0.34, 0.27, 0.5
     height = head + row_height * lines + below * len(blocks) + 0.2
-    with style.look():
-        figure = style.new_figure(style.WIDTH, height, forest_alt(table, displays or {}))
-        top = head
-        for kind, block in blocks.items():
-            tall = row_height * len(block)
-            axes = figure.add_axes((0.345, 1 - (top + tall) / height, 0.245, tall / height))
-            _draw_block(figure, axes, block, kind, displays or {})
-            top += tall + below
-        for x, words in ((0.008, "effect of"), (0.605, "effect (95 % interval)"), (0.815, "n"), (0.875, "p")):
-            figure.text(x, 1 - 0.1 / height, words, fontsize=7.5, fontweight="bold", va="top")
-        words = "Filled: the interval excludes no difference. Open: cannot conclude. "
-        style.note(figure, words + "p adj.: adjusted within the family; p raw and intervals: not.")
-        return figure
+    made = Sketch(WIDTH, height, forest_alt(table, displays))
+    top = head
+    for kind, block in blocks.items():
+        tall = row_height * len(block)
+        panel = made.panel(_LEFT, 1 - (top + tall) / height, _WIDE, tall / height)
+        _draw_block(panel, block, kind, displays)
+        top += tall + below
+    for x, words in ((_NAMES, "effect of"), (_EFFECTS, "effect (95 % interval)"), (_NUMBERS, "n"), (_P_VALUES, "p")):
+        made.write(x, 1 - 0.1 / height, words, size=_SIZE, bold=True, upward="top")
+    words = "Filled: the interval excludes no difference. Open: cannot conclude. "
+    made.note(words + "p adj.: adjusted within the family; p raw and intervals: not.")
+    return made
 
 
 _Row = dict[Any, Any]
@@ -107,52 +119,53 @@ def _family_head(family: str, members: list[_Row]) -> str:
     return f"family: {family} ({corrected})"
 
 
-def _draw_block(figure: Figure, axes: Axes, block: Sequence[_Row | str], kind: str, names: Mapping[str, str]) -> None:
-    ratio = kind == "ratio"
+def _draw_block(panel: Panel, block: Sequence[_Row | str], kind: str, names: Mapping[str, str]) -> None:
+    ratio, descriptive = kind == "ratio", kind in DESCRIPTIVE_EFFECTS
     null = 1.0 if ratio else 0.0
     rows = [row for row in block if not isinstance(row, str)]
-    descriptive = kind in DESCRIPTIVE_EFFECTS
+    _x_axis(panel, rows, null, ratio=ratio, descriptive=descriptive)
+    panel.y.limits, panel.spines = (len(block) - 0.5, -0.5), ("bottom",)
     if not descriptive:
-        axes.axvline(null, color=style.GREY, linewidth=0.9)
+        panel.upright(null, color=GREY, width=0.9)
     for place, row in enumerate(block):
         if isinstance(row, str):
-            _put(figure, axes, 0.008, place, row, style.GREY)
+            _put(panel, _NAMES, place, row, GREY)
             continue
-        _put(figure, axes, 0.008, place, _label(row, names))
+        _put(panel, _NAMES, place, _label(row, names))
         value, low, high = (row[key] for key in ("effect", "effect_lower", "effect_upper"))
         if not math.isfinite(value):
             reason = _short(row["note"] or "no reason given", 62)
-            _put(figure, axes, 0.37, place, f"not estimable: {reason}", style.GREY)
+            _put(panel, 0.37, place, f"not estimable: {reason}", GREY)
             continue
         excludes = math.isfinite(low) and math.isfinite(high) and not low <= null <= high and not descriptive
-        axes.plot([low, high], [place, place], color=style.INK, linewidth=1.3)
-        axes.plot([value], [place], marker="s", color=style.INK, markerfacecolor=style.INK if excludes else "white")
+        first, last = panel.x.limits
+        if not (math.isnan(low) or math.isnan(high)):
+            # A limit that is infinite goes to the edge of the axis.
+            panel.add(Line((min(max(low, first), last), max(min(high, last), first)), (place, place), INK, 1.3))
+        panel.add(Marks((value,), (place,), "s", face=INK if excludes else "white"))
         limits = "no interval" if math.isnan(low) or math.isnan(high) else f"{low:.2f} to {high:.2f}"
-        _put(figure, axes, 0.605, place, f"{value:.2f} ({limits})")
-        _put(figure, axes, 0.815, place, " vs ".join(_counts(row)))
-        _put(figure, axes, 0.875, place, p_of(row))
-    axes.set_ylim(len(block) - 0.5, -0.5)
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
+        _put(panel, _EFFECTS, place, f"{value:.2f} ({limits})")
+        _put(panel, _NUMBERS, place, " vs ".join(_counts(row)))
+        _put(panel, _P_VALUES, place, p_of(row))
+
+
+def _x_axis(panel: Panel, rows: Sequence[_Row], null: float, *, ratio: bool, descriptive: bool) -> None:
+    """Limits, ticks and name of the axis of a block; a ratio has a logarithmic one."""
     said = sorted({row["effect_kind"] for row in rows} - {""})
-    axes.set_xlabel(" / ".join(said) + (" (log scale)" if ratio else ""))
+    panel.x.label = " / ".join(said) + (" (log scale)" if ratio else "")
     ends = [row[key] for row in rows for key in ("effect", "effect_lower", "effect_upper")]
-    ends = [value for value in ends if math.isfinite(value) and (value > 0 or not ratio)] + [null]
-    if ratio:
-        _log_ticks(axes, min(ends) / 1.2, max(ends) * 1.2)
-
-
-def _log_ticks(axes: Axes, low: float, high: float) -> None:
-    from matplotlib.ticker import NullFormatter, NullLocator
-
-    axes.set_xscale("log")
-    axes.set_xlim(low, high)
-    steps = (1, 2, 5) if high / low < 150 else (1,)
+    ends = [value for value in ends if math.isfinite(value) and (value > 0 or not ratio)]
+    ends += [] if descriptive and ends else [null]
+    low, high = min(ends), max(ends)
+    if not ratio:
+        room = 0.05 * (high - low) or 1.0
+        panel.x.limits = (low - room, high + room)
+        panel.x.ticks = axis_ticks(*panel.x.limits, panel.points[0], size=panel.x.size, upward=False)
+        return
+    panel.x.log, panel.x.limits = True, (low / 1.2, high * 1.2)
+    steps = (1, 2, 5) if high * 1.2 / (low / 1.2) < 150 else (1,)
     ticks = [step * 10.0**power for power in range(-4, 5) for step in steps]
-    ticks = [tick for tick in ticks if low <= tick <= high]
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    panel.x.ticks = tuple((tick, f"{tick:g}") for tick in ticks if low / 1.2 <= tick <= high * 1.2)
 
 
 def _label(row: _Row, names: Mapping[str, str]) -> str:
@@ -192,11 +205,10 @@ def _counts(row: Mapping[str, Any]) -> list[str]:
     return [f"{count:.0f}" for count in counts if not math.isnan(count)]
 
 
-def _put(figure: Figure, axes: object, x: float, place: int, words: str, color: str = style.INK) -> None:
-    from matplotlib.transforms import blended_transform_factory
-
-    transform = blended_transform_factory(figure.transFigure, axes.transData)  # type: ignore[attr-defined]
-    figure.text(
-        x, place, words, transform=transform, va="center", fontsize=7.5, color=color,
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
-    )  # fmt: skip
+def _put(panel: Panel, x: float, place: int, words: str, color: str = INK) -> None:
+    """Words in the line of a row, at a share of the width of the figure."""
+    panel.add(
+        Words(
+            (x - _LEFT) / _WIDE, place, words, size=_SIZE, color=color, upward="center", ground=Ground(), x_in="panel"
+        )
+    )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.gate.raster import common_axes, plot_of_gate
+from immunoprofile.pl import style
 from immunoprofile.pl.sketch import Words
 from immunoprofile.pl.sketch_figure import sketch_figure
 from immunoprofile.pl.thumbnails import Drawn, Panel, draw_panel, plot_sheet, prepare
@@ -88,7 +89,14 @@ def gate_grid(
         shown = {population: float(percentages[name])} if name in percentages else {}
         made = prepare(Panel(raster, shown), Panel(frame, {}), {})
         drawn.append((title, replace(made, title=title)))
-    return _laid_out(drawn, max(1, columns))
+    shares = [
+        f"{title} not done"
+        if one is None
+        else f"{title} {style.amount(one.panel.percentages.get(population, math.nan))} %"
+        for title, one in drawn
+    ]
+    alt = f"The gate of {population} in {len(drawn)} samples on the same axes. Per cent of the parent: "
+    return _laid_out(drawn, max(1, columns), f"{alt}{'; '.join(shares)}.")
 
 
 def _titles(profile: Profile, tube: str) -> dict[str, str]:
@@ -101,13 +109,13 @@ def _titles(profile: Profile, tube: str) -> dict[str, str]:
     return found
 
 
-def _laid_out(drawn: Sequence[tuple[str, Drawn | None]], columns: int) -> Figure:
+def _laid_out(drawn: Sequence[tuple[str, Drawn | None]], columns: int, alt: str) -> Figure:
     columns = min(columns, len(drawn))
     rows = [drawn[start : start + columns] for start in range(0, len(drawn), columns)]
     heads = [max([0.3, *(one.head for _, one in row if one is not None)]) for row in rows]
     across = _LEFT + columns + (columns - 1) * _GAP_X + 0.05
     down = sum(head + 1 + _BELOW for head in heads)
-    made, sheet = plot_sheet(across, down, _SIDE)
+    made, sheet = plot_sheet(across, down, _SIDE, alt)
     top = down
     for row, head in zip(rows, heads, strict=True):
         y0 = top - head - 1

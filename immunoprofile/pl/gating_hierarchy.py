@@ -11,7 +11,7 @@ import numpy as np
 
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.pl import style
-from immunoprofile.pl.sketch import Line, Marks, Sketch, Words
+from immunoprofile.pl.sketch import Line, Marks, Sketch, Words, empty_sketch
 from immunoprofile.pl.sketch_figure import sketch_figure
 from immunoprofile.pl.thumbnails import ACROSS, GAP_X, SIDE, Drawn, Panel, draw_panel, plot_sheet, prepare
 
@@ -85,7 +85,7 @@ def gating_tree(
         The plots are of several tubes.
     """
     if not rasters:
-        return style.empty_figure("The file has no gating plot.", what="Gating strategy")
+        return sketch_figure(empty_sketch("The file has no gating plot.", what="Gating strategy"))
     tubes = sorted({raster.tube for raster in rasters})
     if len(tubes) > 1:
         raise NotAvailableError(f"plots of tubes {', '.join(tubes)}", where="pl.gating_tree", todo="give one tube")
@@ -274,7 +274,7 @@ def back_gating(gated: GatedSample, population: str, *, most: int = 2000, seed: 
     name = gated.strategy[population].label or population
     plots = back_plots(gated, population, most=most, seed=seed)
     if not plots:
-        return style.empty_figure(f"No ancestor of {name} has a plot.", what="Back-gating")
+        return sketch_figure(empty_sketch(f"No ancestor of {name} has a plot.", what="Back-gating"))
     return back_figure(plots, name=name, total=total)
 
 

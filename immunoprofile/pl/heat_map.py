@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.io.records import cells
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from matplotlib.figure import Figure
+
+
+_STATE_WORDS: Final = {"NOT_EVALUABLE": "not evaluable", "MISSING": "not measured"}
 
 
 def completeness(profile: Any) -> Figure:
@@ -69,7 +73,12 @@ def completeness_sketch(
         raise NotAvailableError("the study plans no flow visit", where="pl.completeness", todo="see study.yaml")
     wide = len(tubes) * len(visits) + 0.35 * (len(visits) - 1)
     height = 1.05 + 0.21 * len(subjects)
-    made = Sketch(style.WIDTH, height)
+    seen = Counter(
+        states.get((subject, visit, tube), "MISSING") for subject in subjects for visit in visits for tube in tubes
+    )
+    counted = ", ".join(f"{_STATE_WORDS.get(state, state)} {seen[state]}" for state in style.STATE_MARKS if seen[state])
+    alt = f"Quality of {len(subjects)} subjects at {', '.join(visits)}, tubes {', '.join(tubes)}. {counted}."
+    made = Sketch(style.WIDTH, height, alt)
     panel = made.panel(0.16, 0.36 / height, 0.83, 1 - 1.0 / height)
     panel.x.limits, panel.y.limits = (0.0, wide), (float(len(subjects)), 0.0)
     centres = []
@@ -91,7 +100,7 @@ def completeness_sketch(
         panel.add(Words(middle, 1.0, visit, bold=True, across="center", y_in="panel", dy=34 if turn else 14))
     x = 0.16
     for state in style.STATE_MARKS:
-        words = {"NOT_EVALUABLE": "not evaluable", "MISSING": "not measured"}.get(state, state)
+        words = _STATE_WORDS.get(state, state)
         state_key(made, state, x, 0.1 / height)
         made.write(x + 0.016, 0.1 / height, words, size=7, upward="center")
         x += 0.055 + 0.0115 * len(words)

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.pl import style
+from immunoprofile.pl.sketch import NO_SYMBOL, Key, Legend, Line, Sketch
+from immunoprofile.pl.sketch_figure import sketch_figure
+from immunoprofile.pl.style import LineStyle
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    import numpy as np
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
 
     from immunoprofile.gate.evaluate import GatedSample
     from immunoprofile.gate.gates import Dimension, Gate
     from immunoprofile.gate.parent_events import FileEvents, Limits
 
 _BARS: Final = 160
+_WIDE: Final = style.WIDTH * 0.75
+_HIGH: Final = {1: 1.9, 2: 2.9}
+"""Inches that a plot of so many channels is high."""
+_ABOVE, _BEFORE, _AXIS, _LINE = 0.1, 0.72, 0.46, 0.165
+"""Inches above the plot, left of it, below it for the axis, and of a line of the legend."""
 _LOOKS: Final = tuple(
     zip(
         (style.BLUE, style.VERMILLION, style.GREEN, style.PURPLE, style.BLACK, style.ORANGE),
@@ -58,6 +67,11 @@ def overlay(files: Mapping[str, GatedSample], population: str, *, title: str = "
     >>> files = {visit: profile.gated(f"S-1_{visit}_treg") for visit in ("BL", "D14")}  # doctest: +SKIP
     >>> ip.pl.overlay(files | {"FMO CD25": fmo}, "treg")  # doctest: +SKIP
     """
+    return sketch_figure(overlay_sketch(files, population, title=title))
+
+
+def overlay_sketch(files: Mapping[str, GatedSample], population: str, *, title: str = "") -> Sketch:
+    """What :func:`overlay` draws."""
     from immunoprofile.gate.parent_events import FileEvents
     from immunoprofile.gate.raster import plot_axis
 
@@ -77,37 +91,40 @@ def overlay(files: Mapping[str, GatedSample], population: str, *, title: str = "
     values = {label: one.values(dimensions) for label, one in events.items()}
     described = [plot_axis(d, first, values[next(iter(files))][place]) for place, d in enumerate(dimensions)]
     extent = [limits for limits, _ in described]
-    with style.look():
-        figure = style.new_figure(style.WIDTH * 0.75, 3.9 if len(dimensions) == 2 else 2.9)
-        figure.set_layout_engine("constrained")
-        axes = figure.add_subplot()
-        for (label, own), (color, dashes) in zip(values.items(), _LOOKS, strict=False):
-            words = _words(label, files[label], population)
-            if len(dimensions) == 1:
-                _curve(axes, own[0], extent[0], color=color, dashes=dashes, words=words)
-            else:
-                _contours(axes, own, extent, color=color, dashes=dashes, words=words)
-        axes.set_xlim(extent[0])
-        axes.set_xlabel(_axis_words(dimensions[0], events[next(iter(files))]))
-        axes.set_xticks(*zip(*described[0][1], strict=True))
-        if len(dimensions) == 2:
-            axes.set_ylim(extent[1])
-            axes.set_ylabel(_axis_words(dimensions[1], events[next(iter(files))]))
-            axes.set_yticks(*zip(*described[1][1], strict=True))
+    said = {label: _words(label, one, population) for label, one in files.items()}
+    high = _HIGH[len(dimensions)]
+    foot = _AXIS + _LINE * (len(files) + bool(title)) + 0.12
+    height = _ABOVE + high + foot
+    made = Sketch(_WIDE, height, f"Files laid over each other on the gate of {population}: {'; '.join(said.values())}.")
+    panel = made.panel(_BEFORE / _WIDE, foot / height, (_WIDE - _BEFORE - 0.1) / _WIDE, high / height)
+    names = [_axis_words(d, events[next(iter(files))]) for d in dimensions]
+    panel.x.limits, panel.x.ticks, panel.x.label = extent[0], tuple(described[0][1]), names[0]
+    panel.x.power = panel.y.power = True
+    if len(dimensions) == 2:
+        panel.y.limits, panel.y.ticks, panel.y.label = extent[1], tuple(described[1][1]), names[1]
+    else:
+        panel.y.limits, panel.y.label = (0.0, 1.08), "events, highest = 1"
+    keys = []
+    for (label, own), (color, dashes) in zip(values.items(), _LOOKS, strict=False):
+        if len(dimensions) == 1:
+            panel.add(_curve(own[0], extent[0], color=color, dashes=dashes))
         else:
-            axes.set_ylim(0, 1.08)
-            axes.set_yticks([])
-            axes.set_ylabel("events, highest = 1")
-        drawn: list[Gate] = []
-        for (_, one), (color, dashes) in zip(files.items(), _LOOKS, strict=False):
-            gate = one.strategy[population]
-            if gate in drawn:
-                continue
+            panel.add(*(Line(x, y, color, 0.9, dashes) for x, y in contour_lines(own, extent)))
+        keys.append(Key(said[label], color, symbol=NO_SYMBOL, dash=dashes))
+    drawn: list[Gate] = []
+    for one, (color, dashes) in zip(files.values(), _LOOKS, strict=False):
+        gate = one.strategy[population]
+        if gate not in drawn:
             same = all(other.strategy[population] == gate for other in files.values())
-            draw_gate(axes, gate, color=style.INK if same else color, dashes="-" if same else dashes)
+            look = (style.INK, "-") if same else (color, dashes)
+            panel.add(*(Line(x, y, look[0], 1.7, look[1]) for x, y in gate_lines(gate, panel.x.limits, panel.y.limits)))
             drawn.append(gate)
-        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.2), ncols=1, title=title or None, alignment="left")
-        return figure
+    top = foot - _AXIS
+    if title:
+        made.write(_BEFORE / _WIDE, top / height, title, bold=True, upward="top")
+        top -= _LINE
+    made.legends.append(Legend(tuple(keys), (_BEFORE - 0.1) / _WIDE, (top + 0.09) / height, "upper left"))
+    return made
 
 
 def _axes(gate: Gate) -> tuple[Dimension, ...]:
@@ -127,48 +144,47 @@ def _axis_words(dimension: Dimension, events: FileEvents) -> str:
     return dimension.marker if channel.pnn == dimension.marker else f"{dimension.marker} ({channel.pnn})"
 
 
-def _curve(axes: Axes, values: object, extent: Limits, *, color: str, dashes: object, words: str) -> None:
+def _curve(values: NDArray[np.float64], extent: Limits, *, color: str, dashes: LineStyle) -> Line:
     import numpy as np
     from scipy.ndimage import gaussian_filter1d
 
     counts, edges = np.histogram(np.clip(np.asarray(values), *extent), bins=_BARS, range=extent)
     smooth = gaussian_filter1d(counts.astype(float), 1.5, mode="nearest")
     top = max(float(smooth.max(initial=0.0)), 1e-12)
-    middle = (edges[1:] + edges[:-1]) / 2
-    axes.plot(middle, smooth / top if counts.any() else smooth, color=color, linestyle=dashes, label=words)
+    return Line(((edges[1:] + edges[:-1]) / 2).tolist(), (smooth / top).tolist(), color, dash=dashes)
 
 
-def _contours(axes: Axes, values: object, extent: list[Limits], *, color: str, dashes: object, words: str) -> None:
+def contour_lines(
+    values: Sequence[NDArray[np.float64]], extent: Sequence[Limits]
+) -> list[tuple[list[float], list[float]]]:
+    """Lines of equal density on a plot, x and y of each; 10 to 90 % of the events lie inside them."""
+    import numpy as np
+    from matplotlib.figure import Figure
+
     from immunoprofile.gate.parent_events import contour_grid
 
-    grid = contour_grid(values, extent)  # type: ignore[arg-type]
-    if grid is not None:
-        x, y, density, levels = grid
-        axes.contour(x, y, density, levels=levels, colors=[color], linestyles=[dashes], linewidths=0.9)
-    axes.plot([], [], color=color, linestyle=dashes, label=words)
+    grid = contour_grid(values, extent)
+    if grid is None:
+        return []
+    x, y, density, levels = grid
+    drawn = Figure().subplots().contour(x, y, density, levels=levels)
+    lines = (np.asarray(line, dtype=np.float64) for level in drawn.allsegs for line in level if len(line) > 2)
+    return [(line[:, 0].tolist(), line[:, 1].tolist()) for line in lines]
 
 
-def draw_gate(axes: Axes, gate: Gate, *, color: str, dashes: object) -> None:
-    """Outline of a gate on axes that have their final limits; open sides end at the frame."""
-    import numpy as np
-
+def gate_lines(gate: Gate, across: Limits, upward: Limits) -> list[tuple[list[float], list[float]]]:
+    """Outline of a gate on axes with these limits, x and y of each line; open sides end at the frame."""
     from immunoprofile.gate.gates import ellipse_corners
 
-    look = {"color": color, "linestyle": dashes, "linewidth": 1.7}
     corners = gate.vertices if gate.ellipsoid is None else ellipse_corners(gate.ellipsoid)
     if corners:
-        closed = np.array([*corners, corners[0]])
-        axes.plot(closed[:, 0], closed[:, 1], **look)  # type: ignore[arg-type]
-        return
-    ends = [axes.get_xlim(), axes.get_ylim()]
+        closed = [*corners, corners[0]]
+        return [([float(x) for x, _ in closed], [float(y) for _, y in closed])]
     limits = [(d.minimum, d.maximum) for d in gate.dimensions[:2]]
     if len(limits) == 1:
-        for place in limits[0]:
-            if place is not None:
-                axes.axvline(place, **look)  # type: ignore[arg-type]
-        return
+        return [([place, place], list(upward)) for place in limits[0] if place is not None]
     (x0, x1), (y0, y1) = (
         [end if place is None else place for place, end in zip(pair, frame, strict=True)]
-        for pair, frame in zip(limits, ends, strict=True)
+        for pair, frame in zip(limits, (across, upward), strict=True)
     )
-    axes.plot([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0], **look)  # type: ignore[arg-type]
+    return [([x0, x1, x1, x0, x0], [y0, y0, y1, y1, y0])]

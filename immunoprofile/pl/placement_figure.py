@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from immunoprofile.density import ADJUST
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.gate.methods import seen_in
-from immunoprofile.pl import style
+from immunoprofile.pl.sketch import NO_SYMBOL, Area, Key, Legend, Line, Sketch
+from immunoprofile.pl.sketch_figure import sketch_figure
+from immunoprofile.pl.style import GREY, INK, PALE, VERMILLION
+from immunoprofile.pl.ticks import axis_ticks
 from immunoprofile.placement.place import curves_of
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from immunoprofile.placement import Cut, Placement
+
+
+_WIDE, _TALL = 4.6, 3.0
+_BELOW: Final = 0.84
+"""Inches of the figure, and those below the plot for its axis and the legend."""
 
 
 def placement(placed: Placement, population: str, marker: str) -> Figure:
@@ -40,6 +47,11 @@ def placement(placed: Placement, population: str, marker: str) -> Figure:
     NotAvailableError
         The gate was not placed on this axis.
     """
+    return sketch_figure(placement_sketch(placed, population, marker))
+
+
+def placement_sketch(placed: Placement, population: str, marker: str) -> Sketch:
+    """What :func:`placement` draws."""
     cuts = [cut for cut in placed.cuts if (cut.population, cut.marker) == (population, marker)]
     if not cuts:
         known = ", ".join(dict.fromkeys(f"{cut.population} ({cut.marker})" for cut in placed.cuts))
@@ -52,28 +64,36 @@ def placement(placed: Placement, population: str, marker: str) -> Figure:
     reference = curves_of(placed.strategy.references).get((seen_in(gate), marker))
     said = cuts[0].method if cuts[0].method == cuts[0].asked else f"{cuts[0].method} instead of {cuts[0].asked}"
     alt = f"Density of {marker} in {seen_in(gate)} with the cut of the template and the placed cut of {population}."
-    with style.look():
-        figure = style.new_figure(4.6, 2.7, alt)
-        axes = figure.subplots()
-        axes.fill_between(curve.places, curve.heights / curve.heights.max(), color=style.PALE, label=placed.events.name)
-        if reference is not None:
-            heights = reference.heights / reference.heights.max()
-            axes.plot(reference.places, heights, color=style.GREY, linestyle="--", label="template sample")
-        for number, cut in enumerate(cuts):
-            _draw_cut(axes, cut, _corner_places(placed, cut), named=number == 0)
-        scale = None if dimension.scale is None else placed.events.scales[dimension.scale]
-        if scale is not None:
-            positions, labels = zip(*scale.ticks(), strict=True)
-            axes.set_xticks(positions, labels)
-        axes.set_xlim(curve.places[0], curve.places[-1])
-        axes.set_ylim(0, 1.1)
-        axes.set_yticks([])
-        axes.set_xlabel(f"{marker}, linear intensity")
-        axes.set_ylabel(f"events in {seen_in(gate)}")
-        style.title(axes, f"{population}: {said}, confidence {cuts[0].confidence:.2f}")
-        axes.legend(frameon=False, fontsize="small")
-        figure.tight_layout()
-    return figure
+    made = Sketch(_WIDE, _TALL, alt)
+    panel = made.panel(0.34 / _WIDE, _BELOW / _TALL, (_WIDE - 0.44) / _WIDE, (_TALL - _BELOW - 0.28) / _TALL)
+    panel.title = f"{population}: {said}, confidence {cuts[0].confidence:.2f}"
+    heights = (curve.heights / curve.heights.max()).tolist()
+    places = curve.places.tolist()
+    panel.add(Area(places, [0.0] * len(places), heights, PALE))
+    keys = [Key(placed.events.name, PALE)]
+    if reference is not None:
+        template_heights = (reference.heights / reference.heights.max()).tolist()
+        panel.add(Line(reference.places.tolist(), template_heights, GREY, dash="--"))
+        keys.append(Key("template sample", GREY, symbol=NO_SYMBOL, dash="--"))
+    for cut in cuts:
+        corners = _corner_places(placed, cut)
+        values = corners or (cut.value,)
+        templates = tuple(value - cut.shift for value in corners) or (cut.template,)
+        for template, value in zip(templates, values, strict=True):
+            panel.upright(template, color=INK, width=1.4, dash=":")
+            panel.upright(value, color=VERMILLION, width=1.4)
+    keys += [Key("template", INK, symbol=NO_SYMBOL, dash=":"), Key("placed", VERMILLION, symbol=NO_SYMBOL)]
+    scale = None if dimension.scale is None else placed.events.scales[dimension.scale]
+    panel.x.limits, panel.x.label = (places[0], places[-1]), f"{marker}, linear intensity"
+    if scale is not None:
+        panel.x.power = True
+        panel.x.ticks = tuple((place, words) for place, words in scale.ticks() if places[0] <= place <= places[-1])
+    else:
+        panel.x.ticks = axis_ticks(*panel.x.limits, panel.points[0], size=panel.x.size, upward=False)
+    panel.y.limits, panel.y.label = (0.0, 1.1), f"events in {seen_in(gate)}"
+    # Below the plot: inside it would hide the density, or a cut.
+    made.legends.append(Legend(tuple(keys), 0.25 / _WIDE, 0.46 / _TALL, "upper left", columns=2, size=7.0))
+    return made
 
 
 def _corner_places(placed: Placement, cut: Cut) -> tuple[float, ...]:
@@ -84,12 +104,3 @@ def _corner_places(placed: Placement, cut: Cut) -> tuple[float, ...]:
     column = [d.marker for d in gate.dimensions].index(cut.marker)
     corners = np.array(gate.vertices)[:, column]
     return float(corners.min()), float(corners.max())
-
-
-def _draw_cut(axes: Axes, cut: Cut, corners: tuple[float, ...], *, named: bool) -> None:
-    values = corners or (cut.value,)
-    templates = tuple(value - cut.shift for value in corners) or (cut.template,)
-    for number, (template, value) in enumerate(zip(templates, values, strict=True)):
-        first = named and number == 0
-        axes.axvline(template, color=style.INK, linestyle=":", label="template" if first else None)
-        axes.axvline(value, color=style.VERMILLION, label="placed" if first else None)

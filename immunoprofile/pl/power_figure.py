@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.io.records import records
 from immunoprofile.pl import style
+from immunoprofile.pl.sketch import Errors, Key, Legend, Line, Marks, Sketch, Words, empty_sketch
+from immunoprofile.pl.sketch_figure import sketch_figure
+from immunoprofile.pl.ticks import axis_ticks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 POWER_COLUMNS: Final = ("scenario", "n_per_arm", "power", "replicates")
+_MOST_TICKS: Final = 12
+_WIDEST: Final = 34
+"""Letters in a line of the legend."""
 _Z: Final = 1.959963984540054
 
 
@@ -59,8 +66,8 @@ def power_curve(table: pd.DataFrame, *, target: float = 0.8) -> Figure:
     lines, left_out = power_lines(table)
     if not lines:
         reason = "The table of power is empty." if not left_out else f"No power in any of {left_out} rows."
-        return style.empty_figure(reason, what="Power")
-    return _figure(lines, target, left_out)
+        return sketch_figure(empty_sketch(reason, what="Power"))
+    return sketch_figure(power_sketch(lines, target, left_out))
 
 
 def power_lines(table: pd.DataFrame) -> tuple[list[PowerLine], int]:
@@ -91,33 +98,36 @@ def wilson(share: float, trials: float) -> tuple[float, float]:
     return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
-def _figure(lines: Sequence[PowerLine], target: float, left_out: int) -> Figure:
-    with style.look():
-        height = 2.9
-        figure = style.new_figure(style.WIDTH, height, power_alt(lines, left_out))
-        axes = figure.add_axes((0.09, 0.2, 0.55, 0.74))
-        axes.axhline(100 * target, color=style.GREY, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-        axes.annotate(f"{100 * target:g} %", (1.0, 100 * target), xycoords=("axes fraction", "data"), xytext=(3, 0),
-                      textcoords="offset points", va="center", fontsize=7, color=style.GREY)  # fmt: skip
-        for line, mark in zip(lines, style.distinct_marks(len(lines), "scenarios"), strict=True):
-            low, high = (
-                [100 * abs(one - other) for one, other in zip(line.power, limits, strict=True)]
-                for limits in (line.lower, line.upper)
-            )
-            axes.errorbar(
-                line.n_per_arm, [100 * power for power in line.power], [low, high], color=mark.color,
-                linestyle=mark.line, marker=mark.marker, capsize=2.0, elinewidth=0.9, label=line.label,
-            )  # fmt: skip
-        ticks = sorted({n for line in lines for n in line.n_per_arm})
-        if len(ticks) <= 12:
-            axes.set_xticks(ticks)
-        axes.set_ylim(0, 103)
-        axes.set_xlabel("subjects in each arm")
-        axes.set_ylabel("power, %")
-        axes.legend(loc="upper left", bbox_to_anchor=(1.1, 1.0), handlelength=3.0)
-        words = f" {left_out} rows without a power left out." if left_out else ""
-        style.note(figure, f"Bars: 95 % Monte-Carlo interval of the simulation (Wilson).{words}")
-        return figure
+def power_sketch(lines: Sequence[PowerLine], target: float, left_out: int) -> Sketch:
+    """What :func:`power_curve` draws."""
+    made = Sketch(style.WIDTH, 2.9, power_alt(lines, left_out))
+    panel = made.panel(0.09, 0.2, 0.55, 0.74)
+    panel.y.limits, panel.y.label, panel.x.label = (0.0, 103.0), "power, %", "subjects in each arm"
+    panel.y.ticks = axis_ticks(*panel.y.limits, panel.points[1], size=panel.y.size, upward=True)
+    numbers = sorted({n for line in lines for n in line.n_per_arm})
+    room = 0.05 * (numbers[-1] - numbers[0]) or 1.0
+    panel.x.limits = (numbers[0] - room, numbers[-1] + room)
+    panel.x.ticks = (
+        tuple((float(n), str(n)) for n in numbers)
+        if len(numbers) <= _MOST_TICKS
+        else axis_ticks(*panel.x.limits, panel.points[0], size=panel.x.size, upward=False)
+    )
+    panel.level(100 * target, color=style.GREY, width=0.9, dash=(0, (4, 3)), order=1)
+    panel.add(Words(1.0, 100 * target, f"{100 * target:g} %", size=7, color=style.GREY, upward="center", x_in="panel",
+                    dx=3))  # fmt: skip
+    keys = []
+    for line, mark in zip(lines, style.distinct_marks(len(lines), "scenarios"), strict=True):
+        low, power, high = ([100 * one for one in values] for values in (line.lower, line.power, line.upper))
+        panel.add(
+            Errors(line.n_per_arm, low, high, mark.color, cap=2.0),
+            Line(line.n_per_arm, power, mark.color, dash=mark.line),
+            Marks(line.n_per_arm, power, mark.marker, face=mark.color, edge=mark.color),
+        )
+        keys.append(Key("\n".join(textwrap.wrap(line.label, _WIDEST)), mark.color, symbol=mark.marker, dash=mark.line))
+    made.legends.append(Legend(tuple(keys), 0.695, 0.94, "upper left", handle=3.0))
+    words = f" {left_out} rows without a power left out." if left_out else ""
+    made.note(f"Bars: 95 % Monte-Carlo interval of the simulation (Wilson).{words}")
+    return made
 
 
 def power_alt(lines: Sequence[PowerLine], left_out: int) -> str:

@@ -11,10 +11,11 @@ from immunoprofile.errors import NotAvailableError
 from immunoprofile.io.records import cells, records
 from immunoprofile.pl import style
 from immunoprofile.pl.series import arm_order, column_arms
+from immunoprofile.pl.sketch import Box, Ground, Panel, Sketch, Words, empty_sketch
+from immunoprofile.pl.sketch_figure import sketch_figure
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 UNKNOWN: Final = "?"
@@ -77,9 +78,9 @@ def safety_shift(table: pd.DataFrame, *, labels: Mapping[str, str] | None = None
         raise NotAvailableError(f"no column {', '.join(missing)}", where="pl.safety_shift table")
     grids = shift_grids(table, name=name, count=count, order=column_arms(table["arm"]) or tuple(labels or ()))
     if not any(grid.n for grid in grids):
-        return style.empty_figure("The shift table holds no subject.", what="Shift of laboratory grades")
+        return sketch_figure(empty_sketch("The shift table holds no subject.", what="Shift of laboratory grades"))
     open_ = sum(int(value) for value in cells(table.get("n_incomplete", ()), "number") if not math.isnan(value))
-    return shift_figure(grids, labels=labels or {}, incomplete=open_)
+    return sketch_figure(shift_sketch(grids, labels=labels or {}, incomplete=open_))
 
 
 def shift_grids(table: pd.DataFrame, *, name: str, count: str, order: Sequence[str] = ()) -> list[ShiftGrid]:
@@ -100,8 +101,8 @@ def _grade(grade: float) -> str:
     return UNKNOWN if math.isnan(grade) else f"{grade:.0f}"
 
 
-def shift_figure(grids: Sequence[ShiftGrid], *, labels: Mapping[str, str], incomplete: int = 0) -> Figure:
-    """The figure from plain values; ``incomplete`` counts those whose worst grade may be higher."""
+def shift_sketch(grids: Sequence[ShiftGrid], *, labels: Mapping[str, str], incomplete: int = 0) -> Sketch:
+    """What :func:`safety_shift` draws; ``incomplete`` counts those whose worst grade may be higher."""
     tests, arms = list(dict.fromkeys(grid.test for grid in grids)), list(dict.fromkeys(grid.arm for grid in grids))
     seen = {grade for grid in grids for cell in grid.counts for grade in cell}
     grades = [str(grade) for grade in range(max([4, *(int(one) for one in seen if one != UNKNOWN)]) + 1)]
@@ -109,27 +110,24 @@ def shift_figure(grids: Sequence[ShiftGrid], *, labels: Mapping[str, str], incom
     side = min(0.24, (style.WIDTH - 2.1) / (len(arms) * (len(grades) + 2)))
     tall, head = side * len(grades), 0.62
     height = len(tests) * (tall + head) + 0.34
-    with style.look():
-        figure = style.new_figure(style.WIDTH, height, shift_alt(grids, labels))
-        for number_, grid in enumerate(grids):
-            row, column = divmod(number_, len(arms))
-            left = 2.0 + column * side * (len(grades) + 3)
-            top = row * (tall + head) + head
-            axes = figure.add_axes((left / style.WIDTH, 1 - (top + tall) / height, tall / style.WIDTH, tall / height))
-            _draw(axes, grid, grades)
-            words = labels.get(grid.arm, grid.arm)
-            axes.annotate(f"{words}, n = {grid.n}", (0.0, 1.0), xycoords="axes fraction", xytext=(0, 15),
-                          textcoords="offset points", fontsize=7, va="bottom")  # fmt: skip
-            if column == 0:
-                axes.set_ylabel("baseline grade", fontsize=7)
-                folded = _folded(grid.test)
-                figure.text(0.008, 1 - (top + tall / 2) / height, folded, va="center", fontsize=7.5, fontweight="bold")
-        words = "Columns: worst grade on treatment (CTCAE). Cells: subjects; darker: more grades above baseline; "
-        words += "hatched: a grade is not known."
-        if incomplete:
-            words += f"\nIn {incomplete} of these counts results could not be graded: the worst grade may be higher."
-        style.note(figure, words)
-        return figure
+    made = Sketch(style.WIDTH, height, shift_alt(grids, labels))
+    for place, grid in enumerate(grids):
+        row, column = divmod(place, len(arms))
+        left = 2.0 + column * side * (len(grades) + 3)
+        top = row * (tall + head) + head
+        panel = made.panel(left / style.WIDTH, 1 - (top + tall) / height, tall / style.WIDTH, tall / height)
+        _draw(panel, grid, grades)
+        words = f"{labels.get(grid.arm, grid.arm)}, n = {grid.n}"
+        panel.add(Words(0.0, 1.0, words, size=7, upward="bottom", x_in="panel", y_in="panel", dy=15))
+        if column == 0:
+            panel.y.label, panel.y.label_size = "baseline grade", 7.0
+            made.write(0.008, 1 - (top + tall / 2) / height, _folded(grid.test), size=7.5, bold=True, upward="center")
+    words = "Columns: worst grade on treatment (CTCAE). Cells: subjects; darker: more grades above baseline; "
+    words += "hatched: a grade is not known."
+    if incomplete:
+        words += f"\nIn {incomplete} of these counts results could not be graded: the worst grade may be higher."
+    made.note(words)
+    return made
 
 
 def _folded(words: str) -> str:
@@ -138,34 +136,24 @@ def _folded(words: str) -> str:
     return "\n".join(textwrap.wrap(words, 22))
 
 
-def _draw(axes: Axes, grid: ShiftGrid, grades: Sequence[str]) -> None:
-    from matplotlib.patches import Rectangle
-
+def _draw(panel: Panel, grid: ShiftGrid, grades: Sequence[str]) -> None:
+    panel.x.limits, panel.y.limits = (0.0, float(len(grades))), (float(len(grades)), 0.0)
     for row, before in enumerate(grades):
         for column, after in enumerate(grades):
             count = grid.counts.get((before, after), 0)
             unknown = UNKNOWN in (before, after)
             steps = 0 if unknown else max(int(after) - int(before), 0)
-            axes.add_patch(
-                Rectangle(
-                    (column, row), 1, 1, facecolor=_WORSE[min(steps, 5)] if count else "white",
-                    edgecolor=style.PALE, linewidth=0.6, hatch="////" if unknown and count else "",
-                )
-            )  # fmt: skip
+            face = _WORSE[min(steps, 5)] if count else "white"
+            panel.add(Box(column, row, 1, 1, face, style.PALE, 0.6, "////" if unknown and count else "", clip=False))
             if count:
-                axes.text(
-                    column + 0.5, row + 0.52, str(count), ha="center", va="center", fontsize=7,
-                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5} if unknown else None,
-                )  # fmt: skip
-    axes.set_xlim(0, len(grades))
-    axes.set_ylim(len(grades), 0)
-    places = [place + 0.5 for place in range(len(grades))]
-    axes.set_xticks(places, grades)
-    axes.set_yticks(places, grades)
-    axes.xaxis.tick_top()
-    axes.tick_params(length=0, pad=1)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+                ground = Ground(pad=0.5) if unknown else None
+                panel.add(Words(column + 0.5, row + 0.52, str(count), size=7, across="center", upward="center",
+                                ground=ground))  # fmt: skip
+    panel.x.ticks = panel.y.ticks = tuple((place + 0.5, grade) for place, grade in enumerate(grades))
+    panel.x.side = "top"
+    panel.x.length = panel.y.length = 0.0
+    panel.x.pad = panel.y.pad = 1.0
+    panel.spines = ()
 
 
 def shift_alt(grids: Sequence[ShiftGrid], labels: Mapping[str, str]) -> str:

@@ -28,6 +28,9 @@ LINE_SPACING: Final = 1.2
 TEXT_SIZE: Final = 8.0
 TICK_SIZE: Final = 7.5
 TITLE_SIZE: Final = 8.5
+NO_LINE: Final = "none"
+NO_SYMBOL: Final = "none"
+"""Dash and symbol of a key of which one half is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,19 @@ class Box:
     hatch: str = ""
     order: float = 1.0
     clip: bool = True
+    alpha: float = 1.0
+    """Of the face."""
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """What lies between two heights along x."""
+
+    x: Sequence[float]
+    low: Sequence[float]
+    high: Sequence[float]
+    face: str
+    order: float = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,7 +157,7 @@ class Words:
     dy: float = 0.0
 
 
-Item = Line | Marks | Errors | Box | Picture | Words
+Item = Line | Marks | Errors | Box | Area | Picture | Words
 
 
 @dataclass
@@ -159,6 +175,8 @@ class Axis:
     """Whether the words of the ticks are drawn; the last of several panels has them for all."""
     turn: float = 0.0
     """Degrees by which the words of the ticks are turned; they then begin at the tick."""
+    power: bool = False
+    """Whether words of the ticks are numbers with an exponent (:class:`Words`)."""
     label: str = ""
     label_size: float = TEXT_SIZE
     label_turn: float = 0.0
@@ -206,8 +224,11 @@ class Key:
     color: str
     hatch: str = ""
     symbol: str = ""
+    """On the line; ``none`` is a line without one, and empty a patch."""
     dash: LineStyle = "-"
-    """Of a line; a patch has no symbol."""
+    """Of the line; ``none`` is a symbol without one."""
+    face: str = ""
+    """Of the symbol; empty is the colour."""
 
 
 @dataclass(frozen=True)
@@ -226,6 +247,9 @@ class Legend:
     """Length of a patch or line, in sizes of a letter."""
     spacing: float = 0.5
     """Room between lines, in sizes of a letter."""
+    between: float = 2.0
+    """Room between columns, in sizes of a letter."""
+    size: float = TICK_SIZE
 
 
 @dataclass

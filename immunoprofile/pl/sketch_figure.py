@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from immunoprofile.pl import style
-from immunoprofile.pl.sketch import LINE_SPACING, Axis, Box, Errors, Legend, Line, Marks, Panel, Picture, Sketch, Words
+from immunoprofile.pl.sketch import (
+    LINE_SPACING,
+    Area,
+    Axis,
+    Box,
+    Errors,
+    Legend,
+    Line,
+    Marks,
+    Panel,
+    Picture,
+    Sketch,
+    Words,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -141,16 +154,22 @@ def _(item: Errors, axes: Axes) -> None:
 
 @_draw.register(Box)
 def _(item: Box, axes: Axes) -> None:
+    from matplotlib.colors import to_rgba
     from matplotlib.patches import Rectangle
 
     look: dict[str, Any] = {
-        "facecolor": item.face,
+        "facecolor": to_rgba(item.face, item.alpha) if item.alpha < 1 else item.face,
         "edgecolor": item.edge,
         "linewidth": item.width,
         "hatch": item.hatch or None,
     }
     corner = (item.x, item.y)
     axes.add_patch(Rectangle(corner, item.wide, item.high, zorder=item.order, clip_on=item.clip, **look))
+
+
+@_draw.register(Area)
+def _(item: Area, axes: Axes) -> None:
+    axes.fill_between(item.x, item.low, item.high, color=item.face, linewidth=0, zorder=item.order)
 
 
 def _draw_fields(fields: list[Box], axes: Axes) -> None:
@@ -186,12 +205,13 @@ def _legend(figure: Figure, legend: Legend) -> None:
     from matplotlib.patches import Patch
 
     handles = [
-        Line2D([], [], color=key.color, marker=key.symbol, linestyle=key.dash, label=key.words)
+        Line2D([], [], color=key.color, marker=key.symbol, linestyle=key.dash, label=key.words,
+               markerfacecolor=key.face or key.color)
         if key.symbol
         else Patch(facecolor=key.color, hatch=key.hatch, edgecolor="white", label=key.words)
         for key in legend.keys
-    ]
+    ]  # fmt: skip
     figure.legend(
         handles=handles, loc=legend.anchor, bbox_to_anchor=(legend.x, legend.y), ncols=legend.columns,
-        handlelength=legend.handle, labelspacing=legend.spacing,
+        handlelength=legend.handle, labelspacing=legend.spacing, columnspacing=legend.between, fontsize=legend.size,
     )  # fmt: skip

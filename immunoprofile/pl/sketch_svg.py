@@ -10,9 +10,11 @@ from typing import Final
 
 from immunoprofile.pl.letters import ASCENT, DESCENT, line_step, width_of
 from immunoprofile.pl.sketch import (
-    TICK_SIZE,
+    NO_LINE,
+    NO_SYMBOL,
     TITLE_SIZE,
     Across,
+    Area,
     Axis,
     Box,
     Errors,
@@ -143,7 +145,7 @@ class _Frame:
                 turned: Across = "left" if axis.turn else "center"
                 self.canvas.words(
                     place, end, words, size=axis.size, across=turned, upward="top" if down > 0 else "bottom",
-                    turn=axis.turn,
+                    turn=axis.turn, power=axis.power,
                 )  # fmt: skip
                 lines = max(lines, words.count("\n") + 1)
         if axis.label:
@@ -166,8 +168,11 @@ class _Frame:
         if axis.labelled:
             for place, (_, words) in zip(places, axis.ticks, strict=True):
                 # The middle of the letters, not of the room that they have, stands at the tick.
-                self.canvas.words(end, place + ASCENT * axis.size / 2, words, size=axis.size, across=side)
-                widest = max(widest, width_of(words, axis.size))
+                self.canvas.words(
+                    end, place + ASCENT * axis.size / 2, words, size=axis.size, across=side, power=axis.power
+                )
+                plain = words.strip("$").replace("^", "") if axis.power else words
+                widest = max(widest, width_of(plain, axis.size))
         if axis.label:
             at, middle = end + out * (widest + axis.label_pad), (self.top + self.bottom) / 2
             if axis.label_turn:
@@ -214,8 +219,15 @@ def _(item: Box, frame: _Frame) -> None:
     left, right = sorted(frame.across((item.x, item.x + item.wide)))
     top, bottom = sorted(frame.upward((item.y, item.y + item.high)))
     frame.canvas.rectangle(
-        left, top, right - left, bottom - top, face=item.face, edge=item.edge, width=item.width, hatch=item.hatch
-    )
+        left, top, right - left, bottom - top, face=item.face, edge=item.edge, width=item.width, hatch=item.hatch,
+        alpha=item.alpha,
+    )  # fmt: skip
+
+
+@_draw.register(Area)
+def _(item: Area, frame: _Frame) -> None:
+    x, low, high = frame.across(item.x), frame.upward(item.low), frame.upward(item.high)
+    frame.canvas.area([*x, *x[::-1]], [*high, *low[::-1]], face=item.face)
 
 
 @_draw.register(Picture)
@@ -233,8 +245,8 @@ def _(item: Words, frame: _Frame) -> None:
 
 def _legend(canvas: Canvas, legend: Legend) -> None:
     """Entries in rows; sizes as matplotlib has them, in letters of the legend."""
-    size = TICK_SIZE
-    handle, gap, between = legend.handle * size, 0.8 * size, 2.0 * size
+    size = legend.size
+    handle, gap, between = legend.handle * size, 0.8 * size, legend.between * size
     row = size * (ASCENT + DESCENT) + legend.spacing * size
     rows = math.ceil(len(legend.keys) / legend.columns)
     x0 = legend.x * canvas.width + 0.4 * size + 0.5 * size
@@ -254,5 +266,8 @@ def _handle(canvas: Canvas, key: Key, x: float, middle: float, length: float, si
         high = 0.7 * size
         canvas.rectangle(x, middle - high / 2, length, high, face=key.color, edge="white", width=1.0, hatch=key.hatch)
         return
-    canvas.path((x, x + length), (middle, middle), color=key.color, width=1.4, dash=key.dash)
-    canvas.symbols((x + length / 2,), (middle,), symbol=key.symbol, size=5.0, face=key.color, edge=key.color, width=1.0)
+    if key.dash != NO_LINE:
+        canvas.path((x, x + length), (middle, middle), color=key.color, width=1.4, dash=key.dash)
+    if key.symbol != NO_SYMBOL:
+        face = key.face or key.color
+        canvas.symbols((x + length / 2,), (middle,), symbol=key.symbol, size=5.0, face=face, edge=key.color, width=1.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -145,20 +146,16 @@ def alt_text(figure: Figure) -> str:
     return str(getattr(figure, "alt", ""))
 
 
-def empty_figure(reason: str, *, what: str) -> Figure:
-    """Figure in place of one that has nothing to show: ``what`` it would be, and the reason why it is empty."""
-    words = f"{what}: nothing to show. {reason}"
-    with look():
-        figure = new_figure(WIDTH, 0.9, words)
-        figure.text(0.5, 0.64, f"{what}: nothing to show", ha="center", va="center", fontweight="bold", color=GREY)
-        figure.text(0.5, 0.32, _folded(reason, 110), ha="center", va="center", color=GREY)
-        return figure
+def first_sentence(alt: str) -> str:
+    """What a text for those who cannot see a figure begins with: its title.
 
-
-def _folded(words: str, width: int) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(words, width))
+    Examples
+    --------
+    >>> first_sentence("Ratios over time. CD4 to CD8: 1.5.")
+    'Ratios over time.'
+    """
+    head, *rest = re.split(r"[.;] ", alt, maxsplit=1)
+    return f"{head}." if rest else alt
 
 
 def amount(value: float) -> str:
@@ -246,9 +243,9 @@ def to_svg(figure: Figure) -> bytes:
     Letters are drawn as outlines, images are inside the file, nothing is loaded from elsewhere.
     """
     with look(), io.BytesIO() as buffer:
-        metadata = {"Date": None, "Creator": None}
+        metadata: dict[str, str | None] = {"Date": None, "Creator": None}
         if alt := alt_text(figure):
-            metadata["Description"] = alt  # type: ignore[assignment]
+            metadata |= {"Title": first_sentence(alt), "Description": alt}
         figure.savefig(buffer, format="svg", metadata=metadata)
         return buffer.getvalue()
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from xml.sax.saxutils import escape, quoteattr
 
 from immunoprofile.pl.letters import ASCENT, DESCENT, UNITS, letter, line_step, width_of
-from immunoprofile.pl.style import INK, LineStyle
+from immunoprofile.pl.style import INK, LineStyle, first_sentence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -161,6 +161,11 @@ class Canvas:
                 f' stroke-linejoin="round"{end}{_faint(alpha)}/>'
             )
 
+    def area(self, x: Iterable[float], y: Iterable[float], *, face: str) -> None:
+        """A closed area without a line around it."""
+        corners = "L".join(f"{number(across)} {number(down)}" for across, down in zip(x, y, strict=True))
+        self._parts.append(f'<path d="M{corners}z" fill="{face}"/>')
+
     def symbols(
         self, x: Iterable[float], y: Iterable[float], *, symbol: str, size: float, face: str, edge: str, width: float,
         alpha: float = 1.0,
@@ -255,10 +260,15 @@ class Canvas:
             defined += f'<{element} id="{name}"{rest if rest.startswith(">") else f" {rest}"}'
         size = f'width="{number(self.width)}pt" height="{number(self.height)}pt"'
         view = f'viewBox="0 0 {number(self.width)} {number(self.height)}"'
-        title = f"<title>{escape(self.alt)}</title>" if self.alt else ""
+        head, names = "", ""
+        if self.alt:
+            head = (
+                f'<title id="title">{escape(first_sentence(self.alt))}</title><desc id="desc">{escape(self.alt)}</desc>'
+            )
+            names = ' aria-labelledby="title desc"'
         ground = f'<rect width="{number(self.width)}" height="{number(self.height)}" fill="white"/>'
         return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" {size} {view}>{title}<defs>{defined}</defs>'
+            f'<svg xmlns="http://www.w3.org/2000/svg" role="img"{names} {size} {view}>{head}<defs>{defined}</defs>'
             f"{ground}{''.join(self._parts)}</svg>"
         ).encode()
 

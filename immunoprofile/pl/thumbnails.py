@@ -135,7 +135,7 @@ def gating_sketch(
     across = _LEFT + ACROSS + (ACROSS - 1) * GAP_X + _RIGHT
     down = sum(head + 1 + _BELOW for head in heads)
     scale = style.WIDTH / across
-    made, sheet = plot_sheet(across, down, scale)
+    made, sheet = plot_sheet(across, down, scale, _alt(now, before, displays, labels))
     top = down
     for (label, row), head in zip(drawn, heads, strict=True):
         y0 = top - head - 1
@@ -144,6 +144,29 @@ def gating_sketch(
             draw_panel(sheet, one, x0=_LEFT + column * (1 + GAP_X), y0=y0)
         top = y0 - _BELOW
     return made
+
+
+def _alt(
+    now: Sequence[Panel | None],
+    before: Sequence[Panel | None] | None,
+    displays: Mapping[str, str],
+    labels: tuple[str, str],
+) -> str:
+    """Percentages on every plot in words."""
+    parts = []
+    for label, panels in ((labels[0], before or ()), (labels[1], now)):
+        shown = [panel for panel in panels if panel is not None]
+        shares = {
+            one.population: panel.percentages.get(one.population, math.nan)
+            for panel in shown
+            for one in panel.raster.outlines
+        }
+        words = [f"{_name(name, displays)} {share:.2f} %" for name, share in shares.items() if not math.isnan(share)]
+        remarks = dict.fromkeys(panel.remark for panel in shown if panel.remark)
+        if panels:
+            parts.append(f"{label or 'plots'}: {', '.join([*remarks, *words]) or 'no percentage is known'}")
+    axes = " on identical axes" if before else ""
+    return f"Gating plots{axes}. Per cent of the parent, {'; '.join(parts)}."
 
 
 def plot_sheet(across: float, down: float, scale: float, alt: str = "") -> tuple[Sketch, Sheet]:

@@ -138,7 +138,7 @@ def arm_sketch(
     rows = math.ceil(count / 2)
     below = 0.6 + 0.13 * len(marks)
     height = rows * (1.75 + below) + 0.45
-    made = Sketch(style.WIDTH, height)
+    made = Sketch(style.WIDTH, height, _alt(series, cmv, measures, list(marks), labels or {}))
     made.grid(
         rows, 2, left=0.125, right=0.985, top=1 - 0.5 / height, bottom=(below - 0.1) / height,
         above=(below + 0.2) / 1.75, between=0.3,
@@ -164,6 +164,26 @@ def arm_sketch(
         made.legends.append(Legend(keys, 0.06, 1 - 0.02 / height, "upper left", columns=len(keys), handle=3.2))
     made.note("x: days since first IL-2 or randomisation, visit below. Thin: subjects; thick: medians.")
     return made
+
+
+def _alt(
+    series: Sequence[Sequence[Series]],
+    cmv: Sequence[CmvSeries],
+    measures: Sequence[PanelMeasure],
+    arms: Sequence[str],
+    labels: Mapping[str, str],
+) -> str:
+    """Medians of every panel in words."""
+    parts = []
+    for group, measure in zip(series, measures, strict=True):
+        unit = {"abs": "cells/µL", "pct_parent": "% of parent"}.get(measure, "readout")
+        for arm in arms:
+            middle = panels.medians([one for one in group if arm in ("", one.arm)])
+            values = ", ".join(f"{visit} {style.amount(value)} (n = {n})" for visit, (_, value, n) in middle.items())
+            name = f"{group[0].display if group else 'no population'}, {labels.get(arm, arm) or 'all subjects'}"
+            parts.append(f"{name}, {unit}: {values or 'no value'}")
+    virus = f"CMV-DNA of {sum(bool(one.days) for one in cmv)} subjects is drawn with its limit of quantification"
+    return f"Courses, subjects thin and medians thick. Medians: {'; '.join(parts) or 'none'}. {virus}."
 
 
 def _draw_arm_panel(

@@ -11,10 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from immunoprofile.pl.composition import QUADRANTS, RATIO_NAMES, differentiation_sketch, ratios_sketch
 from immunoprofile.pl.heat_map import completeness_sketch
 from immunoprofile.pl.patient_timeline import Timeline, timeline_alt, timeline_sketch
-from immunoprofile.pl.sketch import Sketch
 from immunoprofile.pl.sketch_svg import sketch_uri
-from immunoprofile.pl.style import alt_text as figure_alt
-from immunoprofile.pl.style import to_data_uri
 from immunoprofile.pl.thumbnails import gating_sketch
 from immunoprofile.pl.trajectories import arm_sketch
 from immunoprofile.report import batch_controls, cohort_figures, visit_figures, wording
@@ -22,8 +19,7 @@ from immunoprofile.report.content import Beside, Block, Fold, Image, Table
 from immunoprofile.report.visit_model import VisitModel
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+    from immunoprofile.pl.sketch import Sketch
     from immunoprofile.report.cohort_model import CohortModel
     from immunoprofile.report.restatement_page import RestatementModel
 
@@ -74,8 +70,9 @@ def draw(data: Any) -> Picture:
     raise TypeError(f"no drawing for {type(data).__name__}")
 
 
-def _picture(figure: Figure | Sketch, alt: str) -> Picture:
-    return Picture(sketch_uri(figure) if isinstance(figure, Sketch) else to_data_uri(figure), alt)
+def _picture(figure: Sketch, alt: str) -> Picture:
+    figure.alt = alt  # what the page says of it, its file says too
+    return Picture(sketch_uri(figure), alt)
 
 
 # --- a visit ----------------------------------------------------------------------------------
@@ -160,17 +157,18 @@ def _(data: cohort_figures.ArmCourses) -> Picture:
 
 @draw.register
 def _(data: cohort_figures.Clearance) -> Picture:
-    from immunoprofile.pl.clearance_curves import clearance_alt, clearance_figure
+    from immunoprofile.pl.clearance_curves import clearance_alt, clearance_sketch
 
-    figure = clearance_figure(data.curves, rule=data.rule, order=data.arms)
+    figure = clearance_sketch(data.curves, rule=data.rule, order=data.arms)
     return _picture(figure, clearance_alt(data.curves, data.rule))
 
 
 @draw.register
 def _(data: cohort_figures.Association) -> Picture:
-    from immunoprofile.pl.association_panels import association_alt, association_figure
+    from immunoprofile.pl.association_panels import association_sketch
 
-    return _picture(association_figure(data.panels), association_alt(data.panels))
+    figure = association_sketch(data.panels)
+    return _picture(figure, figure.alt)
 
 
 @draw.register
@@ -190,15 +188,15 @@ def _(data: cohort_figures.Strategy) -> Picture:
 
 @draw.register
 def _(data: cohort_figures.Forest) -> Picture:
-    from immunoprofile.pl.forest_plot import forest
+    from immunoprofile.pl.forest_plot import forest_sketch
 
-    figure = forest(data.table, displays=dict(data.displays))
-    return _picture(figure, figure_alt(figure))
+    figure = forest_sketch(data.table, displays=dict(data.displays))
+    return _picture(figure, figure.alt)
 
 
 @draw.register
 def _(data: batch_controls.ControlChart) -> Picture:
-    from immunoprofile.pl.control_chart import control_figure
+    from immunoprofile.pl.control_chart import control_sketch
 
-    figure = control_figure(data.rows, data.charts, displays=dict(data.displays))
-    return _picture(figure, figure_alt(figure))
+    figure = control_sketch(data.rows, data.charts, displays=dict(data.displays))
+    return _picture(figure, figure.alt)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from immunoprofile.pl import style
-from immunoprofile.pl.overlays import draw_gate
+from immunoprofile.pl.overlays import gate_lines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,10 +61,10 @@ def figure(session: EditSession, plot: Plot, words: str) -> Figure:
         axes.set_xlabel(_axis_words(plot, 0))
         axes.set_xticks(*zip(*plot.described[0]["ticks"], strict=True))
         limits = (axes.get_xlim(), axes.get_ylim())
-        for gate in session.revisions[0].gates:
-            draw_gate(axes, gate, color=style.INK, dashes="--")
-        for gate in session.gates:
-            draw_gate(axes, gate, color=style.VERMILLION, dashes="-")
+        looks = ((session.revisions[0].gates, style.INK, "--"), (session.gates, style.VERMILLION, "-"))
+        for gates, color, dashes in looks:
+            for x, y in (line for gate in gates for line in gate_lines(gate, *limits)):
+                axes.plot(x, y, color=color, linestyle=dashes, linewidth=1.7)
         axes.set_xlim(limits[0])
         axes.set_ylim(limits[1])
         axes.set_title("\n".join([*lines_of(session), words]), fontsize=7.5, loc="left")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from immunoprofile.gate.parent_events import FileEvents, Limits, contour_grid, count_raster
+from immunoprofile.gate.parent_events import FileEvents, Limits, count_raster
 from immunoprofile.gate.raster import plot_axis
+from immunoprofile.pl.overlays import contour_lines
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -164,20 +165,10 @@ def _places(scale: Scale, line: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def contours(values: Sequence[NDArray[np.float64]], extent: Sequence[Limits]) -> list[list[float]]:
     """Lines of equal density, each a list of x, y, x, y ...; 10 to 90 % of the events on the plot lie inside them."""
-    from matplotlib.figure import Figure
-
-    grid = contour_grid(values, extent)
-    if grid is None:
-        return []
-    x, y, density, levels = grid
-    drawn = Figure().subplots().contour(x, y, density, levels=levels)
-    lines: list[list[float]] = [
-        [float(f"{value:.5g}") for value in np.asarray(line).ravel().tolist()]
-        for level in drawn.allsegs
-        for line in level
-        if len(line) > 2
+    return [
+        [float(f"{value:.5g}") for point in zip(x, y, strict=True) for value in point]
+        for x, y in contour_lines(values, extent)
     ]
-    return lines
 
 
 def layer(

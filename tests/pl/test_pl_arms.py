@@ -157,9 +157,8 @@ def test_without_arms_nobody_has_the_look_of_an_arm(visits: ad.AnnData) -> None:
 
 def test_the_incidence_panel_says_which_line_is_which_arm() -> None:
     times, curves = clearance_tables(["GCV", "IL2_GCV"])
-    right = pl.clearance(times, curves, arms=DECLARED).axes[1]
-    legend = right.get_legend()
-    assert legend is not None
+    figure = pl.clearance(times, curves, arms=DECLARED)
+    right, (legend,) = figure.axes[1], figure.legends
     assert [item.get_text() for item in legend.get_texts()] == ["IL2_GCV", "GCV", "cleared"]
     # Both arms end at the same height: each symbol stands on the line, not only at its end.
     symbols = {line.get_marker(): line.get_xdata().tolist() for line in right.lines if line.get_marker() != "None"}

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from typing import Any
+from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -13,6 +16,7 @@ from immunoprofile.pl.composition import differentiation_figure
 from immunoprofile.pl.forest_plot import null_value
 from immunoprofile.pl.panels import medians
 from immunoprofile.pl.series import Series, axis_day, cmv_of_visits, treatment_bars
+from immunoprofile.pp.verdict import tube_states
 
 S1 = "IL2CMV-01-001"
 
@@ -52,6 +56,29 @@ def test_figures_are_returned_not_shown_and_reproducible(profile: Any) -> None:
         assert b"font-family" not in svg
         assert b'href="http' not in svg
     assert pl.to_data_uri(first["forest"]).startswith("data:image/svg+xml;base64,")
+
+
+def test_every_figure_says_what_it_shows_to_those_who_cannot_see_it(profile: Any) -> None:
+    made = all_figures(profile) | {"grid": pl.gate_grid(profile, "treg"), "paired": pl.paired_change(
+        profile.visits, ["treg"], "D14"), "timeline": pl.timeline(profile.visits, S1)}  # fmt: skip
+    said = {name: pl.alt_text(figure) for name, figure in made.items()}
+    for name, figure in made.items():
+        root = ElementTree.fromstring(pl.to_svg(figure))
+        title = root.findtext("{http://www.w3.org/2000/svg}title")
+        assert title, name
+        assert 10 < len(title) < len(said[name]), name
+        assert said[name].startswith(title[:-1]), name
+    obs, values = profile.visits.obs, profile.visits.layers["abs"][:, profile.visits.var_names.get_loc("treg")]
+    at = (obs["visit"].astype(str) == "D14").to_numpy() & (obs["arm"].astype(str) == "GCV").to_numpy()
+    known = values[at & ~np.isnan(values)]
+    assert f"D14 {np.median(known):.3g} (n = {len(known)})" in said["arms"].split("GCV, cells/µL: ")[1]
+    assert "GCV" not in said["blinded"]
+    assert "treg 8.50 %" in said["gating"].replace("Treg", "treg")
+    assert said["cmv"].count(" subjects, ") == len(set(obs["arm"]))
+    assert "of them known only as a bound" in said["cmv"]
+    states = re.search(r"PASS (\d+)", said["completeness"])
+    assert states
+    assert int(states[1]) == sum(state == "PASS" for state in tube_states(profile.quality).values())
 
 
 def test_pyplot_knows_nothing_of_the_figures(profile: Any) -> None:

@@ -24,7 +24,7 @@ def files() -> dict[str, Any]:
 
 
 def legend(figure: Any) -> list[str]:
-    return [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 @pytest.mark.parametrize("population", ["treg", "cd3", "box", "round", "q1"])

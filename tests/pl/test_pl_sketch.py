@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from matplotlib.font_manager import FontProperties
 from matplotlib.image import imread
-from matplotlib.text import Text
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import AutoLocator
 
@@ -33,49 +32,7 @@ from immunoprofile.pl.svg import dashes
 from immunoprofile.pl.thumbnails import Panel, gating_sketch
 from immunoprofile.pl.ticks import axis_ticks, number_words, plain_ticks
 from immunoprofile.pl.trajectories import arm_sketch
-
-SVG = "{http://www.w3.org/2000/svg}"
-
-
-def lines_of(svg: bytes) -> list[tuple[str, float, float, float]]:
-    """Every line of words in a file: what it says, where it begins, and by how many degrees it is turned."""
-    found = []
-    for one in ET.fromstring(svg).iter(f"{SVG}g"):
-        if (said := one.get("aria-label")) is not None:
-            a, b, _, _, x, y = map(float, re.findall(r"-?[\d.]+(?:e-?\d+)?", one.get("transform", "")))
-            found.append((said, x, y, round(math.degrees(math.atan2(-b, a)))))
-    return found
-
-
-def said_by(svg: bytes) -> str:
-    """All words of a file."""
-    return " ".join(words for words, *_ in lines_of(svg))
-
-
-def moved(sketch: Sketch) -> list[str]:
-    """Words that do not stand where matplotlib puts them, by more than a point and a half."""
-    figure = sketch_figure(sketch)
-    figure.set_dpi(720)  # so that widths are not those of whole pixels
-    figure.canvas.draw()
-    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    wanted: dict[str, list[tuple[float, float]]] = {}
-    for text in figure.findobj(Text):
-        words = text.get_text()
-        if words and text.get_visible() and not text.get_rotation():
-            box = text.get_window_extent(renderer)
-            begin, top = box.x0 / 10, 72 * sketch.height - box.y1 / 10
-            line = words.split("\n")[0].strip("$").replace("-", "−") if "$" in words else words.split("\n")[0]
-            longest = max(words.split("\n"), key=len)
-            shift = {"left": 0, "center": 0.5, "right": 1}[text.get_horizontalalignment()]
-            size, bold = text.get_fontsize(), text.get_fontweight() == "bold"
-            left = begin + shift * (width_of(longest, size, bold=bold) - width_of(line, size, bold=bold))
-            wanted.setdefault(line.partition("^")[0], []).append((left, top + 0.76 * size))
-    lost = []
-    for words, x, y, turn in lines_of(sketch_svg(sketch)):
-        if words in wanted and not turn:
-            away = min(max(abs(x - left), abs(y - top)) for left, top in wanted[words])
-            lost += [f"{words}: {away:.1f} pt"] if away > 1.5 else []
-    return lost
+from tests.sketch_words import SVG, lines_of, moved, said_by
 
 
 def test_widths_are_those_of_the_font() -> None:
@@ -158,7 +115,7 @@ def test_shares_and_states_are_alike_in_both(profile: Any) -> None:
     for state in ("PASS", "WARN", "FAIL"):
         assert svg.count(STATE_MARKS[state][0]) == 2
         assert svg.count(f'"{STATE_MARKS[state][1]}"') == 2
-    assert "<title>Quality of " in sketch_svg(made["checks"]).decode()
+    assert '<title id="title">Quality of ' in sketch_svg(made["checks"]).decode()
 
 
 def test_colours_of_cells_are_those_of_their_palette() -> None:
@@ -224,7 +181,8 @@ def test_an_empty_figure_says_why() -> None:
     made = empty_sketch("No subject has a result.", what="Timeline")
     assert moved(made) == []
     assert said_by(sketch_svg(made)) == "Timeline: nothing to show No subject has a result."
-    assert b"<title>Timeline: nothing to show. No subject has a result.</title>" in sketch_svg(made)
+    assert b'<title id="title">Timeline: nothing to show.</title>' in sketch_svg(made)
+    assert b'<desc id="desc">Timeline: nothing to show. No subject has a result.</desc>' in sketch_svg(made)
 
 
 def test_line_styles_grow_with_the_line() -> None:

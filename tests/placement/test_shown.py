@@ -26,10 +26,12 @@ def test_picture_shows_template_and_placed_cut(placed):
     figure = ip.pl.placement(placed, "t", "CD3")
     (axes,) = figure.axes
     (cut,) = [cut for cut in placed.cuts if cut.population == "t"]
-    drawn = {line.get_label(): line.get_xdata()[0] for line in axes.get_lines()}
-    assert drawn["template"] == cut.template
-    assert drawn["placed"] == cut.value
-    assert "template sample" in drawn
+    drawn = {line.get_linestyle(): line.get_xdata()[0] for line in axes.get_lines()}
+    assert drawn[":"] == cut.template
+    assert drawn["-"] == cut.value
+    assert "--" in drawn
+    keys = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert keys == ["S1", "template sample", "template", "placed"]
     assert "cd4" not in axes.get_title()
 
 
