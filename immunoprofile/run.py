@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from immunoprofile.io.only_writer import only_writer
 from immunoprofile.profiling.locking import refuse_lost_rows
+from immunoprofile.profiling.on_cluster import joined, located
 from immunoprofile.profiling.preflight import prepare
 from immunoprofile.profiling.results import Profile
-from immunoprofile.profiling.run import gate_study, joined, located
+from immunoprofile.profiling.run import gate_study
 from immunoprofile.profiling.sealing import PROVENANCE, begin
 from immunoprofile.report.complete import Asked, Stage, complete, made_already
 from immunoprofile.tl.plan_check import check_plan
@@ -35,6 +36,7 @@ def run_study(
     progress: bool = False,
     stage: Stage | None = None,
     client: Client | None = None,
+    wait: float = 60.0,
 ) -> Profile:
     """Gate a whole study, run the analyses that it declares, write all reports, and seal the results folder.
 
@@ -64,6 +66,8 @@ def run_study(
     client
         A ``distributed.Client``: files are gated and pages made by its workers, which must see the study and ``out``
         under the same absolute paths (docs/cluster.md), and not on ``jobs`` threads and processes of this machine.
+    wait
+        With a client, seconds without any worker after which the run gives up.
 
     Returns
     -------
@@ -100,7 +104,7 @@ def run_study(
     prepared = prepare(study, gates)
     refuse_lost_rows(study, prepared.gates, out)
     with only_writer(out, "run"):
-        cluster = joined(client, study, out)
+        cluster = joined(client, study, out, wait=wait)
         begin(out, study.config.study_id, source=study.folder)
         with timed("gate the files"):
             gated = gate_study(study, prepared, out, cluster or Threads(jobs), cells=cells, progress=progress)

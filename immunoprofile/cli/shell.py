@@ -152,3 +152,11 @@ def tell_exceptions(exceptions: Any, *, warnings_are: str = "in exceptions.csv",
         typer.echo(f"{head}: {where}: {row['message']}", err=True)
     if warnings:
         typer.echo(f"{warnings} {'warning' if warnings == 1 else 'warnings'} {warnings_are}")
+
+
+def gates_of(study: Path, gates: Path | None) -> Path:
+    """The gates that were named, else those of the study, else the shipped ones."""
+    from immunoprofile import gate
+
+    own = study / "gating"
+    return gates or (own if gate.holds_gates(own) else gate.shipped_folder())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from immunoprofile._version import __version__
+from immunoprofile.cli import sharing
 from immunoprofile.cli.shell import (
     EXIT_ERROR,
     EXIT_LEFT_OUT,
@@ -26,12 +28,15 @@ from immunoprofile.cli.shell import (
     Stages,
     SubjectsOption,
     app,
+    gates_of,
     grouped_exceptions,
     tell_exceptions,
 )
 from immunoprofile.errors import ImmunoprofileError, ProblemListError
 
 if TYPE_CHECKING:
+    from distributed import Client
+
     from immunoprofile.profiling import Profile
 
 
@@ -202,10 +207,32 @@ def run(
     jobs: JobsOption = 1,
     cells: CellsOption = False,  # noqa: FBT002
     pdf: PdfOption = False,  # noqa: FBT002
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", help="Work on the workers of dask: tcp://host:port, a scheduler file, or local:N."),
+    ] = None,
+    wait: Annotated[float, typer.Option(min=1, help="Seconds without a worker after which --scheduler gives up.")] = 60,
+    shard: Annotated[
+        str | None, typer.Option("--shard", help="Gate one share of the files, K/N; several at the same time.")
+    ] = None,
+    join: Annotated[  # noqa: FBT002
+        bool, typer.Option("--join", help="Finish what shards have gated: statistics, reports, seal.")
+    ] = False,
     quiet: QuietOption = False,  # noqa: FBT002
 ) -> None:
-    """Gate a whole study, compare it over time, and write its reports."""
-    _run(study, out, gates, jobs=jobs, cells=cells, pdf=pdf, progress=not quiet, stages=Stages())
+    """Gate a whole study, compare it over time, and write its reports.
+
+    On more than one machine: --scheduler gives files and pages to the workers of a dask cluster; without one, each
+    machine gates a share (--shard 1/8, --shard 2/8 ...) into the same --out, and --join finishes.
+    """
+    if shard is not None:
+        if scheduler is not None or join:
+            raise typer.BadParameter("goes with neither --scheduler nor --join", param_hint="--shard")
+        sharing.gate_share(study, out, gates, shard, jobs=jobs, cells=cells, progress=not quiet)
+        return
+    with sharing.joining(study, out) if join else nullcontext(), sharing.cluster(scheduler) as client:
+        _run(study, out, gates, jobs=jobs, cells=cells, pdf=pdf, progress=not quiet, stages=Stages(), client=client,
+             wait=wait)  # fmt: skip
 
 
 @app.command()
@@ -250,14 +277,6 @@ def power(
     typer.echo("the effects are those of the synthetic trial: an assumption for planning, not a result")
     if out is not None:
         write_table(out, table)
-
-
-def gates_of(study: Path, gates: Path | None) -> Path:
-    """The gates that were named, else those of the study, else the shipped ones."""
-    from immunoprofile import gate
-
-    own = study / "gating"
-    return gates or (own if gate.holds_gates(own) else gate.shipped_folder())
 
 
 def _record_in_words(ledger: Mapping[str, Any], cut: Mapping[str, Any]) -> str:
@@ -315,6 +334,8 @@ def _run(
     pdf: bool,
     progress: bool,
     stages: Stages,
+    client: Client | None = None,
+    wait: float = 60.0,
 ) -> None:
     from immunoprofile import gate
     from immunoprofile.io.files import write_text
@@ -328,8 +349,9 @@ def _run(
         strategies = gate.load(source)
     typer.echo(f"gates: {source}")
     result = run_study(
-        study, strategies, out=out, jobs=jobs, cells=cells, pdf=pdf, progress=progress, stage=stages.stage
-    )
+        study, strategies, out=out, jobs=jobs, cells=cells, pdf=pdf, progress=progress, stage=stages.stage,
+        client=client, wait=wait,
+    )  # fmt: skip
     stages.total()
     write_text(out / RUN_LOG, "\n".join(stages.lines) + "\n")
     typer.echo(repr(result))

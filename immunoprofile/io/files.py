@@ -8,9 +8,12 @@ import io
 import json
 import os
 import re
+import socket
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -75,15 +78,15 @@ def sha256_of(path: Path) -> str:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` that takes its place when the block ends without an error.
 
-    The temporary name keeps the suffix, since some writers choose the format by it. It carries the
-    process id, so that two processes never write the same one.
+    The temporary name keeps the suffix, since some writers choose the format by it. It carries numbers of the machine
+    and of the process, so that two processes never write the same one, on whatever machines.
 
     Raises
     ------
     OutputError
         The file cannot be written; nothing of it is left.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{_machine()}{os.getpid()}.tmp{path.suffix}")
     _begun.add(temporary)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -97,6 +100,12 @@ def replacing(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             temporary.unlink()
         _begun.discard(temporary)
+
+
+@cache
+def _machine() -> int:
+    """A number of this machine: in containers processes of several machines have the same small numbers."""
+    return zlib.crc32(socket.gethostname().encode())
 
 
 def cannot_write(path: Path, error: OSError | RuntimeError) -> OutputError:

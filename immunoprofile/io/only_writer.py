@@ -18,12 +18,16 @@ from immunoprofile.io.files import cannot_write
 
 LOCK: Final = ".lock"
 """Name of the lock in the folder that it holds. It is there while something writes, and after a process was killed."""
+_SHARES: Final = f"{LOCK}-"
+"""Begin of the names of the locks of shares: each is held by one of several that work in the folder together."""
 RESULTS_MARKS: Final = ("provenance.json", ".partial")
 """Names of which one is in every results folder, from the begin of its first run on."""
 _FAR: Final = 1 << 30
 """Byte that Windows locks: beyond the content, which others must be able to read."""
 
 _ELSEWHERE: Final = "choose another folder to write to"
+_MOMENT: Final = 2.0
+"""Seconds for which a lock may be held by another that only looks whether somebody holds it."""
 _PAUSE: Final = 0.02
 """Seconds between two looks at a lock that another holds."""
 _FLAGS: Final = sum(getattr(os, name, 0) for name in ("O_BINARY", "O_NOFOLLOW", "O_NONBLOCK"))
@@ -51,13 +55,49 @@ def only_writer(folder: Path, work: str, *, wait: float = 0.0) -> Iterator[None]
     Raises
     ------
     ResultsError
-        Another process, or another thread of this one, is at work in the folder; who and since when is said.
+        Another process, or another thread of this one, is at work in the folder, or in a share of it; who and since
+        when is said.
     OutputError
         The folder cannot be made or written.
     """
-    path = folder / LOCK
+    with _held_lock(folder / LOCK, work, wait):
+        for path in sorted(folder.glob(f"{_SHARES}*")):
+            _nobody_holds(path, _MOMENT)
+        yield
+
+
+@contextmanager
+def share_of(folder: Path, work: str, share: str) -> Iterator[None]:
+    """Hold a share of a folder until the block ends: others may hold other shares, and nobody the whole.
+
+    Parameters
+    ----------
+    folder, work
+        As for `only_writer`.
+    share
+        Name of the share, which nobody else may hold.
+
+    Raises
+    ------
+    ResultsError, OutputError
+        As `only_writer`.
+    """
+    with _held_lock(folder / f"{_SHARES}{share}", work, _MOMENT):
+        # First the own lock, then a look at that of the whole; there it is the other way round: one sees the other.
+        if (folder / LOCK).exists():
+            _nobody_holds(folder / LOCK, _MOMENT)
+        yield
+
+
+def is_lock(name: str) -> bool:
+    """Whether a name in a folder is that of its lock, or of the lock of a share."""
+    return name == LOCK or name.startswith(_SHARES)
+
+
+@contextmanager
+def _held_lock(path: Path, work: str, wait: float) -> Iterator[None]:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         handle = _take_within(path, wait)
     except OSError as error:
         raise cannot_write(path, error) from error
@@ -73,6 +113,14 @@ def only_writer(folder: Path, work: str, *, wait: float = 0.0) -> Iterator[None]
     finally:
         _held.discard(path)
         _give_back(path, handle)
+
+
+def _nobody_holds(path: Path, wait: float) -> None:
+    """Refuse a lock that somebody holds; one that a killed process left is taken away."""
+    try:
+        _give_back(path, _take_within(path, wait))
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 @contextmanager

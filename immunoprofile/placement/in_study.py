@@ -7,7 +7,7 @@ later changes what was placed, so that replaying the visits in order of arrival 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +81,12 @@ class _Anchor:
 
 
 def place_study(
-    study: Study, gates: StudyGates, workers: Workers | None = None, *, progress: bool = False
+    study: Study,
+    gates: StudyGates,
+    workers: Workers | None = None,
+    *,
+    only: Collection[str] | None = None,
+    progress: bool = False,
 ) -> StudyPlacement:
     """Place the gates of every sample of a study, as the templates say.
 
@@ -92,6 +97,8 @@ def place_study(
         read.
     workers
         Where they are placed; None is this process.
+    only
+        Samples; what is settled together with none of them is left out. None is all.
     progress
         Show a progress bar.
     """
@@ -100,6 +107,8 @@ def place_study(
     from immunoprofile.io.progress import hidden
 
     work = [item for tube in gates if _has_methods(gates[tube]) for item in _work(study, tube, gates[tube])]
+    if only is not None:
+        work = [item for item in work if any(str(row["sample_id"]) in only for row in item.rows)]
     if not work:
         return StudyPlacement({}, NOTHING_PLACED, ())
     alike = {id(one): one for item in work for one in (study, item.controls)}

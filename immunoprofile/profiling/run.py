@@ -6,7 +6,6 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,40 +14,37 @@ import pandas as pd
 from immunoprofile import pp, schema
 from immunoprofile._version import __version__
 from immunoprofile.errors import GateError
-from immunoprofile.gate.cut_shifts import allot_tubes
 from immunoprofile.gate.exchange import save
 from immunoprofile.gate.ledger import LEDGER
 from immunoprofile.gate.sources import left_out_gates
 from immunoprofile.gate.strategy import GateSet, Strategy
-from immunoprofile.gate.study_gates import GATED_ROLES, StudyGates
+from immunoprofile.gate.study_gates import StudyGates
 from immunoprofile.gate.template import write_template
-from immunoprofile.io.config import CONFIG_NAME
 from immunoprofile.io.files import cannot_write, sha256_of, write_bytes, write_table
 from immunoprofile.io.h5ad import write_h5ad
 from immunoprofile.io.only_writer import only_writer
-from immunoprofile.io.records import records
 from immunoprofile.io.software import package_digest, rule_hashes, versions
 from immunoprofile.placement.in_study import place_study
 from immunoprofile.profiling.assemble import assemble, choose_attempts
 from immunoprofile.profiling.background import backgrounds
 from immunoprofile.profiling.clinical_half import add_clinical, add_il2_hours
 from immunoprofile.profiling.control_runs import batch_table, control_table, flag_batches, note_controls
-from immunoprofile.profiling.documents import GateDocuments
 from immunoprofile.profiling.findings import channel_swaps, panel_findings, specimen_findings
 from immunoprofile.profiling.functional import add_functional
+from immunoprofile.profiling.gate_files import gate_all, requests_of
 from immunoprofile.profiling.gate_overrides import flag_visits, note_gate_overrides, override_table
 from immunoprofile.profiling.gate_spread import add_gatings, gate_spread_table
 from immunoprofile.profiling.locking import refuse_lost_rows
 from immunoprofile.profiling.notes import note_overrides, note_visits, notes_of_files
-from immunoprofile.profiling.one_file import process
-from immunoprofile.profiling.outcome import Chosen, Outcome, Request
+from immunoprofile.profiling.on_cluster import joined, located
+from immunoprofile.profiling.outcome import Chosen, Outcome
 from immunoprofile.profiling.preflight import Prepared, acquisition_notes, prepare
 from immunoprofile.profiling.queries import join_queries
 from immunoprofile.profiling.rare_populations import add_backgrounds, rare_populations_table
 from immunoprofile.profiling.records import path_of
 from immunoprofile.profiling.replicates import Replicates, find_replicates, precision_table, replicate_rows
 from immunoprofile.profiling.results import Profile
-from immunoprofile.profiling.sealing import PARTIAL, VISITS, Gated, begin, seal, sweep
+from immunoprofile.profiling.sealing import VISITS, Gated, begin, seal, sweep
 from immunoprofile.resources.checks import quality_table
 from immunoprofile.schema.reconciliation import STUDY_RECONCILE_COLUMNS, VERDICT_SHARE
 from immunoprofile.study import Study
@@ -58,11 +54,7 @@ if TYPE_CHECKING:
     import anndata
     from distributed import Client
 
-    from immunoprofile.workers.cluster import Cluster
-
 _log = logging.getLogger(__name__)
-_FOLDERS = 50
-"""Folders of FCS files in which a worker is asked for a file."""
 
 
 def profile(
@@ -74,6 +66,7 @@ def profile(
     cells: bool = False,
     progress: bool = False,
     client: Client | None = None,
+    wait: float = 60.0,
 ) -> Profile:
     """Gate a whole study and write its results folder, without statistics and reports (`run_study` makes all).
 
@@ -82,7 +75,7 @@ def profile(
 
     Parameters
     ----------
-    study, gates, out, jobs, cells, progress, client
+    study, gates, out, jobs, cells, progress, client, wait
         As for `run_study`.
 
     Returns
@@ -102,37 +95,12 @@ def profile(
     prepared = prepare(study, gates)
     refuse_lost_rows(study, prepared.gates, out)
     with only_writer(out, "run"):
-        cluster = joined(client, study, out)
+        cluster = joined(client, study, out, wait=wait)
         begin(out, study.config.study_id, source=study.folder)
         gated = gate_study(study, prepared, out, cluster or Threads(jobs), cells=cells, progress=progress)
         sweep(out, gated.files)
         provenance = seal(out, gated.facts, gated.files, parts=("profile",))
         return Profile.read(out, study=study, provenance=provenance)
-
-
-def located(study: Study, out: Path, client: Client | None) -> tuple[Study, Path]:
-    """Study and results folder as other machines name them: by absolute paths, where there are others."""
-    if client is None:
-        return study, out
-    return replace(study, folder=study.folder.absolute()), out.absolute()
-
-
-def joined(client: Client | None, study: Study, out: Path) -> Cluster | None:
-    """The workers of a client, held against this process before anything of the results is touched.
-
-    Raises
-    ------
-    ClusterError
-        As `workers.cluster.agree`.
-    """
-    if client is None:
-        return None
-    from immunoprofile.workers.cluster import Cluster, agree
-
-    # One file of each folder of FCS files: they may be links to other disks.
-    files = {path.parent: path for path in (study.fcs_path(str(one)) for one in study.samples["sample_id"])}
-    agree(client, out, hashed=[study.folder / CONFIG_NAME], there=list(files.values())[:_FOLDERS])
-    return Cluster(client, out / PARTIAL)
 
 
 def gate_study(
@@ -164,7 +132,7 @@ def gate_study(
         written.append(out / LEDGER)
         write_bytes(written[-1], gates.ledger.content)
     placement = place_study(study, gates, workers, progress=progress)
-    outcomes = _gate_all(_requests(study, gates, placement.strategies), out, workers, cells=cells, progress=progress)
+    outcomes = gate_all(requests_of(study, gates, placement.strategies), out, workers, cells=cells, progress=progress)
     flow = pp.quality_checks(study.config.check_limits)["flow_rate"]
     chosen = choose_attempts(study, outcomes, passes=lambda pct: flow.state(pct) == "PASS")
     notes = notes_of_files(study, outcomes, chosen)
@@ -245,61 +213,6 @@ def _write_gates(gates: Mapping[str, Strategy], folder: Path) -> list[Path]:
         except GateError:
             save(strategy, folder / f"{tube}.json")
     return [path for path in folder.rglob("*") if path.is_file()]
-
-
-def _requests(study: Study, gates: StudyGates, placed: Mapping[str, Strategy] | None = None) -> list[Request]:
-    placed = placed or {}
-    rows = study.samples[study.samples["role"].isin(GATED_ROLES)].sort_values("sample_id", kind="stable")
-    documents, limits = GateDocuments(), study.config.check_limits
-    places = {tube: tuple(own.items()) for tube, own in allot_tubes(gates, study.config.count_tube).items()}
-    return [
-        Request(
-            sample_id=row["sample_id"],
-            source=study.fcs_source(row["sample_id"]),
-            file=row["fcs_path"],
-            tube=row["tube_id"],
-            gates=gates,
-            gates_sha256=gates.sha256_of_sample(row["sample_id"], row["tube_id"], placed.get(row["sample_id"])),
-            placed=placed.get(row["sample_id"]),
-            comp_source=row["comp_source"] or None,
-            sha256=row["sha256"] or None,
-            limits=limits,
-            statistics=study.config.intensity_statistics,
-            places=places[row["tube_id"]],
-            documents=documents,
-        )
-        for row in records(rows, "samples")
-        if not row["exclude_flag"]
-    ]
-
-
-def _gate_all(
-    requests: list[Request], out: Path, workers: Workers, *, cells: bool, progress: bool
-) -> dict[str, Outcome]:
-    from tqdm import tqdm
-
-    # FlowKit takes seconds to import; doing it here keeps the threads from importing it at the same time.
-    from immunoprofile.gate import _flowkit  # noqa: F401
-    from immunoprofile.io.progress import hidden
-
-    alike = {id(one): one for own in requests for one in (own.gates, own.limits, own.places, own.documents)}
-    results = workers.results(
-        _Gate(out, cells=cells), requests, shared=tuple(alike.values()), name=lambda own: own.file, warm=True
-    )
-    done = tqdm(results, total=len(requests), desc="gating", unit="file", disable=hidden(wanted=progress))
-    found = {outcome.sample_id: outcome for outcome in done}
-    return {request.sample_id: found[request.sample_id] for request in requests}
-
-
-@dataclass(frozen=True)
-class _Gate:
-    """Gates a file into a results folder, wherever it is called."""
-
-    out: Path
-    cells: bool
-
-    def __call__(self, request: Request) -> Outcome:
-        return process(request, self.out, cells=self.cells)
 
 
 def _verdict(

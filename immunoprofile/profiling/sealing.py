@@ -15,7 +15,8 @@ from typing import Any, Final
 from immunoprofile.errors import ResultsError
 from immunoprofile.io.files import cannot_write, is_leftover, json_text, remove_leftovers, sha256_of, sync, write_json
 from immunoprofile.io.inputs import read_plain, reason
-from immunoprofile.io.only_writer import LOCK, RESULTS_MARKS, outside_results
+from immunoprofile.io.only_writer import RESULTS_MARKS, is_lock, outside_results
+from immunoprofile.profiling.shard_notes import JOIN, in_words, notes_of
 from immunoprofile.schema import RESULT_TABLES
 
 PROVENANCE, PARTIAL = RESULTS_MARKS
@@ -34,7 +35,7 @@ _STOPPED_LAST: Final = (
     "takes it away"
 )
 _CHUNK: Final = 1 << 20
-_EXEMPT: Final = frozenset({PROVENANCE, RUN_LOG, LOCK})
+_EXEMPT: Final = frozenset({PROVENANCE, RUN_LOG})
 """Of the folder itself; files of these names below it are results like others."""
 _PLACES: Final = ("cells", "gating", "quality", "rasters", "records", "reports", "statistics", "study")
 """Folders that belong to runs."""
@@ -45,7 +46,7 @@ _TABLES: Final = tuple(
 _MARKS: Final = frozenset({"format", "complete", "parts", "outputs", "made", "seal"})
 
 
-def begin(folder: Path, study_id: str, *, source: Path | None = None) -> None:
+def begin(folder: Path, study_id: str, *, source: Path | None = None, shared: bool = False) -> None:
     """Say that a run is at work, before anything of an earlier one is touched.
 
     Parameters
@@ -56,6 +57,8 @@ def begin(folder: Path, study_id: str, *, source: Path | None = None) -> None:
         The study.
     source
         Its folder.
+    shared
+        Others may be at work in the folder (`only_writer.share_of`): what they are writing is left alone.
 
     Raises
     ------
@@ -81,7 +84,7 @@ def begin(folder: Path, study_id: str, *, source: Path | None = None) -> None:
             raise ResultsError(
                 f"the folder holds the results of study {other}", where=str(folder), todo="choose another folder"
             )
-    elif not (folder / PARTIAL).exists() and any(path.name != LOCK for path in folder.iterdir()):
+    elif not (folder / PARTIAL).exists() and any(not is_lock(path.name) for path in folder.iterdir()):
         raise ResultsError(
             "the folder is not empty and holds no results",
             where=str(folder),
@@ -89,7 +92,7 @@ def begin(folder: Path, study_id: str, *, source: Path | None = None) -> None:
         )
     (folder / PARTIAL / GATED).unlink(missing_ok=True)
     reopen(folder, study_id)
-    for place in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+    for place in () if shared else (folder, *(path for path in folder.rglob("*") if path.is_dir())):
         remove_leftovers(place)
 
 
@@ -268,17 +271,26 @@ def read_provenance(folder: Path) -> dict[str, Any]:
     """
     path = folder / PROVENANCE
     if not path.exists():
-        what = "no complete results: a run has not ended" if (folder / PARTIAL).exists() else "no results are here"
-        raise ResultsError(what, where=str(folder), todo=AGAIN)
+        if not (folder / PARTIAL).exists():
+            raise ResultsError("no results are here", where=str(folder), todo=AGAIN)
+        raise _not_ended(folder, AGAIN)
     content = _content(folder)
     if content.get("complete") is False:
         todo = AGAIN if kept_gated(folder) is None else f"{AGAIN}; so does 'immunoprofile report'"
-        raise ResultsError("no complete results: a run has not ended", where=str(folder), todo=todo)
+        raise _not_ended(folder, todo)
     if content.get("complete") is not True or content.get("seal") != _seal_of(content) or not _has_form(content):
         raise ResultsError(
             "is damaged, was changed by hand, or comes from an earlier version", where=str(path), todo=AGAIN
         )
     return content
+
+
+def _not_ended(folder: Path, todo: str) -> ResultsError:
+    shards = notes_of(folder)
+    if shards and kept_gated(folder) is None:
+        what = f"no complete results: {in_words(shards)} are not joined"
+        return ResultsError(what, where=str(folder), todo=JOIN)
+    return ResultsError("no complete results: a run has not ended", where=str(folder), todo=todo)
 
 
 def verify(folder: Path) -> list[str]:
@@ -295,7 +307,7 @@ def verify(folder: Path) -> list[str]:
     provenance = read_provenance(folder)
     expected: dict[str, str] = provenance["outputs"]
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir()}
-    unexpected = {name for name in there - expected.keys() - _EXEMPT if not is_leftover(folder / name)}
+    unexpected = {name for name in there - expected.keys() - _EXEMPT if not _passing(folder / name, folder)}
     notes = {name for name in unexpected if name.startswith(f"{PARTIAL}/")}
     respelled = read_plain(folder / PROVENANCE) != json_text(provenance).encode()  # its seal holds the content alone
     lines = [f"changed: {PROVENANCE}, blanks or spelling"] if respelled else []
@@ -311,6 +323,11 @@ def stands(folder: Path, expected: Mapping[str, str]) -> bool:
     places = tuple(f"{name}/" for name in (*_PLACES, PARTIAL))
     others = {name for name in there - expected.keys() if name in _TABLES or name.startswith(places)}
     return not others and not any(is_leftover(folder / name) for name in there) and not differences(folder, expected)
+
+
+def _passing(path: Path, folder: Path) -> bool:
+    """Whether a file is no result and gone soon: one that is being written, or a lock."""
+    return is_leftover(path) or (path.parent == folder and is_lock(path.name))
 
 
 def differences(folder: Path, expected: Mapping[str, str]) -> list[str]:

@@ -6,7 +6,7 @@ One loop gives the tasks out (`flow`); a task is one file or one page, and does 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from immunoprofile.workers.here import Processes, Threads, in_order
 
@@ -17,7 +17,15 @@ __all__ = ["Processes", "Threads", "Workers", "in_order"]
 
 
 class Workers(Protocol):
-    """Where tasks are done."""
+    """Where tasks are done.
+
+    Attributes
+    ----------
+    elsewhere
+        Whether that may be another machine, which may not see what this one sees.
+    """
+
+    elsewhere: ClassVar[bool]
 
     def results(
         self,

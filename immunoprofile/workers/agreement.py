@@ -54,9 +54,8 @@ def software() -> dict[str, str]:
     return {**versions(), CONTENT: package_digest()}
 
 
-def differing(theirs: Mapping[str, str]) -> list[str]:
-    """What of the software of another process is not that of this one, in words."""
-    own = software()
+def differing(theirs: Mapping[str, str], own: Mapping[str, str]) -> list[str]:
+    """What of the software of a worker is not that of the process that gives it work, in words."""
     lines = [f"{name} {theirs.get(name, 'unknown')} (here {own[name]})" for name in own if name != CONTENT
              and theirs.get(name) != own[name]]  # fmt: skip
     if not lines and theirs.get(CONTENT) != own[CONTENT]:
@@ -81,7 +80,7 @@ def look(hashed: Sequence[str], there: Sequence[str], folder: str) -> Seen:
 
 def disagreements(seen: Seen, own: Seen) -> list[str]:
     """What a worker lacks to do the work of this process, one line each."""
-    lines = [f"it has {line}" for line in differing(seen.software)]
+    lines = [f"it has {line}" for line in differing(seen.software, own.software)]
     for path, digest in own.content.items():
         theirs = seen.content.get(path, "")
         if theirs != digest:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, TypeVar
 
 from immunoprofile.errors import ClusterError
 from immunoprofile.workers.agreement import Seen, disagreements, look, marked, software
@@ -55,6 +55,8 @@ class Cluster:
     wait
         Seconds without any worker after which an error is raised.
     """
+
+    elsewhere: ClassVar[bool] = True
 
     def __init__(self, client: Client, folder: Path, *, wait: float = WAIT) -> None:
         self._client = client
@@ -120,7 +122,7 @@ class Cluster:
         from distributed.scheduler import KilledWorker
 
         try:
-            return future.result(timeout=None)
+            return self._result(future)
         except KilledWorker as error:
             raise ClusterError(
                 f"the worker that had this task was lost {error.allowed_failures + 1} times; the last was "
@@ -134,6 +136,16 @@ class Cluster:
         finally:
             with suppress(Exception):
                 future.release()
+
+    def _result(self, future: Future) -> Any:
+        """The result of a task that was done; it may be lost with its worker on the way, and is then made again."""
+        while True:
+            try:
+                return future.result(timeout=_ANSWER / 4)
+            except OSError:  # TimeoutError is one
+                if future.status == "error":  # the task raised it
+                    raise
+            self._look()
 
     def _look(self) -> None:
         """Raise when nothing can be expected any more."""
@@ -222,7 +234,7 @@ def agree(client: Client, out: Path, *, hashed: Sequence[Path], there: Sequence[
 
 
 def _unusable(error: BaseException) -> str:
-    if isinstance(error, ImportError):
+    if isinstance(error, ImportError) or "ModuleNotFoundError" in str(error):  # dask tells it in its words
         return f"it has no immunoprofile of this version ({error})"
     return f"it cannot be asked ({type(error).__name__}: {error})"
 

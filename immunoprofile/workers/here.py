@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from immunoprofile.workers.flow import flow
 from immunoprofile.workers.parent import end_with_parent
@@ -39,6 +39,7 @@ class Threads:
         Number of threads.
     """
 
+    elsewhere: ClassVar[bool] = False
     jobs: int = 1
 
     def results(
@@ -88,6 +89,7 @@ class Processes:
         Number of processes; 1 works in this one.
     """
 
+    elsewhere: ClassVar[bool] = False
     jobs: int = 1
 
     def results(

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.errors import ClusterError, NotAvailableError
 from immunoprofile.io.inputs import reason
@@ -47,6 +47,11 @@ def connected(scheduler: str) -> Iterator[Client]:
         raise NotAvailableError("dask.distributed is not installed", where="--scheduler",
                                 todo="pip install 'immunoprofile[cluster]'") from error  # fmt: skip
     local = _LOCAL.fullmatch(scheduler)
+    with _quiet_client():
+        yield from _clients(distributed, scheduler, None if local is None else int(local[1]))
+
+
+def _clients(distributed: Any, scheduler: str, local: int | None) -> Iterator[Client]:
     if local is None:
         address = _address_of(scheduler)
         try:
@@ -61,12 +66,27 @@ def connected(scheduler: str) -> Iterator[Client]:
     with (
         tempfile.TemporaryDirectory(prefix="immunoprofile-", ignore_cleanup_errors=True) as folder,
         distributed.LocalCluster(
-            n_workers=int(local[1]), threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0,
+            n_workers=local, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False}, memory_limit=0,
             env=ONE_THREAD, local_directory=folder, silence_logs=logging.ERROR,
         ) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):  # fmt: skip
         yield client
+
+
+@contextmanager
+def _quiet_client() -> Iterator[None]:
+    """Without what dask logs of a connection that is lost: with its traceback, beside the error that says it."""
+    loggers = [logging.getLogger(f"distributed.{name}") for name in ("client", "core", "utils")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def _address_of(word: str) -> str:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from immunoprofile.errors import ClusterError
 from immunoprofile.io.files import write_bytes
 from immunoprofile.io.inputs import reason
-from immunoprofile.workers.agreement import differing
+from immunoprofile.workers.agreement import differing, software
 
 _loaded: dict[str, tuple[Any, ...]] = {}
 """Hash -> objects; of the last call only."""
@@ -95,7 +95,7 @@ def _objects(place: Place) -> tuple[Any, ...]:
             _loaded.clear()  # of an earlier call: nothing asks for it any more
             needs, objects = pickle.loads(content)
             # Before the objects are made, which other software may not be able to.
-            if lines := differing(needs) if needs else []:
+            if lines := differing(software(), needs) if needs else []:
                 raise ClusterError(f"it has {'; '.join(lines)}", where=f"worker on {socket.gethostname()}",
                                    todo=SAME)  # fmt: skip
             _loaded[place.sha256] = pickle.loads(objects)

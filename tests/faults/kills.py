@@ -142,15 +142,15 @@ def _beside(scene: Scene, out: Path) -> str:
     holding, told = os.pipe()
 
     def first() -> None:
-        from immunoprofile.profiling import run
+        from immunoprofile.profiling import gate_files
 
-        gate = run.process
+        gate = gate_files.process
 
         def slowly(request: object, folder: Path, *, cells: bool) -> object:
             os.write(told, b"x")
             return gate(request, folder, cells=cells)  # type: ignore[arg-type]
 
-        run.process = slowly  # type: ignore[assignment]
+        gate_files.process = slowly  # type: ignore[assignment]
         _run_variant(scene.folder, "study", out)
 
     child = _fork(first)

@@ -13,8 +13,8 @@ import immunoprofile as ip
 from immunoprofile.gate.study_gates import study_gates
 from immunoprofile.io.fcs_source import FcsSource
 from immunoprofile.profiling import one_file
+from immunoprofile.profiling.gate_files import requests_of
 from immunoprofile.profiling.records import key_of, read_panel, read_record
-from immunoprofile.profiling.run import _requests
 from immunoprofile.profiling.sealing import verify
 from immunoprofile.quality import compare_panels, panel_quantiles
 from tests.folders import content
@@ -98,7 +98,7 @@ def test_provenance_says_how_each_file_was_gated(folder, whole, tmp_path, monkey
 
 def test_record_keeps_what_the_run_needs(folder, tmp_path):
     study, gates = ip.read_study(folder / "study"), ip.gate.load(folder / "gates")
-    request = _requests(study, study_gates(gates, study))[0]
+    request = requests_of(study, study_gates(gates, study))[0]
     outcome = one_file.process(request, tmp_path, cells=False)
     sample = request.source.read()
     assert outcome.sha256 == sample.sha256
