@@ -8,6 +8,7 @@ on the way to a population are empty in it, and the spread of the other colours 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from immunoprofile.gate.definition import markers_above
 from immunoprofile.gate.evaluate import gate_sample
 from immunoprofile.gate.overrides_in_force import overridden
 from immunoprofile.gate.strategy import ROOT
+from immunoprofile.io.files import sha256_of
 from immunoprofile.io.records import records
 from immunoprofile.placement.controls import Controls, Place, place_of
 
@@ -85,6 +87,16 @@ def backgrounds(study: Study, gates: StudyGates, placed: Mapping[str, Strategy],
         for name in sorted(samples):
             strategy = overridden(placed.get(name, gates[tube]), gates.in_force(name, tube))
             found |= {(name, population): own for population, own in batch.of(strategy)}
+    return found
+
+
+def fmo_hashes(study: Study, gates: Mapping[str, Strategy]) -> dict[str, str]:
+    """Path and SHA-256 of every FMO control of the tubes that are gated; one that cannot be read has none."""
+    found = {}
+    for row in records(study.samples, "samples"):
+        if row["role"] == "fmo" and row["tube_id"] in gates and not row["exclude_flag"]:
+            with suppress(OSError):
+                found[str(row["fcs_path"])] = sha256_of(study.fcs_path(row["sample_id"]))
     return found
 
 

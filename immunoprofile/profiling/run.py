@@ -26,7 +26,7 @@ from immunoprofile.io.only_writer import only_writer
 from immunoprofile.io.software import package_digest, rule_hashes, versions
 from immunoprofile.placement.in_study import place_study
 from immunoprofile.profiling.assemble import assemble, choose_attempts
-from immunoprofile.profiling.background import backgrounds
+from immunoprofile.profiling.background import backgrounds, fmo_hashes
 from immunoprofile.profiling.clinical_half import add_clinical, add_il2_hours
 from immunoprofile.profiling.control_runs import batch_table, control_table, flag_batches, note_controls
 from immunoprofile.profiling.findings import channel_swaps, panel_findings, specimen_findings
@@ -269,7 +269,7 @@ def _verdict(
 
 
 def _facts(study: Study, gates: StudyGates, outcomes: Mapping[str, Outcome], *, cells: bool) -> dict[str, Any]:
-    files = {outcome.file: outcome.sha256 for outcome in outcomes.values()}
+    files = {outcome.file: outcome.sha256 for outcome in outcomes.values()} | fmo_hashes(study, gates)
     return {
         "study_id": study.config.study_id,
         "inputs": files | dict(study.inputs) | ({LEDGER: gates.ledger.sha256} if gates.ledger.content else {}),

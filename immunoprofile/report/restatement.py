@@ -38,10 +38,13 @@ _NAMES: Final = frozenset({
 })  # fmt: skip
 """Columns that say what a row is about, wherever they stand."""
 _ALSO: Final[Mapping[str, frozenset[str]]] = {
+    "placement": frozenset({"limit"}),
     "safety_shift": frozenset({"baseline_grade", "worst_grade"}),
     "statistics/grade_shifts": frozenset({"baseline_grade", "worst_grade"}),
     "statistics/clearance_curves": frozenset({"lower_day"}),
 }
+_NOT: Final[Mapping[str, frozenset[str]]] = {"placement": frozenset({"source"})}
+"""Columns of these names that say something of a row here."""
 _WHOLE: Final = frozenset({"exceptions", "queries"})
 """Tables of which a row is one statement: it is there or not."""
 _LEFT_OUT: Final = frozenset({"gate_overrides"})
@@ -174,7 +177,7 @@ def _is_table(name: str) -> bool:
 
 
 def _table(rows: Iterable[Mapping[str, str]], table: str) -> _Content:
-    names = _NAMES | _ALSO.get(table, frozenset())
+    names = (_NAMES | _ALSO.get(table, frozenset())) - _NOT.get(table, frozenset())
     seen: dict[tuple[str, ...], int] = {}
     found: _Content = {}
     for row in rows:

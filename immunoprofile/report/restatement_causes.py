@@ -15,11 +15,15 @@ from immunoprofile.gate.ledger import LEDGER, Ledger, parse_ledger
 from immunoprofile.gate.overrides_in_force import in_force
 from immunoprofile.schema import TABLES
 
-Kind = Literal["data", "template", "override", "compensation", "configuration", "rule", "version"]
-KINDS: Final[tuple[Kind, ...]] = ("data", "template", "override", "compensation", "configuration", "rule", "version")
+Kind = Literal[
+    "data", "template", "baseline", "control", "override", "compensation", "configuration", "rule", "version"
+]
+KINDS: Final[tuple[Kind, ...]] = (
+    "data", "template", "baseline", "control", "override", "compensation", "configuration", "rule", "version",
+)  # fmt: skip
 _OF_EVENTS: Final = frozenset({"counts", "gate_spread", "intensities", "rare_populations", "reconcile"})
 """Tables of what is counted in files: neither the rules nor the other tables of a study touch them."""
-_OF_FILES: Final = (*sorted(_OF_EVENTS), "quality", "exceptions", "queries", "il2_timing")
+_OF_FILES: Final = (*sorted(_OF_EVENTS), "placement", "quality", "exceptions", "queries", "il2_timing")
 """Tables that files and gates touch; the visits, statistics and reports are made of all."""
 _RULES_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "assays.yaml": ("virology",), "cmv_rules.yaml": ("virology",), "cmv_confounders.yaml": ("virology", "cmv_"),
@@ -88,6 +92,22 @@ class Results:
         return {row["sample_id"]: row for row in self.rows("study/samples.csv")}
 
     @cached_property
+    def placed_on(self) -> dict[str, frozenset[str]]:
+        """Sample -> samples on which its gates were placed; none where no gate was placed."""
+        found: dict[str, set[str]] = {}
+        for row in self.rows("placement.csv"):
+            found.setdefault(row["sample_id"], set()).add(row["source"])
+        return {name: frozenset(sources - {""}) for name, sources in found.items()}
+
+    def state_of(self, name: str) -> tuple[str, str] | None:
+        """Content hash and compensation of the file of a sample; None where the study does not have it."""
+        row = self.samples.get(name)
+        if row is None:
+            return None
+        applied = self.provenance["compensation"].get(name) or row.get("comp_source", "")
+        return str(self.provenance["inputs"].get(row["fcs_path"], "")), str(applied)
+
+    @cached_property
     def ledger(self) -> Ledger:
         """The ledger that was followed."""
         if LEDGER not in self.provenance["outputs"]:
@@ -109,8 +129,9 @@ def causes(old: Results, new: Results) -> tuple[Cause, ...]:
         The two results.
     """
     found = [*_software(old, new), *_tables(old, new)]
+    placing = _Placing(old, new, rebuilt=any(one.kind == "version" for one in found))
     for name in sorted({*old.samples, *new.samples}):
-        found += _of_sample(old, new, name)
+        found += _of_sample(old, new, name, placing)
     return tuple(sorted(dict.fromkeys(found), key=lambda one: (KINDS.index(one.kind), one.sample, one.subject)))
 
 
@@ -147,13 +168,13 @@ def _tables(old: Results, new: Results) -> Iterable[Cause]:
             yield Cause("data", f"{words} differ{'s' if rows == 1 else ''}", subject=subject, never=never)
 
 
-def _of_sample(old: Results, new: Results, name: str) -> Iterable[Cause]:
+def _of_sample(old: Results, new: Results, name: str, placing: _Placing) -> Iterable[Cause]:
     before, after = old.samples.get(name), new.samples.get(name)
     row = after or before or {}
 
-    def cause(kind: Kind, words: str) -> Cause:
+    def cause(kind: Kind, words: str, only: tuple[str, ...] = _OF_FILES) -> Cause:
         subject, visit = row.get("usubjid", ""), row.get("visit", "")
-        return Cause(kind, words, sample=name, subject=subject, visit=visit, only=_OF_FILES)
+        return Cause(kind, words, sample=name, subject=subject, visit=visit, only=only)
 
     if before is None or after is None:
         yield cause("data", f"{name} is {'new' if before is None else 'gone'}")
@@ -169,13 +190,72 @@ def _of_sample(old: Results, new: Results, name: str) -> Iterable[Cause]:
         yield cause("override", f"{gone.place} of {name} by {gone.author} was taken back or is gone")
     for one in (one for one in drawn[1] if one not in drawn[0]):
         yield cause("override", f"{one.place} of {name} by {one.author}: {one.reason}")
+    in_use = [one.output(f"gating/{name}.xml", f"gating/{name}.json") for one in (old, new)]
+    only = _OF_FILES if in_use[0] != in_use[1] else ("placement",)
+    moved = [cause(kind, words, only) for kind, words in placing.behind(name)]
+    yield from moved
     tube = row.get("tube_id", "")
     gates = [(one.provenance["gates"].get(tube) or {}).get("sha256", "") for one in (old, new)]
-    in_use = [one.output(f"gating/{name}.xml", f"gating/{name}.json") for one in (old, new)]
     if gates[0] != gates[1] and (in_use[0] != in_use[1] or not all(in_use)):
         yield cause("template", f"the gates of tube {tube} are others")
-    elif in_use[0] != in_use[1] and drawn[0] == drawn[1] and files[0] == files[1] and applied[0] == applied[1]:
+    elif (
+        in_use[0] != in_use[1] and drawn[0] == drawn[1] and files[0] == files[1] and applied[0] == applied[1]
+        and not (moved or placing.rebuilt)
+    ):  # fmt: skip
         yield cause("template", f"the gates of {name} are others")
+
+
+_CONTROLS: Final = {"control": "the control aliquot", "fmo": "the FMO control"}
+
+
+class _Placing:
+    """What differs of the samples on which gates were placed, and of the controls of their batches."""
+
+    def __init__(self, old: Results, new: Results, *, rebuilt: bool) -> None:
+        self.rebuilt = rebuilt  # another package may place gates elsewhere, and is a cause by itself
+        self._both = (old, new)
+        self._rows = {**old.samples, **new.samples}
+        self._controls: dict[tuple[str, str, str], set[str]] = {}
+        for one in self._both:
+            for name, row in one.samples.items():
+                if row["role"] in _CONTROLS and (batch := _batch(row)):
+                    self._controls.setdefault(batch, set()).add(name)
+
+    def behind(self, name: str) -> Iterable[tuple[Kind, str]]:
+        """Kind of cause and words, for the gates of a sample; nothing where none were placed."""
+        sources = [one.placed_on.get(name, frozenset()) for one in self._both]
+        then, now = ({other for other in own if self._role(other) not in _CONTROLS} for own in sources)
+        if then and now and then != now:
+            yield (
+                "baseline",
+                f"the gates of {name} lie on {', '.join(sorted(now))}, before on {', '.join(sorted(then))}",
+            )
+        for other in sorted((then & now) - {name}):
+            if self._differs(other):
+                yield "baseline", f"{other}, on which the gates of {name} lie, is {self._differs(other)}"
+        if any(sources):
+            batches = {_batch(one.samples.get(other, {})) for one in self._both for other in (name, *then, *now)}
+            near = {other for batch in batches if batch for other in self._controls.get(batch, ())}
+            used = {other for own in sources for other in own if self._role(other) in _CONTROLS}
+            for other in sorted((near | used) - {name}):
+                if what := self._differs(other):
+                    row = self._rows[other]
+                    yield "control", f"{_CONTROLS[row['role']]} {other} of batch {row.get('batch_id', '')} is {what}"
+
+    def _role(self, name: str) -> str:
+        return self._rows.get(name, {}).get("role", "")
+
+    def _differs(self, name: str) -> str:
+        then, now = (one.state_of(name) for one in self._both)
+        if then == now:
+            return ""
+        return "new" if then is None else "gone" if now is None else "another file, or compensated otherwise"
+
+
+def _batch(row: Mapping[str, str]) -> tuple[str, str, str] | None:
+    """Tube, panel and batch; None without a batch."""
+    batch = row.get("batch_id", "")
+    return (row["tube_id"], row.get("panel_id", ""), batch) if batch else None
 
 
 class Attribution:

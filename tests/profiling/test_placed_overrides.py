@@ -27,17 +27,22 @@ PLACED = (
 )
 
 
+def two_peaks(study: Path, name: str, *, seed: int, gain: float = 1.0) -> None:
+    """A file with CD3- and CD3+ events, all of them brighter by a factor."""
+    rng = np.random.default_rng(seed)
+    values = events(3000, seed=seed)
+    bright = rng.random(3000) < 0.4
+    cd3 = gain * np.where(bright, np.exp(rng.normal(9.5, 0.4, 3000)), rng.normal(150, 120, 3000))
+    values[:, 2:5] = np.column_stack([cd3, np.exp(rng.normal(6, 1.5, (3000, 2)))]) @ SPILL
+    write(study / "fcs" / f"{name}.fcs", values, **{"$SPILLOVER": spill_text()})
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two clear peaks of CD3, brighter in the second subject, below a template that places the cut between them."""
     study = write_study(tmp_path / "study")
     for seed, (name, gain) in enumerate((("S-1_BL", 1.0), ("S-1_D14", 1.0), ("S-2_BL", 1.4)), 1):
-        rng = np.random.default_rng(seed)
-        values = events(3000, seed=seed)
-        bright = rng.random(3000) < 0.4
-        cd3 = gain * np.where(bright, np.exp(rng.normal(9.5, 0.4, 3000)), rng.normal(150, 120, 3000))
-        values[:, 2:5] = np.column_stack([cd3, np.exp(rng.normal(6, 1.5, (3000, 2)))]) @ SPILL
-        write(study / "fcs" / f"{name}.fcs", values, **{"$SPILLOVER": spill_text()})
+        two_peaks(study, name, seed=seed, gain=gain)
     (study / "gating").mkdir()
     (study / "gating" / "t.csv").write_text(PLACED, encoding="utf-8")
     return tmp_path
