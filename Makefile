@@ -20,7 +20,7 @@ QUICK := -m "not slow" --ignore=tests/fuzz --ignore=tests/test_notebooks.py --ig
 	--ignore=tests/widget/test_editor_lab.py --ignore=tests/widget/test_review_board.py --ignore=tests/widget/test_treg_walk.py \
 	--ignore=tests/widget/test_states.py --ignore=tests/widget/test_modules_alone.py
 
-.PHONY: quick pandas3 torture fuzz faults differential bench simulations campaign help demo test lint format lock docs notebooks clean install
+.PHONY: quick pandas3 torture fuzz faults differential cluster bench simulations campaign help demo test lint format lock docs notebooks clean install
 .DEFAULT_GOAL := help
 
 help:  ## List the targets
@@ -74,6 +74,9 @@ faults: $(STAMP)  ## Kill runs at 200 random moments, and read 100,000 damaged r
 differential: $(STAMP)  ## Random gates (3,000 cases) and workspaces (10,000) against FlowKit
 	$(PY) -m tests.gate.engine.differential --cases 3000
 	$(PY) -m tests.gate.workspace_differential --cases 10000
+
+cluster: $(STAMP)  ## A study on local workers that are killed, and 50,000 tasks through the queue (half an hour)
+	$(PY) -m benchmarks.cluster
 
 bench: $(STAMP)  ## Engine against FlowKit, memory, scale, a whole run (needs a quiet machine, about an hour)
 	$(PY) -m benchmarks.engine

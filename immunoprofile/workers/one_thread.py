@@ -21,11 +21,14 @@ def hold_to_one_thread() -> None:
         return
     from threadpoolctl import threadpool_limits
 
-    os.environ.update(ONE_THREAD)
+    loaded = "numba" in sys.modules
+    # What numba has begun with more threads cannot be told another number by the environment any more: it would refuse
+    # to compile.
+    os.environ.update({name: one for name, one in ONE_THREAD.items() if not (loaded and name.startswith("NUMBA"))})
     threadpool_limits(1)  # holds until it is told to restore
-    if "numba" in sys.modules:
+    if loaded:
         import numba
 
-        if numba.get_num_threads() > 1:  # imported before this process had its first task
+        if numba.get_num_threads() > 1:
             numba.set_num_threads(1)
     _seen.modules = len(sys.modules)

@@ -42,33 +42,39 @@ def connected(scheduler: str) -> Iterator[Client]:
         dask.distributed is not installed.
     """
     try:
+        import dask
         import distributed
     except ImportError as error:
         raise NotAvailableError("dask.distributed is not installed", where="--scheduler",
                                 todo="pip install 'immunoprofile[cluster]'") from error  # fmt: skip
     local = _LOCAL.fullmatch(scheduler)
     with _quiet_client():
-        yield from _clients(distributed, scheduler, None if local is None else int(local[1]))
-
-
-def _clients(distributed: Any, scheduler: str, local: int | None) -> Iterator[Client]:
-    if local is None:
-        address = _address_of(scheduler)
-        try:
-            client = distributed.Client(address, timeout=_CONNECT, set_as_default=False, name="immunoprofile")
-        except (OSError, ValueError, RuntimeError, ImportError) as error:
-            text = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-            raise ClusterError(f"no scheduler answers: {text}", where=scheduler,
-                               todo=f"start it, or name another: {_FORMS}") from error  # fmt: skip
-        with client:
+        if local is None:
+            address = _address_of(scheduler)
+            try:
+                client = distributed.Client(address, timeout=_CONNECT, set_as_default=False, name="immunoprofile")
+            except (OSError, ValueError, RuntimeError, ImportError) as error:
+                text = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+                raise ClusterError(f"no scheduler answers: {text}", where=scheduler,
+                                   todo=f"start it, or name another: {_FORMS}") from error  # fmt: skip
+            with client:
+                yield client
+            return
+        # Before the processes are there: what they import first may load numba.
+        environment = {f"distributed.nanny.pre-spawn-environ.{name}": one for name, one in ONE_THREAD.items()}
+        with dask.config.set(environment), _started(distributed, int(local[1])) as client:
             yield client
-        return
+
+
+@contextmanager
+def _started(distributed: Any, workers: int) -> Iterator[Client]:
+    """A client of worker processes of this machine, which end with the block."""
     with (
         tempfile.TemporaryDirectory(prefix="immunoprofile-", ignore_cleanup_errors=True) as folder,
         distributed.LocalCluster(
-            n_workers=local, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
+            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
             scheduler_kwargs={"dashboard": False}, memory_limit=0,
-            env=ONE_THREAD, local_directory=folder, silence_logs=logging.ERROR,
+            local_directory=folder, silence_logs=logging.ERROR,
         ) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):  # fmt: skip

@@ -16,6 +16,7 @@ def threads() -> dict[str, Any]:
     from threadpoolctl import threadpool_info
 
     np.ones((4, 4)) @ np.ones((4, 4))
+    assert numba.njit(lambda number: number + 1)(1) == 2  # it refuses to compile when the number of threads is changed
     pools = {info["filepath"]: info["num_threads"] for info in threadpool_info()}
     return {"numba": numba.config.NUMBA_NUM_THREADS, "used": numba.get_num_threads(), "pools": pools}
 

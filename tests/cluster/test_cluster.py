@@ -10,12 +10,17 @@ import pytest
 from distributed import Client
 
 import immunoprofile as ip
+from immunoprofile.datasets import il2_cmv
 from immunoprofile.errors import ClusterError
+from immunoprofile.gate.check import check
+from immunoprofile.placement.in_study import place_study
 from immunoprofile.profiling.sealing import verify
 from immunoprofile.workers.cluster import Cluster
+from immunoprofile.workers.here import ONE_THREAD
 from immunoprofile.workers.schedulers import connected
 from tests.cluster import on_workers, trial
 from tests.io.fcs_files import events, spill_text, write
+from tests.placement.samples import placed_gates
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +89,18 @@ def test_a_file_that_cannot_be_gated_is_an_exception_as_ever(folder, tmp_path, c
     assert trial.content(tmp_path / "there") == trial.content(tmp_path / "here")
 
 
+@pytest.mark.slow
+def test_gates_are_placed_by_the_workers_as_here(tmp_path, client):
+    folder = il2_cmv(tmp_path / "study", subjects=2, visits=3, events=3000, warts=False)
+    study = ip.read_study(folder)
+    gates = check(placed_gates(), study)
+    here, there = place_study(study, gates), place_study(study, gates, Cluster(client, tmp_path))
+    assert len(here.strategies) > 10
+    assert there.strategies == here.strategies
+    assert there.table.equals(here.table)
+    assert there.notes == here.notes
+
+
 def test_each_worker_keeps_to_one_thread_a_task(client, tmp_path):
     client.wait_for_workers(4, timeout=120)
     found = dict(Cluster(client, tmp_path).results(on_workers.of_task, range(60)))
@@ -91,6 +108,21 @@ def test_each_worker_keeps_to_one_thread_a_task(client, tmp_path):
     for own in found.values():
         assert own["numba"] == own["used"] == 1
         assert own["pools"] and set(own["pools"].values()) == {1}
+
+
+@pytest.mark.parametrize("options", [[], ["--preload", "numba"]], ids=["plain", "numba is loaded first"])
+def test_a_worker_that_others_started_keeps_to_one_thread_a_task(tmp_path, options, monkeypatch):
+    for name in ONE_THREAD:
+        monkeypatch.delenv(name, raising=False)
+    with (
+        trial.scheduler(tmp_path) as (_, file),
+        trial.worker(file, tmp_path, *options),
+        Client(scheduler_file=str(file), set_as_default=False) as client,
+    ):
+        client.wait_for_workers(1, timeout=120)
+        for _, own in Cluster(client, tmp_path).results(on_workers.of_task, range(4)):
+            assert own["used"] == 1
+            assert own["pools"] and set(own["pools"].values()) == {1}
 
 
 def test_a_task_that_fails_is_tried_once_and_its_error_told(client, tmp_path):
