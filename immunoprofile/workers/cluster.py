@@ -85,7 +85,8 @@ class Cluster:
         path = self._folder / f"shared-{secrets.token_hex(8)}.pickle"
         common = Shared(path, (function, *shared), needs=software())
         call_id = secrets.token_hex(8)
-        begun: dict[Any, Item] = {}
+        begun: dict[Future, Item] = {}
+        fetched: dict[Future, Any] = {}
         first = list({_host(one): one for one in self._workers()}.values()) if warm else []
         number = 0
 
@@ -102,6 +103,12 @@ class Cluster:
             begun[future] = item
             return future
 
+        def take(future: Future) -> Any:
+            if future not in fetched:
+                fetched.update(self._fetch([one for one in begun if one.status == "finished" and one not in fetched]))
+            item = begun.pop(future)
+            return fetched.pop(future) if future in fetched else self._take(future, name, item)
+
         def room() -> int:
             if number < len(first):
                 return len(first)
@@ -112,10 +119,24 @@ class Cluster:
         try:
             yield from flow(
                 submit, items, room=room, ordered=False, look=self._look, drop=self._drop,
-                take=lambda future: self._take(future, name, begun.pop(future)),
+                take=take,
             )  # fmt: skip
         finally:
             path.unlink(missing_ok=True)
+
+    def _fetch(self, futures: list[Future]) -> dict[Future, Any]:
+        """Results of tasks that are done, asked for at once; those that are not got are asked for one by one."""
+        from distributed import CancelledError
+
+        async def gathered() -> dict[Any, Any]:
+            keys = {one.key: one for one in futures}
+            return dict(await self._client.gather(keys, errors="skip", asynchronous=True))
+
+        try:
+            found = self._client.sync(gathered, callback_timeout=_ANSWER / 4)
+        except (OSError, CancelledError):  # a worker was lost with them, or the scheduler
+            return {}
+        return {one: found[one.key] for one in futures if one.key in found}
 
     def _take(self, future: Future, name: Callable[[Any], str], item: Any) -> Any:
         from distributed import CancelledError

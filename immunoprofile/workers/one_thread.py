@@ -25,10 +25,10 @@ def hold_to_one_thread() -> None:
     # What numba has begun with more threads cannot be told another number by the environment any more: it would refuse
     # to compile.
     os.environ.update({name: one for name, one in ONE_THREAD.items() if not (loaded and name.startswith("NUMBA"))})
-    threadpool_limits(1)  # holds until it is told to restore
     if loaded:
         import numba
 
         if numba.get_num_threads() > 1:
             numba.set_num_threads(1)
+    threadpool_limits(1)  # after numba, which loads OpenMP; holds until it is told to restore
     _seen.modules = len(sys.modules)

@@ -156,7 +156,7 @@ def test_no_more_than_a_few_tasks_a_worker_are_with_the_scheduler(client, tmp_pa
     for done in range(1, 401):
         next(results)
         assert len(taken) - done <= 3 * 4
-        assert len(client.futures) <= 3 * 4 + 1
+        assert len(client.futures) <= 2 * 3 * 4, "those that were taken are let go of, a moment later"
     assert list(results) == []
     trial.until(lambda: not client.futures, 20)
 
