@@ -32,7 +32,7 @@ def at_ranks(values: NDArray[np.float64], ranks: NDArray[np.int64]) -> NDArray[n
     if not (enough and event_loops.loops().ranked(np.ascontiguousarray(values), ranks, found)):
         # Many places cost numpy more than all of them.
         many = len(ranks) > 16
-        found = (np.sort(values) if many else np.partition(values, np.unique(ranks)))[ranks]
+        found = (np.sort(values) if many else np.partition(values, ranks))[ranks]
     return found + 0.0
 
 
@@ -56,12 +56,12 @@ def quantiles(values: NDArray[np.float64], shares: Sequence[float] | NDArray[np.
     last = len(values) - 1
     at = np.asarray(shares, dtype=np.float64) * last
     lower = np.floor(at).astype(np.int64)
-    upper = np.minimum(lower + 1, last)
-    ranks = np.unique(np.concatenate([[0], lower, upper, [last]]))
-    found = at_ranks(values, ranks)
-    if not (np.isfinite(found[0]) and np.isfinite(found[-1])):  # NaN are sorted last
+    if not np.isfinite(values).all():
         return np.full(len(at), np.nan)
-    return _between(found[np.searchsorted(ranks, lower)], found[np.searchsorted(ranks, upper)], at - lower)
+    ranks = np.sort(np.concatenate([lower, np.minimum(lower + 1, last)]))
+    found = at_ranks(values, ranks)
+    upper = found[np.searchsorted(ranks, np.minimum(lower + 1, last))]
+    return _between(found[np.searchsorted(ranks, lower)], upper, at - lower)
 
 
 def quantiles_of_sorted(ordered: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from immunoprofile.io.fcs_data import SURVEYED
+from immunoprofile.order_statistics import quantiles
 from immunoprofile.resources.checks import Finding
 
 if TYPE_CHECKING:
@@ -122,17 +123,18 @@ def pair_traces(sample: Sample, spillover: Spillover, *, most: int = MAX_EVENTS)
         sources = [k for k in np.flatnonzero(coefficients >= MIN_SPILL).tolist() if k != detector]
         if not sources:
             continue
-        spilled = dyes * np.where(np.arange(len(dyes)) == detector, 0.0, coefficients)[:, None]
-        total = np.maximum(spilled, 0).sum(axis=0)
+        others = [k for k in np.flatnonzero(coefficients > 0).tolist() if k != detector]
+        spilled = dyes[others] * coefficients[others, None]
+        total = spilled.sum(axis=0)
         bright = np.flatnonzero(total > NOISE_FACTOR * _noise(recorded[detector], total))
         total = total[bright]
         for source in sources:
-            telling = spilled[source, bright] >= DOMINANT * total
+            telling = spilled[others.index(source)].take(bright) >= DOMINANT * total
             n = int(np.count_nonzero(telling))
             if n < MIN_PAIR_EVENTS:
                 continue
             share = recorded[detector, bright[telling]] / total[telling]
-            traces.append(PairTrace(spillover.channels[source], name, n, float(np.quantile(share, LOW_QUANTILE))))
+            traces.append(PairTrace(spillover.channels[source], name, n, float(quantiles(share, [LOW_QUANTILE])[0])))
     return traces
 
 
@@ -193,7 +195,7 @@ def told_by(traces: Sequence[PairTrace]) -> Finding:
 
 def _noise(values: NDArray[np.float64], total: NDArray[np.float64]) -> float:
     """Spread of the negatives of a detector: lower flank of the events into which least light spills."""
-    quiet = values[total <= np.quantile(total, 0.25)]
-    tenth, quarter = np.quantile(quiet, (0.10, 0.25))
+    quiet = values[total <= quantiles(total, [0.25])[0]]
+    tenth, quarter = quantiles(quiet, [0.10, 0.25])
     # 0.607 is the distance of these quantiles of a normal distribution in standard deviations
     return max(float(quarter - tenth) / 0.607, 1e-9)

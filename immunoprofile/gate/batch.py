@@ -15,7 +15,7 @@ from immunoprofile.errors import ImmunoprofileError, Problem, ProblemListError, 
 from immunoprofile.gate.binding import bind, label_doubts
 from immunoprofile.gate.compensated_ratios import compensated_ratios
 from immunoprofile.gate.engine import EventsNeededError, evaluate_file
-from immunoprofile.gate.evaluate import GatedSample, count_table, gate_sample
+from immunoprofile.gate.evaluate import GatedSample, count_rows, gate_sample
 from immunoprofile.gate.file_units import in_units_of, needs_events
 from immunoprofile.gate.intensities import INTENSITY_COLUMNS, check_statistics, intensity_table
 from immunoprofile.gate.matching import Matcher
@@ -30,6 +30,8 @@ from immunoprofile.workers import in_order
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from immunoprofile.gate.engine import Evaluation
 
 _log = logging.getLogger(__name__)
 
@@ -86,23 +88,35 @@ def gate_file(
 
 @dataclass(frozen=True)
 class Counted:
-    """Counts of one file (`schema.COUNT_COLUMNS`), its sample id, and what is to be told of it."""
+    """Counts of one file (rows of `schema.COUNT_COLUMNS`), its sample id, and what is to be told of it."""
 
-    counts: pd.DataFrame
+    counts: list[tuple[Any, ...]]
     sample_id: str
     notices: tuple[Notice, ...]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The counts as a table."""
+        return _table(self.counts)
 
     def rows(self, source: FcsSource) -> list[dict[str, Any]]:
         """Rows of exceptions.csv."""
         return [notice.row(STAGE, sample_id=self.sample_id, file=source.file) for notice in self.notices]
 
 
-def table_of(source: FcsSource, table: pd.DataFrame, sha256: str, notices: tuple[Notice, ...]) -> Counted:
-    """The table with the columns that say which file it is of."""
+def counted_of(
+    source: FcsSource, strategy: Strategy, evaluation: Evaluation, sha256: str, notices: tuple[Notice, ...]
+) -> Counted:
+    """Counts of a file with what says which file they are of."""
     sample_id = source.sample_id(sha256)
-    table.insert(0, "file", source.file)
-    table.insert(0, "sample_id", sample_id)
-    return Counted(table, sample_id, notices)
+    rows = [(sample_id, source.file, *row) for row in count_rows(strategy, evaluation)]
+    return Counted(rows, sample_id, notices)
+
+
+def _table(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=list(schema.COUNT_COLUMNS))
 
 
 Labels = tuple[tuple[str, str], ...]
@@ -165,13 +179,14 @@ def count_file(
         survey = Survey(head.layout)
         # Otherwise the file is read whole, to count what is no number.
         with suppress(EventsNeededError):
-            table = count_table(strategy, evaluate_file(source.path, head, bound, chosen.spillover, survey=survey))
+            evaluation = evaluate_file(source.path, head, bound, chosen.spillover, survey=survey)
             judged = replace(head.empty, events=survey.events)
             if chosen.finding is not None:
                 chosen = compensation.asked_about(judged, chosen)
-            return table_of(source, table, survey.sha256, notices_of(judged, bound, chosen, None, doubts))
+            notices = notices_of(judged, bound, chosen, None, doubts)
+            return counted_of(source, strategy, evaluation, survey.sha256, notices)
     gated = gate_file(source, gates, comp_source=comp_source, compiled=compiled)
-    return table_of(source, gated.counts(), gated.sample.sha256, gated.notices)
+    return counted_of(source, gated.strategy, gated.evaluation, gated.sample.sha256, gated.notices)
 
 
 def batch(
@@ -223,7 +238,6 @@ def batch(
     ProblemListError
         Files that could not be gated, all at once, unless ``exceptions`` is given.
     """
-    import pandas as pd
     from tqdm import tqdm
 
     from immunoprofile.io.progress import hidden
@@ -261,10 +275,7 @@ def batch(
             _log.warning("%s: %s", row["file"], row["message"])
     else:
         exceptions.extend(rows)
-    tables = [outcome.counts for _, outcome in gated]
-    if not tables:
-        return pd.DataFrame(columns=list(schema.COUNT_COLUMNS))
-    return pd.concat(tables, ignore_index=True)[list(schema.COUNT_COLUMNS)]
+    return _table([row for _, outcome in gated for row in outcome.counts])
 
 
 def batch_intensities(

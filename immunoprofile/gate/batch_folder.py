@@ -22,9 +22,9 @@ from immunoprofile.gate.batch import (
     Counted,
     Panels,
     count_file,
+    counted_of,
     gate_file,
     gating_exception,
-    table_of,
     worth_compiling,
 )
 from immunoprofile.gate.cells import cells_of
@@ -221,7 +221,7 @@ class _Worker:
         record: dict[str, Any] = {"gated": True}
         try:
             counted, intensities = self._counts(source)
-            record |= {"intensities": intensities, "sample_id": counted.sample_id, "rows": _lines(counted.counts)}
+            record |= {"intensities": intensities, "sample_id": counted.sample_id, "rows": _lines(counted.table)}
             record |= {"exceptions": counted.rows(source)}
             record |= {"files": {path.suffix: sha256_of(path) for path in self._made(source)}}
         except OutputError:
@@ -294,7 +294,8 @@ class _Worker:
         if self._extras.statistics:
             table = intensity_table(gated, self._extras.statistics)
             rows = [[sample_id, source.file, *line] for line in _lines(table, INTENSITY_COLUMNS)]
-        return table_of(source, gated.counts(), gated.sample.sha256, gated.notices), rows
+        sha256 = gated.sample.sha256
+        return counted_of(source, gated.strategy, gated.evaluation, sha256, gated.notices), rows
 
     def _is_valid(self, kept: Path, source: FcsSource) -> bool:
         record = _read_record(kept)

@@ -130,22 +130,21 @@ def count_table(strategy: Strategy, evaluation: Evaluation) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = [
-        (strategy.tube, *row, 100.0 * row[4] / row[5] if row[5] else float("nan"))
-        for row in count_rows(strategy, evaluation)
-    ]
-    return pd.DataFrame(rows, columns=list(schema.COUNT_COLUMNS[2:]))
+    return pd.DataFrame(count_rows(strategy, evaluation), columns=list(schema.COUNT_COLUMNS[2:]))
 
 
-def count_rows(strategy: Strategy, evaluation: Evaluation) -> tuple[tuple[str, str, str, str, int, int], ...]:
-    """The same as rows (population, label, parent, gate_path, n, n_parent)."""
+def count_rows(strategy: Strategy, evaluation: Evaluation) -> list[tuple[str, str, str, str, str, int, int, float]]:
+    """The same as rows."""
     paths, rows = {ROOT: ROOT}, []
     for gate in strategy.gates:
         paths[gate.population] = f"{paths[gate.parent]}/{gate.population}"
         n_parent = evaluation.n_events if gate.parent == ROOT else evaluation.counts[gate.parent]
         label, n = gate.label or gate.population, evaluation.counts[gate.population]
-        rows.append((gate.population, label, gate.parent, paths[gate.population], n, n_parent))
-    return tuple(rows)
+        percentage = 100.0 * n / n_parent if n_parent else float("nan")
+        rows.append(
+            (strategy.tube, gate.population, label, gate.parent, paths[gate.population], n, n_parent, percentage)
+        )
+    return rows
 
 
 def gate_sample(

@@ -182,10 +182,10 @@ class Survey:
         self._scales = layout.scales
         # a channel next to itself, as in `read_stored`
         self._kept = np.empty((len(layout.channels), -(-layout.n_events // self._step)), dtype=np.float64).T
-        self._seen = 0
+        self._seen, self._linear = 0, False
 
     def look(self, start: int, stored: NDArray[Any]) -> bool:
-        """Look at the events from ``start`` on, as they are stored.
+        """Look at the events from ``start`` on, as they are stored, in memory one behind the other.
 
         Returns
         -------
@@ -193,7 +193,7 @@ class Survey:
             False when they hold what has to be counted event by event: values that are no finite numbers, integers with
             bits above their mask.
         """
-        if self.masked.any() or not np.isfinite(stored).all():
+        if self.masked.any() or not _all_finite(stored):
             return False
         looked = stored[-start % self._step :: self._step]
         self._kept[self._seen : self._seen + len(looked)] = looked
@@ -202,7 +202,17 @@ class Survey:
 
     @property
     def events(self) -> NDArray[np.float64]:
-        """Every so manieth event of those that passed, events x channels, linear."""
-        events = self._kept[: self._seen].copy(order="K")
-        scale_in_place(events, self._scales)
-        return events
+        """Every so manieth event, events x channels, linear; asked for when all have passed."""
+        if not self._linear:
+            self._kept = self._kept[: self._seen]
+            scale_in_place(self._kept, self._scales)
+            self._linear = True
+        return self._kept
+
+
+def _all_finite(stored: NDArray[Any]) -> bool:
+    """Whether no value is infinite or NaN; single precision is judged by its bits, in whatever order of bytes."""
+    if stored.dtype.kind == "f" and stored.dtype.itemsize == 4:
+        exponent = np.uint32(0x7F800000 if stored.dtype.isnative else 0x0000807F)
+        return not bool(((stored.view(np.uint32) & exponent) == exponent).any())
+    return bool(np.isfinite(stored).all())

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, Protocol
 
 from immunoprofile.errors import FcsError
 
 _CHUNK: Final = 1 << 20
+HASHED_BESIDE: Final = 1 << 22
+"""From this size of a file on, bytes are hashed by a thread of its own: below, starting it takes longer."""
 
 
 class Readable(Protocol):
@@ -77,6 +80,9 @@ class OnePass:
     def __init__(self, handle: ReadsInto, noted: NotedReading) -> None:
         self._handle, self._noted = handle, noted
         self._digest = hashlib.sha256()
+        # One thread hashes what was read while the caller works on it.
+        self._pool = ThreadPoolExecutor(1) if noted.size >= HASHED_BESIDE else None
+        self._hashing: Future[None] | None = None
         handle.seek(0, os.SEEK_END)  # a buffer of what was read before is dropped by this, not by going back
         self._at = handle.seek(0)
 
@@ -97,6 +103,7 @@ class OnePass:
 
     def readinto(self, buffer: memoryview, /) -> int:
         """Fill memory from the place that was reached; returns the number of bytes."""
+        self._hashed()
         got = self._handle.readinto(buffer) or 0
         self._passed(buffer[:got])
         return got
@@ -113,7 +120,16 @@ class OnePass:
             pass
         if self._at != self._noted.size:
             raise changed(self._noted.where)
+        self._hashed()
+        if self._pool is not None:
+            self._pool.shutdown()
         return self._digest.hexdigest()
+
+    def _hashed(self) -> None:
+        """Wait until what was read is hashed: from here on its memory may be filled anew."""
+        if self._hashing is not None:
+            self._hashing.result()
+            self._hashing = None
 
     def _passed(self, content: bytes | memoryview) -> int:
         begin, end = self._at, self._at + len(content)
@@ -121,7 +137,11 @@ class OnePass:
             low, high = max(place, begin), min(place + len(before), end)
             if low < high and content[low - begin : high - begin] != before[low - place : high - place]:
                 raise changed(self._noted.where)
-        self._digest.update(content)
+        if self._pool is None:
+            self._digest.update(content)
+        elif len(content):
+            self._hashed()
+            self._hashing = self._pool.submit(self._digest.update, content)
         self._at = end
         return len(content)
 

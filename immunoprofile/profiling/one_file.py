@@ -120,7 +120,7 @@ def _gate(request: Request, sample: Sample, out: Path, *, cells: bool) -> tuple[
         sha256=sample.sha256,
         n_events=sample.n_events,
         comp_source=gated.comp_source,
-        counts=count_rows(gated.strategy, gated.evaluation),
+        counts=tuple(row[1:7] for row in count_rows(gated.strategy, gated.evaluation)),
         medians=tuple((population, marker, value) for (population, marker), value in gated.medians().items()),
         flow_pct_time=events.rate.pct_time if events.rate.assessable else None,
         flow_pct_events=events.rate.pct_events if events.rate.assessable else None,

@@ -196,7 +196,7 @@ def test_what_the_events_show_is_told_whatever_is_declared(tmp_path, fault):
     ways: list[dict[str, Any]] = [{"comp_source": "none"}, {}, {"compiled": False}]
     two, *others = (count_file(FcsSource(path), Matcher(strategy), **way) for way in ways)
     for one in others:
-        pd.testing.assert_frame_equal(one.counts, two.counts)
+        pd.testing.assert_frame_equal(one.table, two.table)
         assert [n.code for n in one.notices] == [n.code for n in two.notices]
     codes = {"no number": {"FILE_REPAIRED", "NOT_FINITE"}, "on a scale": {"TRANSFORMED"}, "clock": {"CLOCK"}}[fault]
     assert {n.code for n in two.notices if n.severity != "note"} == codes
@@ -221,7 +221,7 @@ def test_undeclared_matrix_is_asked_about_without_keeping_the_events(tmp_path, m
     with monkeypatch.context() as patch:
         patch.setattr(FcsSource, "read", lambda _: pytest.fail("the events were read whole"))
         streamed = count_file(FcsSource(path), Matcher(strategy))
-    pd.testing.assert_frame_equal(streamed.counts, whole.counts)
+    pd.testing.assert_frame_equal(streamed.table, whole.table)
     assert streamed.notices == whole.notices
     assert ("COMP_ASK" in {notice.code for notice in streamed.notices}) == applied
 

@@ -14,7 +14,8 @@ import pytest
 import immunoprofile as ip
 from immunoprofile.errors import FcsError
 from immunoprofile.gate.matching import Matcher
-from immunoprofile.io import fcs
+from immunoprofile.io import fcs, one_pass
+from immunoprofile.io.fcs_data import _all_finite
 from immunoprofile.io.fcs_source import FcsSource
 from immunoprofile.io.one_pass import NotedReading, OnePass
 from tests.io.fcs_files import PNS, events, spill_text, write
@@ -27,8 +28,11 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+@pytest.mark.parametrize("beside", [True, False])
 @pytest.mark.parametrize("seed", range(20))
-def test_every_way_forward_through_a_file_gives_its_hash(seed):
+def test_every_way_forward_through_a_file_gives_its_hash(seed, beside, monkeypatch):
+    monkeypatch.setattr(one_pass, "HASHED_BESIDE", 0 if beside else 1 << 40)
+    same = bytearray(77)
     chance = random.Random(seed)
     content = chance.randbytes(5000)
     handle = io.BytesIO(content)
@@ -44,7 +48,7 @@ def test_every_way_forward_through_a_file_gives_its_hash(seed):
         if chance.random() < 0.5:
             got = passing.read(77)
         else:
-            got = bytearray(77)
+            got = same  # filled anew while the bytes before may still be hashed
             assert passing.readinto(memoryview(got)) == 77
         assert bytes(got) == content[at : at + 77]
         at += 77
@@ -112,8 +116,8 @@ def test_counts_of_a_file_that_changes_after_its_header_was_read(two, tmp_path, 
     monkeypatch.undo()
     after = batch.count_file(FcsSource(path), matcher, comp_source="keyword")
     assert during.sample_id == after.sample_id == sha256(others)
-    pd.testing.assert_frame_equal(during.counts, after.counts)
-    assert not after.counts["n"].equals(before.counts["n"])
+    pd.testing.assert_frame_equal(during.table, after.table)
+    assert not after.table["n"].equals(before.table["n"])
     others = head
     monkeypatch.setattr(batch, "evaluate_file", saved_meanwhile)
     with pytest.raises(FcsError, match="was changed while it was read"):
@@ -155,7 +159,7 @@ def test_a_file_with_other_than_numbers_is_read_whole(two, tmp_path):
     matcher = Matcher(ip.gate.load(write_gates(tmp_path / "gates")))
     streamed = batch.count_file(FcsSource(path), matcher, comp_source="keyword")
     whole = batch.count_file(FcsSource(path), matcher, comp_source="keyword", compiled=False)
-    assert streamed.counts.equals(whole.counts)
+    assert streamed.table.equals(whole.table)
     assert streamed.notices == whole.notices
     assert "finite" in str(whole.notices)
 
@@ -184,3 +188,26 @@ def test_a_file_that_was_still_being_copied_is_gated_by_the_next_run(tmp_path, m
     second = ip.profile(study, gates, out=tmp_path / "out")
     assert "S-2_BL" in set(second.counts["sample_id"])
     assert second.provenance["inputs"]["fcs/S-2_BL.fcs"] == sha256(whole)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("width", [4, 8])
+def test_values_that_are_no_numbers_are_seen_by_their_bits(order, width):
+    bits = np.random.default_rng(4).integers(0, 1 << 32, (50, 40), dtype=np.uint32)
+    bits[:, 0] = [
+        0x7F7FFFFF,
+        0xFF7FFFFF,
+        0x7F800000,
+        0xFF800000,
+        0x7F800001,
+        0x007F8000,
+        0,
+        1,
+        0x80000000,
+        0x7FC00000,
+    ] * 5
+    for row in bits:
+        values = row.view(np.float32).astype(f"{order}f{width}")
+        assert _all_finite(values) == bool(np.isfinite(values).all())
+        for one in values[:, None]:
+            assert _all_finite(one) == bool(np.isfinite(one).all())
