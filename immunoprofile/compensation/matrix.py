@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from immunoprofile.io.fcs import Sample
 
 
+_AT_ONCE = 1 << 11
+"""Events that are compensated in one call, at least."""
 _NEAR = 1e-6
 """A diagonal may differ from 1, or from 100 per cent, by what rounding to text leaves."""
 
@@ -126,5 +129,10 @@ def compensate(sample: Sample, spillover: Spillover | None) -> NDArray[np.float6
         return sample.events
     columns = spillover.positions(sample)
     events = sample.events.copy(order="K")
-    events.T[columns] = np.linalg.solve(spillover.matrix.T, sample.events.T[columns])
+    recorded = sample.events.T
+    # In parts that stay within the cache. None is of a single event, which would be solved with other roundings.
+    ends = np.linspace(0, sample.n_events, max(1, sample.n_events // _AT_ONCE) + 1).astype(np.int64).tolist()
+    for begin, end in pairwise(ends):
+        part = slice(begin, end)
+        events.T[columns, part] = np.linalg.solve(spillover.matrix.T, recorded[columns, part])
     return events

@@ -239,3 +239,15 @@ def test_too_little_to_tell_is_no_pass() -> None:
     assert math.isnan(finding.value)
     identity = Spillover(("A", "B"), np.eye(2), "x")
     assert already_compensated(sample, identity).state == "NOT_EVALUABLE"
+
+
+@pytest.mark.parametrize("n", [1, 2, 2047, 4095, 4097, 9000])
+def test_events_are_compensated_in_parts_as_all_at_once(n):
+    rng = np.random.default_rng(n)
+    names = tuple(f"FL{k}-A" for k in range(7))
+    matrix = np.eye(5) + 0.1 * rng.random((5, 5)) * (1 - np.eye(5))
+    sample = sample_of(names, np.asfortranarray(rng.normal(1e3, 2e3, (n, 7))))
+    found = compensate(sample, Spillover(names[1:6], matrix, "made"))
+    expected = sample.events.copy()
+    expected[:, 1:6] = np.linalg.solve(matrix.T, sample.events[:, 1:6].T).T
+    np.testing.assert_array_equal(found, expected)

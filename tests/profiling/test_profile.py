@@ -16,6 +16,7 @@ import immunoprofile as ip
 from immunoprofile import schema
 from immunoprofile.errors import GateError, NotAvailableError, ResultsError
 from immunoprofile.profiling.sealing import verify
+from immunoprofile.workers import Processes
 from tests.folders import content
 from tests.io.fcs_files import events, spill_text, write
 from tests.small_study import TABLES, write_gates, write_study
@@ -121,9 +122,20 @@ def test_h5ad_round_trip_is_identical(profile, tmp_path):
     assert set(again.uns) == set(profile.visits.uns)
 
 
-def test_same_bytes_whatever_the_jobs(folder, gates, profile):
-    again = ip.profile(ip.read_study(folder / "study"), gates, out=folder / "again", jobs=2)
+@pytest.mark.parametrize("many", [1 << 30, 0], ids=["threads", "processes"])
+def test_same_bytes_whatever_the_jobs(folder, gates, profile, monkeypatch, many):
+    from immunoprofile.profiling import gate_files
+
+    begun = []
+    monkeypatch.setattr(gate_files, "MANY_FILES", many)
+    monkeypatch.setattr(gate_files, "Processes", lambda jobs: begun.append(jobs) or Processes(jobs))
+    again = ip.profile(ip.read_study(folder / "study"), gates, out=folder / f"again {many}", jobs=2)
     assert content(profile.folder) == content(again.folder)
+    assert begun == ([] if many else [2])
+    # What was gated is not gated again, so that nothing is started for it.
+    monkeypatch.setattr(gate_files, "MANY_FILES", max(many, 1))
+    ip.profile(ip.read_study(folder / "study"), gates, out=folder / f"again {many}", jobs=2)
+    assert begun == ([] if many else [2])
 
 
 def test_killed_run_resumes_to_the_same_bytes(folder, gates, profile, monkeypatch):
