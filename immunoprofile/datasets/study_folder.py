@@ -28,6 +28,7 @@ from immunoprofile.datasets.warts import Wart, find, place_warts
 from immunoprofile.io.analysis_plan import FunctionalEndpoint, VirologyEndpoint
 from immunoprofile.io.cmv_assay import Assay
 from immunoprofile.io.config import Arm, Endpoint, QualityLimits, ScheduledVisit, StudyConfig, Tube, write_config
+from immunoprofile.io.control_settings import AbsoluteCounts
 
 BATCH_D: Final = 28
 """One staining batch, with one lot of reagents and one control aliquot per tube, lasts four weeks."""
@@ -94,6 +95,7 @@ def study_config(flow: tuple[str, ...]) -> StudyConfig:
         },
         reporting_tube=_REPORTING,
         reference_ranges="chng2004",
+        absolute_counts=AbsoluteCounts(cv_pipetting=0.03, cv_beads=0.02, cv_blood_count=0.05),
         # The patients are lymphopenic: 1,000 lymphocytes, even 500, gave equivalent percentages in such samples
         # (Lape-Nixon and Prince, Cytometry 1996; 26: 223-226).
         quality_limits={

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ValidationError, field_
 from immunoprofile.errors import Problems, StudyError
 from immunoprofile.io.analysis_plan import MOST_KEY_ENDPOINTS, AnalysisPlan, FunctionalEndpoint, VirologyEndpoint
 from immunoprofile.io.cmv_assay import Assay, DateText, StudyModel, is_full_date
-from immunoprofile.io.control_settings import ControlSettings
+from immunoprofile.io.control_settings import AbsoluteCounts, ControlSettings
 from immunoprofile.io.files import write_text
 from immunoprofile.io.inputs import LARGEST_YAML, Inputs, reason
 from immunoprofile.io.logo import SUFFIXES
@@ -172,6 +172,8 @@ class StudyConfig(StudyModel):
     assays: dict[str, Assay] = Field(default_factory=dict)
     controls: ControlSettings = Field(default_factory=ControlSettings)
     """Control aliquots and replicates: runs of a target, what holds a report, limit of the CV."""
+    absolute_counts: AbsoluteCounts = Field(default_factory=AbsoluteCounts)
+    """Errors that the intervals of cells/uL hold beside counting."""
     ctcae: Annotated[Literal["5", "6"], BeforeValidator(_version_text)] = "5"
     """Version of CTCAE by which laboratory values are graded, as the protocol says; printed with every grade."""
     eligibility_profile: Literal["seed", "registry", "successor"] = "seed"

@@ -141,7 +141,7 @@ def gate_study(
     note_visits(visits, study, notes)
     add_functional(visits, study.functional, notes)
     pp.percentages(visits)
-    pp.absolute(visits)
+    pp.absolute(visits, **study.config.absolute_counts.said)
     pp.ratios(visits)
     pp.baseline_change(visits)
     add_gatings(visits, gates, chosen)
