@@ -9,7 +9,7 @@ import numpy as np
 from immunoprofile.density import ADJUST
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.gate.methods import seen_in
-from immunoprofile.pl.sketch import NO_SYMBOL, Area, Key, Legend, Line, Sketch
+from immunoprofile.pl.sketch import NO_SYMBOL, Area, Key, Legend, Line, Marks, Sketch
 from immunoprofile.pl.sketch_figure import sketch_figure
 from immunoprofile.pl.style import GREY, INK, PALE, VERMILLION
 from immunoprofile.pl.ticks import axis_ticks
@@ -18,7 +18,11 @@ from immunoprofile.placement.place import curves_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from immunoprofile.gate.strategy import Gate
     from immunoprofile.placement import Cut, Placement
+
+_MOST_POINTS: Final = 3_000
+"""Events that are drawn one by one; of more, every so manieth."""
 
 
 _WIDE, _TALL = 4.6, 3.0
@@ -45,7 +49,8 @@ def placement(placed: Placement, population: str, marker: str) -> Figure:
     Raises
     ------
     NotAvailableError
-        The gate was not placed on this axis.
+        The gate was not placed on this axis. A gate that is placed as a whole (`singlet`) has the name of both,
+        ``FSC-A x FSC-H``, and is drawn on both.
     """
     return sketch_figure(placement_sketch(placed, population, marker))
 
@@ -59,6 +64,8 @@ def placement_sketch(placed: Placement, population: str, marker: str) -> Sketch:
             f"{population} was not placed on {marker}", where="pl.placement", todo=f"choose one of {known or 'none'}"
         )
     gate = placed.strategy[population]
+    if cuts[0].limit == "gate":
+        return _plane(placed, gate, cuts[0])
     dimension = next(d for d in gate.dimensions if d.marker == marker)
     curve = placed.events.curve(seen_in(gate), dimension, ADJUST)
     reference = curves_of(placed.strategy.references).get((seen_in(gate), marker))
@@ -93,6 +100,33 @@ def placement_sketch(placed: Placement, population: str, marker: str) -> Sketch:
     panel.y.limits, panel.y.label = (0.0, 1.1), f"events in {seen_in(gate)}"
     # Below the plot: inside it would hide the density, or a cut.
     made.legends.append(Legend(tuple(keys), 0.25 / _WIDE, 0.46 / _TALL, "upper left", columns=2, size=7.0))
+    return made
+
+
+def _plane(placed: Placement, gate: Gate, cut: Cut) -> Sketch:
+    """A gate that was placed as a whole, over the events of its parent on its two axes."""
+    parent = seen_in(gate)
+    columns = [placed.events.inside(parent, dimension) for dimension in gate.dimensions[:2]]
+    known = np.isfinite(columns).all(axis=0)
+    step = -(-int(np.count_nonzero(known)) // _MOST_POINTS) or 1
+    x, y = (column[known][::step].tolist() for column in columns)
+    names = [dimension.marker for dimension in gate.dimensions[:2]]
+    alt = f"{names[1]} against {names[0]} of the events in {parent} with the placed gate {gate.population}."
+    made = Sketch(_WIDE, _TALL, alt)
+    panel = made.panel(0.8 / _WIDE, _BELOW / _TALL, (_WIDE - 0.9) / _WIDE, (_TALL - _BELOW - 0.28) / _TALL)
+    said = cut.method if cut.method == cut.asked else f"{cut.method} instead of {cut.asked}"
+    panel.title = f"{gate.population}: {said}"
+    panel.add(Marks(x, y, "o", size=1.0, face=GREY, edge="none", edge_width=0.0))
+    if gate.vertices:
+        corners = [*gate.vertices, gate.vertices[0]]
+        panel.add(Line([one for one, _ in corners], [two for _, two in corners], VERMILLION))
+    for axis, values, name in ((panel.x, x, names[0]), (panel.y, y, names[1])):
+        axis.limits = (min(values, default=0.0), max(values, default=1.0))
+        axis.label = name
+    panel.x.ticks = axis_ticks(*panel.x.limits, panel.points[0], size=panel.x.size, upward=False)
+    panel.y.ticks = axis_ticks(*panel.y.limits, panel.points[1], size=panel.y.size, upward=True)
+    keys = (Key(placed.events.name, GREY), Key("placed", VERMILLION, symbol=NO_SYMBOL))
+    made.legends.append(Legend(keys, 0.25 / _WIDE, 0.46 / _TALL, "upper left", columns=2, size=7.0))
     return made
 
 

@@ -20,7 +20,7 @@ from immunoprofile.io.records import records
 from immunoprofile.placement.controls import Controls, Place, attempt_of, curves_under, place_of
 from immunoprofile.placement.cuts import Cut
 from immunoprofile.placement.landmarks import shift_between
-from immunoprofile.placement.methods import arguments_of_axis, chosen_axes
+from immunoprofile.placement.methods import again, arguments_of_axis, chosen_axes
 from immunoprofile.placement.place import place_values
 from immunoprofile.placement.records import NOTHING_PLACED, Rows, note_cuts
 from immunoprofile.workers import Threads, Workers
@@ -300,7 +300,7 @@ class _Subject:
                       action="look at the peaks of this sample; run a control aliquot with every batch")  # fmt: skip
         follows = any(is_placed(g) and g.group_by == "sample" for g in self.template.gates)
         values: SampleValues | None = self.controls.read(row) if follows or (unmoved and anchor) else None
-        strategy = replace(self.template, gates=tuple(given.get(gate.population, gate) for gate in self.template.gates))
+        strategy = replace(self.template, gates=_settled(self.template, given))
         if values is not None:
             found = place_values(values, self.template, given=given, control=self.controls.finder(place))
             strategy, cuts = found.strategy, [*cuts, *found.cuts]
@@ -338,6 +338,15 @@ class _Subject:
         """What of the cuts of a sample a person should see; those of a control, or of the frozen gates, stand there."""
         own = [cut for cut in cuts if not cut.frozen]
         return tuple(note_cuts(own, **_where(row)))
+
+
+def _settled(template: Strategy, given: Mapping[str, Gate]) -> tuple[Gate, ...]:
+    """The gates of a template with those that are settled in their place; ``ref`` follows the gate that it names."""
+    found: dict[str, Gate] = {}
+    for gate in template.gates:
+        own = given.get(gate.population, gate)
+        found[gate.population] = again(own, found) if own.method == "ref" else own
+    return tuple(found.values())
 
 
 def _where(row: _Row) -> dict[str, Any]:

@@ -117,12 +117,17 @@ def _as_it_is(inside: Inside) -> Placed:
 
 def _again(inside: Inside) -> Placed:
     """The placed limits or corners of another gate of the tree."""
-    other = inside.placed[str(arguments_of(inside.gate)["of"])]
+    return Placed(again(inside.gate, inside.placed))
+
+
+def again(gate: Gate, placed: Mapping[str, Gate]) -> Gate:
+    """A gate of method ``ref`` with the limits or corners of the gate that it names, from the gates above it."""
+    other = placed[str(arguments_of(gate)["of"])]
     dimensions = tuple(
         replace(own, minimum=found.minimum, maximum=found.maximum)
-        for own, found in zip(inside.gate.dimensions, other.dimensions, strict=True)
+        for own, found in zip(gate.dimensions, other.dimensions, strict=True)
     )
-    return Placed(replace(inside.gate, dimensions=dimensions, vertices=other.vertices))
+    return replace(gate, dimensions=dimensions, vertices=other.vertices)
 
 
 def _limit_by_limit(inside: Inside) -> Placed:
