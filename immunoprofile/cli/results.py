@@ -49,7 +49,7 @@ def restate(
 
     found = compare(old, new)
     written = write_restatement(found, out)
-    for cause in found.causes:
+    for cause in dict.fromkeys(map(str, found.causes)):
         typer.echo(f"differs: {cause}")
     kinds = found.table["kind"].value_counts()
     told = ", ".join(f"{kinds.get(kind, 0)} {words}" for kind, words in

@@ -141,7 +141,7 @@ def restate(old: str | Path, new: str | Path) -> Restatement:
                 rows.append((
                     "printed" if name.printed else moved[0], where, name.subject, name.visit, name.sample, name.item,
                     name.column, *moved[1:],
-                    "; ".join(map(str, why)) or UNEXPLAINED,
+                    "; ".join(dict.fromkeys(map(str, why))) or UNEXPLAINED,
                 ))  # fmt: skip
     return Restatement(pd.DataFrame(rows, columns=list(COLUMNS)), found, compared, before.provenance, after.provenance)
 

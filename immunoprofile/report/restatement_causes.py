@@ -196,8 +196,10 @@ def _of_sample(old: Results, new: Results, name: str, placing: _Placing) -> Iter
     yield from moved
     tube = row.get("tube_id", "")
     gates = [(one.provenance["gates"].get(tube) or {}).get("sha256", "") for one in (old, new)]
-    if gates[0] != gates[1] and (in_use[0] != in_use[1] or not all(in_use)):
-        yield cause("template", f"the gates of tube {tube} are others")
+    placed = any(name in one.placed_on for one in (old, new))
+    if gates[0] != gates[1] and (in_use[0] != in_use[1] or not all(in_use) or placed):
+        # a placed gate may lie where it lay; its record holds the place of the template too
+        yield cause("template", f"the gates of tube {tube} are others", only if all(in_use) else _OF_FILES)
     elif (
         in_use[0] != in_use[1] and drawn[0] == drawn[1] and files[0] == files[1] and applied[0] == applied[1]
         and not (moved or placing.rebuilt)

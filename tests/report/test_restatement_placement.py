@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
 import immunoprofile as ip
+from immunoprofile.cli import app
+from immunoprofile.cli.results import EXIT_MOVED
 from immunoprofile.placement import limits
 from immunoprofile.profiling import run as run_module
 from tests.profiling.test_placed_overrides import PLACED, two_peaks
@@ -79,6 +82,23 @@ def test_the_template(moved: Moved) -> None:
     rows = moved(change)
     assert set(rows["sample_id"]) >= {"S-1_BL", "S-1_D14", "S-2_BL"}
     assert set(rows["causes"]) == {"template: the gates of tube t are others"}
+
+
+def test_a_template_of_which_the_placed_gate_lies_where_it_lay(folder: Path, tmp_path: Path) -> None:
+    """The valley is the same from a template a little beside: the record moved, the gates did not."""
+    shutil.copytree(folder / "study", tmp_path / "study")
+    text = PLACED.replace("mindensity,events=100,CD3,0.50", "mindensity,events=100,CD3,0.505")
+    assert text != PLACED
+    (tmp_path / "study" / "gating" / "t.csv").write_text(text, encoding="utf-8")
+    outcome = CliRunner().invoke(
+        app, ["restate", str(folder / "old"), str(profiled(tmp_path, "new")), "--out", str(tmp_path / "out")]
+    )
+    assert outcome.exit_code == EXIT_MOVED, outcome.output
+    assert outcome.output.count("differs: template: the gates of tube t are others") == 1
+    table = pd.read_csv(tmp_path / "out" / "restatement.csv", dtype=str)
+    assert set(table["causes"]) == {"template: the gates of tube t are others"}
+    assert not len(table[table["where"] == "counts"])
+    assert set(table.loc[table["where"] == "placement", "column"]) >= {"template", "shift"}
 
 
 def test_the_control_aliquot(moved: Moved) -> None:
