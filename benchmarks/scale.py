@@ -2,6 +2,7 @@
 
     python -m benchmarks.scale                     all sizes, one after another, each in a process of its own
     python -m benchmarks.scale --subjects 40       one size; prints one line
+    python -m benchmarks.scale --large             200 and 10,000 files, one run of each; half an hour
 
 Small files (1,000 events, one tube, two visits), so that what is measured is the bookkeeping and not the gating of
 events. Processor time, not wall time: other work on the machine changes the latter. Each process runs a study of three
@@ -31,6 +32,7 @@ from tests.io.fcs_files import events, spill_text, write
 from tests.small_study import STUDY_YAML, write_gates
 
 SIZES = (10, 40, 160)
+LARGE = (100, 5_000)
 _FEW = 3
 _STAGES = {"read": "read", "gate": "gate the files", "statistics": "statistics", "reports": "reports", "seal": "hashes"}
 _PLAN = "plan: {analyses: [{key: change, method: S1}, {key: compare, method: S3}, {key: associate, method: S8}]}\n"
@@ -63,7 +65,7 @@ def study(folder: Path, subjects: int) -> Path:
     return folder
 
 
-def measure(subjects: int) -> dict[str, float]:
+def measure(subjects: int, rounds: int = 0) -> dict[str, float]:
     """Processor seconds of the stages of a run, and the peak of the memory of this process, MiB."""
     import resource
 
@@ -74,7 +76,7 @@ def measure(subjects: int) -> dict[str, float]:
         _run(Path(place) / "imports", gates, _FEW)
         # in turn, so that what drifts (other work, a warmer processor) meets both alike
         runs = [[_run(Path(place) / f"{size}-{n}", gates, size) for size in (_FEW, subjects)]
-                for n in range(max(3, 200 // subjects))]  # fmt: skip
+                for n in range(rounds or max(3, 200 // subjects))]  # fmt: skip
         few, own = (_medians(list(of_size)) for of_size in zip(*runs, strict=True))
     files, pages = own["files"] - few["files"], own["pages"] - few["pages"]
     more = {stage: own[stage] - few[stage] for stage in own}
@@ -119,12 +121,15 @@ def main() -> None:
     """Print the table, or one line of it."""
     parser = argparse.ArgumentParser(description="Measure the bookkeeping of runs of several sizes.")
     parser.add_argument("--subjects", type=int)
+    parser.add_argument("--rounds", type=int, default=0, help="runs of each size; 0: more of small ones")
+    parser.add_argument("--large", action="store_true", help="200 and 10,000 files, one run of each")
     options = parser.parse_args()
     if options.subjects:
-        print(json.dumps(measure(options.subjects)))
+        print(json.dumps(measure(options.subjects, options.rounds)))
         return
-    for size in SIZES:
-        done = subprocess.run([sys.executable, "-m", "benchmarks.scale", "--subjects", str(size)],
+    for size in LARGE if options.large else SIZES:
+        rounds = ["--rounds", "1"] if options.large else []
+        done = subprocess.run([sys.executable, "-m", "benchmarks.scale", "--subjects", str(size), *rounds],
                               capture_output=True, text=True, check=True)  # fmt: skip
         print(done.stdout.strip().splitlines()[-1], flush=True)
 
