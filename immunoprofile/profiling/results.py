@@ -21,6 +21,7 @@ from immunoprofile.gate.methods import is_placed
 from immunoprofile.gate.overrides_in_force import in_force, overridden
 from immunoprofile.gate.raster import GateRaster, read_rasters
 from immunoprofile.gate.strategy import GateSet, Strategy
+from immunoprofile.io.h5ad import read_h5ad
 from immunoprofile.io.records import records
 from immunoprofile.profiling.one_file import read_flags
 from immunoprofile.profiling.sealing import VISITS, read_provenance
@@ -93,14 +94,12 @@ class Profile:
         ResultsError
             The folder is not complete, or a file is damaged, missing or changed.
         """
-        import anndata
-
         provenance = read_provenance(folder) if provenance is None else provenance
         files = StoredFiles(folder, provenance.get("outputs"))
         # All at once, before the first is parsed.
         files.check(VISITS, *(f"{name}.csv" for name in (*_TABLES, *schema.RESULT_TABLES)), "study", "gating/templates")
         with files.reading(VISITS) as path:
-            visits = anndata.read_h5ad(path)
+            visits = read_h5ad(path)
         if files.outputs is not None:
             add_statistics(visits, folder, files.outputs)
         tables = {}

@@ -22,6 +22,7 @@ from immunoprofile.pl.series import anchors_of, axis_day
 from immunoprofile.pp.verdict import tube_states
 from immunoprofile.report import wording
 from immunoprofile.report.moved_cuts import MovedCuts
+from immunoprofile.report.subject_studies import SubjectStudies
 from immunoprofile.report.value import Measure, Value
 from immunoprofile.resources.checks import check_title
 
@@ -50,8 +51,6 @@ class Source:
     _failures: dict[tuple[str, str], NDArray[np.bool_]] = field(init=False, default_factory=dict)
     _by_subject: dict[str, dict[str, list[dict[str, Any]]]] = field(init=False, default_factory=dict)
     _grouped: dict[str, dict[str, list[dict[str, Any]]]] = field(init=False, default_factory=dict)
-
-    _studies: dict[str, SimpleNamespace] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "config", self.profile.study.config)
@@ -85,22 +84,12 @@ class Source:
         return self._grouped[name].get(subject, [])
 
     def study_of(self, subject: str) -> SimpleNamespace:
-        """The study as if it had this subject only, with its rows of two results: cut once, for all its visits.
+        """The study as if it had this subject only (`SubjectStudies`)."""
+        return self._studies.of(subject)
 
-        Beside the tables of the study ``dose_adequacy`` and ``cmv_confounders``, None where the run has none.
-        """
-        if subject not in self._studies:
-            study = self.profile.study
-            tables = {
-                name: getattr(study, name, None) for name in ("subjects", "cmv_dna", "dosing", "conmeds", "events")
-            }
-            tables |= {name: self.profile.tables.get(name) for name in ("dose_adequacy", "cmv_confounders")}
-            own = {
-                name: table if table is None else table[table["usubjid"].astype(str) == subject]
-                for name, table in tables.items()
-            }
-            self._studies[subject] = SimpleNamespace(config=study.config, **own)
-        return self._studies[subject]
+    @cached_property
+    def _studies(self) -> SubjectStudies:
+        return SubjectStudies(self.profile)
 
     def labs_of(self, subject: str) -> list[dict[str, Any]]:
         """Laboratory values of a subject."""

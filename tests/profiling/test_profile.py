@@ -139,7 +139,7 @@ def test_same_bytes_whatever_the_jobs(folder, gates, profile, monkeypatch, many)
 
 
 def test_killed_run_resumes_to_the_same_bytes(folder, gates, profile, monkeypatch):
-    from immunoprofile.profiling import one_file, run
+    from immunoprofile.profiling import gate_files, one_file
 
     out = folder / "killed"
     seen: list[str] = []
@@ -151,7 +151,7 @@ def test_killed_run_resumes_to_the_same_bytes(folder, gates, profile, monkeypatc
         return one_file.process(request, target, cells=cells)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run, "process", stop_at_the_third)
+        patch.setattr(gate_files, "process", stop_at_the_third)
         with pytest.raises(KeyboardInterrupt):
             ip.profile(ip.read_study(folder / "study"), gates, out=out)
     assert not (out / "visits.h5ad").exists()

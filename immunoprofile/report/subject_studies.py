@@ -1,0 +1,46 @@
+"""The study as if it had one subject only: cut once, for all pages of the subject."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+    from immunoprofile.profiling.results import Profile
+
+_OF_STUDY = ("subjects", "cmv_dna", "dosing", "conmeds", "events")
+_OF_RESULTS = ("dose_adequacy", "cmv_confounders")
+
+
+class SubjectStudies:
+    """Tables of a profile by subject; those of the last one that was asked for are kept.
+
+    Pages come subject by subject, and the tables of thousands of subjects would be kept for nothing.
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        self._config = profile.study.config
+        tables = {name: getattr(profile.study, name, None) for name in _OF_STUDY}
+        tables |= {name: profile.tables.get(name) for name in _OF_RESULTS}
+        self._tables: dict[str, tuple[pd.DataFrame | None, Mapping[str, Sequence[int]]]] = {
+            name: (table, {} if table is None else table.groupby(table["usubjid"].astype(str), sort=False).indices)
+            for name, table in tables.items()
+        }
+        self._last: tuple[str, SimpleNamespace] | None = None
+
+    def of(self, subject: str) -> SimpleNamespace:
+        """Configuration and tables of the study with the rows of a subject, and two results.
+
+        The results are ``dose_adequacy`` and ``cmv_confounders``, None where the run has none.
+        """
+        if self._last is None or self._last[0] != subject:
+            own = {
+                name: None if table is None else table.iloc[list(places.get(subject, ()))]
+                for name, (table, places) in self._tables.items()
+            }
+            self._last = subject, SimpleNamespace(config=self._config, **own)
+        return self._last[1]
