@@ -85,6 +85,7 @@ class Cluster:
         path = self._folder / f"shared-{secrets.token_hex(8)}.pickle"
         common = Shared(path, (function, *shared), needs=software())
         call_id = secrets.token_hex(8)
+        self._with_workers = time.monotonic()  # nobody looked since the last call, which may be hours ago
         begun: dict[Future, Item] = {}
         fetched: dict[Future, Any] = {}
         first = list({_host(one): one for one in self._workers()}.values()) if warm else []
