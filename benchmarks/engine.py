@@ -295,7 +295,7 @@ def main() -> int:
             table(f"{n:,} events", [path], arguments.rounds)
         if arguments.files:
             paths = [write(Path(folder) / f"batch_{i}.fcs", arguments.each, 1000 + i) for i in range(arguments.files)]
-            table(f"{arguments.files} files x 100,000 events", paths, arguments.rounds)
+            table(f"{arguments.files} files x {arguments.each:,} events", paths, arguments.rounds)
     return 0
 
 
