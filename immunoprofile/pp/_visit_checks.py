@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from anndata import AnnData
+    from numpy.typing import NDArray
 
 NAN = math.nan
 FROZEN = "PBMC_FROZEN"
@@ -76,9 +77,10 @@ class Visit:
         samples: Mapping[str, Mapping[str, Any]],
         *,
         received_il2: bool,
+        layers: Mapping[str, NDArray[np.float64]],
     ) -> None:
         self.adata, self.number, self.row, self.samples = adata, number, row, samples
-        self.received_il2 = received_il2
+        self.received_il2, self.layers = received_il2, layers
         self.tubes: list[TubeCounts] = []
         if counts is not None:
             for (tube, sample_id), rows in counts.groupby(["tube", "sample_id"], sort=True, observed=True):
@@ -94,9 +96,9 @@ class Visit:
 
     def layer(self, name: str, population: str) -> float:
         """A value of a layer, NaN when the layer or the population is missing."""
-        if name not in self.adata.layers or population not in self.adata.var_names:
+        if name not in self.layers or population not in self.adata.var_names:
             return NAN
-        return float(self.adata.layers[name][self.number, self.adata.var_names.get_loc(population)])
+        return float(self.layers[name][self.number, self.adata.var_names.get_loc(population)])
 
     @property
     def before_first_dose(self) -> bool:

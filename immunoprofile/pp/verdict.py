@@ -86,10 +86,12 @@ def verdict(
         for (subject, visit), group in tubes.groupby(["usubjid", "visit"], sort=True, observed=True)
     }
     of_sample = {} if samples is None else {row["sample_id"]: row for row in reversed(records(samples, "samples"))}
+    # Taken out once: AnnData looks at its shape whenever a layer is asked for.
+    layers = {name: np.asarray(values) for name, values in adata.layers.items()}
     rows: list[QualityRow] = []
     for number, row in enumerate(records(adata.obs, "obs")):
         key = (row["usubjid"], row["visit"])
-        visit = Visit(adata, number, row, by_visit.get(key), of_sample, received_il2=key[0] in treated)
+        visit = Visit(adata, number, row, by_visit.get(key), of_sample, received_il2=key[0] in treated, layers=layers)
 
         def add(
             name: str,

@@ -92,22 +92,26 @@ def assemble(study: Study, gates: Mapping[str, Strategy], chosen: Chosen, virolo
     shape = (len(rows), len(var))
     names = (schema.COUNTS, schema.PARENT_COUNTS, schema.PCT_LYMPHOCYTES, schema.PCT_LEUKOCYTES, schema.ANCHOR_COUNTS)
     layers = {name: np.full(shape, np.nan) for name in names}
+    columns = [
+        (population, tube, anchor, {*gates[tube].path(population), population})
+        for population, tube, anchor in zip(var.index, var["tube"], var["abs_anchor"], strict=True)
+    ]
     for i, (usubjid, visit) in enumerate(rows):
-        for j, (population, tube) in enumerate(zip(var.index, var["tube"], strict=True)):
-            outcome = chosen.get((usubjid, visit, tube))
-            if outcome is None:
-                continue
-            counts = {row[0]: (row[4], row[5]) for row in outcome.counts}
-            if population not in counts:  # this sample of a workspace was gated without it
+        of_tubes = {
+            tube: {row[0]: (row[4], row[5]) for row in chosen[usubjid, visit, tube].counts}
+            for tube in dict.fromkeys(var["tube"])
+            if (usubjid, visit, tube) in chosen
+        }
+        for j, (population, tube, anchor, lineage) in enumerate(columns):
+            counts = of_tubes.get(tube, {})
+            if population not in counts:  # not measured, or this sample of a workspace was gated without it
                 continue
             n, n_parent = counts[population]
             layers[schema.COUNTS][i, j] = n
             layers[schema.PARENT_COUNTS][i, j] = n_parent
-            path = gates[tube].path(population)
             for ancestor, layer in ((LYMPHOCYTES, schema.PCT_LYMPHOCYTES), (LEUKOCYTES, schema.PCT_LEUKOCYTES)):
-                if ancestor in (*path, population) and counts[ancestor][0]:
+                if ancestor in lineage and counts[ancestor][0]:
                     layers[layer][i, j] = 100.0 * n / counts[ancestor][0]
-            anchor = var["abs_anchor"].iloc[j]
             if anchor in counts:
                 layers[schema.ANCHOR_COUNTS][i, j] = counts[anchor][0]
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -91,14 +91,17 @@ def rare_populations_table(visits: AnnData, gates: StudyGates, chosen: Chosen, f
     names: list[tuple[Any, ...]] = []
     places: list[tuple[int, int]] = []
     keys = list(zip(visits.obs["usubjid"].astype(str), visits.obs["visit"].astype(str), strict=True))
+    tubes, names_of = visits.var["tube"].astype(str).tolist(), visits.var_names.astype(str).tolist()
+    counts, parents = (np.asarray(visits.layers[name]) for name in (schema.COUNTS, schema.PARENT_COUNTS))
     for i, (subject, visit) in enumerate(keys):
         for j in columns:
-            population, tube = str(visits.var_names[j]), str(visits.var["tube"].iloc[j])
+            population, tube = names_of[j], tubes[j]
             outcome = chosen.get((subject, visit, tube))
-            if outcome is None or np.isnan(visits.layers[schema.COUNTS][i, j]):
+            if outcome is None or np.isnan(counts[i, j]):
                 continue
             own = found.get((outcome.sample_id, population), ())
-            control, note = _told(visits, i, j, own, single=bool(gates.trees[tube][0].samples))
+            deciding = weakest(float(counts[i, j]), float(parents[i, j]), own)
+            control, note = _told(deciding, own, single=bool(gates.trees[tube][0].samples))
             names.append((subject, visit, outcome.sample_id, tube, population, gates[tube][population].parent,
                           control, note))  # fmt: skip
             places.append((i, j))
@@ -110,10 +113,8 @@ def rare_populations_table(visits: AnnData, gates: StudyGates, chosen: Chosen, f
     return table[list(schema.RARE_COLUMNS)]
 
 
-def _told(visits: AnnData, i: int, j: int, own: Sequence[Background], *, single: bool) -> tuple[str, str]:
+def _told(deciding: Background | None, own: Sequence[Background], *, single: bool) -> tuple[str, str]:
     """The control that decides, and what is to be known of the others."""
-    n, n_parent = (float(visits.layers[name][i, j]) for name in (schema.COUNTS, schema.PARENT_COUNTS))
-    deciding = weakest(n, n_parent, own)
     words = []
     if single:
         words.append("the gates of a workspace belong to its files, no control is counted in them")
