@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -15,7 +16,7 @@ from immunoprofile.virology.courses import Course, HasCourses, Sample, courses
 from immunoprofile.virology.results import Censoring
 from immunoprofile.virology.rulebook import RuleBook, rulebook
 from immunoprofile.virology.series import cmv_results
-from immunoprofile.virology.tobit import censored_regression
+from immunoprofile.virology.tobit import TobitFit, censored_regression
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,10 +131,9 @@ def slope(points: Sequence[tuple[float, Sample]]) -> Slope:
     if len(points) < _FEWEST or quant < _FEWEST_QUANT:
         why = f"{len(points)} results, {quant} QUANT; {_FEWEST} with {_FEWEST_QUANT} QUANT are needed"
         return Slope(n=len(points), last_day=last, reason=why)
-    design = np.column_stack([np.ones(len(points)), [day for day, _ in points]])
-    bounds = ([getattr(sample, name) for _, sample in points] for name in ("lower", "upper"))
+    days, least, most = zip(*((day, sample.lower, sample.upper) for day, sample in points), strict=True)
     try:
-        fit = censored_regression(design, *bounds)
+        fit = _fit(days, least, most)
     except AnalysisError as refused:
         return Slope(n=len(points), last_day=last, reason=refused.what)
     intercept, per_day = (float(value) for value in fit.coefficients)
@@ -142,6 +142,12 @@ def slope(points: Sequence[tuple[float, Sample]]) -> Slope:
     if math.isnan(lower):
         status, why = "NO_INTERVAL", "the results lie on a line: no interval"
     return Slope(per_day, lower, upper, intercept, fit.sigma, len(points), last, status, why)
+
+
+@lru_cache(maxsize=1024)
+def _fit(days: tuple[float, ...], lower: tuple[float, ...], upper: tuple[float, ...]) -> TobitFit:
+    """Line through levels that are known to bounds; pages of one subject ask for the same ones again."""
+    return censored_regression(np.column_stack([np.ones(len(days)), days]), lower, upper)
 
 
 def half_life(found: Slope) -> HalfLife:
