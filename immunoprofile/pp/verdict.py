@@ -239,6 +239,8 @@ def failed_rows(adata: AnnData, population: str, *, measure: str = "pct_parent")
     # Values instead of tables: an analysis asks this for every endpoint and gating.
     failed = np.flatnonzero((quality["state"] == "FAIL").to_numpy(dtype=bool))
     spared = () if measure == "abs" else ABSOLUTE_CHECKS
+    if not len(failed):
+        return np.zeros(adata.n_obs, dtype=bool)
     found = zip(*(cells(quality[name].iloc[failed], "text") for name in _FAILED_COLUMNS), strict=True)
     places = {(usubjid, visit) for check, tube, usubjid, visit in found if tube in tubes and check not in spared}
     rows = zip(cells(adata.obs["usubjid"], "text"), cells(adata.obs["visit"], "text"), strict=True)

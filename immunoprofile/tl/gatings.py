@@ -10,6 +10,7 @@ import numpy as np
 
 from immunoprofile.errors import AnalysisError
 from immunoprofile.pp.gate_spread import gatings, under_gatings
+from immunoprofile.pp.verdict import failed_rows
 from immunoprofile.schema import GATE_COUNTS, UNS_COMPARE_GATINGS
 from immunoprofile.tl._effects import require_columns
 from immunoprofile.tl._frame import Measure, Scale, analysis_values
@@ -102,8 +103,10 @@ def compare_gatings(
     require_columns(adata, covariates)
     gatings(adata, GATE_COUNTS)
     gated = [one for one in chosen if one.measure != "functional"]
+    # A tube that failed did so whatever its cuts are: asked once, not for every gating.
+    lost = {one: not include_failed and failed_rows(adata, one.population, measure=one.measure) for one in gated}
     moved = [
-        {one: analysis_values(gating, one, include_failed=include_failed) for one in gated}
+        {one: np.where(lost[one], np.nan, analysis_values(gating, one, include_failed=True)) for one in gated}
         for gating in under_gatings(adata)
     ]
 
