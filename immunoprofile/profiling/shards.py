@@ -147,12 +147,12 @@ def unjoined(study: Study, out: Path) -> Unjoined:
     """
     notes = notes_of(out)
     if not notes:
-        raise ResultsError("holds no shares to join", where=str(out),
+        raise ResultsError("holds no shards to join", where=str(out),
                            todo="gate them with 'immunoprofile run STUDY --shard K/N' and the same --out")  # fmt: skip
     numbers = sorted({note.of for note in notes})
     if len(numbers) > 1:
         raise ResultsError(
-            f"holds shares of different numbers: of {' and of '.join(map(str, numbers))}", where=str(out),
+            f"holds shards of different numbers: of {' and of '.join(map(str, numbers))}", where=str(out),
             todo="'immunoprofile run' without --join takes up what is there, whatever gated it",
         )  # fmt: skip
     known = {note.number: note for note in notes}
