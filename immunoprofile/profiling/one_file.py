@@ -127,7 +127,7 @@ def _gate(request: Request, sample: Sample, out: Path, *, cells: bool) -> tuple[
         flow_reason=events.rate.reason,
         findings=_findings(gated, events, request.limits),
         notices=tuple((n.severity, n.code, n.message, n.action) for n in gated.notices),
-        engine=asdict(gated.engine),
+        engine=dict(sorted(asdict(gated.engine).items())),  # as its record gives it back
         intensities=_intensities(gated, request.statistics),
         stored_counts=_stored_counts(gated, match),
         shifted=shifted_rows(gated, request),
