@@ -29,6 +29,10 @@ _BEYOND_CUT = 4.0
 """The grid of the convolution reaches so many bandwidths further than the result, so that nothing wraps around."""
 _KERNEL_ENDS = 8.6
 """In standard deviations: from there on the kernel is below the rounding error of its middle."""
+_FARTHEST = 1e150
+"""Values beyond this lie here: their squares are no numbers."""
+_LEAST_SPREAD = 1e-290
+"""What is narrower has no spread: parts of it are zero."""
 _BLOCK = 128
 """Rows worked on at a time: the buffers stay within the cache and memory stays small."""
 
@@ -47,9 +51,8 @@ def bandwidths(ordered: NDArray[np.float64], adjust: float = 1.0) -> NDArray[np.
     sd = ordered.std(axis=1, ddof=1) if n > 1 else np.zeros(len(ordered))
     iqr = _quantile(ordered, 0.75) - _quantile(ordered, 0.25)
     spread = np.minimum(sd, iqr / 1.34)
-    spread = np.where(spread > 0, spread, sd)
-    spread = np.where(spread > 0, spread, np.abs(ordered[:, 0]))
-    spread = np.where(spread > 0, spread, 1.0)
+    for wider in (sd, np.abs(ordered[:, 0]), np.ones(len(ordered))):
+        spread = np.where(spread > _LEAST_SPREAD, spread, wider)
     return np.asarray(adjust * 0.9 * spread * n**-0.2, dtype=np.float64)
 
 
@@ -68,15 +71,24 @@ def densities(
     Parameters
     ----------
     ordered
-        Rows x n finite values, each row ascending.
+        Rows x n finite values, n at least 1, each row ascending. What lies beyond 1e150 is taken to lie there.
     adjust
-        Factor on the bandwidth.
+        Factor on the bandwidth, above 0.
 
     Returns
     -------
     first, step, height
         Position of the first point and distance of the points of each row; heights, rows x 512.
+
+    Raises
+    ------
+    ValueError
+        A value is no finite number, or the rows are empty: there is no place for it on a grid.
     """
+    if not ordered.shape[1] or not np.isfinite(ordered[:, [0, -1]]).all():
+        raise ValueError("a density needs finite values, at least one")
+    if max(-ordered[:, 0].min(initial=0.0), ordered[:, -1].max(initial=0.0)) > _FARTHEST:
+        ordered = np.clip(ordered, -_FARTHEST, _FARTHEST)
     pieces = [_block(ordered[at : at + _BLOCK], adjust) for at in range(0, len(ordered), _BLOCK)]
     first, step, height = (np.concatenate(part) for part in zip(*pieces, strict=True))
     return first, step, height

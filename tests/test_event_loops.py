@@ -167,3 +167,70 @@ def test_few_values_are_evaluated():
     scale = Biexponential("logicle", 262144.0, 0.5, 4.5, 0.0)
     values = np.linspace(-1e3, 2e5, LEAST_VALUES - 1).reshape(-1, 1)
     np.testing.assert_array_equal(scale.apply(values), scale.exactly(values.ravel()).reshape(-1, 1))
+
+
+def extremes(n: int) -> dict[str, np.ndarray]:
+    """Finite values whose squares, spread or bandwidth lie beyond what a number can hold, or next to it."""
+    rng = np.random.default_rng(n)
+    normal, above = rng.normal(size=n), np.nextafter(1e6, 2e6)
+    return {
+        "squares overflow": normal * 1e200,
+        "one beyond squares": np.append(np.zeros(n - 1), 1e160),
+        "both ends of the numbers": np.append(np.full(n - 1, -1.7e308), 1.7e308),
+        "largest, constant": np.full(n, 1.7e308),
+        "smallest, constant": np.full(n, 5e-324),
+        "no normal numbers": normal * 1e-320,
+        "squares vanish": normal * 1e-200,
+        "neighbours": np.where(normal > 0, above, 1e6),
+        "one neighbour": np.append(np.full(n - 1, 1e6), above),
+        "zeros of both signs": np.where(normal > 0, 0.0, -0.0),
+    }
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 500, 501])
+def test_densities_of_extreme_values_stay_on_their_grid(n: int, monkeypatch):
+    for name, values in extremes(n).items():
+        answers = []
+        for compiled in (False, True):  # the twin looks at bounds
+            monkeypatch.setattr(event_loops, "loaded", lambda compiled=compiled: compiled)
+            with np.errstate(over="ignore", under="ignore"):
+                peaks, _ = peaks_of_bins(values, np.array([0]), n)
+                answers.append([*densities(np.sort(values)[None]), peaks.row, peaks.place, peaks.counts])
+        for one, other in zip(*answers, strict=True):
+            np.testing.assert_array_equal(one, other, err_msg=name)
+        first, step, height = answers[0][:3]
+        assert np.isfinite(height).all(), name
+        assert (height >= 0).all(), name
+        assert height.max() > 0, name
+        # All of the mass is there: the integral of the density over its grid is 1.
+        if "neighbour" not in name:  # a grid between two neighbours has steps of rounding
+            assert float(height[0].sum() * step[0]) == pytest.approx(1, abs=0.01), name
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_has_no_density(bad, compiled):
+    rows = np.sort(np.stack([np.arange(6.0), [0, 1, 2, 3, 4, bad]]), axis=1)
+    with pytest.raises(ValueError, match="finite"):
+        densities(rows)
+    with pytest.raises(ValueError, match="at least one"):
+        densities(np.empty((2, 0)))
+
+
+def test_loops_take_nothing_and_any_order_in_memory(compiled):
+    none = np.empty(0)
+    words = np.zeros((1, 0), dtype=np.uint64)
+    assert np.isnan(medians_of_groups(np.empty((3, 0)), words, [0, 1], [0, 0])).all()
+    assert medians_of_groups(np.empty((0, 5)), np.ones((1, 5), dtype=np.uint64), [0], [5]).shape == (1, 0)
+    assert _bins(none, (0.0, 1.0)).shape == (0,)
+    axis = _Axis("a", _bins(none, (0.0, 1.0)), (0.0, 1.0), ())
+    assert _grid(axis, axis, np.empty(0, dtype=bool)).sum() == 0
+    spread = np.random.default_rng(2).normal(size=(9000, 3))
+    for values in (spread[:, 1], spread[::-2, 0], spread.T[2]):
+        plain = values.copy()
+        np.testing.assert_array_equal(at_ranks(values, np.array([0, 7, 4000])), np.sort(plain)[[0, 7, 4000]])
+        np.testing.assert_array_equal(_bins(values, (-1.0, 2.0)), _bins(plain, (-1.0, 2.0)))
+    words = np.random.default_rng(3).integers(0, 2, (9000, 2)).astype(np.uint64).T
+    sizes = [int(words[0].sum())]
+    np.testing.assert_array_equal(
+        medians_of_groups(spread.T, words, [0], sizes)[0], np.median(spread[words[0] == 1], axis=0)
+    )
