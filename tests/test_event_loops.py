@@ -198,7 +198,7 @@ def test_densities_of_extreme_values_stay_on_their_grid(n: int, monkeypatch):
                 answers.append([*densities(np.sort(values)[None]), peaks.row, peaks.place, peaks.counts])
         for one, other in zip(*answers, strict=True):
             np.testing.assert_array_equal(one, other, err_msg=name)
-        first, step, height = answers[0][:3]
+        step, height = answers[0][1:3]
         assert np.isfinite(height).all(), name
         assert (height >= 0).all(), name
         assert height.max() > 0, name

@@ -48,7 +48,8 @@ def connected(scheduler: str) -> Iterator[Client]:
         raise NotAvailableError("dask.distributed is not installed", where="--scheduler",
                                 todo="pip install 'immunoprofile[cluster]'") from error  # fmt: skip
     local = _LOCAL.fullmatch(scheduler)
-    with _quiet_client():
+    # What dask logs of a connection that is lost comes with its traceback, beside the error that says it.
+    with _quiet(logging.CRITICAL, "distributed.client", "distributed.core", "distributed.utils"):
         if local is None:
             address = _address_of(scheduler)
             try:
@@ -70,6 +71,7 @@ def connected(scheduler: str) -> Iterator[Client]:
 def _started(distributed: Any, workers: int) -> Iterator[Client]:
     """A client of worker processes of this machine, which end with the block."""
     with (
+        _quiet(logging.ERROR, "distributed"),
         tempfile.TemporaryDirectory(prefix="immunoprofile-", ignore_cleanup_errors=True) as folder,
         distributed.LocalCluster(
             n_workers=workers, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
@@ -82,17 +84,21 @@ def _started(distributed: Any, workers: int) -> Iterator[Client]:
 
 
 @contextmanager
-def _quiet_client() -> Iterator[None]:
-    """Without what dask logs of a connection that is lost: with its traceback, beside the error that says it."""
-    loggers = [logging.getLogger(f"distributed.{name}") for name in ("client", "core", "utils")]
+def _quiet(level: int, *names: str) -> Iterator[None]:
+    """Without what some loggers say below a level.
+
+    dask's own ``silence_logs`` is of no effect on this process where it has a handler of its own, as the command
+    line has.
+    """
+    loggers = [logging.getLogger(name) for name in names]
     before = [logger.level for logger in loggers]
     for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
+        logger.setLevel(level)
     try:
         yield
     finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
+        for logger, one in zip(loggers, before, strict=True):
+            logger.setLevel(one)
 
 
 def _address_of(word: str) -> str:

@@ -200,6 +200,24 @@ def test_no_worker_and_no_scheduler_are_told(folder, tmp_path, monkeypatch):
         assert "local:N" in told.exception.todo
 
 
+def test_a_cluster_that_is_started_here_says_nothing_of_its_own(tmp_path):
+    """The handler is that of the command line; level and words of dask come back with the end."""
+    program = """
+import logging, sys
+logging.basicConfig(level=logging.WARNING, format="%(message)s")
+from immunoprofile.workers.schedulers import connected
+with connected("local:1") as client:
+    client.wait_for_workers(1, timeout=120)
+    logging.getLogger("immunoprofile").warning("a line of ours")
+logging.getLogger("distributed.scheduler").info("a line of dask")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=trial.environment() | {"TMPDIR": str(tmp_path)},
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr.splitlines()) == ("", ["a line of ours", "a line of dask"])
+
+
 def test_a_killed_command_leaves_no_worker(folder, tmp_path):
     """local:N starts processes: they end with the command, however it ends."""
     out = tmp_path / "out"
