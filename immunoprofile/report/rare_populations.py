@@ -18,8 +18,9 @@ _FOUND: Final = {"ABOVE": "yes", "NOT_ABOVE": "no", "NO_BACKGROUND": "no backgro
 _CAPTION: Final = (
     "Exact 95 % intervals of counting (Garwood, Clopper-Pearson). Background: events of the FMO control of the batch "
     "in the gate of the sample; limit of blank: most events that it explains (exact test of two Poisson counts, "
-    "one-sided 5 %); limit of detection: expected events that exceed it in 95 %. Nothing is subtracted or left out. "
-    "Parent events: what the population needs at this frequency. All populations: rare_populations.csv."
+    "one-sided 5 %); limit of detection: expected events that exceed it in 95 %. Nothing is subtracted or left out; "
+    "percentages of a tube that failed are struck through. Parent events: what the population needs at this "
+    "frequency. All populations: rare_populations.csv."
 )
 
 
@@ -36,8 +37,8 @@ def of_visit(view: VisitView) -> tuple[Block, ...]:
         return ()
     heads = columns(
         "Population", "#Events", "#% of the parent", "#Counting CV", "Reported as", "#Background",
-        "#Limit of blank", "#Limit of detection", "Above the background", "#Parent events for CV 20 %", "#CV 15 %",
-        "#CV 10 %", "#For detection",
+        "#Limit of blank, events", "#Limit of detection, events", "Above the background",
+        "#Parent events for CV 20 %", "#CV 15 %", "#CV 10 %", "#For detection",
     )  # fmt: skip
     rows = tuple(_row(view, one) for one in own)
     return (Table(heads, rows, "Fewer than 100 events", _CAPTION, style="files"),)
@@ -53,16 +54,21 @@ def _row(view: VisitView, one: dict[str, Any]) -> Row:
                           note=one["background_from"])  # fmt: skip
     p = one["p_background"]
     found = Cell(_FOUND[one["detection"]], note="" if math.isnan(p) else f"p {wording.p_value(p)}")
+    percent = wording.percent(one["pct_parent"]) or "–"
+    failed = view.source.states.get((view.subject, view.visit, one["tube"])) == "FAIL"
     return row(
-        Cell(view.source.var(one["population"], "display"), note=f"tube {one['tube']}, in {one['parent']}"),
+        Cell(view.source.var(one["population"], "display"),
+             note=f"tube {one['tube']}, in {view.source.display(one['parent'])}"),
         Cell(f"{one['n']:,.0f} of {one['n_parent']:,.0f}", one["n"],
              note=f"{one['n_lower']:.1f} to {one['n_upper']:.1f} events"),
-        Cell(wording.percent(one["pct_parent"]) or "–", one["pct_parent"],
+        Cell("FAIL" if failed else percent, math.nan if failed else one["pct_parent"],
+             look="grey" if failed else "", struck=percent if failed else "",
              note="" if math.isnan(one["pct_lower"])
              else f"{wording.percent(one['pct_lower'])} to {wording.percent(one['pct_upper'])}"),
         _number(one["cv"], wording.percent(one["cv"])), reported, background,
         _number(one["limit_of_blank"], wording.count(one["limit_of_blank"])),
-        _number(one["limit_of_detection"], wording.plain(one["limit_of_detection"])), found,
+        _number(one["limit_of_detection"], "" if math.isnan(one["limit_of_detection"])
+                else f"{one['limit_of_detection']:,.1f}"), found,
         *(_number(one[name], wording.count(one[name]))
           for name in ("n_parent_cv20", "n_parent_cv15", "n_parent_cv10")),
         _number(one["n_parent_detection"], "∞" if math.isinf(one["n_parent_detection"])

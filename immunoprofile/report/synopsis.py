@@ -11,7 +11,7 @@ from immunoprofile.report.cohort_view import subgroup
 from immunoprofile.report.content import Block, Cell, Table, Text, columns, row
 from immunoprofile.report.drawn_gates import MARK
 from immunoprofile.report.effect_tables import contrast_words
-from immunoprofile.report.key_table import CONFIRMED, WITHOUT_CD25
+from immunoprofile.report.key_table import WITHOUT_CD25, confirming
 from immunoprofile.report.wording import rule_name
 
 if TYPE_CHECKING:
@@ -92,15 +92,7 @@ def _caveat(view: CohortView, one: Effect) -> str:
     """What must be known to read this row, no other."""
     found = []
     if one.population_id == "treg":
-        others = {other.population_id: other for other in view.effects("compare_all_pct") if other.effect}
-        same = others.get(WITHOUT_CD25) or others.get(CONFIRMED)
-        what = "FoxP3+ CD127lo cells, without CD25" if WITHOUT_CD25 in others else "share of the gate that is FoxP3+"
-        found.append(
-            f"CD25 rises with IL-2 and may shift cells into the gate; {what}, between arms: "
-            f"{same.kind} {same.effect} ({same.interval or 'no interval'})"
-            if same
-            else "a CD25 shift cannot be excluded: FoxP3 was not stained"
-        )
+        found.append(_shift_of_cd25(view))
     known = view.gates.of(one.population_id, "abs" if one.measure == wording.MICRO else "pct_parent")
     if known.marked:
         found.append(f"{MARK} {known.marked} of {known.visits} visits hang on gates to know of (Immune change)")
@@ -108,6 +100,17 @@ def _caveat(view: CohortView, one: Effect) -> str:
         said = next(part for part in one.note.split("; ") if "several methods" in part)
         found.append(said.replace("dual_lymph", "blood count").replace("dual_wbc", "blood count"))
     return "; ".join(found)
+
+
+def _shift_of_cd25(view: CohortView) -> str:
+    """What FoxP3 says of the CD25 gate between arms, or why it says nothing."""
+    second = confirming(view.source)
+    if not second:
+        return "a CD25 shift cannot be excluded: FoxP3 was not stained"
+    what = "FoxP3+ CD127lo cells, without CD25" if second == WITHOUT_CD25 else "share of the gate that is FoxP3+"
+    same = next((one for one in view.effects("compare_all_pct") if one.population_id == second and one.effect), None)
+    between = f"{same.kind} {same.effect} ({same.interval or 'no interval'})" if same else "not estimated"
+    return f"CD25 rises with IL-2 and may shift cells into the gate; {what}, between arms: {between}"
 
 
 def _virus(view: CohortView) -> list[Row]:

@@ -98,9 +98,22 @@ def test_the_page_lists_populations_below_100_events(tmp_path: Path) -> None:
         table.loc[here, name] = value
     page = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", ip.report.visit(made, "S-1", "BL").html))
     part = page[page.index("Rare populations Fewer than 100 events") :]
-    for words in ("12 of 4,000 6.2 to 21.0 events", "n < 30", "3 of 2,000 F_CD3", "no p "):
+    assert f" {few['limit_of_detection']:.1f} " in part
+    assert "tube t, in Lymphocytes" in part
+    for words in (
+        "12 of 4,000 6.2 to 21.0 events",
+        "Limit of detection, events",
+        "n < 30",
+        "3 of 2,000 F_CD3",
+        "no p ",
+    ):
         assert words in part.replace("&lt;", "<"), words
     assert "Rare populations" not in ip.report.visit(made, "S-2", "BL").html
+    # A number of a tube that failed is no number here either.
+    assert "<s>" not in ip.report.visit(made, "S-1", "BL").html.partition('id="rare-populations"')[2]
+    own = (made.quality["usubjid"] == "S-1") & (made.quality["visit"] == "BL") & (made.quality["tube"] == "t")
+    made.quality.loc[own, "state"] = "FAIL"
+    assert "<s>0.30\xa0%</s> FAIL" in ip.report.visit(made, "S-1", "BL").html.partition('id="rare-populations"')[2]
 
 
 def test_few_events_out_of_the_visits_object(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from immunoprofile.report.content import Block, Table
 from immunoprofile.report.drawing import pictures
 from immunoprofile.report.source import Source
 from immunoprofile.report.statistics_tables import effects
+from immunoprofile.report.synopsis import synopsis
 
 
 def by_group(blocks: tuple[Block, ...]) -> dict[str, tuple[str, ...]]:
@@ -186,3 +187,22 @@ def test_a_failed_file_is_no_example(profile: Any) -> None:
     assert words["count"].endswith(f"{subjects[0]}.")
     other.rasters = lambda sample_id: ()
     assert strategy_examples(CohortView(Source(other))) == ()
+
+
+def test_the_synopsis_says_that_foxp3_was_not_stained_where_it_was_not(profile: Any) -> None:
+    """An analysis that is missing or refused is no stain that is missing."""
+
+    def said(shown: Any) -> str:
+        view = CohortView(Source(shown))
+        (table,) = [one for one in synopsis(view) if isinstance(one, Table)]
+        (words,) = {row[-1].words for row in table.rows if row[0].words.startswith("Did Regulatory T cells move")}
+        return words
+
+    stained, plain = copy.copy(profile), copy.copy(profile)
+    stained.visits = profile.visits.copy()
+    stained.visits.uns = {name: one for name, one in profile.visits.uns.items() if name != "compare_all_pct"}
+    assert "treg_foxp3" in stained.visits.var_names
+    assert "was not stained" not in said(stained)
+    assert said(stained).endswith("share of the gate that is FoxP3+, between arms: not estimated")
+    plain.visits = stained.visits[:, [name for name in profile.visits.var_names if "foxp3" not in name]].copy()
+    assert said(plain) == "a CD25 shift cannot be excluded: FoxP3 was not stained"
