@@ -61,7 +61,7 @@ def joining(folder: Path, out: Path) -> Iterator[None]:
 
     found = unjoined(read_study(folder), out)
     typer.echo(f"{in_words(found.notes)}: {len(found.stamps)} files are taken up")
-    _name("files that no shard gated are gated now", found.missing)
+    _name("files that no shard gated are left to this call", found.missing)
     try:
         yield
     finally:

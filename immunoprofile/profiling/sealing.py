@@ -26,6 +26,8 @@ VISITS: Final = "visits.h5ad"
 RUN_LOG: Final = "run.log"
 GATED: Final = "gated.json"
 EARLIER: Final = "earlier.json"
+_OF_STUDY: Final = "study.json"
+"""In the partial folder: which study it is of, while the folder has no provenance."""
 FORMAT: Final = 2
 """Of ``provenance.json``: since 2 it says whether the folder is complete, and carries a seal of its own."""
 
@@ -78,8 +80,9 @@ def begin(folder: Path, study_id: str, *, source: Path | None = None, shared: bo
         if (folder / name).is_symlink():
             raise ResultsError("is a link to another place", where=str(folder / name),
                                todo="remove the link, or choose another folder for the results")  # fmt: skip
-    if (folder / PROVENANCE).is_file():
-        other = _content(folder).get("study_id", study_id)
+    known = next((path for path in (folder / PROVENANCE, folder / PARTIAL / _OF_STUDY) if path.is_file()), None)
+    if known is not None:
+        other = _content(known).get("study_id", study_id)
         if other != study_id:
             raise ResultsError(
                 f"the folder holds the results of study {other}", where=str(folder), todo="choose another folder"
@@ -92,6 +95,7 @@ def begin(folder: Path, study_id: str, *, source: Path | None = None, shared: bo
         )
     (folder / PARTIAL / GATED).unlink(missing_ok=True)
     reopen(folder, study_id)
+    write_json(folder / PARTIAL / _OF_STUDY, {"study_id": study_id})
     for place in () if shared else (folder, *(path for path in folder.rglob("*") if path.is_dir())):
         remove_leftovers(place)
 
@@ -274,7 +278,7 @@ def read_provenance(folder: Path) -> dict[str, Any]:
         if not (folder / PARTIAL).exists():
             raise ResultsError("no results are here", where=str(folder), todo=AGAIN)
         raise _not_ended(folder, AGAIN)
-    content = _content(folder)
+    content = _content(folder / PROVENANCE)
     if content.get("complete") is False:
         todo = AGAIN if kept_gated(folder) is None else f"{AGAIN}; so does 'immunoprofile report'"
         raise _not_ended(folder, todo)
@@ -346,12 +350,12 @@ def differences(folder: Path, expected: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def _content(folder: Path) -> dict[str, Any]:
-    """Content of the provenance; empty when it is damaged."""
+def _content(path: Path) -> dict[str, Any]:
+    """Content of the provenance, or of the note which study a folder is of; empty when it is damaged."""
     try:
-        content = json.loads(read_plain(folder / PROVENANCE))
+        content = json.loads(read_plain(path))
     except OSError as error:
-        raise ResultsError(f"cannot be read: {reason(error)}", where=str(folder / PROVENANCE), todo=AGAIN) from error
+        raise ResultsError(f"cannot be read: {reason(error)}", where=str(path), todo=AGAIN) from error
     except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -129,7 +129,7 @@ def test_shards_at_the_same_time_one_of_them_killed_are_joined_to_the_bytes_of_o
     joined = command(folder, out, "--join")
     assert joined.exit_code == 0, joined.output
     assert set(gated) == set(trial.content_samples(whole)) - done
-    assert f"{len(gated)} files that no shard gated are gated now" in joined.stdout
+    assert f"{len(gated)} files that no shard gated are left to this call" in joined.stdout
     assert "(shard 3/3 has not ended)" in joined.stdout
     assert f"{len(done)} files are taken up" in joined.stdout
     assert trial.content(out) == whole
@@ -152,7 +152,7 @@ def test_a_join_gates_nothing_again_and_names_what_it_must(folder, whole, tmp_pa
     (out / "records" / "C09.json").unlink()
     joined = command(tmp_path, out, "--join", "--jobs", "2")
     assert sorted(gated) == ["C05", "C09"]
-    assert "1 files that no shard gated are gated now: C09 (shard " in joined.stdout
+    assert "1 files that no shard gated are left to this call: C09 (shard " in joined.stdout
     assert "had ended without it)" in joined.stdout
     assert "1 files were gated again: C05 (file, gates, limits or software are others now)" in joined.stdout
     assert verify(out) == []
@@ -185,6 +185,26 @@ def test_a_folder_without_shards_and_shards_of_different_numbers_are_told(folder
     assert "holds shards of different numbers: of 30 and of 40" in str(told.exception)
     assert command(folder, out).exit_code == 0
     assert trial.content(out) == whole
+
+
+def test_shards_of_two_studies_do_not_share_a_folder(folder, tmp_path):
+    out, other = tmp_path / "out", tmp_path / "other"
+    shard(folder, out, 1, 30)
+    shutil.copytree(folder / "study", other)
+    text = (other / "study.yaml").read_text(encoding="utf-8")
+    own = ip.read_study(folder / "study").config.study_id
+    (other / "study.yaml").write_text(text.replace(f"study_id: {own}", "study_id: OTHER"), encoding="utf-8")
+    before = trial.content(out)
+    gates = ip.gate.load(folder / "gates")
+    for attempt in (
+        lambda: gate_shard(ip.read_study(other), gates, out=out, shard=Shard(2, 30)),
+        lambda: ip.run_study(ip.read_study(other), gates, out=out),
+    ):
+        with pytest.raises(ResultsError, match=f"holds the results of study {own}"):
+            attempt()
+    assert trial.content(out) == before
+    (out / ".partial" / "study.json").write_bytes(b"")  # as a power cut may leave it: nothing is known, nothing refused
+    shard(folder, out, 2, 30)
 
 
 def test_a_shard_over_complete_results_takes_their_mark(folder, tmp_path):
