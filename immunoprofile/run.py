@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from immunoprofile.io.only_writer import only_writer
-from immunoprofile.profiling.locking import refuse_lost_rows
+from immunoprofile.profiling.locking import refuse_lost_history
 from immunoprofile.profiling.on_cluster import joined, located
 from immunoprofile.profiling.preflight import prepare
 from immunoprofile.profiling.results import Profile
@@ -77,8 +77,8 @@ def run_study(
     Raises
     ------
     GateError, StudyError, AnalysisError
-        What does not fit together, all at once; the study is locked and was changed; its ledger lost rows with which
-        the results in ``out`` were made. Nothing was written.
+        What does not fit together, all at once; the study is locked and was changed; its cut, or rows of its
+        ledger, with which the results in ``out`` were made are gone. Nothing was written.
     ResultsError
         ``out`` holds something else than results of this study, or another run is at work in it.
     OutputError
@@ -102,7 +102,7 @@ def run_study(
                     return Profile.read(out, study=study, provenance=provenance)
     check_plan(study, gates)
     prepared = prepare(study, gates)
-    refuse_lost_rows(study, prepared.gates, out)
+    refuse_lost_history(study, prepared.gates, out)
     with only_writer(out, "run"):
         cluster = joined(client, study, out, wait=wait)
         begin(out, study.config.study_id, source=study.folder)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile._version import __version__
-from immunoprofile.errors import GateError, Problems, StudyError
+from immunoprofile.errors import GateError, Problems, ResultsError, StudyError
 from immunoprofile.gate.ledger import LEDGER, parse_ledger, read_ledger
+from immunoprofile.io.data_cuts import FOLDER as CUTS
 from immunoprofile.io.data_cuts import NEW_CUT, DataCut, cuts_of, write_cut
 from immunoprofile.io.files import sha256_of
 from immunoprofile.io.inputs import read_plain, reason
@@ -112,7 +113,10 @@ def damage(folder: Path, results: Iterable[Path] = ()) -> list[str]:
         if ledger is not None and cut.frozen is not None and not ledger.begins_with(cut.frozen["ledger"]):
             lines.append(f"{LEDGER}: rows that were there at cut {cut.name} are gone or changed")
     for place in results:
-        facts = read_provenance(place).get("ledger") or {"rows": 0}
+        provenance = read_provenance(place)
+        if lost := _lost_cut(cuts, provenance):
+            lines.append(f"{lost}, with which the results in {place} were made, is gone or was written anew")
+        facts = provenance.get("ledger") or {"rows": 0}
         if ledger is not None and not ledger.begins_with(facts):
             lines.append(f"{LEDGER}: the {facts['rows']} rows that the results in {place} were made with, up to head "
                          f"{facts['head']}, are not all there")  # fmt: skip
@@ -123,6 +127,17 @@ def damage(folder: Path, results: Iterable[Path] = ()) -> list[str]:
             lines.append(f"{LEDGER}: rows were added since cut {last.name}")
         lines += [f"{line} since cut {last.name}" for line in _changed_software(last.frozen)]
     return lines
+
+
+def _lost_cut(cuts: Iterable[DataCut], provenance: Mapping[str, Any]) -> str:
+    """File of the closed cut that results were made of, where the study does not have it as it was; else empty.
+
+    The chain of the cuts tells that one is missing between others; the last of them is missed by results only.
+    """
+    kept = provenance.get("cut") or {}
+    if kept.get("state") != "closed" or any(cut.sha256 == kept.get("sha256") for cut in cuts):
+        return ""
+    return f"{CUTS}/{kept.get('cut')}.json: the closed cut {kept.get('cut')}"
 
 
 def _changed_files(folder: Path, files: Mapping[str, str]) -> list[str]:
@@ -184,14 +199,26 @@ def hold_to_cut(study: Study, gates: StudyGates) -> dict[str, Any]:
     return cut.facts
 
 
-def refuse_lost_rows(study: Study, gates: StudyGates, out: Path) -> None:
-    """Refuse a ledger that lost rows with which the results in a folder were made.
+def refuse_lost_history(study: Study, gates: StudyGates, out: Path) -> None:
+    """Refuse a study that lost the cut, or rows of the ledger, with which the results in a folder were made.
 
     Raises
     ------
+    StudyError
+        The study does not have the closed cut of the results, or has another one of its name.
     GateError
         The ledger of the study does not begin with the copy in the results.
     """
+    try:
+        provenance = read_provenance(out)
+    except ResultsError:
+        provenance = {}  # no results, or none that ended: nothing was issued from them
+    if lost := _lost_cut(cuts_of(study.folder), provenance):
+        problems = Problems()
+        where, _, what = lost.partition(": ")
+        problems.add(where, f"{what}, with which the results in {out} were made, is gone or was written anew")
+        raise StudyError("the study lost a data cut", problems.found, where=study.config.study_id,
+                         todo=f"bring back {where}, or take another folder")  # fmt: skip
     try:
         kept = parse_ledger(read_plain(out / LEDGER), str(out))
     except (OSError, GateError):

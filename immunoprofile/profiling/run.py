@@ -34,7 +34,7 @@ from immunoprofile.profiling.functional import add_functional
 from immunoprofile.profiling.gate_files import gate_all, requests_of
 from immunoprofile.profiling.gate_overrides import flag_visits, note_gate_overrides, override_table
 from immunoprofile.profiling.gate_spread import add_gatings, gate_spread_table
-from immunoprofile.profiling.locking import refuse_lost_rows
+from immunoprofile.profiling.locking import refuse_lost_history
 from immunoprofile.profiling.notes import note_overrides, note_visits, notes_of_files
 from immunoprofile.profiling.on_cluster import joined, located
 from immunoprofile.profiling.outcome import Chosen, Outcome
@@ -93,7 +93,7 @@ def profile(
     """
     study, out = located(study, Path(out), client)
     prepared = prepare(study, gates)
-    refuse_lost_rows(study, prepared.gates, out)
+    refuse_lost_history(study, prepared.gates, out)
     with only_writer(out, "run"):
         cluster = joined(client, study, out, wait=wait)
         begin(out, study.config.study_id, source=study.folder)

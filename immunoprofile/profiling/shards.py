@@ -17,7 +17,7 @@ from immunoprofile.io.only_writer import share_of
 from immunoprofile.io.records import records
 from immunoprofile.placement.in_study import place_study
 from immunoprofile.profiling.gate_files import gate_all, requests_of
-from immunoprofile.profiling.locking import refuse_lost_rows
+from immunoprofile.profiling.locking import refuse_lost_history
 from immunoprofile.profiling.preflight import prepare
 from immunoprofile.profiling.records import path_of
 from immunoprofile.profiling.sealing import begin
@@ -100,7 +100,7 @@ def gate_shard(
     """
     out = Path(out)
     prepared = prepare(study, gates)
-    refuse_lost_rows(study, prepared.gates, out)
+    refuse_lost_history(study, prepared.gates, out)
     own = samples_of(study, shard)
     with share_of(out, f"run --shard {shard}", f"{shard.number}-of-{shard.of}"):
         begin(out, study.config.study_id, source=study.folder, shared=True)

@@ -140,6 +140,34 @@ def test_a_cut_keeps_the_head_of_the_ledger(folder: Path) -> None:
     assert len(read_ledger(folder / "study")) == 1
 
 
+@pytest.mark.parametrize("before", [(), ("cut-0",)])
+def test_a_last_cut_that_is_gone_or_written_anew_is_named_by_the_results(folder: Path, before: tuple[str, ...]) -> None:
+    study = folder / "study"
+    for name in (*before, "cut-1"):
+        assert invoke("lock", study, name).exit_code == 0
+    run(folder)
+    path = study / "locks" / "cut-1.json"
+    content = path.read_bytes()
+    path.unlink()
+    assert invoke("check", study).exit_code == 0  # a chain that ends earlier is a chain
+    told = f"locks/cut-1.json: the closed cut cut-1, with which the results in {folder / 'results'} were made, is gone"
+    for again in (False, True):
+        if again:  # the name is free again: another cut of the same name is another cut
+            assert invoke("lock", study, "cut-1").exit_code == 0
+            assert path.read_bytes() != content
+        outcome = invoke("check", study, "--results", folder / "results")
+        assert (outcome.exit_code, told in outcome.output) == (EXIT_ERROR, True), outcome.output
+        with pytest.raises(StudyError, match="the study lost a data cut"):
+            run(folder)
+    path.write_bytes(content)
+    assert invoke("check", study, "--results", folder / "results").exit_code == 0
+    assert invoke("lock", study, "cut-2", "--open").exit_code == 0  # an open cut changes until it is closed
+    run(folder)
+    assert invoke("lock", study, "cut-2").exit_code == 0
+    assert invoke("check", study, "--results", folder / "results").exit_code == 0
+    run(folder)
+
+
 def test_rules_and_version_are_frozen(locked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rules = dict(locking.rule_hashes())
     monkeypatch.setattr(locking, "rule_hashes", lambda: rules | {"ctcae.yaml": "0"})
