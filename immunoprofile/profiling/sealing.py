@@ -16,7 +16,7 @@ from immunoprofile.errors import ResultsError
 from immunoprofile.io.files import cannot_write, is_leftover, json_text, remove_leftovers, sha256_of, sync, write_json
 from immunoprofile.io.inputs import read_plain, reason
 from immunoprofile.io.only_writer import RESULTS_MARKS, is_lock, outside_results
-from immunoprofile.profiling.shard_notes import JOIN, in_words, notes_of
+from immunoprofile.profiling.shard_notes import JOIN, TAKE_UP, in_words, notes_of
 from immunoprofile.schema import RESULT_TABLES
 
 PROVENANCE, PARTIAL = RESULTS_MARKS
@@ -46,6 +46,28 @@ _TABLES: Final = tuple(
 )
 """Files at the top of the folder that belong to runs."""
 _MARKS: Final = frozenset({"format", "complete", "parts", "outputs", "made", "seal"})
+
+
+def refuse_other_study(folder: Path, study_id: str) -> bool:
+    """Refuse a results folder that another study has begun.
+
+    Returns
+    -------
+    bool
+        Whether the folder says of which study it is.
+
+    Raises
+    ------
+    ResultsError
+        It is of another one, or what says so is damaged.
+    """
+    known = next((path for path in (folder / PROVENANCE, folder / PARTIAL / _OF_STUDY) if path.is_file()), None)
+    other = study_id if known is None else _content(known).get("study_id", study_id)
+    if other != study_id:
+        raise ResultsError(
+            f"the folder holds the results of study {other}", where=str(folder), todo="choose another folder"
+        )
+    return known is not None
 
 
 def begin(folder: Path, study_id: str, *, source: Path | None = None, shared: bool = False) -> None:
@@ -80,14 +102,8 @@ def begin(folder: Path, study_id: str, *, source: Path | None = None, shared: bo
         if (folder / name).is_symlink():
             raise ResultsError("is a link to another place", where=str(folder / name),
                                todo="remove the link, or choose another folder for the results")  # fmt: skip
-    known = next((path for path in (folder / PROVENANCE, folder / PARTIAL / _OF_STUDY) if path.is_file()), None)
-    if known is not None:
-        other = _content(known).get("study_id", study_id)
-        if other != study_id:
-            raise ResultsError(
-                f"the folder holds the results of study {other}", where=str(folder), todo="choose another folder"
-            )
-    elif not (folder / PARTIAL).exists() and any(not is_lock(path.name) for path in folder.iterdir()):
+    known = refuse_other_study(folder, study_id)
+    if not known and not (folder / PARTIAL).exists() and any(not is_lock(path.name) for path in folder.iterdir()):
         raise ResultsError(
             "the folder is not empty and holds no results",
             where=str(folder),
@@ -293,7 +309,7 @@ def _not_ended(folder: Path, todo: str) -> ResultsError:
     shards = notes_of(folder)
     if shards and kept_gated(folder) is None:
         what = f"no complete results: {in_words(shards)} are not joined"
-        return ResultsError(what, where=str(folder), todo=JOIN)
+        return ResultsError(what, where=str(folder), todo=JOIN if len({note.of for note in shards}) == 1 else TAKE_UP)
     return ResultsError("no complete results: a run has not ended", where=str(folder), todo=todo)
 
 

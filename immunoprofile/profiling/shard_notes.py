@@ -13,6 +13,7 @@ from immunoprofile.io.only_writer import RESULTS_MARKS
 
 _FOLDER: Final = f"{RESULTS_MARKS[1]}/shards"
 JOIN: Final = "give 'immunoprofile run STUDY --join' with the same --out when all shards have ended"
+TAKE_UP: Final = "'immunoprofile run' without --join, with the same --out, takes up what is there, whatever gated it"
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from immunoprofile.profiling.gate_files import gate_all, requests_of
 from immunoprofile.profiling.locking import refuse_lost_history
 from immunoprofile.profiling.preflight import prepare
 from immunoprofile.profiling.records import path_of
-from immunoprofile.profiling.sealing import begin
-from immunoprofile.profiling.shard_notes import ShardNote, keep_note, notes_of
+from immunoprofile.profiling.sealing import begin, refuse_other_study
+from immunoprofile.profiling.shard_notes import TAKE_UP, ShardNote, keep_note, notes_of
 from immunoprofile.workers import Threads
 
 if TYPE_CHECKING:
@@ -143,8 +143,9 @@ def unjoined(study: Study, out: Path) -> Unjoined:
     Raises
     ------
     ResultsError
-        No share was gated into the folder, or they are shares of different numbers.
+        No share was gated into the folder, they are shares of different numbers, or of another study.
     """
+    refuse_other_study(out, study.config.study_id)
     notes = notes_of(out)
     if not notes:
         raise ResultsError("holds no shards to join", where=str(out),
@@ -153,7 +154,7 @@ def unjoined(study: Study, out: Path) -> Unjoined:
     if len(numbers) > 1:
         raise ResultsError(
             f"holds shards of different numbers: of {' and of '.join(map(str, numbers))}", where=str(out),
-            todo="'immunoprofile run' without --join takes up what is there, whatever gated it",
+            todo=TAKE_UP,
         )  # fmt: skip
     known = {note.number: note for note in notes}
     missing: dict[str, str] = {}

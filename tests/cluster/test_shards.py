@@ -183,6 +183,9 @@ def test_a_folder_without_shards_and_shards_of_different_numbers_are_told(folder
     shard(folder, out, 1, 40)
     told = command(folder, out, "--join")
     assert "holds shards of different numbers: of 30 and of 40" in str(told.exception)
+    with pytest.raises(ResultsError, match="'immunoprofile run' without --join") as refused:
+        read_provenance(out)  # what check and report say: no advice that is refused in its turn
+    assert "--join' with" not in str(refused.value)
     assert command(folder, out).exit_code == 0
     assert trial.content(out) == whole
 
@@ -202,6 +205,10 @@ def test_shards_of_two_studies_do_not_share_a_folder(folder, tmp_path):
     ):
         with pytest.raises(ResultsError, match=f"holds the results of study {own}"):
             attempt()
+    words = ["run", str(other), "--out", str(out), "--gates", str(folder / "gates"), "--join", "--quiet"]
+    told = CliRunner().invoke(app, words)
+    assert f"holds the results of study {own}" in str(told.exception)
+    assert "taken up" not in told.output
     assert trial.content(out) == before
     (out / ".partial" / "study.json").write_bytes(b"")  # as a power cut may leave it: nothing is known, nothing refused
     shard(folder, out, 2, 30)
