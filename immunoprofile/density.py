@@ -10,6 +10,7 @@ are summed, which leaves exact zeros where there are no data, and the same bits 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,8 @@ import numpy as np
 from immunoprofile import event_loops
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 ADJUST = 2.0
@@ -85,19 +88,98 @@ def densities(
     ValueError
         A value is no finite number, or the rows are empty: there is no place for it on a grid.
     """
-    if not ordered.shape[1] or not np.isfinite(ordered[:, [0, -1]]).all():
-        raise ValueError("a density needs finite values, at least one")
-    if max(-ordered[:, 0].min(initial=0.0), ordered[:, -1].max(initial=0.0)) > _FARTHEST:
-        ordered = np.clip(ordered, -_FARTHEST, _FARTHEST)
-    pieces = [_block(ordered[at : at + _BLOCK], adjust) for at in range(0, len(ordered), _BLOCK)]
+    pieces = [(grid.first, grid.step, grid.heights(part)) for grid, part in _grids(ordered, adjust)]
     first, step, height = (np.concatenate(part) for part in zip(*pieces, strict=True))
     return first, step, height
 
 
-def _block(
-    ordered: NDArray[np.float64], adjust: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    count = len(ordered)
+def tops(ordered: NDArray[np.float64], share: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Local maxima of the density of each row, without its heights.
+
+    Parameters
+    ----------
+    ordered
+        As for `densities`.
+    share
+        A maximum counts above this share of the highest point of its row, 0 to 1.
+
+    Returns
+    -------
+    row, place
+        Row (ascending) and position of each; a row without a maximum has its highest point.
+
+    Raises
+    ------
+    ValueError
+        As for `densities`.
+    """
+    rows, places, done = [], [], 0
+    for grid, part in _grids(ordered, 1.0):
+        row, at = grid.tops(part, share)
+        rows.append(row + done)
+        places.append(grid.first[row] + at * grid.step[row])
+        done += len(part)
+    return np.concatenate(rows), np.concatenate(places)
+
+
+def _grids(ordered: NDArray[np.float64], adjust: float) -> Iterator[tuple[_Grid, NDArray[np.float64]]]:
+    """Rows by parts, with their grids."""
+    if not ordered.shape[1] or not np.isfinite(ordered[:, [0, -1]]).all():
+        raise ValueError("a density needs finite values, at least one")
+    if max(-ordered[:, 0].min(initial=0.0), ordered[:, -1].max(initial=0.0)) > _FARTHEST:
+        ordered = np.clip(ordered, -_FARTHEST, _FARTHEST)
+    for at in range(0, len(ordered), _BLOCK):
+        part = np.ascontiguousarray(ordered[at : at + _BLOCK])
+        yield _grid_of(part, adjust), part
+
+
+@dataclass(frozen=True, eq=False)
+class _Grid:
+    """Grid and kernel of each row.
+
+    Attributes
+    ----------
+    first, step
+        Position of the first height and distance of the heights.
+    low, gap
+        The same of the points that the values are spread over.
+    kernel, reach
+        Rows x taps, and the last tap of each row.
+    start, per
+        Place of the first height among the points, and distance of the heights, in points.
+    """
+
+    first: NDArray[np.float64]
+    step: NDArray[np.float64]
+    low: NDArray[np.float64]
+    gap: NDArray[np.float64]
+    kernel: NDArray[np.float64]
+    reach: NDArray[np.int64]
+    start: NDArray[np.float64]
+    per: NDArray[np.float64]
+
+    def heights(self, ordered: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Heights, rows x points."""
+        if not event_loops.loaded():
+            return _smooth_rows(ordered, self.low, self.gap, self.kernel, self.start, self.per)
+        height = np.empty((len(ordered), POINTS))
+        event_loops.of_densities().smooth_rows(
+            ordered, self.low, self.gap, self.kernel, self.reach, self.start, self.per, height
+        )
+        return height
+
+    def tops(self, ordered: NDArray[np.float64], share: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Row and number of the height of each maximum."""
+        if not event_loops.loaded():
+            return _tops(self.heights(ordered), share)
+        row, at = np.empty((2, len(ordered) * POINTS // 2), dtype=np.int64)
+        found = event_loops.of_densities().tops_of_rows(
+            ordered, self.low, self.gap, self.kernel, self.reach, self.start, self.per, POINTS, share, row, at
+        )
+        return row[:found], at[:found]
+
+
+def _grid_of(ordered: NDArray[np.float64], adjust: float) -> _Grid:
     width = bandwidths(ordered, adjust)
     first, last = ordered[:, 0] - CUT * width, ordered[:, -1] + CUT * width
     low = first - _BEYOND_CUT * width
@@ -107,24 +189,36 @@ def _block(
     apart = 2 * span / (2 * POINTS - 1) / width
     reach = np.minimum(np.floor(_KERNEL_ENDS / apart).astype(np.int64) + 1, POINTS - 1)
     tap = np.arange(int(reach.max()) + 1)
+    kernel = tap * apart[:, None]
+    kernel *= kernel
+    kernel *= -0.5
+    np.exp(kernel, out=kernel)
     # Beyond its own reach a row has nothing, so that its density does not depend on the rows beside it.
-    kernel = np.where(tap <= reach[:, None], np.exp(-0.5 * (tap * apart[:, None]) ** 2), 0.0)
+    kernel *= tap <= reach[:, None]
     kernel /= (width * np.sqrt(2 * np.pi))[:, None]
     step = (last - first) / (POINTS - 1)
     start, per = (first - low) / gap, step / gap
-    if event_loops.loaded():
-        height = np.empty((count, POINTS))
-        event_loops.loops().smooth_rows(np.ascontiguousarray(ordered), low, gap, kernel, reach, start, per, height)
-    else:
-        height = _smooth_rows(ordered, low, gap, kernel, start, per)
-    return first, step, height
+    return _Grid(first, step, low, gap, kernel, reach, start, per)
+
+
+def _tops(height: NDArray[np.float64], share: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Local maxima above a share of the highest of each row, or the highest itself."""
+    middle = height[:, 1:-1]
+    is_peak = np.zeros(height.shape, dtype=bool)
+    is_peak[:, 1:-1] = middle > height[:, :-2]
+    is_peak[:, 1:-1] &= middle > height[:, 2:]
+    is_peak &= height > share * height.max(axis=1)[:, None]
+    without = np.flatnonzero(~is_peak.any(axis=1))
+    is_peak[without, height[without].argmax(axis=1)] = True
+    row, at = np.nonzero(is_peak)
+    return row, at
 
 
 def _smooth_rows(
     ordered: NDArray[np.float64], low: NDArray[np.float64], gap: NDArray[np.float64], kernel: NDArray[np.float64],
     start: NDArray[np.float64], per: NDArray[np.float64],
 ) -> NDArray[np.float64]:  # fmt: skip
-    """Spread every value over its two grid points, convolve, read off: what `event_kernels.smooth_rows` compiles."""
+    """Spread every value over its two grid points, convolve, read off: what `density_kernels.smooth_rows` compiles."""
     count, n = ordered.shape
     place = (ordered - low[:, None]) / gap[:, None]
     left = place.astype(np.int64)

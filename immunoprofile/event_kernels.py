@@ -20,6 +20,7 @@ counted anew for each group."""
 _LARGEST, _LEAST = 1e300, 1e-280
 _FEW = 48
 """So many values are selected from as they are."""
+_ONE = np.uint64(1)
 _GAPS = (1750, 701, 301, 132, 57, 23, 10, 4, 1)
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -208,95 +209,31 @@ def merged_windows(halves, starts, size, out):
     for row in range(starts.size):
         first, second = halves[starts[row] : starts[row] + step], halves[starts[row] + step : starts[row] + size]
         line = out[row]
-        i = j = place = 0
-        while i < step and j < step:
+        # The lower half from below and the upper half from above: neither can come to an end of what it takes from,
+        # and the two do not wait for each other.
+        i = j = np.uint64(0)
+        p = q = np.uint64(step - 1)
+        for place in range(step):
             a, b = first[i], second[j]
-            sooner = a <= b
+            sooner = np.uint64(a <= b)
             line[place] = a if sooner else b
             i += sooner
-            j += not sooner
-            place += 1
-        while i < step:
-            line[place] = first[i]
-            i, place = i + 1, place + 1
-        while j < step:
-            line[place] = second[j]
-            j, place = j + 1, place + 1
+            j += _ONE - sooner
+            c, d = first[p], second[q]
+            later = np.uint64(c > d)
+            line[size - 1 - place] = c if later else d
+            p -= later
+            q -= _ONE - later
 
 
 @_jit
-def smooth_rows(ordered, low, gap, kernel, reach, start, per, out):
-    """`density._smooth_rows`: rows of values spread over a grid, convolved, and read off."""
-    count, n = ordered.shape
-    grid = out.shape[1]
-    right = np.zeros(grid + 1)
-    padded = np.zeros(3 * grid)
-    smooth = np.zeros(grid)
-    for row in range(count):
-        right[:] = 0.0
-        padded[:] = 0.0
-        mass = padded[grid : 2 * grid]
-        for i in range(n):
-            place = (ordered[row, i] - low[row]) / gap[row]
-            left = int(place)
-            share = place - left
-            mass[left] += 1 - share
-            right[left + 1] += share
-        for i in range(grid):
-            mass[i] = (mass[i] + right[i]) / n
-        # Only where it is read off.
-        begin = int(start[row])
-        end = min(grid, int(start[row] + (grid - 1) * per[row]) + 2)
-        here = smooth[begin:end]
-        here[:] = kernel[row, 0] * mass[begin:end]
-        size, last = end - begin, reach[row]
-        # Four taps at a time, added one after the other: what is read and written is the sum, not the taps.
-        tap = 1
-        while tap + 3 <= last:
-            w0, w1, w2, w3 = kernel[row, tap], kernel[row, tap + 1], kernel[row, tap + 2], kernel[row, tap + 3]
-            before = padded[grid + begin - tap - 3 : grid + end - tap]
-            behind = padded[grid + begin + tap : grid + end + tap + 3]
-            for i in range(size):
-                one = here[i] + w0 * (before[i + 3] + behind[i])
-                one += w1 * (before[i + 2] + behind[i + 1])
-                one += w2 * (before[i + 1] + behind[i + 2])
-                here[i] = one + w3 * (before[i] + behind[i + 3])
-            tap += 4
-        while tap <= last:
-            weight = kernel[row, tap]
-            before = padded[grid + begin - tap : grid + end - tap]
-            behind = padded[grid + begin + tap : grid + end + tap]
-            for i in range(size):
-                here[i] += weight * (before[i] + behind[i])
-            tap += 1
-        for i in range(grid):
-            at = start[row] + i * per[row]
-            lower = min(int(at), grid - 2)
-            part = at - lower
-            out[row, i] = smooth[lower] + part * (smooth[lower + 1] - smooth[lower])
-
-
-@_jit
-def tops_of_rows(height, share, row_of, at):
-    """Local maxima above a share of the highest of each row, or the highest itself; their number."""
-    found = 0
-    for row in range(height.shape[0]):
-        line = height[row]
-        top = line[0]
-        for k in range(1, line.size):
-            top = line[k] if line[k] > top else top
-        least, before = share * top, found
-        for k in range(1, line.size - 1):
-            if line[k] > least and line[k] > line[k - 1] and line[k] > line[k + 1]:
-                row_of[found], at[found] = row, k
-                found += 1
-        if found == before:
-            k = 0
-            while line[k] != top:
-                k += 1
-            row_of[found], at[found] = row, k
-            found += 1
-    return found
+def running_total(values, low, high, out):
+    """Sum of the values until each, drawn in to a range."""
+    total = 0.0
+    out[0] = total
+    for k in range(values.size):
+        total += min(max(values[k], low), high)
+        out[k + 1] = total
 
 
 @_jit

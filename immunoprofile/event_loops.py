@@ -1,4 +1,4 @@
-"""Whether loops over the events of a file are compiled (`event_kernels`), or done by their twins in numpy.
+"""Whether loops over events are compiled (`event_kernels`, `density_kernels`), or done by their twins in numpy.
 
 Each has a twin with the same arithmetic in the same order where it is called, so that both give the same bits: a few
 files are judged without loading or compiling anything, many several times faster. No caller asks for one of the two.
@@ -21,3 +21,9 @@ def loaded() -> bool:
 def loops() -> Any:
     """The compiled loops by their names; each is compiled when it is called first, and kept for the next process."""
     return import_module("immunoprofile.event_kernels")
+
+
+@cache
+def of_densities() -> Any:
+    """The same for the loops of `density`."""
+    return import_module("immunoprofile.density_kernels")

@@ -43,6 +43,14 @@ def median(values: NDArray[np.float64]) -> float:
     return float((lower + upper) / 2) if n % 2 == 0 else float(upper)
 
 
+def medians(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Median over the first axis of finite values, at least one row, as ``numpy.median``."""
+    ordered = np.sort(rows, axis=0)
+    n = len(rows)
+    upper = ordered[n // 2]
+    return np.asarray(upper if n % 2 else (ordered[n // 2 - 1] + upper) / 2, dtype=np.float64)
+
+
 def quantiles(values: NDArray[np.float64], shares: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
     """Quantiles of finite values by linear interpolation, as ``numpy.quantile``; NaN where one is no finite number.
 
@@ -61,17 +69,51 @@ def quantiles(values: NDArray[np.float64], shares: Sequence[float] | NDArray[np.
     ranks = np.sort(np.concatenate([lower, np.minimum(lower + 1, last)]))
     found = at_ranks(values, ranks)
     upper = found[np.searchsorted(ranks, np.minimum(lower + 1, last))]
-    return _between(found[np.searchsorted(ranks, lower)], upper, at - lower)
+    return interpolated(found[np.searchsorted(ranks, lower)], upper, at - lower)
 
 
-def quantiles_of_sorted(ordered: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`quantiles` of ascending finite values, at least one."""
-    at = shares * (len(ordered) - 1)
+def quantiles_of_blocks(
+    blocks: NDArray[np.float64], rest: NDArray[np.float64], shares: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """`quantiles` near both ends of finite values that are sorted in part.
+
+    Parameters
+    ----------
+    blocks
+        Blocks x values, each block ascending.
+    rest
+        The other values, in any order.
+    shares
+        Two, above 0 and below 1: one for either end.
+    """
+    last = blocks.size + rest.size - 1
+    at = shares * last
     lower = np.floor(at).astype(np.int64)
-    return _between(ordered[lower], ordered[np.minimum(lower + 1, len(ordered) - 1)], at - lower)
+    low = _least(blocks, rest, int(lower[0]), 1)
+    high = -_least(blocks[:, ::-1], rest, int(last - lower[1]) - 1, -1)[::-1]
+    found = np.array([low, high]) + 0.0
+    return interpolated(found[:, 0], found[:, 1], at - lower)
 
 
-def _between(below: NDArray[np.float64], above: NDArray[np.float64], part: NDArray[np.float64]) -> NDArray[np.float64]:
+def _least(blocks: NDArray[np.float64], rest: NDArray[np.float64], rank: int, sign: int) -> NDArray[np.float64]:
+    """Of the values times a sign, which ascend in each block, those of a rank and of the next one."""
+    width = blocks.shape[1]
+    wanted = min(rank + 2, blocks.size + rest.size)
+    taken = min(width, -(-wanted // len(blocks)) + 8)
+    while True:
+        values = sign * np.concatenate([blocks[:, :taken].ravel(), rest])
+        if len(values) >= wanted:
+            found = np.partition(values, (wanted - 2, wanted - 1))[wanted - 2 : wanted]
+            # What was not taken is not smaller.
+            if taken == width or found[1] <= (sign * blocks[:, taken]).min():
+                return found
+        taken = min(width, 2 * taken)
+
+
+def interpolated(
+    below: NDArray[np.float64], above: NDArray[np.float64], part: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Values a part of the way from one to the other, as numpy has them."""
     gap = above - below
     # From the nearer end, as numpy has it, so that equal neighbours give their own value.
     return np.asarray(np.where(part >= 0.5, above - gap * (1 - part), below + gap * part), dtype=np.float64)

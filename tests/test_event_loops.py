@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from immunoprofile import event_loops
-from immunoprofile.density import densities
+from immunoprofile.density import densities, tops
 from immunoprofile.gate.raster import BINS, _Axis, _bins, _grid
-from immunoprofile.order_statistics import at_ranks, median, medians_of_groups, quantiles, quantiles_of_sorted
-from immunoprofile.quality._follow import peaks_of_bins
+from immunoprofile.order_statistics import at_ranks, median, medians, medians_of_groups, quantiles, quantiles_of_blocks
+from immunoprofile.quality._follow import bin_means, bins_of
 from immunoprofile.scale_table import BOUND, LEAST_VALUES, Biexponential, ScaleTable
 
 
@@ -31,11 +31,56 @@ def test_densities_and_peaks_have_the_same_bits_compiled_or_not(columns, monkeyp
         for column in columns:
             found += densities(np.sort(column[:4000].reshape(8, 500), axis=1))
             for bins in (starts, cut_short):
-                peaks, medians = peaks_of_bins(column, bins, size)
-                found += [peaks.row, peaks.place, peaks.counts, medians]
+                one = bins_of(column, bins, size)
+                found += [one.peaks.row, one.peaks.place, one.peaks.counts, one.medians, one.ends]
+                found.append(bin_means([column], one.ends[None], starts, size))
         answers.append(found)
     for one, other in zip(*answers, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+SHAPES = {
+    "one population": lambda rng, size: rng.normal(size=size),
+    "two populations": lambda rng, size: rng.normal(size=size) + 6 * (rng.random(size) < 0.5),
+    "whole numbers": lambda rng, size: np.round(rng.normal(size=size)),
+    "two values": lambda rng, size: rng.integers(0, 2, size).astype(float),
+    "one value": lambda rng, size: np.full(size, rng.normal()),
+    "long tails": lambda rng, size: rng.standard_cauchy(size),
+    "longer tails": lambda rng, size: rng.normal(size=size) ** 5,
+    "one far off": lambda rng, size: np.where(rng.random(size) < 1 / size[1], 1e200, rng.normal(size=size)),
+    "mirrored": lambda rng, size: np.abs(rng.normal(size=size)) * np.where(np.arange(size[1]) % 2, 1, -1),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("n", [1, 2, 5, 20, 150, 500, 2000])
+def test_maxima_told_in_single_precision_are_those_of_all_heights(shape: str, n: int, monkeypatch):
+    monkeypatch.setattr(event_loops, "loaded", lambda: True)
+    for seed in range(3):
+        rows = np.sort(SHAPES[shape](np.random.default_rng(seed), (40, n)), axis=1)
+        first, step, height = densities(rows)
+        for share in (1 / 3, 0.02, 0.95):
+            highest = height.max(axis=1, keepdims=True)
+            inner = (height[:, 1:-1] > height[:, :-2]) & (height[:, 1:-1] > height[:, 2:])
+            peak = np.pad(inner, ((0, 0), (1, 1))) & (height > share * highest)
+            without = ~peak.any(axis=1)
+            peak[without, height[without].argmax(axis=1)] = True
+            row, at = np.nonzero(peak)
+            found = tops(rows, share)
+            np.testing.assert_array_equal(found[0], row)
+            np.testing.assert_array_equal(found[1], first[row] + at * step[row])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_quantiles_of_blocks_are_those_of_all_values(seed: int):
+    rng = np.random.default_rng(seed)
+    drifting = rng.normal(size=(60, 250)) + np.arange(60)[:, None] * rng.choice([0.0, 0.01, 3.0])
+    tied = np.round(rng.normal(size=(4, 250)))
+    for values in (drifting, tied, np.where(drifting > 0, 0.0, -0.0)):
+        rest = rng.choice(values.ravel(), int(rng.integers(0, 240)))
+        shares = np.array([0.005, 0.995])
+        found = quantiles_of_blocks(np.sort(values, axis=1), rest, shares)
+        np.testing.assert_array_equal(found, np.quantile(np.concatenate([values.ravel(), rest]), shares))
 
 
 def test_a_density_does_not_depend_on_the_rows_beside_it(columns):
@@ -122,10 +167,11 @@ def test_bins_and_grids_of_a_plot_are_those_of_numpy(compiled):
 
 
 @pytest.mark.parametrize("n", [1, 2, 99, 1000])
-def test_quantiles_are_those_of_numpy(n: int):
-    ordered = np.sort(np.random.default_rng(n).standard_cauchy(n))
-    shares = np.linspace(0, 1, 101)
-    np.testing.assert_array_equal(quantiles_of_sorted(ordered, shares), np.quantile(ordered, shares))
+def test_quantiles_and_medians_are_those_of_numpy(n: int):
+    values, shares = np.random.default_rng(n).standard_cauchy(n), np.linspace(0, 1, 101)
+    np.testing.assert_array_equal(quantiles(values, shares), np.quantile(values, shares))
+    table = np.random.default_rng(n).standard_cauchy((n, 3))
+    np.testing.assert_array_equal(medians(table), np.median(table, axis=0))
 
 
 @pytest.mark.parametrize("kind", ["logicle", "hyperlog"])
@@ -194,7 +240,7 @@ def test_densities_of_extreme_values_stay_on_their_grid(n: int, monkeypatch):
         for compiled in (False, True):  # the twin looks at bounds
             monkeypatch.setattr(event_loops, "loaded", lambda compiled=compiled: compiled)
             with np.errstate(over="ignore", under="ignore"):
-                peaks, _ = peaks_of_bins(values, np.array([0]), n)
+                peaks = bins_of(values, np.array([0]), n).peaks
                 answers.append([*densities(np.sort(values)[None]), peaks.row, peaks.place, peaks.counts])
         for one, other in zip(*answers, strict=True):
             np.testing.assert_array_equal(one, other, err_msg=name)

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from immunoprofile import event_loops
-from immunoprofile.density import densities
-from immunoprofile.order_statistics import quantiles
+from immunoprofile.density import tops
+from immunoprofile.order_statistics import median, medians, quantiles, quantiles_of_blocks
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 PEAK_SHARE = 1 / 3
 """A peak is a local maximum above this share of the highest."""
 COMMON_BINS = 0.10
 CLUSTER_BINS = 0.50
-_OUTER_SHARE = 0.005
+_OUTER = np.array([0.005, 0.995])
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,31 +32,58 @@ class Peaks:
     counts: NDArray[np.int64]
 
 
-def peaks_of_bins(
-    column: NDArray[np.float64], starts: NDArray[np.int64], size: int
-) -> tuple[Peaks, NDArray[np.float64]]:
-    """Peaks of each bin of one channel, and the median of each bin; bins that the end cuts short are shorter."""
+@dataclass(frozen=True, eq=False)
+class Bins:
+    """What the bins of one channel show.
+
+    Attributes
+    ----------
+    peaks
+        Their density peaks.
+    medians
+        Median of each.
+    ends
+        Values of the whole channel that 0.5 % lie below and above.
+    """
+
+    peaks: Peaks
+    medians: NDArray[np.float64]
+    ends: NDArray[np.float64]
+
+
+def bins_of(column: NDArray[np.float64], starts: NDArray[np.int64], size: int) -> Bins:
+    """Bins of one channel; those that the end cuts short are shorter."""
     whole = int(np.searchsorted(starts, len(column) - size, side="right"))
     column = np.ascontiguousarray(column)
     rows: list[NDArray[np.int64]] = []
     places: list[NDArray[np.float64]] = []
-    medians: list[NDArray[np.float64]] = []
-    blocks = [_ascending(column, starts[:whole], size)] if whole else []
+    middles: list[NDArray[np.float64]] = []
+    blocks, halves = [], None
+    if whole:
+        ordered, halves = _ascending(column, starts[:whole], size)
+        blocks.append(ordered)
     blocks += [np.sort(column[start:])[None] for start in starts[whole:]]
     done = 0
     for ordered in blocks:
-        row, place = _peaks(ordered)
+        row, place = tops(ordered, PEAK_SHARE)
         rows.append(row + done)
         places.append(place)
         length = ordered.shape[1]
-        medians.append((ordered[:, (length - 1) // 2] + ordered[:, length // 2]) / 2)
+        middles.append((ordered[:, (length - 1) // 2] + ordered[:, length // 2]) / 2)
         done += len(ordered)
     row = np.concatenate(rows)
-    return Peaks(row, np.concatenate(places), np.bincount(row, minlength=len(starts))), np.concatenate(medians)
+    peaks = Peaks(row, np.concatenate(places), np.bincount(row, minlength=len(starts)))
+    if halves is None:
+        ends = quantiles(column, _OUTER)
+    else:
+        ends = quantiles_of_blocks(halves, column[halves.size :], _OUTER)
+    return Bins(peaks, np.concatenate(middles), ends)
 
 
-def _ascending(column: NDArray[np.float64], starts: NDArray[np.int64], size: int) -> NDArray[np.float64]:
-    """Windows of a column, each ascending: bins x size."""
+def _ascending(
+    column: NDArray[np.float64], starts: NDArray[np.int64], size: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """Windows of a column, each ascending: bins x size; the halves that they were made of, where they were."""
     step = size // 2
     halved = len(starts) if not size % 2 and event_loops.loaded() else 0
     while halved and (starts[halved - 1] % step or starts[halved - 1] + size > len(column) // step * step):
@@ -62,36 +91,13 @@ def _ascending(column: NDArray[np.float64], starts: NDArray[np.int64], size: int
     windows = np.lib.stride_tricks.sliding_window_view(column, size)[starts[halved:]]
     windows = np.sort(windows, axis=1)
     if not halved:
-        return windows
+        return windows, None
     # Bins overlap by half: each half is sorted once, and a bin is merged from two.
-    halves = np.sort(column[: len(column) // step * step].reshape(-1, step), axis=1).ravel()
+    halves = np.sort(column[: len(column) // step * step].reshape(-1, step), axis=1)
     out = np.empty((len(starts), size))
-    event_loops.loops().merged_windows(halves, starts[:halved], size, out)
+    event_loops.loops().merged_windows(halves.ravel(), starts[:halved], size, out)
     out[halved:] = windows
-    return out
-
-
-def _peaks(ordered: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    first, step, height = densities(ordered)
-    row, at = _tops(height)
-    return row, first[row] + at * step[row]
-
-
-def _tops(height: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row and place of the local maxima above a share of the highest of their row; at least one a row."""
-    if event_loops.loaded():
-        row, at = np.empty((2, height.size), dtype=np.int64)
-        found = event_loops.loops().tops_of_rows(height, PEAK_SHARE, row, at)
-        return row[:found], at[:found]
-    middle = height[:, 1:-1]
-    is_peak = np.zeros(height.shape, dtype=bool)
-    is_peak[:, 1:-1] = middle > height[:, :-2]
-    is_peak[:, 1:-1] &= middle > height[:, 2:]
-    is_peak &= height > PEAK_SHARE * height.max(axis=1)[:, None]
-    without = np.flatnonzero(~is_peak.any(axis=1))
-    is_peak[without, height[without].argmax(axis=1)] = True
-    row, at = np.nonzero(is_peak)
-    return row, at
+    return out, halves
 
 
 def follow(peaks: Peaks) -> NDArray[np.float64]:
@@ -106,11 +112,11 @@ def follow(peaks: Peaks) -> NDArray[np.float64]:
         Bins x peaks; peaks missing in more than half of the bins are left out, other gaps hold the median.
     """
     bins = len(peaks.counts)
-    number, often = np.unique(peaks.counts, return_counts=True)
-    common = number[often > COMMON_BINS * bins]
-    k = int(common.max()) if common.size else int(number[often.argmax()])
+    often = np.bincount(peaks.counts)
+    common = np.flatnonzero(often > COMMON_BINS * bins)
+    k = int(common[-1]) if common.size else int(often.argmax())
     typical = np.repeat(peaks.counts == k, peaks.counts)
-    reference = np.median(peaks.place[typical].reshape(-1, k), axis=0)
+    reference = medians(peaks.place[typical].reshape(-1, k))
     distance = np.abs(peaks.place[:, None] - reference)
     cluster = distance.argmin(axis=1)
     # The nearest is written last and stays.
@@ -118,23 +124,48 @@ def follow(peaks: Peaks) -> NDArray[np.float64]:
     followed = np.full((bins, k), np.nan)
     followed[peaks.row[farthest_first], cluster[farthest_first]] = peaks.place[farthest_first]
     followed = followed[:, np.isfinite(followed).mean(axis=0) >= CLUSTER_BINS]
-    centre = np.array([np.median(column[np.isfinite(column)]) for column in followed.T])
-    return np.where(np.isfinite(followed), followed, centre) if followed.size else followed
+    known = np.isfinite(followed)
+    if known.all():
+        return followed
+    centre = np.array([median(column[here]) for column, here in zip(followed.T, known.T, strict=True)])
+    return np.where(known, followed, centre)
 
 
-def bin_means(column: NDArray[np.float64], starts: NDArray[np.int64], size: int) -> NDArray[np.float64]:
-    """Mean of each whole bin; the outermost 0.5 % of all values are drawn in, so that no single event matters."""
-    low, high = quantiles(column, [_OUTER_SHARE, 1 - _OUTER_SHARE])
-    total = np.concatenate([[0.0], np.cumsum(np.clip(column, low, high))])
-    return np.asarray((total[starts + size] - total[starts]) / size, dtype=np.float64)
+def bin_means(
+    columns: Sequence[NDArray[np.float64]], ends: NDArray[np.float64], starts: NDArray[np.int64], size: int
+) -> NDArray[np.float64]:
+    """Mean of each whole bin; what lies beyond the ends is drawn in, so that no single event matters.
+
+    Parameters
+    ----------
+    columns
+        Values of each channel.
+    ends
+        Channels x 2: `Bins.ends`.
+    starts, size
+        First event of each bin, and their number.
+
+    Returns
+    -------
+    numpy.ndarray
+        Bins x channels.
+    """
+    if event_loops.loaded():
+        total = np.empty((len(columns), len(columns[0]) + 1))
+        for column, (low, high), line in zip(columns, ends, total, strict=True):
+            event_loops.loops().running_total(np.ascontiguousarray(column), low, high, line)
+    else:
+        drawn_in = [np.clip(column, low, high) for column, (low, high) in zip(columns, ends, strict=True)]
+        total = np.array([np.concatenate([[0.0], np.cumsum(column)]) for column in drawn_in])
+    return np.asarray((total[:, starts + size] - total[:, starts]).T / size, dtype=np.float64)
 
 
 def steadied(series: NDArray[np.float64], window: int) -> NDArray[np.float64]:
     """Running median of each column; the window shrinks at both ends."""
     half = window // 2
-    padded = np.pad(series, ((half, half), (0, 0)), constant_values=np.nan)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, window, axis=0)
-    out = np.median(windows, axis=-1)
+    out = np.empty_like(series)
+    if len(series) >= window:
+        out[half : len(series) - half] = medians(np.lib.stride_tricks.sliding_window_view(series, window, axis=0).T).T
     for at in [*range(min(half, len(series))), *range(max(len(series) - half, 0), len(series))]:
-        out[at] = np.median(series[max(at - half, 0) : at + half + 1], axis=0)
-    return np.asarray(out, dtype=np.float64)
+        out[at] = medians(series[max(at - half, 0) : at + half + 1])
+    return out

@@ -168,17 +168,22 @@ def _huber_line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, 
     weights = np.ones(x.size)
     slope, intercept = _weighted_line(x, y, weights)
     scale = 0.0
+    residuals = y - intercept - slope * x
     for _ in range(MAX_ITERATIONS):
-        residuals = y - intercept - slope * x
-        scale = median(np.abs(residuals)) / 0.6745
+        size = np.abs(residuals)
+        scale = median(size) / 0.6745
         if scale == 0:
             break
-        size = np.abs(residuals) / scale
-        weights = np.minimum(1.0, HUBER_K / np.maximum(size, 1e-300))
+        size /= scale
+        np.maximum(size, 1e-300, out=size)
+        np.divide(HUBER_K, size, out=size)
+        weights = np.minimum(1.0, size, out=size)
         slope, intercept = _weighted_line(x, y, weights)
-        now = y - intercept - slope * x
-        change = float(np.sqrt(np.sum((now - residuals) ** 2) / max(1e-20, float(np.sum(residuals**2)))))
-        if change <= CONVERGED:
+        now = y - intercept
+        now -= slope * x
+        before, after = np.sum(residuals**2), np.sum((now - residuals) ** 2)
+        residuals = now
+        if float(np.sqrt(after / max(1e-20, float(before)))) <= CONVERGED:
             break
     return slope, intercept, scale, weights
 
@@ -187,7 +192,8 @@ def _weighted_line(x: NDArray[np.float64], y: NDArray[np.float64], w: NDArray[np
     total = w.sum()
     middle_x, middle_y = float(w @ x / total), float(w @ y / total)
     away = x - middle_x
-    slope = float((w * away) @ (y - middle_y) / ((w * away) @ away))
+    weighted = w * away
+    slope = float(weighted @ (y - middle_y) / (weighted @ away))
     return slope, middle_y - slope * middle_x
 
 

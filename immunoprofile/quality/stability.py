@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from immunoprofile.order_statistics import quantiles_of_sorted
-from immunoprofile.quality._follow import bin_means, follow, peaks_of_bins, steadied
+from immunoprofile.order_statistics import interpolated, medians
+from immunoprofile.quality._follow import bin_means, bins_of, follow, steadied
 from immunoprofile.quality._spline import smooth
 from immunoprofile.quality._tree import largest_leaf
 
@@ -39,7 +39,7 @@ OWN_LIMIT = 1.5
 LONE_BINS = 7
 """Window of the running median over the places of a peak: up to three bins in which a peak is missing and another is
 taken for it do not count, four do (robust rules)."""
-_NOISE_QUANTILE = np.array([0.75])
+_NOISE_QUANTILE = 0.75
 _NOISE_DIVISOR = 1.1503493803760079 * 2**0.5
 """The 75th percentile of |a - b| of two normal values is 1.15 sqrt(2) standard deviations."""
 FEWEST_BINS = 20
@@ -185,20 +185,13 @@ def signal_stability(
     if reason:
         return _nothing(reason, chosen, channels, n, size)
 
-    followed: list[NDArray[np.float64]] = []
-    owners: list[int] = []
-    medians = np.empty((len(starts), width))
-    means = np.empty((len(starts), width))
-    for number in range(width):
-        column = values[:, number] if sorted_already else values[positions, number]
-        peaks, medians[:, number] = peaks_of_bins(column, starts, size)
-        found = follow(peaks)
-        followed.append(found)
-        owners += [number] * found.shape[1]
-        if chosen == "robust":
-            means[:, number] = bin_means(column, starts, size)
+    columns = list(values.T) if sorted_already else [column[positions] for column in values.T]
+    found = [bins_of(column, starts, size) for column in columns]
+    medians_of_bins = np.column_stack([one.medians for one in found])
+    followed = [follow(one.peaks) for one in found]
+    owners = [number for number, places in enumerate(followed) for _ in range(places.shape[1])]
     if chosen == "robust":
-        followed.append(means)
+        followed.append(bin_means(columns, np.array([one.ends for one in found]), starts, size))
         owners += list(range(width))
     features, owner = np.column_stack(followed), np.array(owners, dtype=np.int64)
 
@@ -229,7 +222,7 @@ def signal_stability(
         starts=starts,
         trajectories=features,
         owner=owner,
-        medians=medians,
+        medians=medians_of_bins,
         bad_tree=~kept,
         bad_mad=bad_mad,
         bad_run=bad_run,
@@ -239,7 +232,7 @@ def signal_stability(
         pct_tree=shares[0],
         pct_mad=shares[1] - shares[0],
         pct_run=shares[2] - shares[1],
-        drifting=_drifting(medians, channels),
+        drifting=_drifting(medians_of_bins, channels),
     )
 
 
@@ -271,19 +264,23 @@ def _away(
 
 
 def _centre_and_spread(series: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    centre = np.median(series, axis=0)
-    return centre, MAD_TO_SD * np.median(np.abs(series - centre), axis=0)
+    centre = medians(series)
+    return centre, MAD_TO_SD * medians(np.abs(series - centre))
 
 
 def _noise(features: NDArray[np.float64]) -> NDArray[np.float64]:
     """Standard deviation of one bin from bins that share no event; a filled gap tells nothing of it."""
     change = np.abs(features[2:] - features[:-2])
-    noise = np.zeros(features.shape[1])
     change.sort(axis=0)
-    for number, column in enumerate(change.T):
-        told = column[np.searchsorted(column, 0.0, side="right") :]
-        if told.size:
-            noise[number] = quantiles_of_sorted(told, _NOISE_QUANTILE)[0] / _NOISE_DIVISOR
+    first = np.count_nonzero(change <= 0.0, axis=0)
+    last = np.maximum(len(change) - first - 1, 0)
+    place = _NOISE_QUANTILE * last
+    lower = np.floor(place).astype(np.int64)
+    known = first < len(change)
+    columns = np.flatnonzero(known)
+    below, above = (change[(first + rank)[known], columns] for rank in (lower, np.minimum(lower + 1, last)))
+    noise = np.zeros(features.shape[1])
+    noise[known] = interpolated(below, above, (place - lower)[known]) / _NOISE_DIVISOR
     return noise
 
 
@@ -304,10 +301,10 @@ def _events(bad: NDArray[np.bool_], starts: NDArray[np.int64], size: int, n: int
     return np.asarray(np.cumsum(change[:-1]) > 0, dtype=np.bool_)
 
 
-def _drifting(medians: NDArray[np.float64], channels: Sequence[str]) -> tuple[str, ...]:
-    if len(medians) < 2 * DRIFT_BOX:
+def _drifting(series: NDArray[np.float64], channels: Sequence[str]) -> tuple[str, ...]:
+    if len(series) < 2 * DRIFT_BOX:
         return ()
-    cumulated = np.cumsum(np.vstack([np.zeros(medians.shape[1]), medians]), axis=0)
+    cumulated = np.cumsum(np.vstack([np.zeros(series.shape[1]), series]), axis=0)
     boxed = (cumulated[DRIFT_BOX:] - cumulated[:-DRIFT_BOX]) / DRIFT_BOX
     rising = np.mean(boxed >= np.maximum.accumulate(boxed, axis=0), axis=0) > DRIFT_SHARE
     falling = np.mean(boxed <= np.minimum.accumulate(boxed, axis=0), axis=0) > DRIFT_SHARE

@@ -7,7 +7,7 @@ import pytest
 
 from immunoprofile.io.fcs import read_fcs
 from immunoprofile.quality import assess, signal_stability
-from immunoprofile.quality._follow import peaks_of_bins, steadied
+from immunoprofile.quality._follow import bins_of, steadied
 from immunoprofile.quality._spline import knot_count, smooth
 from immunoprofile.quality._tree import largest_leaf
 from immunoprofile.quality.stability import bin_size, short_runs
@@ -171,7 +171,8 @@ def test_short_runs_and_running_median():
 def test_peaks_of_a_bin():
     rng = np.random.default_rng(0)
     column = np.where(rng.random(1000) < 0.5, rng.normal(0, 0.1, 1000), rng.normal(2, 0.1, 1000))
-    peaks, medians = peaks_of_bins(column, np.array([0, 250, 500, 750]), 500)
+    found = bins_of(column, np.array([0, 250, 500, 750]), 500)
+    peaks, medians = found.peaks, found.medians
     assert peaks.counts.tolist() == [2, 2, 2, 2]
     np.testing.assert_allclose(peaks.place.reshape(-1, 2), [[0, 2]] * 4, atol=0.08)
     assert medians[3] == pytest.approx(np.median(column[750:]))
