@@ -39,6 +39,10 @@ class Place:
     batch: str
     time: str
 
+    def shares_batch_with(self, other: Place) -> bool:
+        """Whether both are known to be of one batch: samples without a batch are not of the same."""
+        return bool(self.batch) and (self.panel, self.batch) == (other.panel, other.batch)
+
 
 def place_of(row: Mapping[Any, Any]) -> Place:
     """Panel, batch and time of a row of the samples table."""
@@ -175,7 +179,7 @@ class Controls:
 
     def between(self, gate: Gate, dimension: Dimension, early: Place, late: Place) -> Shift | str:
         """How far the instrument moved between two batches by their aliquots; a reason where nothing can be told."""
-        if (early.panel, early.batch) == (late.panel, late.batch):
+        if early.shares_batch_with(late):
             return Shift(0.0, 1.0, at_edge=False)
         if dimension.scale is None:
             return f"{dimension.marker} has no scale on which control aliquots are compared"

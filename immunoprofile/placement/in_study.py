@@ -312,7 +312,7 @@ class _Subject:
         """A frozen gate, moved by what the control aliquots of both batches differ by."""
         held = anchor.strategy[gate.population]
         own = [replace(cut, frozen=True) for cut in anchor.cuts if cut.population == gate.population]
-        if gate.method == "singlet" or (anchor.place.panel, anchor.place.batch) == (place.panel, place.batch):
+        if gate.method == "singlet" or anchor.place.shares_batch_with(place):
             return held, own, []
         shifts: dict[str, float] = {}
         reasons: dict[str, str] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -111,6 +112,40 @@ def test_without_controls_the_gates_hold_and_it_is_said(trial, tmp_path):
     activated = table[table["population"] == "cd8_act"]
     assert (activated["method"] == "landmark").all()
     assert activated["reason"].str.contains("no FMO control without").all()
+
+
+def _brighten(path, *, by):
+    """The same events of a file with the values of all markers multiplied."""
+    sample, content = ip.read_fcs(path), path.read_bytes()
+    begin = int(content[26:34])
+    values = np.frombuffer(content, "<f4", sample.events.size, begin).reshape(sample.events.shape)
+    assert np.array_equal(values[:, 0], sample.events[:, 0])
+    factor = np.array([by if marker else 1.0 for marker in sample.markers], "<f4")
+    path.write_bytes(content[:begin] + (values * factor).tobytes() + content[begin + values.nbytes :])
+
+
+def test_samples_without_a_batch_are_not_of_one_batch(trial, tmp_path, whole):
+    """Empty cells are no name: the frozen gates hold, it is said, and moved peaks are looked for."""
+    study = without(trial, tmp_path / "study", lambda s: s["role"].notna())
+    path = study.folder / "samples.csv"
+    pd.read_csv(path, dtype=str).assign(batch_id="").to_csv(path, index=False)
+    study = ip.read_study(study.folder)
+    found = placed(study)
+    table, notes = found.table, pd.DataFrame(found.notes)
+    samples = study.samples.set_index("sample_id")
+    later = samples.index[(samples["role"] == "sample") & (samples["visit"] != "BL")]
+    assert (table["later_shift"] == 0).all()
+    held = notes[notes["code"] == "GATE_HELD"]
+    assert set(held["sample_id"]) == set(later)
+    assert held["message"].str.contains(r"batch \(none\) has no control aliquot").all()
+    assert set(table.loc[table["held"].astype(bool), "sample_id"]) == set(later)
+    assert not len(notes.query("code == 'PEAKS_MOVED'"))
+    name = later[0]
+    _brighten(study.fcs_path(name), by=2.0)
+    pd.read_csv(path, dtype=str).assign(sha256="").to_csv(path, index=False)
+    told = pd.DataFrame(placed(ip.read_study(study.folder)).notes).query("code == 'PEAKS_MOVED'")
+    assert told["sample_id"].tolist() == [name]
+    assert told["message"].str.contains("no control tells why: ").all()
 
 
 def test_fmo_controls_are_found_by_batch_and_an_earlier_one_stands_in(trial, whole):
