@@ -117,6 +117,7 @@ def check(
         definition_notes,
         future_dates,
         prepare,
+        reference_notes,
     )
     from immunoprofile.study import read_study
     from immunoprofile.tl.plan_check import check_plan
@@ -140,6 +141,7 @@ def check(
             study.exceptions,
             prepared.clinical.safety.exceptions,
             definition_notes(prepared.gates),
+            reference_notes(prepared.gates),
             future_dates(study, datetime.now(UTC).date()),
             acquisition_notes(study),
             check_files(study, progress=not quiet),

@@ -102,6 +102,12 @@ def read_template(path: str | Path) -> Strategy:
         problems.add(
             path.stem + VERTICES_SUFFIX, "vertices of a population that is no polygon of the template", value=name
         )
+    for gate in gates:
+        if gate.kind == "polygon" and not gate.vertices:
+            problems.add(
+                path.stem + VERTICES_SUFFIX, "a polygon needs at least three vertices in this file beside the "
+                "template, and has none", column="population", value=gate.population,
+            )  # fmt: skip
     if header.beads and header.beads not in {gate.population for gate in gates}:
         problems.add(path.name, "beads is not a population of the template", column="beads", value=header.beads)
     if problems:

@@ -26,7 +26,10 @@ def read_lines(path: Path, problems: Problems) -> list[str]:
 def parse_rows(
     lines: Sequence[str], where: str, columns: Sequence[str], required: Sequence[str], problems: Problems
 ) -> list[dict[str, str]]:
-    """Rows of a table by column, stripped; what is wrong with it goes to ``problems``."""
+    """Rows of a table by column, stripped; what is wrong with it goes to ``problems``.
+
+    Every row has every required column: where one is missing there are none.
+    """
     try:
         reader = csv.DictReader(list(lines))
         found = [name.strip() for name in reader.fieldnames or ()]
@@ -42,6 +45,8 @@ def parse_rows(
     for name in found:
         if name not in columns:
             problems.add(where, "unknown column", column=name, allowed=", ".join(columns))
+    if not set(required) <= set(found):
+        return []
     rows = []
     for number, row in enumerate(table, 1):
         if None in row or None in row.values():

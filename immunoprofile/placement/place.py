@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from immunoprofile.gate.methods import is_placed, seen_in
+from immunoprofile.gate.methods import METHODS, arguments_of, is_placed, seen_in
 from immunoprofile.gate.reference import Reference
 from immunoprofile.placement.cuts import Cut
 from immunoprofile.placement.events import PlacedEvents, SampleValues
@@ -154,6 +154,20 @@ def compared_axes(strategy: Strategy) -> list[tuple[Gate, int]]:
             for n in chosen_axes(gate):
                 found.setdefault((seen_in(gate), gate.dimensions[n].marker), (gate, n))
     return list(found.values())
+
+
+def unreferenced(strategy: Strategy) -> tuple[str, ...]:
+    """Gates that are placed by the density of the template sample where none is stored: the template's values hold."""
+    stored = {(one.parent, one.marker) for one in strategy.references}
+    return tuple(
+        gate.population
+        for gate in strategy.gates
+        if is_placed(gate)
+        and any(
+            METHODS[name].needs == "reference" for name in (gate.method, str(arguments_of(gate).get("by", "fixed")))
+        )
+        and any((seen_in(gate), gate.dimensions[n].marker) not in stored for n in chosen_axes(gate))
+    )
 
 
 def with_references(strategy: Strategy, sample: Sample, *, comp_source: str | Spillover | None = None) -> Strategy:

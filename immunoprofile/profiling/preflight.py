@@ -15,6 +15,7 @@ from immunoprofile.io.exceptions import Exceptions
 from immunoprofile.io.record_dates import dates_after
 from immunoprofile.io.records import records
 from immunoprofile.io.registry_checks import note_acquisitions
+from immunoprofile.placement.place import unreferenced
 from immunoprofile.profiling.clinical_half import ClinicalHalf, evaluate_clinical
 from immunoprofile.profiling.decisions import check_decisions
 from immunoprofile.profiling.locking import hold_to_cut
@@ -132,6 +133,25 @@ def definition_notes(gates: Mapping[str, Strategy]) -> pd.DataFrame:
                 notes.add("warning", "DEFINITION_DIFFERS",
                           f"tube {tube}: {population} is {definition(strategy, population)}, {words}", table="gates",
                           action="keep it if that is meant: reports print it so; else change gate or id")  # fmt: skip
+    return notes.table()
+
+
+def reference_notes(gates: Mapping[str, Strategy]) -> pd.DataFrame:
+    """Gates that a run cannot place, since the density of the template sample is not stored with the template.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `schema.EXCEPTION_COLUMNS`, one warning ``REFERENCE_MISSING`` for each tube with such gates.
+    """
+    notes = Exceptions("check")
+    for tube, strategy in gates.items():
+        if names := unreferenced(strategy):
+            notes.add("warning", "REFERENCE_MISSING",
+                      f"tube {tube}: {', '.join(names)} cannot be placed, the values of the template will hold: the "
+                      "density of the template sample is not beside the template", table="gates",
+                      action=f"bring back {tube}.reference.csv, or write it with ip.placement.with_references and "
+                      "ip.gate.save")  # fmt: skip
     return notes.table()
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from immunoprofile.errors import GateError
+from immunoprofile.gate.template import read_template
 from immunoprofile.placement.landmarks import curve_of, shift_between
+from immunoprofile.profiling.preflight import reference_notes
 
 
 def two_peaks(seed, share=0.4, moved=0.0, n=4000):
@@ -42,3 +48,36 @@ def test_a_shift_is_the_opposite_the_other_way_round():
     there = shift_between(one, other, bound=0.1, span=1.0)
     back = shift_between(other, one, bound=0.1, span=1.0)
     assert there.shift == pytest.approx(-back.shift, abs=1e-3)
+
+
+@pytest.fixture
+def beside(tmp_path):
+    """The shipped template of the Treg tube with what stands beside it."""
+    source = Path(__file__).parents[2] / "gating" / "placed"
+    for path in source.glob("treg*"):
+        shutil.copy(path, tmp_path)
+    return tmp_path / "treg.csv"
+
+
+def test_a_template_without_its_densities_is_told_before_a_file_is_read(beside):
+    told = reference_notes({"treg": read_template(beside)})
+    assert told.empty
+    densities = beside.with_name("treg.reference.csv")
+    content = densities.read_text(encoding="utf-8")
+    densities.write_text(content.replace("\ncd4,CD25,", "\ncd4x,CD25,"), encoding="utf-8")
+    (message,) = reference_notes({"treg": read_template(beside)})["message"]
+    assert message.startswith("tube treg: treg cannot be placed, the values of the template will hold")
+    densities.unlink()
+    (message,) = reference_notes({"treg": read_template(beside)})["message"]
+    asked = {gate.population for gate in read_template(beside).gates if gate.method in ("landmark", "polygon")}
+    assert asked
+    assert set(message.partition(": ")[2].partition(" cannot")[0].split(", ")) == asked
+
+
+@pytest.mark.parametrize("column", ["parent", "marker", "place", "density"])
+def test_a_missing_column_of_the_densities_is_told(beside, column):
+    densities = beside.with_name("treg.reference.csv")
+    head, _, rest = densities.read_text(encoding="utf-8").partition("\n")
+    densities.write_text(head.replace(column, f"{column}s") + "\n" + rest, encoding="utf-8")
+    with pytest.raises(GateError, match=rf"treg\.reference\.csv, column {column}: a column is missing"):
+        read_template(beside)
