@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -82,7 +82,7 @@ def propose_tables(
                                  todo="name the folder of the samples too")  # fmt: skip
     if not patterns:
         patterns = _proposed_pattern(of_samples, known, notes)
-    found = propose_manifest(folder, pattern=patterns or "{subject}.fcs")
+    found = propose_manifest(folder, pattern=patterns or "{subject}")  # whatever the name is
     table = found.table.set_index("fcs_path", drop=False)
     table = table.loc[[head.where for head in heads]].astype(object)
     if not patterns:
@@ -100,8 +100,9 @@ def propose_tables(
         str(where): name for where, name in zip(table.index, cells(table["usubjid"], "text"), strict=True) if name
     }
     if not patterns:
+        own_names = _own_names([head.where for head in heads])
         for where in table.index[table["usubjid"].isna()]:
-            table.loc[where, "usubjid"] = Path(str(where)).stem
+            table.loc[where, "usubjid"] = own_names[str(where)]
         if len(subjects_known) < len(of_samples):
             notes.append("the names do not tell which part is the subject: each file is a subject of its own")
             notes.append("say it with --pattern, for example '{subject}_{visit}_{tube}.fcs', into an empty folder")
@@ -144,6 +145,14 @@ def propose_tables(
         notes=notes,
         problems=[*broken, *differing.found, *(p for p in found.problems if _belongs_here(p, broken))],
     )
+
+
+def _own_names(paths: Sequence[str]) -> dict[str, str]:
+    """A name for each file that no other one has: its stem, with its folders where several files have that stem."""
+    stems = Counter(PurePosixPath(path).stem.casefold() for path in paths)
+    whole = {path: "_".join(PurePosixPath(path).with_suffix("").parts) for path in paths}
+    alone = {path: PurePosixPath(path).stem for path in paths if stems[PurePosixPath(path).stem.casefold()] == 1}
+    return whole | alone
 
 
 def _proposed_pattern(heads: Sequence[Head], known: FilesOfWorkspace | None, notes: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from immunoprofile.gate.template import COLUMNS
+from immunoprofile.resources import populations
 from immunoprofile.skeleton.names import Visit, is_baseline
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ def study_yaml(name: str, visits: Sequence[Visit], tubes: Mapping[str, tuple[str
         f"reference_arm: {ARM}",
         "visits:  # CHECK: order, planned study day (day 1 is the first dose), and which visit is the baseline",
     ]
+    known = populations().get(population)
+    label = known.display if known is not None else population
     baseline = next((n for n, visit in enumerate(visits) if is_baseline(visit.name)), 0)
     last = 0
     for number, visit in enumerate(visits, 1):
@@ -59,7 +62,7 @@ def study_yaml(name: str, visits: Sequence[Visit], tubes: Mapping[str, tuple[str
     lines += [
         f"primary_visit: {_text(visits[-1].name)}  # CHECK: the visit at which arms are compared first",
         "endpoints:  # CHECK: what the study declared; 'immunoprofile populations' lists the ids",
-        f"  - {{population: {population}, measure: pct_parent, label: {_text(population)}}}",
+        f"  - {{population: {population}, measure: pct_parent, label: {_text(label)}}}",
         "tubes:  # CHECK: staining_protocol (lyse_no_wash, washed, permeabilised); counts: true for the counting tube",
     ]
     for tube, (gates, markers) in tubes.items():

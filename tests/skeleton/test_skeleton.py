@@ -237,3 +237,18 @@ def test_the_workbook_is_the_same_study(tmp_path):
     book["labs"].append(["001", "BL", "2024-03-01", "WBC", 4.66, "10^9/L"])
     book.save(tmp_path / "xlsx" / "study.xlsx")
     assert ip.read_study(tmp_path / "xlsx").labs["value"].tolist() == [4.66]
+
+
+def test_names_that_tell_nothing_are_no_fault_and_each_file_is_a_subject(tmp_path):
+    """No pattern was given, so none is missed; one name in two folders is two subjects."""
+    names = ("mon/Hs90_00.583331.fcs", "mon/Tube.fcs", "tue/Tube.fcs", "wed/x/11059-cells found.fcs")
+    source = files(tmp_path / "raw", names)
+    outcome = invoke("init", tmp_path / "trial", "--fcs", source, "--specimen", "WB_EDTA")
+    assert outcome.exit_code == 0, outcome.output
+    assert "does not match the pattern" not in outcome.output
+    assert "4 subjects" in outcome.output
+    assert "each file is a subject of its own" in outcome.output
+    study = ip.read_study(tmp_path / "trial")
+    assert study.samples["usubjid"].is_unique
+    assert set(study.subjects["usubjid"]) == {"Hs90_00.583331", "mon_Tube", "tue_Tube", "11059-cells found"}
+    assert study.config.endpoints[0].label == "T cells"
