@@ -188,13 +188,14 @@ def _grid_of(ordered: NDArray[np.float64], adjust: float) -> _Grid:
     # The points of the kernel lie a little closer than those of the grid, as the description has it.
     apart = 2 * span / (2 * POINTS - 1) / width
     reach = np.minimum(np.floor(_KERNEL_ENDS / apart).astype(np.int64) + 1, POINTS - 1)
-    tap = np.arange(int(reach.max()) + 1)
-    kernel = tap * apart[:, None]
-    kernel *= kernel
-    kernel *= -0.5
-    np.exp(kernel, out=kernel)
     # Beyond its own reach a row has nothing, so that its density does not depend on the rows beside it.
-    kernel *= tap <= reach[:, None]
+    kernel = np.empty((len(ordered), int(reach.max()) + 1))
+    if event_loops.loaded():
+        event_loops.of_densities().exponents(apart, reach, kernel)
+    else:
+        tap = np.arange(kernel.shape[1])
+        kernel[:] = np.where(tap <= reach[:, None], -0.5 * (tap * apart[:, None]) ** 2, -np.inf)
+    np.exp(kernel, out=kernel)
     kernel /= (width * np.sqrt(2 * np.pi))[:, None]
     step = (last - first) / (POINTS - 1)
     start, per = (first - low) / gap, step / gap

@@ -22,6 +22,16 @@ _jit_fused = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"
 
 
 @_jit
+def exponents(apart, reach, out):
+    """Exponents of the kernel of each row, minus infinity beyond its reach."""
+    for row in range(apart.size):
+        for tap in range(reach[row] + 1):
+            place = tap * apart[row]
+            out[row, tap] = -0.5 * (place * place)
+        out[row, reach[row] + 1 :] = -np.inf
+
+
+@_jit
 def _spread(values, low, gap, places, right, padded):
     """Spread ascending values over the two grid points beside each; the grid is the second third of ``padded``."""
     n, grid = values.size, right.size - 1

@@ -270,3 +270,29 @@ def counts_on_grid(x, y, inside, bins, out):
     """How many of the events inside lie in each cell, row by row of y."""
     for k in range(x.size):
         out[np.int64(y[k]) * bins + x[k]] += inside[k]
+
+
+@_jit
+def bit_planes(words, out):
+    """`shifted_counts._planes`: bit ``b`` of all words of a row, 64 to a word: (64 x rows) x parts."""
+    block = np.empty(64, dtype=np.uint64)
+    masks = np.array([0xFFFFFFFF, 0xFFFF0000FFFF, 0xFF00FF00FF00FF, 0xF0F0F0F0F0F0F0F, 0x3333333333333333,
+                      0x5555555555555555], dtype=np.uint64)  # fmt: skip
+    for row in range(words.shape[0]):
+        for part in range(out.shape[1]):
+            line = words[row, 64 * part : 64 * part + 64]
+            block[line.size :] = np.uint64(0)
+            block[: line.size] = line
+            # Squares of bits beside the diagonal change places, the largest first (Warren, Hacker's Delight, 7-3).
+            half = 32
+            for step in range(6):
+                shift, mask = np.uint64(half), masks[step]
+                for begin in range(0, 64, 2 * half):
+                    upper, lower = block[begin : begin + half], block[begin + half : begin + 2 * half]
+                    for k in range(half):
+                        moved = ((upper[k] >> shift) ^ lower[k]) & mask
+                        lower[k] ^= moved
+                        upper[k] ^= moved << shift
+                half >>= 1
+            for bit in range(64):
+                out[64 * row + bit, part] = block[bit]

@@ -7,7 +7,8 @@ import pytest
 
 from immunoprofile import event_loops
 from immunoprofile.density import densities, tops
-from immunoprofile.gate.raster import BINS, _Axis, _bins, _grid
+from immunoprofile.gate.raster import BINS, GateRaster, _Axis, _bins, _grid, read_rasters, write_rasters
+from immunoprofile.gate.shifted_counts import _planes
 from immunoprofile.order_statistics import at_ranks, median, medians, medians_of_groups, quantiles, quantiles_of_blocks
 from immunoprofile.quality._follow import bin_means, bins_of
 from immunoprofile.scale_table import BOUND, LEAST_VALUES, Biexponential, ScaleTable
@@ -193,6 +194,29 @@ def test_a_table_follows_its_scale(kind, parameters):
     np.testing.assert_allclose(scale.apply(values)[told], exact[told], rtol=0, atol=BOUND)
     strange = np.concatenate([values, [np.nan, np.inf, -np.inf]])
     np.testing.assert_array_equal(scale.apply(strange)[-3:], scale.exactly(strange)[-3:])
+
+
+@pytest.mark.parametrize(("rows", "n"), [(1, 0), (1, 1), (2, 63), (2, 64), (1, 65), (3, 4137)])
+def test_every_bit_of_an_event_is_found_in_its_plane(rows: int, n: int, compiled):
+    words = np.random.default_rng(n).integers(0, 2**64, (rows, n), dtype=np.uint64)
+    planes = _planes(words)
+    assert planes.shape == (64 * rows, -(-n // 64))
+    told = np.unpackbits(planes.view(np.uint8), axis=1, bitorder="little")
+    for plane in range(64 * rows):
+        bits = words[plane // 64] >> np.uint64(plane % 64) & np.uint64(1)
+        np.testing.assert_array_equal(told[plane, :n], bits)
+        assert not told[plane, n:].any()
+
+
+@pytest.mark.parametrize("most", [0, 2**16 - 1, 2**16, 2**32 - 1])
+def test_counts_of_a_raster_come_back_as_they_were(most: int, tmp_path):
+    counts = np.zeros((BINS, BINS), dtype=np.uint32)
+    counts[3, 4] = most
+    raster = GateRaster("count", "root", most, "CD3", "CD4", (0.0, 1.0), (0.0, 1.0), counts, ((0.0, "0"),), (), ())
+    write_rasters((raster,), tmp_path / "one.npz")
+    (found,) = read_rasters(tmp_path / "one.npz")
+    np.testing.assert_array_equal(found.counts, counts)
+    assert found.counts.dtype == np.uint32
 
 
 def test_a_table_has_the_same_bits_compiled_or_not(monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from immunoprofile.compensation.applied import bare_name
@@ -168,4 +169,10 @@ def bind(strategy: Strategy, sample: Sample) -> Strategy:
             where=sample.name,
             todo="check the panel, or name the channel in the template",
         )
-    return rename(strategy, channels)
+    return _renamed(strategy, tuple(channels.items()))
+
+
+@lru_cache(maxsize=64)
+def _renamed(strategy: Strategy, channels: tuple[tuple[str, str], ...]) -> Strategy:
+    """`rename`, kept for the next file of the same panel: what is made of the gates is found again by them."""
+    return rename(strategy, dict(channels))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from immunoprofile import event_loops
 from immunoprofile.gate.compensated_ratios import as_channels
 from immunoprofile.gate.cut_shifts import (
     COLUMNS,
@@ -85,8 +86,8 @@ def shifted_counts(
     ways = _ways(strategy, looking, ranges, None if places is None else tuple(places.items()), own)
     # The kernel where the file itself was gated by it, whose plan is kept for the next file of the same gates.
     masks = evaluate(ways.gates, seen, gated.spillover, compiled=gated.engine.tier == "kernel").masks
-    shapes = np.stack([_packed(masks[way]) for way in ways.gates.populations]) if len(ways.gates) else None
-    everything = _packed(np.ones(seen.n_events, dtype=bool))
+    shapes = _planes(masks.words) if len(ways.gates) else None
+    everything = _planes(np.ones((1, seen.n_events), dtype=np.uint64))[0]
     found: dict[str, Bits] = {ROOT: np.broadcast_to(everything, (RUNS, len(everything)))}
     counts: dict[str, list[int]] = {}
     for gate in strategy.gates:
@@ -109,10 +110,16 @@ def shifted_counts(
     )
 
 
-def _packed(mask: NDArray[np.bool_]) -> Bits:
-    """One bit an event, filled up with zeros to whole words."""
-    packed = np.packbits(mask)
-    return np.pad(packed, (0, -len(packed) % 8)).view(np.uint64)
+def _planes(words: Bits) -> Bits:
+    """Each bit of all words of a row put together, 64 to a word and filled up with zeros: (64 x rows) x parts."""
+    rows, n = words.shape
+    if event_loops.loaded():
+        out = np.empty((64 * rows, -(-n // 64)), dtype=np.uint64)
+        event_loops.loops().bit_planes(words, out)
+        return out
+    bits = [word >> np.uint64(bit) & np.uint64(1) for word in words for bit in range(64)]
+    packed = np.packbits(np.array(bits, dtype=bool), axis=1, bitorder="little")
+    return np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
 
 
 def _combined(gate: Gate, found: Mapping[str, Bits]) -> Bits:

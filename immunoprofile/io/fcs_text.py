@@ -77,15 +77,20 @@ class Keyword:
     name: str
     value: bytes
 
-    @property
+    @cached_property
     def bare(self) -> str:
         """Upper case, without ``$``: how keywords are compared."""
         return self.name.replace("$", "").upper()
 
     @cached_property
+    def read(self) -> tuple[str, bool]:
+        """The value without surrounding padding, and whether it is UTF-8."""
+        return _decoded(self.value)
+
+    @property
     def text(self) -> str:
         """The value without surrounding padding, as UTF-8 (FCS 3.1), or as Latin-1 where it is no UTF-8."""
-        return _decoded(self.value)[0]
+        return self.read[0]
 
 
 @dataclass(frozen=True)
@@ -365,7 +370,7 @@ def _chosen(pairs: list[tuple[bytes, bytes]], repairs: Repairs) -> _Chosen:
         keyword = Keyword(name, value)
         if not keyword.bare:
             continue
-        if not (clean and _decoded(value)[1]):
+        if not (clean and keyword.read[1]):
             repairs.note(REPAIR_TEXT_ENCODING, _shown(raw_name))
         other = standing.get(keyword.bare)
         if other is None:

@@ -100,6 +100,7 @@ _FUNCTIONAL = {"CD25", "CD127", "FoxP3", "Ki-67", "HLA-DR", "CD38", "CCR7", "CD4
 _SCATTER = re.compile(r"^(FSC|SSC|FS|SS)\b|^(FSC|SSC)[-_ ]?[AHW]$", re.IGNORECASE)
 
 
+@lru_cache(maxsize=1 << 14)
 def _plain(name: str) -> str:
     return re.sub(r"[\s_\-]+", "", name).casefold()
 
@@ -107,6 +108,7 @@ def _plain(name: str) -> str:
 _CANONICAL = {_plain(alias): marker for marker, aliases in _ALIASES.items() for alias in (marker, *aliases)}
 
 
+@lru_cache(maxsize=4096)
 def is_scatter(name: str) -> bool:
     """Whether a channel name is a scatter channel (FSC, SSC with or without -A, -H, -W)."""
     return bool(_SCATTER.match(name.strip()))
@@ -202,6 +204,7 @@ def marker_of_channel(pnn: str, pns: str) -> str:
     return canonical_marker(pns.strip() or pnn)
 
 
+@lru_cache(maxsize=4096)
 def marker_type(marker: str) -> str:
     """``scatter``, ``time``, ``viability``, ``functional`` or ``lineage``."""
     if is_time(marker):
