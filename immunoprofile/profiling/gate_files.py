@@ -73,10 +73,9 @@ def gate_all(
     """
     from tqdm import tqdm
 
-    # FlowKit takes seconds to import; doing it here keeps the threads from importing it at the same time.
-    from immunoprofile.gate import _flowkit  # noqa: F401
     from immunoprofile.io.progress import hidden
 
+    _load_what_scales_need(requests)
     alike = {id(one): one for own in requests for one in (own.gates, own.limits, own.places, own.documents)}
     results = _suited(workers, requests, out).results(
         _Gate(out, cells=cells), requests, shared=tuple(alike.values()), name=lambda own: own.file, warm=True
@@ -90,6 +89,13 @@ def gate_all(
             raise ClusterError("a worker cannot read it, and this machine can", where=str(path), todo=SEE)
         found[outcome.sample_id] = outcome
     return {request.sample_id: found[request.sample_id] for request in requests}
+
+
+def _load_what_scales_need(requests: list[Request]) -> None:
+    """Import FlowKit before the threads need it, where a scale is FlowJo's: its import takes as long as many files."""
+    scales = (scale for request in requests[:1] for gates in request.gates.values() for _, scale in gates.scales)
+    if any(scale.kind == "biex" for scale in scales):
+        from immunoprofile.gate import _flowkit  # noqa: F401
 
 
 def _suited(workers: Workers, requests: list[Request], out: Path) -> Workers:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from immunoprofile.io.inputs import read_plain, reason
 from immunoprofile.io.only_writer import RESULTS_MARKS, is_lock, outside_results
 from immunoprofile.profiling.shard_notes import JOIN, TAKE_UP, in_words, notes_of
 from immunoprofile.schema import RESULT_TABLES
+from immunoprofile.workers.here import in_order
 
 PROVENANCE, PARTIAL = RESULTS_MARKS
 """What a run says of its folder, written last; folder that is there from the beginning of a run to its last seal, with
@@ -37,6 +39,9 @@ _STOPPED_LAST: Final = (
     "takes it away"
 )
 _CHUNK: Final = 1 << 20
+_AT_ONCE: Final = 16
+"""Files that are brought to the disk at the same time: each waits for it alone, and the file system writes those that
+wait together in one go."""
 _EXEMPT: Final = frozenset({PROVENANCE, RUN_LOG})
 """Of the folder itself; files of these names below it are results like others."""
 _PLACES: Final = ("cells", "gating", "quality", "rasters", "records", "reports", "statistics", "study")
@@ -262,14 +267,14 @@ def seal(
     ResultsError
         A file of the run is not there any more, or was changed while the run was at work.
     """
-    outputs = {name: _synced_sha256(folder / name) for name in sorted(files)}
+    outputs = dict(zip(sorted(files), in_order(_synced_sha256, (folder / name for name in sorted(files)), jobs=_AT_ONCE),
+                       strict=True))  # fmt: skip
     if changed := [name for name, sha in outputs.items() if files[name] != sha]:
         raise ResultsError(
             f"changed while the run was at work: {', '.join(changed[:5])}", where=str(folder), todo=AGAIN
         )
-    for place in sorted({parent for name in outputs for parent in (folder / name).parents if parent != folder.parent}):
-        if place.is_relative_to(folder):
-            sync(place)
+    places = {parent for name in outputs for parent in (folder / name).parents if parent.is_relative_to(folder)}
+    deque(in_order(sync, sorted(places), jobs=_AT_ONCE), maxlen=0)
     content = {**facts_of(facts), "format": FORMAT, "complete": True, "parts": list(parts), "outputs": outputs}
     if made:
         content["made"] = made
