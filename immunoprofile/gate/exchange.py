@@ -20,6 +20,7 @@ from immunoprofile.gate.strategy import Gate, GateSet, Matrix, Strategy
 from immunoprofile.gate.template import BESIDE, read_template, write_template
 from immunoprofile.io.files import replacing, write_text
 from immunoprofile.io.inputs import read_plain, reason
+from immunoprofile.io.software import software_digest
 
 if TYPE_CHECKING:
     import flowkit
@@ -172,13 +173,20 @@ def _load_gatingml(path: Path, content: bytes, tube: str) -> Strategy:
     return replace(strategy, scales=tuple(scales.items()), matrices=tuple(matrices.items()), custom=tuple(custom))
 
 
-def _gatingml(content: bytes, where: str, tube: str) -> Strategy:
-    def parse() -> GateSet:
-        from immunoprofile.gate import _flowkit
+def _gatingml(content: bytes, where: str, tube: str, *, kind: str = "gatingml 2") -> Strategy:
+    gates = cached(content, f"{kind} {tube}", lambda: GateSet((_parsed(content, where, tube),)))
+    return next(iter(gates.values()))
 
-        return GateSet((_flowkit.parse_gatingml(content, where, tube),))
 
-    return next(iter(cached(content, f"gatingml 2 {tube}", parse).values()))
+def _read_back(content: bytes, where: str, tube: str) -> Strategy:
+    """As FlowKit reads a document that was written; from the cache only where the same software, FlowKit's too, did."""
+    return _gatingml(content, where, tube, kind=f"written {software_digest()}")
+
+
+def _parsed(content: bytes, where: str, tube: str) -> Strategy:
+    from immunoprofile.gate import _flowkit
+
+    return _flowkit.parse_gatingml(content, where, tube)
 
 
 def save(gates: GateSet | Strategy, target: str | Path) -> list[Path]:
@@ -239,7 +247,12 @@ def save(gates: GateSet | Strategy, target: str | Path) -> list[Path]:
 
 
 def save_gatingml(
-    strategy: Strategy, path: Path, *, channels: Mapping[str, str] | None = None, spillover: Spillover | None = None
+    strategy: Strategy,
+    path: Path,
+    *,
+    channels: Mapping[str, str] | None = None,
+    spillover: Spillover | None = None,
+    remember: bool = False,
 ) -> list[Path]:
     """Write one strategy as GatingML 2.0, which names channels instead of markers.
 
@@ -253,6 +266,9 @@ def save_gatingml(
         Marker -> $PnN; by default the channels that the template names.
     spillover
         Matrix to write into the document; without one, compensated dimensions refer to the file's own.
+    remember
+        Keep what FlowKit reads in the document in the user's cache, and compare with that when the same software writes
+        the same document again: it takes FlowKit seconds to be imported.
 
     Returns
     -------
@@ -264,8 +280,6 @@ def save_gatingml(
     GateError
         GatingML cannot say what the strategy says, or the written documents do not re-read to the same gates.
     """
-    from immunoprofile.gate import _flowkit
-
     channels = dict(reversed(strategy.channels)) if channels is None else channels
     problems = Problems()
     for marker in strategy.markers:
@@ -284,7 +298,7 @@ def save_gatingml(
     written = []
     for target, (content, samples) in {**documents, path: (replace(named, custom=()), files)}.items():
         text = document(content, samples)
-        again = _flowkit.parse_gatingml(text, target.name, strategy.tube)
+        again = (_read_back if remember else _parsed)(text, target.name, strategy.tube)
         if meaning(again) != meaning(content):
             problems.add(target.name, "the document does not re-read to the same gates")
             raise GateError("GatingML could not be written", problems.found, where=strategy.tube)

@@ -21,17 +21,27 @@ class GateDocuments:
     """Writes the effective gates of samples; threads may share one.
 
     To compare a document with the gates that it was made of, FlowKit has to parse it, which takes as long as the
-    checks of a few channels. Files of one panel with one spillover matrix have the same document.
+    checks of a few channels. Files of one panel with one spillover matrix have the same document, in this run and in
+    the next: what FlowKit read in it is kept in the user's cache.
     """
 
     def __init__(self) -> None:
         self._known: dict[object, tuple[str, bytes]] = {}
 
-    def write(self, gated: GatedSample, path: Path) -> list[Path]:
+    def write(self, gated: GatedSample, path: Path, *, placed: bool = False) -> list[Path]:
         """Write the gates of one file, with its channels and its spillover matrix.
 
         The document is GatingML; where GatingML has no words for the gates (scales of FlowJo), it is ``.json``, which
         holds every kind.
+
+        Parameters
+        ----------
+        gated
+            The file.
+        path
+            Document to write.
+        placed
+            The gates were placed for this file, so that no other has this document, and none is kept for the next run.
 
         Returns
         -------
@@ -50,7 +60,8 @@ class GateDocuments:
             write_bytes(path.with_suffix(suffix), content)
             return [path.with_suffix(suffix)]
         try:
-            written = save_gatingml(gated.strategy, path, channels=channels, spillover=gated.spillover)
+            written = save_gatingml(gated.strategy, path, channels=channels, spillover=gated.spillover,
+                                    remember=not placed)  # fmt: skip
         except GateError as error:
             _log.debug("%s is kept as .json: %s", path.stem, error)
             written = save(effective(gated.strategy, channels, gated.spillover), path.with_suffix(".json"))

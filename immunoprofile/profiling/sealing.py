@@ -267,8 +267,9 @@ def seal(
     ResultsError
         A file of the run is not there any more, or was changed while the run was at work.
     """
-    outputs = dict(zip(sorted(files), in_order(_synced_sha256, (folder / name for name in sorted(files)), jobs=_AT_ONCE),
-                       strict=True))  # fmt: skip
+    names = sorted(files)
+    hashes = in_order(lambda name: _synced_sha256(folder / name), names, jobs=_AT_ONCE)
+    outputs = dict(zip(names, hashes, strict=True))
     if changed := [name for name, sha in outputs.items() if files[name] != sha]:
         raise ResultsError(
             f"changed while the run was at work: {', '.join(changed[:5])}", where=str(folder), todo=AGAIN

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 _WORTH_WORKERS = 4
-"""Pages for which it pays to start processes."""
+"""Pages for which it pays to send them to workers that are there, or to start processes for PDF."""
+_WORTH_PROCESSES = 80
+"""Pages without PDF for which it pays to start processes: one starts in the time of some 35 pages."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,8 @@ def write_pages(
 
     from immunoprofile.io.progress import hidden
 
-    few = workers is None or len(pages) < _WORTH_WORKERS
+    least = _WORTH_WORKERS if pdf or (workers is not None and workers.elsewhere) else _WORTH_PROCESSES
+    few = workers is None or len(pages) < least
     make = _Make(source, pdf=pdf)
     # The cohort page takes longest and is given out first.
     written = (Processes(1) if few or workers is None else workers).results(

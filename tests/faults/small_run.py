@@ -8,6 +8,7 @@ from pathlib import Path
 
 import immunoprofile as ip
 from immunoprofile.profiling.sealing import RUN_LOG
+from immunoprofile.report import pages
 from tests.small_study import STUDY_YAML, TABLES, write_gates, write_study
 
 _PLAN = "plan: {analyses: [{key: change, method: S1}]}\n"
@@ -23,7 +24,8 @@ def make(folder: Path) -> Path:
 
 
 def run(folder: Path, out: Path) -> None:
-    """One call, as the command line makes it."""
+    """One call, as the command line makes it; its few pages by processes, as those of a large study."""
+    pages._WORTH_PROCESSES = 4
     ip.run_study(ip.read_study(folder / "study"), ip.gate.load(folder / "gates"), out=out, jobs=2)
 
 

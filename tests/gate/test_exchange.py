@@ -253,6 +253,35 @@ def test_second_reading_needs_no_flowkit(tmp_path):
     assert run("off") == [meant, "True"]
 
 
+def test_a_document_of_the_last_run_is_compared_without_flowkit(tmp_path):
+    """What FlowKit read in a document is known to the next run that writes it, and is compared all the same."""
+    program = (
+        "import sys; from pathlib import Path; from immunoprofile import gate\n"
+        "from immunoprofile.gate import exchange\n"
+        "gates = gate.load(gate.shipped_folder() / 'treg.csv')['treg']\n"
+        "exchange.save_gatingml(gates, Path(sys.argv[1]), remember=True)\n"
+        "print('flowkit' in sys.modules)"
+    )
+    cache, target = tmp_path / "cache", tmp_path / "treg.xml"
+
+    def run() -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {"IMMUNOPROFILE_CACHE": str(cache)}
+        command = [sys.executable, "-c", program, str(target)]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    assert run().stdout == "True\n"
+    written = target.read_bytes()
+    target.unlink()
+    assert run().stdout == "False\n"
+    assert target.read_bytes() == written
+    target.unlink()
+    (kept,) = (cache / "gates").iterdir()
+    known = from_json(kept.read_text(), "kept")["treg"]
+    kept.write_text(to_json(GateSet((replace(known, gates=known.gates[:-1]),))))
+    assert "does not re-read to the same gates" in run().stderr
+    assert not target.exists()
+
+
 @pytest.mark.parametrize(
     "text",
     [
