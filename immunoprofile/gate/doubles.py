@@ -51,4 +51,6 @@ def first_reaching(scale: Scale, limits: NDArray[np.float64], start: float, end:
             middle = (low >> 1) + (high >> 1) + (low & high & 1)
             reached = scale.apply(double_of(middle)) >= limits
             high, low = np.where(reached, middle, high), np.where(reached, low, middle)
+            if (high - 1 <= low).all():
+                break
     return np.where(everywhere, start, np.where(somewhere, double_of(high), np.inf))

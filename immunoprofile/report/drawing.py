@@ -82,9 +82,10 @@ def _course(data: Timeline, height: float) -> Picture:
     if height >= _WITH_LABORATORY or not data.labs:
         return _picture(timeline_sketch(data, height=height, legend=False), timeline_alt(data))
     # Panels that cannot be read help nobody: the laboratory, which has a section of its own, gives way.
-    figure = timeline_sketch(replace(data, labs=()), height=height, legend=False)
-    figure.write(0.99, 0.01, "no room for the laboratory: see Safety", size=6.5, across="right", upward="bottom")
-    return _picture(figure, timeline_alt(data))
+    shown, said = replace(data, labs=()), "no room for the laboratory: see Safety"
+    figure = timeline_sketch(shown, height=height, legend=False)
+    figure.write(0.99, 0.01, said, size=6.5, across="right", upward="bottom")
+    return _picture(figure, f"{timeline_alt(shown).rstrip('.')}; {said}.")
 
 
 def _course_height(model: VisitModel) -> float:

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 _REPORTED: Final = {"LOW_EVENTS": "30 to 99 events", "BELOW_30": "n < 30", "NONE_FOUND": "none found: at most"}
 _FOUND: Final = {"ABOVE": "yes", "NOT_ABOVE": "no", "NO_BACKGROUND": "no background measured", "": ""}
 _CAPTION: Final = (
-    "Exact 95 % intervals of counting (Garwood, Clopper-Pearson). Background: events of the FMO control of the batch "
-    "in the gate of the sample; limit of blank: most events that it explains (exact test of two Poisson counts, "
-    "one-sided 5 %); limit of detection: expected events that exceed it in 95 %. Nothing is subtracted or left out; "
-    "percentages of a tube that failed are struck through. Parent events: what the population needs at this "
-    "frequency. All populations: rare_populations.csv."
+    "Exact 95 % intervals of counting (Garwood, Clopper-Pearson). Nothing is subtracted or left out; percentages of a "
+    "tube that failed are struck through. All populations: rare_populations.csv."
+)
+_BACKGROUND_CAPTION: Final = (
+    "Background: events of the FMO control of the batch in the gate of the sample. Limit of blank: most events that it "
+    "explains (exact test of two Poisson counts, one-sided 5 %). Limit of detection: expected events that exceed it in "
+    "95 %. Parent events: what the population needs at this frequency."
 )
 
 
@@ -35,25 +37,22 @@ def of_visit(view: VisitView) -> tuple[Block, ...]:
     ]  # fmt: skip
     if not own:
         return ()
-    heads = columns(
-        "Population", "#Events", "#% of the parent", "#Counting CV", "Reported as", "#Background",
-        "#Limit of blank, events", "#Limit of detection, events", "Above the background",
-        "#Parent events for CV 20 %", "#CV 15 %", "#CV 10 %", "#For detection",
+    counted = columns("Population", "#Events", "#% of the parent", "#Counting CV", "Reported as")
+    judged = columns(
+        "Population", "#Background", "#Limit of blank, events", "#Limit of detection, events", "Above the background",
+        "#Parent events for CV 20 %", "#Parent events for detection",
     )  # fmt: skip
-    rows = tuple(_row(view, one) for one in own)
-    return (Table(heads, rows, "Fewer than 100 events", _CAPTION, style="files"),)
+    return (
+        Table(counted, tuple(_counted(view, one) for one in own), "Fewer than 100 events", _CAPTION),
+        Table(judged, tuple(_judged(view, one) for one in own), "Background, and events that would be needed",
+              _BACKGROUND_CAPTION),
+    )  # fmt: skip
 
 
-def _row(view: VisitView, one: dict[str, Any]) -> Row:
+def _counted(view: VisitView, one: dict[str, Any]) -> Row:
     reported = _REPORTED[one["reporting"]]
     if one["reporting"] == "NONE_FOUND":
         reported = f"{reported} {wording.percent(one['pct_upper'])}".rstrip()
-    background = Cell("–")
-    if one["background_from"]:
-        background = Cell(f"{one['background_n']:,.0f} of {one['background_n_parent']:,.0f}", one["background_n"],
-                          note=one["background_from"])  # fmt: skip
-    p = one["p_background"]
-    found = Cell(_FOUND[one["detection"]], note="" if math.isnan(p) else f"p {wording.p_value(p)}")
     percent = wording.percent(one["pct_parent"]) or "–"
     failed = view.source.states.get((view.subject, view.visit, one["tube"])) == "FAIL"
     return row(
@@ -65,16 +64,28 @@ def _row(view: VisitView, one: dict[str, Any]) -> Row:
              look="grey" if failed else "", struck=percent if failed else "",
              note="" if math.isnan(one["pct_lower"])
              else f"{wording.percent(one['pct_lower'])} to {wording.percent(one['pct_upper'])}"),
-        _number(one["cv"], wording.percent(one["cv"])), reported, background,
+        _number(one["cv"], wording.percent(one["cv"])), reported,
+    )  # fmt: skip
+
+
+def _judged(view: VisitView, one: dict[str, Any]) -> Row:
+    background = Cell("–")
+    if one["background_from"]:
+        background = Cell(f"{one['background_n']:,.0f} of {one['background_n_parent']:,.0f}", one["background_n"],
+                          note=one["background_from"])  # fmt: skip
+    p = one["p_background"]
+    return row(
+        Cell(view.source.var(one["population"], "display"), note=f"tube {one['tube']}"), background,
         _number(one["limit_of_blank"], wording.count(one["limit_of_blank"])),
         _number(one["limit_of_detection"], "" if math.isnan(one["limit_of_detection"])
-                else f"{one['limit_of_detection']:,.1f}"), found,
-        *(_number(one[name], wording.count(one[name]))
-          for name in ("n_parent_cv20", "n_parent_cv15", "n_parent_cv10")),
+                else f"{one['limit_of_detection']:,.1f}"),
+        Cell(_FOUND[one["detection"]], note="" if math.isnan(p) else f"p {wording.p_value(p)}"),
+        _number(one["n_parent_cv20"], wording.count(one["n_parent_cv20"]),
+                f"CV 15 %: {wording.count(one['n_parent_cv15'])}, CV 10 %: {wording.count(one['n_parent_cv10'])}"),
         _number(one["n_parent_detection"], "∞" if math.isinf(one["n_parent_detection"])
                 else wording.count(one["n_parent_detection"])),
     )  # fmt: skip
 
 
-def _number(value: float, words: str) -> Cell:
-    return Cell(words or "–", value if math.isfinite(value) else math.nan)
+def _number(value: float, words: str, note: str = "") -> Cell:
+    return Cell(words or "–", value if math.isfinite(value) else math.nan, note=note if words else "")

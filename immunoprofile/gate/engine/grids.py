@@ -7,12 +7,13 @@ with its code can have, errors included, so that "inside" and "outside" are neve
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numba
 import numpy as np
 
-from immunoprofile.gate.engine.lookup import STEPS, Lookup
+from immunoprofile.gate.engine.lookup import Lookup
 from immunoprofile.gate.engine.resolve import NotPlannedError
 
 if TYPE_CHECKING:
@@ -69,21 +70,20 @@ def straight_cells(low: float, high: float, *, add: float, divide: float, margin
     return Cells(lows, highs, factor, offset, np.zeros(0, dtype=np.uint8))
 
 
+@lru_cache(maxsize=64)
 def table_cells(low: float, high: float, table: Lookup) -> Cells:
     """Cells of an axis on a scale that has a table."""
     width = max(high - low, 1e-12)
-    codes = np.full(STEPS, UNKNOWN, dtype=np.uint8)
-    known = ~np.isnan(table.low)
-    codes[table.undefined] = OUTSIDE
-    with np.errstate(invalid="ignore"):
-        apart = known & ((table.high < low) | (table.low > high))
-        touching = known & ~apart
-        place = np.floor(((table.low + table.high) / 2 - low) / width * CELLS)
-    codes[apart] = OUTSIDE
-    codes[touching] = (np.clip(place[touching], 0, CELLS - 1) + 1).astype(np.uint8)
+    first, last = int(np.searchsorted(table.highest, low)), int(np.searchsorted(table.lowest, high, side="right"))
+    near = table.rising[first:last]
+    near = near[(table.high[near] >= low) & (table.low[near] <= high)]
+    place = np.floor(((table.low[near] + table.high[near]) / 2 - low) / width * CELLS)
+    inside = (np.clip(place, 0, CELLS - 1) + 1).astype(np.uint8)
+    codes = np.where(np.isnan(table.low) & ~table.undefined, UNKNOWN, OUTSIDE).astype(np.uint8)
+    codes[near] = inside
     lows, highs = _no_extent()
-    np.minimum.at(lows, codes[touching], table.low[touching])
-    np.maximum.at(highs, codes[touching], table.high[touching])
+    np.minimum.at(lows, inside, table.low[near])
+    np.maximum.at(highs, inside, table.high[near])
     return Cells(lows, highs, 0.0, 0.0, codes)
 
 

@@ -6,7 +6,7 @@ step knows between which values the scale lies on it, and a straight line with a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -40,12 +40,27 @@ class Lookup:
         Steps on which the scale surely gives NaN (logarithm of negatives).
     lines
         Steps x (linear value, scale there, slope, bound of the error); the bound is infinite where nothing is known.
+    rising
+        Known steps by their smallest value.
+    lowest, highest
+        Of the steps that rise, the smallest value from each one on, and the largest up to it.
     """
 
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     undefined: NDArray[np.bool_]
     lines: NDArray[np.float64]
+    rising: NDArray[np.int64] = field(init=False)
+    lowest: NDArray[np.float64] = field(init=False)
+    highest: NDArray[np.float64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Put the known steps in order, so that an axis finds those of its extent."""
+        known = np.flatnonzero(~np.isnan(self.low))
+        rising = known[np.argsort(self.low[known], kind="stable")]
+        object.__setattr__(self, "rising", rising)
+        object.__setattr__(self, "lowest", self.low[rising])
+        object.__setattr__(self, "highest", np.maximum.accumulate(self.high[rising]))
 
 
 @lru_cache(maxsize=16)

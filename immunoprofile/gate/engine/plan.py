@@ -86,7 +86,7 @@ class Plan:
     operands: NDArray[np.int64]
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def make_plan(
     nodes: tuple[Node, ...], margins: tuple[tuple[str, float], ...], compensated: frozenset[tuple[str, int]]
 ) -> Plan:
@@ -189,7 +189,7 @@ class _Builder:
             ),
             axes=np.array(self.axes, dtype=np.int64).reshape(-1, 4),
             axis_lines=np.array(self.axis_lines, dtype=np.float64).reshape(-1, 5),
-            lines=np.array([table.lines for table in self.lines], dtype=np.float64).reshape(-1, STEPS, 4),
+            lines=_stacked(tuple(self.lines)),
             codes=np.array(self.codes, dtype=np.uint8).reshape(-1, STEPS),
             operands=np.array(self.operands, dtype=np.int64).reshape(-1, 2),
         )
@@ -319,6 +319,12 @@ class _Builder:
         self.forms.append(np.concatenate([[node.distance_square], node.mean, inverse.ravel()]))
         self.form_axes.append(axes)
         return inverse
+
+
+@lru_cache(maxsize=8)
+def _stacked(tables: tuple[Lookup, ...]) -> NDArray[np.float64]:
+    """Lines of some tables in one array, which plans of gates on the same scales share: a table has 2 MiB."""
+    return np.array([table.lines for table in tables], dtype=np.float64).reshape(-1, STEPS, 4)
 
 
 def _padded(form: NDArray[np.float64], widest: int) -> NDArray[np.float64]:

@@ -60,6 +60,41 @@ def test_ranges_at_the_value_of_an_event(name, scale, raw):
     np.testing.assert_array_equal(masks["outside"], ~((on_scale >= limit) & (on_scale < limit + 0.1)))
 
 
+@pytest.mark.parametrize("kind", ["logicle", "hyperlog", "asinh", "log", "flowjo_log", "linear"])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_limit_pulled_back_parts_the_linear_values_as_the_scale_does(kind, seed):
+    """Also without a linear zone, where flowutils' logicle has a hole next to zero that misleads a bisection."""
+    rng = np.random.default_rng(seed)
+    letters = {"T": 262144.0, "W": 0.0 if seed == 1 else 0.5, "M": 4.5, "A": 1.0 if seed == 1 else 0.0}
+    own = {"asinh": "TMA", "log": "TM", "linear": "TA"}.get(kind, "TWMA")
+    wanted = {one: letters[one] for one in own} if kind != "flowjo_log" else {"offset": 100.0, "decades": 5.0}
+    if kind == "hyperlog" and seed == 1:
+        wanted["W"] = 0.1
+    scale = Scale.of(kind, wanted)
+    values = np.concatenate(
+        [rng.uniform(-3e5, 3e5, 2000), 10 ** rng.uniform(-5, 6, 1000), -(10 ** rng.uniform(-5, 6, 1000))]
+    )
+    places = np.nan_to_num(scale.apply(values), nan=-np.inf)
+    for limit in rng.uniform(-0.3, 1.1, 40):
+        found = pull_back(scale, float(limit))
+        assert (places[values < found.low] < limit).all()
+        assert (places[values >= found.high] >= limit).all()
+        assert found.low == found.high if kind == "linear" else found.low <= found.high
+        between = scale.apply(np.array([found.low, found.high]))
+        if np.isfinite(between).all() and kind != "flowjo_log":  # constant below its offset
+            assert between[1] - between[0] <= 4.1e-9 * max(1.0, abs(limit))
+
+
+def test_a_gate_below_zero_of_a_logicle_without_a_linear_zone():
+    scale = Scale.of("logicle", {"T": 262144.0, "W": 0.0, "M": 4.5, "A": 1.0})
+    values = np.linspace(-4000.0, 4000.0, 4001)[np.abs(np.linspace(-4000.0, 4000.0, 4001)) >= 1.0]
+    limit = float(scale.apply(np.array([-1724.0]))[0])
+    gate = Gate("least", "root", "rectangle", (Dimension("A", limit, None, "s"),))
+    strategy = Strategy("t", (gate,), scales=(("s", scale),), channels=(("A", "A"),))
+    found = evaluate(strategy, sample(values), None).masks["least"]
+    np.testing.assert_array_equal(found, values >= -1724.0)
+
+
 @given(
     corners=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=3, max_size=9),
     shift=st.sampled_from([0.0, 1e-3, 123456.75]),
