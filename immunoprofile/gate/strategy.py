@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -338,7 +338,7 @@ class Strategy:
     @cached_property
     def sha256(self) -> str:
         """Hash of the meaning: equal gates have equal hashes, however they were written."""
-        content = _by_field(self)
+        content = asdict(self)
         del content["units"]
         for gate in (*content["gates"], *(gate for _, gate in content["custom"])):
             del gate["note"]
@@ -381,17 +381,6 @@ class Strategy:
 def _inside(value: float, dimension: Dimension) -> bool:
     low, high = dimension.minimum, dimension.maximum
     return (low is None or low < value) and (high is None or value < high)
-
-
-def _by_field(value: Any) -> Any:
-    """What `dataclasses.asdict` gives, but for copies of what is no dataclass, which take most of its time."""
-    if is_dataclass(value):
-        return {field.name: _by_field(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, (tuple, list)):
-        return type(value)(_by_field(one) for one in value)
-    if isinstance(value, dict):
-        return {key: _by_field(one) for key, one in value.items()}
-    return value
 
 
 def _drop_unused(content: dict[str, Any], **defaults: object) -> None:
