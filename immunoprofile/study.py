@@ -278,6 +278,25 @@ def _match_visits(
     return table.drop(index=left_out)
 
 
+def _note_attempts(samples: pd.DataFrame, notes: Exceptions) -> None:
+    """Files of one tube of a visit of which nothing says which came first: which one counts must not be an accident."""
+    own = samples[(samples["role"] == "sample") & ~samples["exclude_flag"].fillna(value=False).astype(bool)]
+    for (usubjid, visit, tube), group in own.groupby(["usubjid", "visit", "tube_id"], sort=True):
+        if group["attempt"].fillna(0).is_unique:
+            continue
+        notes.add(
+            "warning",
+            "ATTEMPTS_ALIKE",
+            f"{len(group)} files of tube {tube} have the same attempt, or none: one is used, the last by its sample_id "
+            f"({', '.join(group['sample_id'])})",
+            table="samples",
+            usubjid=usubjid,
+            visit=visit,
+            sample_id=group["sample_id"].iloc[0],
+            action="number them in attempt; a further tube of the same draw has role replicate",
+        )
+
+
 def _note_gaps(tables: Mapping[str, pd.DataFrame], config: StudyConfig, notes: Exceptions) -> None:
     """What is planned and absent, run twice, or easy to confuse."""
     visits = tables["visits"]
@@ -334,6 +353,7 @@ def _note_gaps(tables: Mapping[str, pd.DataFrame], config: StudyConfig, notes: E
                     usubjid=usubjid,
                     visit=name,
                 )
+    _note_attempts(samples, notes)
     for row, entry in numbered(samples[samples["supersedes"].notna()], "samples"):
         attempt = "an attempt" if math.isnan(entry["attempt"]) else f"attempt {entry['attempt']:.0f}"
         notes.add(

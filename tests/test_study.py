@@ -8,6 +8,7 @@ import pytest
 import immunoprofile as ip
 from immunoprofile import schema
 from immunoprofile.errors import StudyError
+from tests.io.fcs_files import events, write
 from tests.small_study import STUDY_YAML, TABLES, write_study
 
 
@@ -237,3 +238,28 @@ def test_sample_ids_that_one_disk_takes_for_one(tmp_path):
     write_study(tmp_path, samples=rows)
     with pytest.raises(StudyError, match="differs from S-1_BL in capital letters only"):
         ip.read_study(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "told"),
+    [
+        ("attempt", ("", ""), True), ("attempt", ("1", "1"), True), ("attempt", ("1", "2"), False),
+        ("attempt", ("", "2"), False), ("role", ("sample", "replicate"), False), ("exclude_flag", ("", "Y"), False),
+    ],
+)  # fmt: skip
+def test_files_of_one_tube_that_nothing_tells_apart_are_told(tmp_path, column, cells, told):
+    write_study(tmp_path)
+    first, second = (f"S-2_BL{n},S-2,BL,t,WB_EDTA,2024-03-04T08:00,fcs/S-2_BL{n}.fcs," for n in ("", "x"))
+    role = "" if column == "role" else ",role"
+    more = "" if column == "role" else ",sample"
+    header = f"sample_id,usubjid,visit,tube_id,specimen_type,collected_dtc,fcs_path,{column}{role},exclude_reason"
+    for name in ("S-2_BL", "S-2_BLx"):
+        write(tmp_path / "fcs" / f"{name}.fcs", events(200, seed=len(name)))
+    reasons = ["clot" if cell == "Y" else "" for cell in cells]
+    rows = [f"{text}{cell}{more},{why}" for text, cell, why in zip((first, second), cells, reasons, strict=True)]
+    (tmp_path / "samples.csv").write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    found = ip.read_study(tmp_path).exceptions.query("code == 'ATTEMPTS_ALIKE'")
+    assert len(found) == told
+    if told:
+        assert "2 files of tube t" in found["message"].iloc[0]
+        assert "the last by its sample_id (S-2_BL, S-2_BLx)" in found["message"].iloc[0]

@@ -181,15 +181,27 @@ def _dimensions_of(gate: Gate, gated: GatedSample) -> tuple[Dimension, Dimension
         return None
     dimensions = list(gate.dimensions[:2])
     if len(dimensions) == 1:
-        sample = gated.sample
-        second = next(
-            (name for name in _SECOND_AXIS if len(find_marker(name, sample.markers, sample.labels)) == 1), None
-        )
-        if second is None or second == dimensions[0].marker:
+        second = _second_axis(dimensions[0], gated)
+        if second is None:
             return None
-        dimensions.append(Dimension(second))
+        dimensions.append(second)
     x, y = (d.without_limits for d in dimensions)
     return x, y
+
+
+def _second_axis(first: Dimension, gated: GatedSample) -> Dimension | None:
+    """What a gate with one axis is drawn against: side or forward scatter, else another axis of the strategy."""
+    sample = gated.sample
+    own = find_marker(first.marker, sample.markers, sample.labels)
+    scatter = [pnn for pnn, _ in sample.labels if is_scatter(pnn)]
+    # Instruments call it SS, SSC-H, SS INT LIN ...; side scatter tells more kinds of cells apart.
+    scatter.sort(key=lambda name: not name.strip().upper().startswith("SS"))
+    for name in (*_SECOND_AXIS, *scatter):
+        found = find_marker(name, sample.markers, sample.labels)
+        if len(found) == 1 and found != own:
+            return Dimension(name)
+    others = (d for gate in gated.strategy.gates for d in gate.dimensions if d.ratio is None and not is_time(d.marker))
+    return next((d for d in others if find_marker(d.marker, sample.markers, sample.labels) != own), None)
 
 
 def _placed(dimension: Dimension, values: ScaledValues) -> _Placed:
@@ -238,11 +250,11 @@ def _limits_on(dimension: Dimension, gated: GatedSample) -> list[tuple[float, fl
 
 
 def _fitted(values: NDArray[np.float64], pnr: float, gates: list[tuple[float, float]]) -> float:
-    """End of a linear axis that the data fill: what 999 of 1000 events and the gates need, at most $PnR.
+    """End of a linear axis that the data fill: what 999 of 1000 events and the gates need, at most a $PnR that holds.
 
     Every gate begins on the plot; its end is on it where that is not far beyond the events.
 
-    A file may claim a range of 262,144 for values to 1,024.
+    A file may claim a range of 262,144 for values to 1,024, and have floating point values beyond it.
     """
     known = values[np.isfinite(values)]
     most = float(quantiles(known, [0.999])[0]) if len(known) else 0.0
@@ -252,7 +264,7 @@ def _fitted(values: NDArray[np.float64], pnr: float, gates: list[tuple[float, fl
         return pnr if pnr > 0 else 1.0
     step = 10.0 ** (np.floor(np.log10(need)) - 1)
     rounded = float(np.ceil(need / step - 1e-9) * step)
-    return min(rounded, pnr) if pnr > 0 else rounded
+    return min(rounded, pnr) if pnr > 0 and pnr >= most else rounded
 
 
 def _linear_ticks(top: float) -> tuple[tuple[float, str], ...]:

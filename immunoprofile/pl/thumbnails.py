@@ -196,6 +196,8 @@ class Drawn:
     title: str
     x_range: tuple[float, float]
     y_range: tuple[float, float]
+    x_ticks: tuple[tuple[float, str], ...]
+    y_ticks: tuple[tuple[float, str], ...]
     outlines: tuple[Points, ...]
     words: tuple[str, ...]
     places: tuple[Box | None, ...]
@@ -237,7 +239,9 @@ def prepare(panel: Panel, partner: Panel | None, displays: Mapping[str, str]) ->
     ]
     places = place_labels(wanted, outlines, _crowd(raster, x_range, y_range), side=SIDE)
     name = "all events" if raster.parent == "root" else _name(raster.parent, displays)
-    return Drawn(panel, name, x_range, y_range, outlines, words, tuple(places))
+    x_ticks = max(raster, other, key=lambda one: one.x_range[1]).x_ticks  # one axis, one set of ticks
+    y_ticks = max(raster, other, key=lambda one: one.y_range[1]).y_ticks
+    return Drawn(panel, name, x_range, y_range, x_ticks, y_ticks, outlines, words, tuple(places))
 
 
 def draw_panel(sheet: Sheet, drawn: Drawn | None, *, x0: float, y0: float) -> None:
@@ -262,11 +266,11 @@ def draw_panel(sheet: Sheet, drawn: Drawn | None, *, x0: float, y0: float) -> No
     )
     # All ticks are one line with gaps: a page with hundreds of small lines takes long to print.
     marks: list[tuple[float, float]] = []
-    for position, label in _ticks(raster.x_ticks, x_low, x_high):
+    for position, label in _ticks(drawn.x_ticks, x_low, x_high):
         x = place(position, y_low)[0]
         marks += [(x, y0), (x, y0 - 0.02), (math.nan, math.nan)]
         sheet.add(Words(x, y0 - 0.035, label, size=5.2, across="center", upward="top", power=True))
-    for position, label in _ticks(raster.y_ticks, y_low, y_high):
+    for position, label in _ticks(drawn.y_ticks, y_low, y_high):
         y = place(x_low, position)[1]
         marks += [(x0, y), (x0 - 0.02, y), (math.nan, math.nan)]
         sheet.add(Words(x0 - 0.03, y, label, size=5.2, across="right", upward="center", power=True))

@@ -113,6 +113,9 @@ def propose_tables(
     table["role"] = [
         role or roles[str(where)] for where, role in zip(table.index, cells(table["role"], "text"), strict=True)
     ]
+    # A second tube of a draw is no second attempt, of which one is chosen and the other left out.
+    further = (table["role"] == "sample") & (pd.to_numeric(table["replicate"]) > 1)
+    table.loc[further, "role"] = "replicate"
     control = ~table["role"].isin(("sample", "replicate"))
     if not patterns:
         table.loc[control, "usubjid"] = None

@@ -49,9 +49,11 @@ def batch_confounding(adata: AnnData, *, batch: str = "batch_id") -> None:
 def _row(adata: AnnData, factor: str, batch: str) -> dict[str, Any]:
     empty = {"factor": factor, "state": "NOT_ASSESSABLE", "batches": 0, "levels": 0, "n": 0, "cramers_v": np.nan,
              "lost_contrasts": 0}  # fmt: skip
-    if batch not in adata.obs or adata.obs[batch].isna().all():
+    pairs = adata.obs[[name for name in (factor, batch) if name in adata.obs]].astype(object)
+    pairs = pairs.where(pairs != "")
+    if batch not in pairs or pairs[batch].isna().all():  # an empty cell is no batch
         return empty | {"message": "the batches are not known; an effect of the laboratory cannot be ruled out"}
-    known = adata.obs[[factor, batch]].dropna().astype(str)
+    known = pairs[[factor, batch]].dropna().astype(str)
     levels, batches = sorted(set(known[factor])), sorted(set(known[batch]))
     unknown = adata.n_obs - len(known)
     base = empty | {"batches": len(batches), "levels": len(levels), "n": len(known)}

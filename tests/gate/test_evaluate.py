@@ -112,6 +112,40 @@ def test_rasters_hold_every_event_and_survive_the_disk(sample, tmp_path):
         assert (before.x_range, before.x_ticks) == (after.x_range, after.x_ticks)
 
 
+@pytest.mark.parametrize(
+    ("forward", "side", "second"),
+    [
+        ("FSC-A", "SSC-A", "SSC-A"), ("FS", "SS", "SS"), ("FSC-H", "SSC-H", "SSC-H"), ("FS INT LIN", "SS INT LIN",
+         "SS INT LIN"), ("FSC-H", "Event_length", "FSC-H"), ("DNA1", "Center", "DNA1"),
+    ],
+)  # fmt: skip
+def test_every_gate_with_one_axis_has_a_plot(tmp_path, forward, side, second):
+    """Whatever the instrument calls its scatter, and without any: the T cells of a page must be seen to be believed."""
+    path = write(tmp_path / "a.fcs", events(3000), pnn=(forward, side, "FITC-A", "PE-A", "BV510-A", "Time"))
+    cd3, cd56 = (Dimension(name, 0.5, None, scale="lgcl") for name in ("CD3", "CD56"))
+    gates = (
+        Gate("large", "root", "rectangle", (Dimension(forward, 1.0, None),)),
+        Gate("t", "large", "rectangle", (cd3,)),
+        Gate("nkt", "t", "rectangle", (cd3, cd56)),
+    )
+    own = Strategy("t", gates, scales=(("lgcl", LOGICLE),), channels=(("CD3", "FITC-A"), ("CD56", "PE-A")))
+    rasters = gate.rasterise(gate.gate_sample(read_fcs(path), own))
+    assert [outline.population for one in rasters for outline in one.outlines] == ["large", "t", "nkt"]
+    assert (rasters[1].x_marker, rasters[1].y_marker) == ("CD3", second)
+    assert all(int(one.counts.sum()) == one.n_parent for one in rasters)
+    assert np.count_nonzero(rasters[1].counts) > 50  # not in one line
+
+
+def test_axes_go_beyond_a_range_that_the_values_do_not_keep(tmp_path):
+    values = events(3000)
+    values[:, 0] *= 40  # floating point values above $PnR
+    path = write(tmp_path / "a.fcs", values)
+    (raster, *_) = gate.rasterise(gate.gate_sample(read_fcs(path), strategy()))
+    assert raster.x_range[1] > np.quantile(values[:, 0], 0.999) > 262144
+    assert raster.counts[:, -1].sum() <= 0.002 * len(values)
+    assert raster.y_range[1] <= 262144
+
+
 def test_effective_gatingml_carries_the_matrix_and_gates_the_same(sample, tmp_path):
     """The document written for one file, read by FlowKit alone, gives our counts."""
     import flowkit as fk

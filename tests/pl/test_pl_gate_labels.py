@@ -58,7 +58,7 @@ def test_a_label_on_a_gate_and_two_labels_on_each_other_are_found() -> None:
 
     def said(*places: Box) -> list[str]:
         words = tuple(one.words for one in places)
-        return collisions_of_plot(Drawn(Panel(raster, {}), "", (0, 1), (0, 1), (square,), words, places))
+        return collisions_of_plot(Drawn(Panel(raster, {}), "", (0, 1), (0, 1), (), (), (square,), words, places))
 
     assert said(middle) == []
     assert said(edge) == ["'b' on an outline"]

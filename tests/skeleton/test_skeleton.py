@@ -252,3 +252,16 @@ def test_names_that_tell_nothing_are_no_fault_and_each_file_is_a_subject(tmp_pat
     assert study.samples["usubjid"].is_unique
     assert set(study.subjects["usubjid"]) == {"Hs90_00.583331", "mon_Tube", "tue_Tube", "11059-cells found"}
     assert study.config.endpoints[0].label == "T cells"
+
+
+def test_a_replicate_in_the_name_is_no_second_attempt(tmp_path):
+    """Of two attempts one is left out; two tubes of a draw tell how precise the assay is."""
+    names = ("A_BL_nk_1.fcs", "A_BL_nk_2.fcs", "A_D7_nk_1.fcs", "A_D7_nk_2.fcs")
+    source = files(tmp_path / "raw", names)
+    outcome = invoke("init", tmp_path / "trial", "--fcs", source, "--specimen", "WB_EDTA",
+                     "--pattern", "{subject}_{visit}_{tube}_{replicate}.fcs")  # fmt: skip
+    assert outcome.exit_code == 0, outcome.output
+    study = ip.read_study(tmp_path / "trial")
+    assert study.samples["role"].tolist() == ["sample", "replicate"] * 2
+    assert not study.exceptions["code"].isin(["ATTEMPTS_ALIKE"]).any()
+    assert "ATTEMPTS_ALIKE" not in invoke("check", tmp_path / "trial").output

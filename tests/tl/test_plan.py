@@ -361,6 +361,15 @@ def test_confounding_is_computed_and_stated(trial: anndata.AnnData) -> None:
     trial.obs["batch_id"] = np.where(trial.obs["arm"] == "GCV", "one", "two")
     tl.batch_confounding(trial)
     assert trial.uns["confounding"]["state"].tolist() == ["SEPARATE", "COMPLETE"]
+    batches = trial.obs["batch_id"].astype(str).to_numpy()
+    trial.obs["batch_id"] = ""  # as a study without batches is read: no batch is not one batch
+    tl.batch_confounding(trial)
+    assert trial.uns["confounding"]["state"].tolist() == ["NOT_ASSESSABLE"] * 2
+    trial.obs["batch_id"] = pd.Categorical(np.where(np.arange(trial.n_obs) < 3, "", batches))
+    tl.batch_confounding(trial)
+    table = trial.uns["confounding"].set_index("factor")
+    assert table["batches"].tolist() == [2, 2]
+    assert table["message"].str.endswith("; 3 rows without a batch").all()
 
 
 def test_lost_contrasts_by_hand() -> None:
