@@ -121,6 +121,7 @@ class Scale:
         """Where the top of the linear scale comes to lie."""
         return BIEX_CHANNELS if self.kind == "biex" else 1.0
 
+    @lru_cache(maxsize=64)  # noqa: B019 - scales are few, immutable, and equal ones share
     def ticks(self) -> tuple[tuple[float, str], ...]:
         """Positions on the scale and labels in linear units, for an axis of a gating plot."""
         p = self.by_letter

@@ -30,7 +30,7 @@ from immunoprofile.gate.gates import (
 from immunoprofile.gate.known import KnownSample, LimitValues
 from immunoprofile.gate.methods import CUT_SHIFT, MOST_CUT_SHIFT
 from immunoprofile.gate.overrides import Override
-from immunoprofile.gate.reference import Reference
+from immunoprofile.gate.reference import Reference, by_field
 from immunoprofile.gate.scales import Scale
 from immunoprofile.schema import SAMPLE_ID
 
@@ -338,7 +338,7 @@ class Strategy:
     @cached_property
     def sha256(self) -> str:
         """Hash of the meaning: equal gates have equal hashes, however they were written."""
-        content = asdict(self)
+        content = asdict(replace(self, references=())) | {"references": by_field(self.references)}
         del content["units"]
         for gate in (*content["gates"], *(gate for _, gate in content["custom"])):
             del gate["note"]

@@ -21,14 +21,16 @@ class GateDocuments:
     """Writes the effective gates of samples; threads may share one.
 
     To compare a document with the gates that it was made of, FlowKit has to parse it, which takes as long as the
-    checks of a few channels. Files of one panel with one spillover matrix have the same document, in this run and in
-    the next: what FlowKit read in it is kept in the user's cache.
+    checks of a few channels. Files of one panel with one spillover matrix have the same document, and gates that were
+    placed from one template differ in numbers alone: one of them is read, and what FlowKit read in it is kept in the
+    user's cache for the next run.
     """
 
     def __init__(self) -> None:
         self._known: dict[object, tuple[str, bytes]] = {}
+        self._read_alike: set[str] = set()
 
-    def write(self, gated: GatedSample, path: Path, *, placed: bool = False) -> list[Path]:
+    def write(self, gated: GatedSample, path: Path) -> list[Path]:
         """Write the gates of one file, with its channels and its spillover matrix.
 
         The document is GatingML; where GatingML has no words for the gates (scales of FlowJo), it is ``.json``, which
@@ -40,8 +42,6 @@ class GateDocuments:
             The file.
         path
             Document to write.
-        placed
-            The gates were placed for this file, so that no other has this document, and none is kept for the next run.
 
         Returns
         -------
@@ -61,7 +61,7 @@ class GateDocuments:
             return [path.with_suffix(suffix)]
         try:
             written = save_gatingml(gated.strategy, path, channels=channels, spillover=gated.spillover,
-                                    remember=not placed)  # fmt: skip
+                                    remember=True, read_alike=self._read_alike)  # fmt: skip
         except GateError as error:
             _log.debug("%s is kept as .json: %s", path.stem, error)
             written = save(effective(gated.strategy, channels, gated.spillover), path.with_suffix(".json"))

@@ -109,9 +109,7 @@ def _gate(request: Request, sample: Sample, out: Path, *, cells: bool) -> tuple[
     written = [out / "quality" / f"{request.sample_id}.npz", out / "rasters" / f"{request.sample_id}.npz"]
     write_flags(events, written[0])
     write_rasters(rasterise(gated, values=values), written[1])
-    written += request.documents.write(
-        gated, out / "gating" / f"{request.sample_id}.xml", placed=request.placed is not None
-    )
+    written += request.documents.write(gated, out / "gating" / f"{request.sample_id}.xml")
     if cells:
         written.append(out / "cells" / f"{request.sample_id}.h5ad")
         write_h5ad(cells_of(gated, request.sample_id, flags=events.masks), written[-1])

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, assume, given, settings
 
 from immunoprofile import gate
 from immunoprofile.errors import GateError
-from immunoprofile.gate import _flowkit, gatingml
+from immunoprofile.gate import _flowkit, exchange, gatingml
 from immunoprofile.gate.from_flowkit import from_flowkit
 from immunoprofile.gate.gatingml import meaning
 from immunoprofile.gate.stored import from_json, to_json
@@ -306,3 +306,29 @@ def test_templates_refuse_by_name_what_they_cannot_say(tmp_path):
     for part in ("gate b: a template has no complement", "found 'A+'", "sample s2: a template has no gates of single"):
         assert part in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def moved(strategy: Strategy, by: float) -> Strategy:
+    return replace(strategy, gates=tuple(gate.moved(lambda _, at: at + by) for gate in strategy.gates))
+
+
+def test_of_documents_that_differ_in_numbers_alone_one_is_read_back(tmp_path, monkeypatch):
+    template = gate.load(gate.shipped_folder() / "treg.csv")["treg"]
+    read = []
+    own = _flowkit.parse_gatingml
+    monkeypatch.setattr(_flowkit, "parse_gatingml", lambda text, *rest: (read.append(text), own(text, *rest))[1])
+    alike: set[str] = set()
+    for n, by in enumerate((0.01234567, 0.0123, -0.0456)):
+        (path,) = exchange.save_gatingml(moved(template, by), tmp_path / f"{n}.xml", read_alike=alike)
+        assert len(read) == 1
+        (alone,) = exchange.save_gatingml(moved(template, by), tmp_path / "alone.xml")
+        assert alone.read_bytes() == path.read_bytes()  # and this one was read back
+        read.pop()
+    # another name, and two limits that have become one number, are other forms
+    renamed = replace(template, channels=tuple((m, f"{c}x") for m, c in template.channels))
+    exchange.save_gatingml(renamed, tmp_path / "renamed.xml", read_alike=alike)
+    places = [at for one in template.gates for d in one.dimensions for at in (d.minimum, d.maximum) if at is not None]
+    one, other = places[0], next(at for at in places if at != places[0])
+    joined = tuple(g.moved(lambda _, at: one if at == other else at) for g in template.gates)
+    exchange.save_gatingml(replace(template, gates=joined), tmp_path / "joined.xml", read_alike=alike)
+    assert len(read) == 3
