@@ -106,7 +106,9 @@ def _address_of(word: str) -> str:
         return word
     if re.fullmatch(r"[\w.-]+:\d{1,5}", word) and not word.startswith("local:"):
         return f"tcp://{word}"
-    if word.startswith("local"):
+    if not word.strip():  # as a job script has it whose variable is not set
+        raise ClusterError("no address is given", where="--scheduler", todo=f"name one of: {_FORMS}")
+    if word == "local" or word.startswith("local:"):
         raise ClusterError("is no number of processes", where=word, todo=f"name one of: {_FORMS}")
     try:
         return str(json.loads(Path(word).read_bytes())["address"])

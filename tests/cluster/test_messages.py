@@ -193,10 +193,12 @@ def test_no_worker_and_no_scheduler_are_told(folder, tmp_path, monkeypatch):
         str(tmp_path / "empty.json"): "names no scheduler",
         "local:0": "is no number of processes",
         "local": "is no number of processes",
+        "local_scheduler.json": "cannot be read as a scheduler file",
+        "": "no address is given",
     }.items():
         told = CliRunner().invoke(app, [*arguments(folder, tmp_path / "out"), "--scheduler", word])
         assert isinstance(told.exception, ClusterError), (word, told.exception)
-        assert f"{word}: {said}" in str(told.exception)
+        assert f"{word or '--scheduler'}: {said}" in str(told.exception)
         assert "local:N" in told.exception.todo
 
 
