@@ -297,6 +297,30 @@ def _note_attempts(samples: pd.DataFrame, notes: Exceptions) -> None:
         )
 
 
+def _note_counts(samples: pd.DataFrame, config: StudyConfig, notes: Exceptions) -> None:
+    """What was entered for cells/uL and gives none: half a bead record, or counts of a tube that is not counted."""
+    own = samples[samples["role"] == "sample"]
+    counted = own["beads_per_tube"].notna() | own["acquired_volume_ul"].notna()
+    asked = [endpoint.population for endpoint in config.endpoints if endpoint.measure == "abs"]
+    if config.count_tube is None:
+        why = [f"endpoints in cells/uL ({', '.join(asked)})"] if asked else []
+        why += ["tubes with counting beads or a volume"] if counted.any() else []
+        if why:
+            notes.add("warning", "NO_COUNT_TUBE", f"has {' and '.join(why)}, and no tube that is counted: there will "
+                      "be no cells/uL", table="study.yaml", action="set counts: true for the tube that is")  # fmt: skip
+        return
+    for row, entry in numbered(own[counted], "samples"):
+        place = {"table": "samples", "row": row, **{name: entry[name] for name in ("usubjid", "visit", "sample_id")}}
+        missing = [] if entry["bead_lot"] else ["bead_lot"]
+        missing += ["blood_volume_ul"] if math.isnan(entry["blood_volume_ul"]) else []
+        if entry["tube_id"] != config.count_tube:
+            notes.add("warning", "COUNTS_NOT_USED", f"beads or volume of tube {entry['tube_id']} are not used: tube "
+                      f"{config.count_tube} is counted", **place)  # fmt: skip
+        elif missing and not math.isnan(entry["beads_per_tube"]):
+            notes.add("warning", "BEAD_RECORD_INCOMPLETE", f"the bead record lacks {' and '.join(missing)}: it gives "
+                      "no cells/uL", **place, action="fill it")  # fmt: skip
+
+
 def _note_gaps(tables: Mapping[str, pd.DataFrame], config: StudyConfig, notes: Exceptions) -> None:
     """What is planned and absent, run twice, or easy to confuse."""
     visits = tables["visits"]
@@ -354,6 +378,7 @@ def _note_gaps(tables: Mapping[str, pd.DataFrame], config: StudyConfig, notes: E
                     visit=name,
                 )
     _note_attempts(samples, notes)
+    _note_counts(samples, config, notes)
     for row, entry in numbered(samples[samples["supersedes"].notna()], "samples"):
         attempt = "an attempt" if math.isnan(entry["attempt"]) else f"attempt {entry['attempt']:.0f}"
         notes.add(

@@ -263,3 +263,41 @@ def test_files_of_one_tube_that_nothing_tells_apart_are_told(tmp_path, column, c
     if told:
         assert "2 files of tube t" in found["message"].iloc[0]
         assert "the last by its sample_id (S-2_BL, S-2_BLx)" in found["message"].iloc[0]
+
+
+@pytest.mark.parametrize(
+    ("cells", "counts", "measure", "codes"),
+    [
+        ("49650,L1,50,", "counts: true", "abs", []),
+        (",,,20", "counts: true", "abs", []),
+        ("49650,,50,", "counts: true", "abs", ["BEAD_RECORD_INCOMPLETE"] * 3),
+        ("49650,L1,,", "counts: true", "abs", ["BEAD_RECORD_INCOMPLETE"] * 3),
+        ("49650,L1,50,", "counts: false", "pct_parent", ["NO_COUNT_TUBE"]),
+        (",,,20", "counts: false", "pct_parent", ["NO_COUNT_TUBE"]),
+        (",,,", "counts: false", "abs", ["NO_COUNT_TUBE"]),
+        (",,,", "counts: false", "pct_parent", []),
+    ],
+)
+def test_what_gives_no_cells_per_ul_is_told_before_a_run(tmp_path, cells, counts, measure, codes):
+    columns = ",beads_per_tube,bead_lot,blood_volume_ul,acquired_volume_ul"
+    samples = TABLES["samples"].replace("fcs_path\n", f"fcs_path{columns}\n").replace(".fcs\n", f".fcs,{cells}\n")
+    config = STUDY_YAML.replace("staining_protocol: washed", f"staining_protocol: lyse_no_wash, {counts}")
+    config = config.replace("measure: pct_parent", f"measure: {measure}")
+    study = ip.read_study(write_study(tmp_path, samples=samples, config=config))
+    told = study.exceptions["code"].isin(["NO_COUNT_TUBE", "BEAD_RECORD_INCOMPLETE", "COUNTS_NOT_USED"])
+    assert study.exceptions.loc[told, "code"].tolist() == codes
+    assert (study.exceptions.loc[told, "severity"] == "warning").all()
+
+
+def test_beads_of_a_tube_that_is_not_counted_are_told(tmp_path):
+    samples = TABLES["samples"].replace("fcs_path\n", "fcs_path,beads_per_tube,bead_lot,blood_volume_ul\n")
+    samples = samples.replace(".fcs\n", ".fcs,49650,L1,50\n")
+    config = STUDY_YAML.replace(
+        "t: {panel: T-1, gates: t, staining_protocol: washed}",
+        "t: {panel: T-1, gates: t, staining_protocol: lyse_no_wash}\n"
+        "  other: {panel: T-2, gates: t, staining_protocol: lyse_no_wash, counts: true}",
+    )
+    found = ip.read_study(write_study(tmp_path, samples=samples, config=config)).exceptions
+    told = found[found["code"] == "COUNTS_NOT_USED"]
+    assert told["sample_id"].tolist() == ["S-1_BL", "S-1_D14", "S-2_BL"]
+    assert told["message"].str.endswith("of tube t are not used: tube other is counted").all()

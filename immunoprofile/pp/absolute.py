@@ -161,7 +161,8 @@ def absolute(
 
     n_beads = _obs_floats(adata, "n_beads")
     recorded = ~np.isnan(n_beads) & _bead_record(adata)
-    study_has_beads = bool(recorded.any())
+    # Also where every record is incomplete: a count of another method is not what the study meant to have.
+    study_has_beads = bool((recorded | ~np.isnan(_obs_floats(adata, "beads_per_tube"))).any())
     codes = [
         [
             "BEADS_LOW" if recorded[row] and n_beads[row] < ENOUGH_BEADS else "",

@@ -178,6 +178,17 @@ def test_an_incomplete_bead_record_gives_no_count(field: str, value: object) -> 
     assert adata.obs.loc["S2_D14", "abs_method"] == "none"
 
 
+@pytest.mark.parametrize(("field", "value"), [("blood_volume_ul", np.nan), ("bead_lot", "")])
+def test_bead_records_that_are_all_incomplete_are_flagged(field: str, value: object) -> None:
+    """The blood count stands in for every visit: the reader has to know that the beads give nothing."""
+    adata = visits_object()
+    adata.obs[field] = value
+    pp.absolute(adata)
+    assert (adata.obs["abs_method"] == "dual_lymph").all()
+    for flag in ("NO_BEADS", "ABS_METHOD_SWITCHED"):
+        assert adata.obs["flags"].str.contains(flag).all()
+
+
 def test_few_beads_are_flagged() -> None:
     adata = visits_object()
     adata.obs["n_beads"] = [1000.0, 999.0, 500.0, 499.0]
@@ -197,7 +208,7 @@ def test_separated_cells_use_the_blood_count() -> None:
 
 def test_white_cells_stand_in_only_for_the_whole_subject() -> None:
     adata = visits_object()
-    adata.obs["n_beads"] = np.nan
+    adata.obs[["n_beads", "beads_per_tube"]] = np.nan  # a study without beads
     adata.obs.loc["S1_D14", "alc"] = np.nan
     adata.layers["pct_leukocytes"] = adata.layers["pct_lymphocytes"] / 2
     pp.absolute(adata)
