@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.clinical.body import Bodies, body_surface_m2
@@ -282,6 +283,7 @@ def dosing_bars(study: HasClinical) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(whole, "Int64") | dict.fromkeys(["ongoing", "before_study"], "bool"))
 
 
+@lru_cache(maxsize=4096)
 def antiviral_name(drug: object, atc: object) -> str:
     """Antiviral of a row of conmeds, by a whole word in the text of the drug or its ATC code; empty when it is none."""
     table = dose_tables()["antivirals"]

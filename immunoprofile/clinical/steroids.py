@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.clinical.body import Bodies
@@ -118,6 +119,7 @@ def _records(study: HasClinical, own: dict[str, float]) -> list[tuple[int, dict[
     return found
 
 
+@lru_cache(maxsize=4096)
 def steroid_name(drug: object, atc: object) -> str:
     """Generic name of a corticosteroid; empty when the drug is none.
 

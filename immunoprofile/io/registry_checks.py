@@ -7,6 +7,7 @@ acquisition before the blood was drawn, show in the keywords all the same.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,13 +31,15 @@ MOST_DAYS_TO_ACQUISITION: Final = 7
 """Days after the draw at which an acquisition of cells that were not frozen is asked about: stained whole blood is kept
 for two or three."""
 
+_MIDDLE: Final = 4096
 _OF_SUBJECTS = ("sample", "replicate")
 
 
 def check_equal_content(folder: Path, samples: pd.DataFrame, problems: Problems) -> None:
     """Files with the same bytes under two acquisitions are a problem: one of them is not what the table says.
 
-    Only files of the same size are hashed. Rows that a person excluded do not count.
+    Only files of the same size and with the same bytes in their middle are hashed. Rows that a person excluded do not
+    count.
     """
     by_size: dict[int, list[tuple[int, dict[str, Any]]]] = {}
     for row, entry in _registered(samples):
@@ -45,7 +48,7 @@ def check_equal_content(folder: Path, samples: pd.DataFrame, problems: Problems)
             by_size.setdefault(path.stat().st_size, []).append((row, entry))
     for group in by_size.values():
         first: dict[str, tuple[int, dict[str, Any]]] = {}
-        for row, entry in group if len(group) > 1 else ():
+        for row, entry in _alike(folder, group):
             earlier, other = first.setdefault(sha256_of(folder / str(entry["fcs_path"])), (row, entry))
             if earlier != row and other["fcs_path"] != entry["fcs_path"]:
                 problems.add(
@@ -54,6 +57,22 @@ def check_equal_content(folder: Path, samples: pd.DataFrame, problems: Problems)
                     row=row, column="fcs_path", value=entry["fcs_path"],
                     allowed="find out whose file it is, and remove the other row or set its exclude_flag to Y",
                 )  # fmt: skip
+
+
+def _alike(folder: Path, group: list[tuple[int, dict[str, Any]]]) -> list[tuple[int, dict[str, Any]]]:
+    """Those of some files of one size whose middle another of them has as well."""
+    if len(group) < 2:
+        return []
+    middles = [_middle(folder / str(entry["fcs_path"])) for _, entry in group]
+    times = Counter(middles)
+    return [one for one, middle in zip(group, middles, strict=True) if times[middle] > 1]
+
+
+def _middle(path: Path) -> bytes:
+    """Bytes of a file from its middle on, where FCS keeps events."""
+    with path.open("rb") as handle:
+        handle.seek(path.stat().st_size // 2)
+        return handle.read(_MIDDLE)
 
 
 def _registered(samples: pd.DataFrame) -> Iterator[tuple[int, dict[str, Any]]]:

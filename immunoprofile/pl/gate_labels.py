@@ -72,7 +72,7 @@ def place_labels(
         Side of the plot in inches.
     """
     unit = 72.0 * side
-    lines = np.vstack([_along(points) for points in outlines]) if outlines else np.zeros((0, 2))
+    drawn = tuple(outlines)
     area = _summed(crowd)
     found: list[Box | None] = [None] * len(wanted)
     # Small gates have the fewest places.
@@ -80,49 +80,72 @@ def place_labels(
         one = wanted[place]
         taken = [box for box in found if box is not None]
         for words in one.words:
-            found[place] = _best(words, one.outline, unit, lines, taken, outlines, area)
+            found[place] = _best(words, one.outline, unit, taken, drawn, area)
             if found[place] is not None:
                 break
     return found
 
 
 def _best(
-    words: str, outline: Points, unit: float, lines: NDArray[np.float64], taken: Sequence[Box],
-    outlines: Sequence[Points], area: NDArray[np.float64],
+    words: str, outline: Points, unit: float, taken: Sequence[Box], outlines: tuple[Points, ...],
+    area: NDArray[np.float64],
 ) -> Box | None:  # fmt: skip
     gap = _CLEAR / unit
     wide, high = (0.5 * (length + 2 * _PAD) / unit for length in text_size(words))
     if wide + gap >= 0.5 or high + gap >= 0.5:
         return None
-    # Places form a grid, rows upward: what depends on one side only is computed for the side.
-    x, y = (_places(half, gap) for half in (wide, high))
+    grid = _grid(wide, high, gap, outline, outlines)
+    free = grid.free
+    for box in taken:
+        meets_x = np.abs(grid.x - box.x) < wide + box.half_wide + gap
+        meets_y = np.abs(grid.y - box.y) < high + box.half_high + gap
+        free = free & ~(meets_y[:, None] & meets_x)
+    if not free.any():
+        return None
+    cost = grid.away + _CROWD * _hidden(grid, area)
+    cost += grid.aside
+    cost[~free] = np.inf
+    row, column = divmod(int(cost.argmin()), _STEPS)
+    return Box(words, float(grid.x[column]), float(grid.y[row]), wide, high)
+
+
+@dataclass(frozen=True, eq=False)
+class _Grid:
+    """Places of a box of half sizes, rows upward, and what does not depend on events; not to be changed."""
+
+    wide: float
+    high: float
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    free: NDArray[np.bool_]
+    """Off every outline, and not inside another gate."""
+    away: NDArray[np.float64]
+    """How far from its gate."""
+    aside: NDArray[np.float64]
+    """How far from where a label is looked for in it."""
+
+
+@lru_cache(maxsize=1024)
+def _grid(wide: float, high: float, gap: float, outline: Points, outlines: tuple[Points, ...]) -> _Grid:
+    """Places of a box of half sizes; the same gates are drawn for every sample, and digits have one width."""
+    # What depends on one side only is computed for the side.
+    x, y = (np.linspace(half + gap, 1 - half - gap, _STEPS) for half in (wide, high))
     free = np.ones((_STEPS, _STEPS), dtype=bool)
-    if len(lines):
+    for lines in map(_along, outlines):
         # A box meets a point where both its width and its height do; for all places at once that is a product.
         near_x = (np.abs(x[:, None] - lines[:, 0]) < wide + gap).astype(np.float32)
         near_y = (np.abs(y[:, None] - lines[:, 1]) < high + gap).astype(np.float32)
         free &= near_y @ near_x.T == 0
-    for box in taken:
-        meets_x = np.abs(x - box.x) < wide + box.half_wide + gap
-        meets_y = np.abs(y - box.y) < high + box.half_high + gap
-        free &= ~(meets_y[:, None] & meets_x)
-    if not free.any():
-        return None
     left, low, right, top = _ends(outline)
     away = np.hypot(x - np.minimum(np.maximum(x, left), right), (y - np.minimum(np.maximum(y, low), top))[:, None])
-    cost = away + _OUTSIDE * (away > 0) + _CROWD * _hidden(x, y, wide, high, area)
     # The upper part of a gate is where a label is looked for.
-    cost += (0.1 * np.abs(y - top))[:, None] + 0.05 * np.abs(x - (left + right) / 2)
+    aside = (0.1 * np.abs(y - top))[:, None] + 0.05 * np.abs(x - (left + right) / 2)
     for other in outlines:
         ends = _ends(other)
         if other != outline and not _holds(ends, (left, low, right, top)):
             # Inside another gate it would be read as the name of that one.
             free &= ~(((y > ends[1]) & (y < ends[3]))[:, None] & ((x > ends[0]) & (x < ends[2])))
-    if not free.any():
-        return None
-    cost[~free] = np.inf
-    row, column = divmod(int(cost.argmin()), _STEPS)
-    return Box(words, float(x[column]), float(y[row]), wide, high)
+    return _Grid(wide, high, x, y, free, away + _OUTSIDE * (away > 0), aside)
 
 
 def plain_name(population: str) -> str:
@@ -157,12 +180,6 @@ def clipped(points: Points) -> Points:
 
 
 @lru_cache(maxsize=1024)
-def _places(half: float, gap: float) -> NDArray[np.float64]:
-    """Places along one side for the middle of a box of a half size and the gap around it; not to be changed."""
-    return np.linspace(half + gap, 1 - half - gap, _STEPS)
-
-
-@lru_cache(maxsize=1024)
 def _ends(points: Points) -> Ends:
     """Left, lower, right and upper end of an outline."""
     across, upward = zip(*points, strict=True)
@@ -181,19 +198,25 @@ def _summed(crowd: NDArray[np.float64]) -> NDArray[np.float64]:
     return area
 
 
-def _hidden(
-    x: NDArray[np.float64], y: NDArray[np.float64], wide: float, high: float, area: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _hidden(grid: _Grid, area: NDArray[np.float64]) -> NDArray[np.float64]:
     """Mean crowd below a box at each place of a grid, from the summed area."""
-    rows, columns = (size - 1 for size in area.shape)
+    left, right, low, top, bins = _covered(grid, *area.shape)
+    flat = area.ravel()
+    total = flat.take(top + right) - flat.take(low + right) - flat.take(top + left) + flat.take(low + left)
+    return np.asarray(total / bins)
 
-    def bins(middle: NDArray[np.float64], count: int) -> NDArray[np.intp]:
+
+@lru_cache(maxsize=1024)
+def _covered(grid: _Grid, rows: int, columns: int) -> tuple[NDArray[np.intp], ...]:
+    """Borders of the bins below a box: columns, where rows begin in a summed area; and how many bins these are."""
+
+    def borders(middle: NDArray[np.float64], count: int) -> NDArray[np.intp]:
         return np.minimum(np.maximum(np.rint(middle * count), 0), count).astype(np.intp)
 
-    left, right = bins(x - wide, columns), bins(x + wide, columns)
-    low, top = bins(y - high, rows)[:, None], bins(y + high, rows)[:, None]
-    total = area[top, right] - area[low, right] - area[top, left] + area[low, left]
-    return np.asarray(total / np.maximum((right - left) * (top - low), 1))
+    left, right = (borders(grid.x + side * grid.wide, columns - 1) for side in (-1, 1))
+    low, top = (borders(grid.y + side * grid.high, rows - 1)[:, None] for side in (-1, 1))
+    bins = np.maximum((right - left) * (top - low), 1)
+    return left, right, columns * low, columns * top, bins
 
 
 def _extent(points: Points) -> float:

@@ -15,11 +15,12 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final
 from xml.sax.saxutils import escape, quoteattr
 
+import numpy as np
+
 from immunoprofile.pl.letters import ASCENT, DESCENT, UNITS, letter, line_step, width_of
 from immunoprofile.pl.style import INK, LineStyle, first_sentence
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from immunoprofile.pl.sketch import Across, Ground, Upward
@@ -53,7 +54,9 @@ def dashes(style: LineStyle, width: float) -> str:
 def png(content: bytes, shape: tuple[int, int], palette: bytes) -> str:
     """Address of an indexed PNG: ``content`` are the places in the palette, from the upper row on."""
     rows, columns = shape
-    raw = b"".join(b"\0" + content[at : at + columns] for at in range(0, rows * columns, columns))
+    lines = np.zeros((rows, 1 + columns), dtype=np.uint8)  # each begins with its filter: none
+    lines[:, 1:] = np.frombuffer(content, dtype=np.uint8).reshape(rows, columns)
+    raw = lines.tobytes()
     depth = struct.pack(">IIBBBBB", columns, rows, 8, 3, 0, 0, 0)
     parts = ((b"IHDR", depth), (b"PLTE", palette), (b"IDAT", zlib.compress(raw, 3)), (b"IEND", b""))
     made = b"\x89PNG\r\n\x1a\n" + b"".join(

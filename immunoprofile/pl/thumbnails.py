@@ -366,7 +366,7 @@ def _density(counts: NDArray[np.uint32]) -> NDArray[np.uint8]:
     few = (counts > 0) & ((level < _FEW) | (counts == 1))
     # Three pixels a bin: a lone event is a small dark dot, as on the screen of a cytometer.
     coarse = np.round(255 * np.where(few, 0.0, level)).astype(np.uint8)
-    fine = np.repeat(np.repeat(coarse, 3, axis=0), 3, axis=1)
+    fine = coarse.repeat(3, axis=1).repeat(3, axis=0)
     fine[1::3, 1::3][few] = round(255 * 0.8)
     return fine
 
