@@ -32,20 +32,21 @@ def exponents(apart, reach, out):
 
 
 @_jit
-def _spread(values, low, gap, places, right, padded):
+def _spread(values, low, gap, lefts, shares, right, padded):
     """Spread ascending values over the two grid points beside each; the grid is the second third of ``padded``."""
     n, grid = values.size, right.size - 1
     mass = padded[grid : 2 * grid]
     right[:] = 0.0
     mass[:] = 0.0
     for i in range(n):
-        places[i] = (values[i] - low) / gap
+        place = (values[i] - low) / gap
+        lefts[i] = np.int32(place)
+        shares[i] = place - lefts[i]
     for i in range(n):
-        left = int(places[i])
-        share = places[i] - left
+        left, share = np.uint32(lefts[i]), shares[i]
         mass[left] += 1 - share
-        right[left + 1] += share
-    for i in range(int(places[0]), min(int(places[n - 1]) + 2, grid)):
+        right[left + np.uint32(1)] += share
+    for i in range(lefts[0], min(lefts[n - 1] + 2, grid)):
         mass[i] = (mass[i] + right[i]) / n
 
 
@@ -96,10 +97,10 @@ def _read_off(padded, kernel, last, start, per, smooth, out):
 def smooth_rows(ordered, low, gap, kernel, reach, start, per, out):
     """`density._smooth_rows`: rows of values spread over a grid, convolved, and read off."""
     grid = out.shape[1]
-    places, right = np.empty(ordered.shape[1]), np.zeros(grid + 1)
+    lefts, shares, right = np.empty(ordered.shape[1], dtype=np.int32), np.empty(ordered.shape[1]), np.zeros(grid + 1)
     padded, smooth = np.zeros(3 * grid), np.zeros(grid)
     for row in range(ordered.shape[0]):
-        _spread(ordered[row], low[row], gap[row], places, right, padded)
+        _spread(ordered[row], low[row], gap[row], lefts, shares, right, padded)
         _read_off(padded, kernel[row], reach[row], start[row], per[row], smooth, out[row])
 
 
@@ -185,7 +186,7 @@ def tops_of_rows(ordered, low, gap, kernel, reach, start, per, grid, share, row_
     A density is taken in single precision first. Its error has a bound: only where that leaves a maximum open, the
     heights around are taken as `smooth_rows` has them; and all of them where it leaves much open.
     """
-    spots, right = np.empty(ordered.shape[1]), np.zeros(grid + 1)
+    lefts, shares, right = np.empty(ordered.shape[1], dtype=np.int32), np.empty(ordered.shape[1]), np.zeros(grid + 1)
     padded, smooth, line = np.zeros(3 * grid), np.zeros(grid), np.zeros(grid)
     single, light = np.zeros(3 * grid, dtype=np.float32), np.zeros(grid + 8, dtype=np.float32)
     rough, marks = np.zeros(grid, dtype=np.float32), np.zeros(grid, dtype=np.int32)
@@ -194,7 +195,7 @@ def tops_of_rows(ordered, low, gap, kernel, reach, start, per, grid, share, row_
     near, tops = np.empty(_OPEN, dtype=np.int64), np.empty(4 * _OPEN, dtype=np.int64)
     found = 0
     for row in range(ordered.shape[0]):
-        _spread(ordered[row], low[row], gap[row], spots, right, padded)
+        _spread(ordered[row], low[row], gap[row], lefts, shares, right, padded)
         for i in range(grid, 2 * grid):
             single[i] = padded[i]
         taps, last, middle = kernel[row], reach[row], kernel[row, 0]

@@ -21,6 +21,7 @@ _LARGEST, _LEAST = 1e300, 1e-280
 _FEW = 48
 """So many values are selected from as they are."""
 _ONE = np.uint64(1)
+_NO_SIGN = np.int64(0x7FFF_FFFF_FFFF_FFFF)
 _GAPS = (1750, 701, 301, 132, 57, 23, 10, 4, 1)
 
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -29,13 +30,16 @@ _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 @_jit
 def _size(values):
     """Largest absolute value; -1 where one is no finite number, or all are too small to be told apart here."""
-    top = 0.0
-    sure = True
+    # Without their sign, doubles are in the order of their bits, with infinity and what is no number at the top.
+    words = values.view(np.int64)
+    highest = np.int64(0)
     for k in range(values.size):
-        size = abs(values[k])
-        sure &= size <= _LARGEST
-        top = size if size > top else top
-    return top if sure and top >= _LEAST else -1.0
+        size = words[k] & _NO_SIGN
+        highest = size if size > highest else highest
+    bits = np.empty(1, dtype=np.int64)
+    bits[0] = highest
+    top = bits.view(np.float64)[0]
+    return top if _LEAST <= top <= _LARGEST else -1.0
 
 
 @_jit
@@ -140,20 +144,27 @@ def ranked(values, ranks, out):
 
 
 @_jit
-def medians_of_groups(columns, words, bits, counts, out, sure):
+def medians_of_groups(columns, words, bits, counts, within, out, sure):
     """Median of each column over the events of each group: groups x columns; NaN for a group without events.
 
-    ``words`` are words x events, ``bits`` the place of each group in them, ``counts`` its events. ``sure`` is False for
-    a column that has to be taken another way.
+    ``words`` are words x events, ``bits`` the place of each group in them, ``counts`` its events, ``within`` an earlier
+    group that holds all of them, or -1. ``sure`` is False for a column that has to be taken another way.
     """
     n = columns.shape[1]
-    members = np.empty(counts.sum() + 1, dtype=np.int32)
+    members = np.empty(counts.sum() + 1, dtype=np.uint32)
+    begins = counts.cumsum() - counts
     filled = 0
-    for bit in bits:
-        row, shift = words[bit >> 6], np.uint64(bit & 63)
-        for k in range(n):
-            members[filled] = k
-            filled += np.int64((row[k] >> shift) & np.uint64(1))
+    for group in range(counts.size):
+        row, shift = words[bits[group] >> 6], np.uint64(bits[group] & 63)
+        above = within[group]
+        if above < 0:
+            for k in range(n):
+                members[filled] = k
+                filled += np.int64((row[k] >> shift) & _ONE)
+        else:
+            for k in members[begins[above] : begins[above] + counts[above]]:
+                members[filled] = k
+                filled += np.int64((row[k] >> shift) & _ONE)
     away, part = np.empty(n), np.empty(n)
     steps = np.empty(n, dtype=np.uint16)
     often = np.empty(2 * (_OCTAVES << _COARSE), dtype=np.int32)
@@ -171,16 +182,17 @@ def medians_of_groups(columns, words, bits, counts, out, sure):
             if size == 0:
                 out[group, column] = np.nan
                 continue
+            own = members[begin:end]
             kept, below = 0, 0
             lower, upper = (size - 1) >> 1, size >> 1
             if size <= _FEW:
-                for k in range(begin, end):
-                    part[kept] = values[members[k]]
+                for event in own:
+                    part[kept] = values[event]
                     kept += 1
             else:
                 often[:] = 0
-                for k in range(begin, end):
-                    often[steps[members[k]]] += 1
+                for event in own:
+                    often[steps[event]] += 1
                 first = 0
                 while below + often[first] <= lower:
                     below += often[first]
@@ -189,10 +201,12 @@ def medians_of_groups(columns, words, bits, counts, out, sure):
                 while reached <= upper:
                     last += 1
                     reached += often[last]
-                for k in range(begin, end):
-                    event = members[k]
-                    part[kept] = values[event]
-                    kept += (steps[event] >= first) & (steps[event] <= last)
+                low_step, high_step = np.uint16(first), np.uint16(last)
+                filled = np.uint64(0)
+                for event in own:
+                    part[filled] = values[event]
+                    filled += np.uint64((steps[event] >= low_step) & (steps[event] <= high_step))
+                kept = np.int64(filled)
             high = _select(part, kept, upper - below)
             low = high
             if lower != upper:
@@ -206,24 +220,43 @@ def medians_of_groups(columns, words, bits, counts, out, sure):
 def merged_windows(halves, starts, size, out):
     """Ascending windows of two halves that are ascending: windows x size."""
     step = size >> 1
-    for row in range(starts.size):
-        first, second = halves[starts[row] : starts[row] + step], halves[starts[row] + step : starts[row] + size]
-        line = out[row]
-        # The lower half from below and the upper half from above: neither can come to an end of what it takes from,
-        # and the two do not wait for each other.
-        i = j = np.uint64(0)
-        p = q = np.uint64(step - 1)
+    last = np.uint64(step - 1)
+    # Two windows at a time, each lower half from below and each upper half from above: none of these comes to an end of
+    # what it takes from, and none waits for another.
+    for row in range(0, starts.size, 2):
+        beside = min(row + 1, starts.size - 1)
+        begin, other = starts[row], starts[beside]
+        first, second = halves[begin : begin + step], halves[begin + step : begin + size]
+        third, fourth = halves[other : other + step], halves[other + step : other + size]
+        line, line_beside = out[row], out[beside]
+        i = j = k = m = np.uint64(0)
+        p = q = r = s = last
         for place in range(step):
-            a, b = first[i], second[j]
-            sooner = np.uint64(a <= b)
-            line[place] = a if sooner else b
-            i += sooner
-            j += _ONE - sooner
-            c, d = first[p], second[q]
-            later = np.uint64(c > d)
-            line[size - 1 - place] = c if later else d
-            p -= later
-            q -= _ONE - later
+            a, b, c, d = first[i], second[j], third[k], fourth[m]
+            one, two = np.uint64(a <= b), np.uint64(c <= d)
+            line[place] = min(b, a)
+            line_beside[place] = min(d, c)
+            i += one
+            j += _ONE - one
+            k += two
+            m += _ONE - two
+            a, b, c, d = first[p], second[q], third[r], fourth[s]
+            one, two = np.uint64(a > b), np.uint64(c > d)
+            line[size - 1 - place] = max(b, a)
+            line_beside[size - 1 - place] = max(d, c)
+            p -= one
+            q -= _ONE - one
+            r -= two
+            s -= _ONE - two
+
+
+@_jit
+def any_has_all_bits(words, bits):
+    """Whether a word has all of some bits."""
+    found = np.uint32(0)
+    for k in range(words.size):
+        found |= np.uint32((words[k] & bits) == bits)
+    return found != 0
 
 
 @_jit
@@ -246,8 +279,8 @@ def cubic_pieces(flat, shift, first, pieces, centre, dropped, out):
         away = abs(value) + shift
         one[0] = away
         code = bits[0] >> dropped
-        at = code - first
-        if not away < 1e300 or at >= pieces.shape[0]:
+        at = np.uint64(code - first)
+        if not away < 1e300 or at >= np.uint64(pieces.shape[0]):
             out[k] = np.nan
             continue
         bits[0] = code << dropped
@@ -269,7 +302,7 @@ def bins_of(values, low, span, bins, out):
 def counts_on_grid(x, y, inside, bins, out):
     """How many of the events inside lie in each cell, row by row of y."""
     for k in range(x.size):
-        out[np.int64(y[k]) * bins + x[k]] += inside[k]
+        out[np.uint32(y[k]) * np.uint32(bins) + np.uint32(x[k])] += inside[k]
 
 
 @_jit

@@ -120,7 +120,11 @@ def interpolated(
 
 
 def medians_of_groups(
-    columns: NDArray[np.float64], words: NDArray[np.uint64], places: Sequence[int], counts: Sequence[int]
+    columns: NDArray[np.float64],
+    words: NDArray[np.uint64],
+    places: Sequence[int],
+    counts: Sequence[int],
+    within: Sequence[int] | None = None,
 ) -> NDArray[np.float64]:
     """Median of each column over the events of each group, as ``numpy.median``.
 
@@ -134,6 +138,8 @@ def medians_of_groups(
         Place of each group: bit ``place % 64`` of word ``place // 64``.
     counts
         Number of events of each group.
+    within
+        Number of an earlier group that holds all events of a group, or -1; by default none is known.
 
     Returns
     -------
@@ -144,9 +150,8 @@ def medians_of_groups(
     sure = np.zeros(len(columns), dtype=bool)
     if event_loops.loaded():
         columns = np.ascontiguousarray(columns)
-        event_loops.loops().medians_of_groups(
-            columns, words, np.array(places, dtype=np.int64), np.array(counts, dtype=np.int64), found, sure
-        )
+        groups = (np.array(one, dtype=np.int64) for one in (places, counts, within or [-1] * len(places)))
+        event_loops.loops().medians_of_groups(columns, words, *groups, found, sure)
     left = np.flatnonzero(~sure)
     for number, place in enumerate(places if left.size else ()):
         inside = np.flatnonzero(words[place // 64] & np.uint64(1 << place % 64))

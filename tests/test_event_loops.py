@@ -142,13 +142,16 @@ def test_medians_of_groups_are_those_of_numpy(n: int, compiled):
     words = rng.integers(0, 1 << 63, (2, n), dtype=np.uint64) & rng.integers(0, 1 << 63, (2, n), dtype=np.uint64)
     words[0, :] &= ~np.uint64(1 << 5)  # nobody
     words[1, :] |= np.uint64(1 << 2)  # everybody
-    places = [0, 5, 62, 64, 66, 100]
+    places = [66, 5, 62, 64, 0, 100]
+    words[0, :] &= ~np.uint64(1) | words[1, :]  # place 0 lies within 64
     inside = [(words[p // 64] >> np.uint64(p % 64) & np.uint64(1)).astype(bool) for p in places]
-    found = medians_of_groups(columns, words, places, [int(one.sum()) for one in inside])
-    for one, row in zip(inside, found, strict=True):
-        with np.errstate(over="ignore", invalid="ignore"):
-            expected = np.median(columns[:, one], axis=1) if one.any() else np.full(len(columns), np.nan)
-        np.testing.assert_array_equal(row, expected)
+    sizes = [int(one.sum()) for one in inside]
+    for within in (None, [-1, 0, 0, 0, 3, -1]):
+        found = medians_of_groups(columns, words, places, sizes, within)
+        for one, row in zip(inside, found, strict=True):
+            with np.errstate(over="ignore", invalid="ignore"):
+                expected = np.median(columns[:, one], axis=1) if one.any() else np.full(len(columns), np.nan)
+            np.testing.assert_array_equal(row, expected)
 
 
 def test_bins_and_grids_of_a_plot_are_those_of_numpy(compiled):

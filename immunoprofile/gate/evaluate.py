@@ -105,9 +105,15 @@ class GatedSample:
         columns = fluorescence_positions(self.sample)
         markers = [self.sample.channels[column].marker for column in columns]
         masks, counts = self.evaluation.masks, self.evaluation.counts
-        known = [gate.population for gate in self.strategy.gates if counts[gate.population]]
+        number: dict[str, int] = {ROOT: -1}
+        within: list[int] = []
+        for gate in self.strategy.gates:
+            if counts[gate.population]:
+                number[gate.population] = len(within)
+                within.append(number[gate.parent])
+        known = list(number)[1:]
         places, sizes = [masks.place(name) for name in known], [counts[name] for name in known]
-        medians = medians_of_groups(self.compensated.T[columns], masks.words, places, sizes)
+        medians = medians_of_groups(self.compensated.T[columns], masks.words, places, sizes, within)
         return {
             (population, marker): value
             for population, row in zip(known, medians.tolist(), strict=True)

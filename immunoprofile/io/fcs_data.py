@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from immunoprofile import event_loops
 from immunoprofile.errors import FcsError
 from immunoprofile.io.fcs_repair import COPY_AGAIN
 
@@ -214,5 +215,8 @@ def _all_finite(stored: NDArray[Any]) -> bool:
     """Whether no value is infinite or NaN; single precision is judged by its bits, in whatever order of bytes."""
     if stored.dtype.kind == "f" and stored.dtype.itemsize == 4:
         exponent = np.uint32(0x7F800000 if stored.dtype.isnative else 0x0000807F)
-        return not bool(((stored.view(np.uint32) & exponent) == exponent).any())
+        words = stored.view(np.uint32)
+        if event_loops.loaded() and words.flags.c_contiguous:
+            return not event_loops.loops().any_has_all_bits(words.ravel(), exponent)
+        return not bool(((words & exponent) == exponent).any())
     return bool(np.isfinite(stored).all())

@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 from immunoprofile.errors import FcsError
 from immunoprofile.io.fcs_repair import (
@@ -70,27 +69,18 @@ class Keyword:
     ----------
     name
         As written, with ``$`` where the file has it.
+    bare
+        The name in upper case, without ``$``: how keywords are compared.
     value
         The bytes of the value, doubled delimiters made single; no encoding is assumed.
+    text
+        The value without surrounding padding, as UTF-8 (FCS 3.1), or as Latin-1 where it is no UTF-8.
     """
 
     name: str
+    bare: str
     value: bytes
-
-    @cached_property
-    def bare(self) -> str:
-        """Upper case, without ``$``: how keywords are compared."""
-        return self.name.replace("$", "").upper()
-
-    @cached_property
-    def read(self) -> tuple[str, bool]:
-        """The value without surrounding padding, and whether it is UTF-8."""
-        return _decoded(self.value)
-
-    @property
-    def text(self) -> str:
-        """The value without surrounding padding, as UTF-8 (FCS 3.1), or as Latin-1 where it is no UTF-8."""
-        return self.read[0]
+    text: str
 
 
 @dataclass(frozen=True)
@@ -367,10 +357,11 @@ def _chosen(pairs: list[tuple[bytes, bytes]], repairs: Repairs) -> _Chosen:
     repeated: list[Keyword] = []
     for raw_name, value in pairs:
         name, clean = _decoded(raw_name)
-        keyword = Keyword(name, value)
+        text, readable = _decoded(value)
+        keyword = Keyword(name, name.replace("$", "").upper(), value, text)
         if not keyword.bare:
             continue
-        if not (clean and keyword.read[1]):
+        if not (clean and readable):
             repairs.note(REPAIR_TEXT_ENCODING, _shown(raw_name))
         other = standing.get(keyword.bare)
         if other is None:

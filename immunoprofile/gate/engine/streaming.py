@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from immunoprofile.errors import FcsError
-from immunoprofile.gate.engine.evaluate import correct, evaluate, evaluation_of
+from immunoprofile.gate.engine.evaluate import ARBITER_EVENTS, correct, evaluate, evaluation_of
 from immunoprofile.gate.engine.exact import word_count
 from immunoprofile.gate.engine.resolve import Matrix, Node, NotPlannedError, matrices, resolve
 from immunoprofile.gate.engine.result import EngineRecord, Evaluation
@@ -159,12 +159,30 @@ class _Stream:
         single = single and self.layout.event_bits == 32 * len(self.layout.channels)
         single = single and not any(scale.decades for scale in self.layout.scales)
         chunks = self._single(part, parts, words, counts) if single else self._wide(part, parts, words, counts)
+        waiting: list[tuple[NDArray[np.int64], NDArray[np.float64]]] = []
+        left = 0
         for start, out, near, events in chunks:
-            correct(out, counts, near, events, self.nodes, self.known)
-            decided += len(near)
             if len(words) > 1:
                 words[:, start : start + out.shape[1]] = out
-        return counts, decided
+            if len(near):
+                waiting.append((near + start, events))
+                left += len(near)
+            if left >= ARBITER_EVENTS:
+                self._decide(words, counts, waiting)
+                decided, left, waiting = decided + left, 0, []
+        self._decide(words, counts, waiting)
+        return counts, decided + left
+
+    def _decide(
+        self,
+        words: NDArray[np.uint64],
+        counts: NDArray[np.int64],
+        waiting: list[tuple[NDArray[np.int64], NDArray[np.float64]]],
+    ) -> None:
+        """Ask the arbiter of the events of several chunks at once: it takes long to begin, not to go on."""
+        if waiting:
+            positions, events = (np.concatenate(part) for part in zip(*waiting, strict=True))
+            correct(words, counts, positions, events, self.nodes, self.known)
 
     def _single(self, part: int, parts: int, words: NDArray[np.uint64], counts: NDArray[np.int64]) -> Iterator[_Chunk]:
         """Chunks of single precision, as they stand in the file."""
