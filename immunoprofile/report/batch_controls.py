@@ -132,9 +132,17 @@ def _charts(view: CohortView) -> tuple[Block, ...]:
         known = dict.fromkeys((one["population"], one["measure"]) for one in own if one["holds"])
         charts = tuple(known) or tuple(dict.fromkeys((one["population"], one["measure"]) for one in own))[:6]
         displays = tuple((name, source.display(name)) for name, _ in charts)
-        drawn = ControlChart(own, charts, displays)
+        drawn = ControlChart(_undated(own) if view.blinded else own, charts, displays)
         blocks.append(Image(f"controls_{tube}", drawn, title=Said("Controls of tube {tube}", tube=tube)))
     return tuple(blocks)
+
+
+def _undated(rows: tuple[Mapping[str, Any], ...]) -> tuple[Mapping[str, Any], ...]:
+    """The runs in their order, without dates and names of samples: the day of a batch is that of its visits."""
+    keys = [(row["acquired_dtc"], row["batch_id"], row["samples"]) for row in rows]
+    places = {key: f"{place:06d}" for place, key in enumerate(sorted(set(keys)), 1)}
+    hidden = zip(rows, keys, strict=True)
+    return tuple({**row, "acquired_dtc": places[key], "samples": ""} for row, key in hidden)
 
 
 def precision(source: Source) -> tuple[Block, ...]:

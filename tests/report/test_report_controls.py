@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -156,3 +157,19 @@ def test_levey_jennings_shows_every_run_and_names_what_failed() -> None:
     assert pl.to_svg(shuffled) == pl.to_svg(figure)
     with pytest.raises(NotAvailableError, match="no control of tube x"):
         pl.levey_jennings(table, "x")
+
+
+def test_no_day_stands_in_anything_that_blinded_reports_write(held: tuple[Path, Any], tmp_path: Path) -> None:
+    """Pages and their twins: the day of a control would be that of the draws of its batch."""
+    shutil.copytree(held[0] / "out", tmp_path / "out")
+    day = re.compile(r"20\d\d-\d\d-\d\d")
+    reports = tmp_path / "out" / "reports"
+    assert any(day.search(path.read_text(encoding="utf-8")) for path in reports.rglob("*.json"))
+    assert CliRunner().invoke(app, ["report", str(tmp_path / "out"), "--blinded", "--quiet"]).exit_code == 0
+    texts = {path.name: path.read_text(encoding="utf-8") for path in reports.rglob("*") if path.is_file()}
+    assert {"cohort.html", "cohort.json", "BL.html", "BL.json"} <= set(texts)
+    for name, text in texts.items():
+        assert not day.search(text), name
+        assert not re.search(r"C01\b|\.fcs\b", text), name
+    twin = json.loads(texts["cohort.json"])
+    assert '"control_lot": "L1"' in json.dumps(twin)  # the chart is there
