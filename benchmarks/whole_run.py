@@ -90,6 +90,7 @@ def checked_out(commit: str, place: Path) -> Iterator[Path]:
 def call(build: Path, words: list[str], place: Path, home: Path | None = None) -> Times:
     """One command of a build in a process of its own; ``home`` takes everything that is kept between runs."""
     environment = {**os.environ, "PYTHONPATH": str(build)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # a warm run has the byte code of the one before
     if home is not None:
         home.mkdir()
         kept = {"HOME": "", "XDG_CACHE_HOME": "cache", "NUMBA_CACHE_DIR": "numba", "PYTHONPYCACHEPREFIX": "pyc"}

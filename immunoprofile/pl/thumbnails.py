@@ -6,7 +6,7 @@ import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final
 
 from immunoprofile.errors import NotAvailableError
@@ -220,6 +220,20 @@ def prepare(panel: Panel, partner: Panel | None, displays: Mapping[str, str]) ->
     other = raster if partner is None else partner.raster
     x_range, y_range = _common(raster.x_range, other.x_range), _common(raster.y_range, other.y_range)
 
+    words = tuple(_label(one.population, panel, displays) for one in raster.outlines)
+    outlines, places = _labelled(raster, x_range, y_range, words)
+    name = "all events" if raster.parent == "root" else _name(raster.parent, displays)
+    x_ticks = max(raster, other, key=lambda one: one.x_range[1]).x_ticks  # one axis, one set of ticks
+    y_ticks = max(raster, other, key=lambda one: one.y_range[1]).y_ticks
+    return Drawn(panel, name, x_range, y_range, x_ticks, y_ticks, outlines, words, places)
+
+
+@lru_cache(maxsize=64)
+def _labelled(
+    raster: GateRaster, x_range: tuple[float, float], y_range: tuple[float, float], words: tuple[str, ...]
+) -> tuple[tuple[Points, ...], tuple[Box | None, ...]]:
+    """Outlines on the plot and places of their labels; plots of a baseline stand on every page of a subject."""
+
     def place(x: float, y: float) -> tuple[float, float]:
         return (x - x_range[0]) / (x_range[1] - x_range[0]), (y - y_range[0]) / (y_range[1] - y_range[0])
 
@@ -232,16 +246,11 @@ def prepare(panel: Panel, partner: Panel | None, displays: Mapping[str, str]) ->
         )
         for one in raster.outlines
     )
-    words = tuple(_label(one.population, panel, displays) for one in raster.outlines)
     wanted = [
         Wanted(tuple(_folded(text, width) for width in _FOLDS), line)
         for text, line in zip(words, outlines, strict=True)
     ]
-    places = place_labels(wanted, outlines, _crowd(raster, x_range, y_range), side=SIDE)
-    name = "all events" if raster.parent == "root" else _name(raster.parent, displays)
-    x_ticks = max(raster, other, key=lambda one: one.x_range[1]).x_ticks  # one axis, one set of ticks
-    y_ticks = max(raster, other, key=lambda one: one.y_range[1]).y_ticks
-    return Drawn(panel, name, x_range, y_range, x_ticks, y_ticks, outlines, words, tuple(places))
+    return outlines, tuple(place_labels(wanted, outlines, _crowd(raster, x_range, y_range), side=SIDE))
 
 
 def draw_panel(sheet: Sheet, drawn: Drawn | None, *, x0: float, y0: float) -> None:
@@ -258,7 +267,7 @@ def draw_panel(sheet: Sheet, drawn: Drawn | None, *, x0: float, y0: float) -> No
 
     left, low = place(raster.x_range[0], raster.y_range[0])
     right, high = place(raster.x_range[1], raster.y_range[1])
-    sheet.add(Picture(_density(raster.counts), _palette(), (left, right), (low, high)))
+    sheet.add(Picture(_density(raster), _palette(), (left, right), (low, high)))
     _draw_head(sheet, drawn, x0, y0 + 1.03)
     sheet.add(
         Words(x0 + 0.5, y0 - 0.175, raster.x_marker, size=6.8, across="center", upward="center"),
@@ -357,10 +366,12 @@ def _crowd(raster: GateRaster, x_range: tuple[float, float], y_range: tuple[floa
     return made
 
 
-def _density(counts: NDArray[np.uint32]) -> NDArray[np.uint8]:
+@lru_cache(maxsize=64)
+def _density(raster: GateRaster) -> NDArray[np.uint8]:
     """Log density as places in :func:`_palette`, from 0 (none) to 255; where events are few, a dot for each bin."""
     import numpy as np
 
+    counts = raster.counts
     level = np.log1p(counts.astype(np.float64))
     level /= max(float(level.max()), 1e-9)
     few = (counts > 0) & ((level < _FEW) | (counts == 1))
@@ -368,6 +379,7 @@ def _density(counts: NDArray[np.uint32]) -> NDArray[np.uint8]:
     coarse = np.round(255 * np.where(few, 0.0, level)).astype(np.uint8)
     fine = coarse.repeat(3, axis=1).repeat(3, axis=0)
     fine[1::3, 1::3][few] = round(255 * 0.8)
+    fine.setflags(write=False)
     return fine
 
 

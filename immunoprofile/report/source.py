@@ -22,7 +22,7 @@ from immunoprofile.pl.series import anchors_of, axis_day
 from immunoprofile.pp.verdict import tube_states
 from immunoprofile.report import wording
 from immunoprofile.report.moved_cuts import MovedCuts
-from immunoprofile.report.subject_studies import SubjectStudies
+from immunoprofile.report.subject_studies import RecentRasters, SubjectStudies
 from immunoprofile.report.value import Measure, Value
 from immunoprofile.resources.checks import check_title
 
@@ -288,6 +288,11 @@ class Source:
     def percentages(self, sample_id: str) -> dict[str, float]:
         """Population -> per cent of its parent in one acquisition."""
         return {name: pct for name, (pct, _) in self._counted.get(sample_id, {}).items()}
+
+    @cached_property
+    def rasters(self) -> RecentRasters:
+        """Gating plots by acquisition."""
+        return RecentRasters(self.profile)
 
     def parents_of(self, sample_id: str) -> dict[str, str]:
         """Population -> parent in one acquisition."""

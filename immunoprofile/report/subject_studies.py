@@ -1,19 +1,22 @@
-"""The study as if it had one subject only: cut once, for all pages of the subject."""
+"""What pages of one subject share: the study as if it had this subject only, and gating plots of its baseline."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
+    from immunoprofile.gate.raster import GateRaster
     from immunoprofile.profiling.results import Profile
 
 _OF_STUDY = ("subjects", "cmv_dna", "dosing", "conmeds", "events")
 _OF_RESULTS = ("dose_adequacy", "cmv_confounders")
+_RASTERS_KEPT: Final = 12
+"""Acquisitions: of some tubes at two visits."""
 
 
 class SubjectStudies:
@@ -44,3 +47,22 @@ class SubjectStudies:
             }
             self._last = subject, SimpleNamespace(config=self._config, **own)
         return self._last[1]
+
+
+class RecentRasters:
+    """Gating plots of a profile by acquisition; the last that were asked for are kept.
+
+    Those of a baseline stand on every page of its subject.
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+        self._kept: dict[str, tuple[GateRaster, ...]] = {}
+
+    def of(self, sample_id: str) -> tuple[GateRaster, ...]:
+        """Plots of an acquisition; none when it could not be gated."""
+        found = self._kept.pop(sample_id) if sample_id in self._kept else self._profile.rasters(sample_id)
+        self._kept[sample_id] = found
+        if len(self._kept) > _RASTERS_KEPT:
+            del self._kept[next(iter(self._kept))]
+        return found

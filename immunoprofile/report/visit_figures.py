@@ -246,7 +246,7 @@ def _panels(view: VisitView, visit: str, tube: str) -> dict[Key, Panel]:
     elsewhere = {one.population: one.main.tubes[0] for one in view.rows if one.main.tubes[0] != tube}
     remark = "FAIL" if source.states.get((view.subject, visit, tube)) == "FAIL" else ""
     found: dict[Key, Panel] = {}
-    for raster in source.profile.rasters(sample_id):
+    for raster in source.rasters.of(sample_id):
         gates = tuple(outline.population for outline in raster.outlines)
         shown = {} if remark else {name: numbers.get(name, math.nan) for name in gates if name not in elsewhere}
         notes = {name: f" (number: tube {elsewhere[name]})" for name in gates if name in elsewhere}

@@ -105,6 +105,11 @@ def populations() -> dict[str, Population]:
     >>> populations()["treg"].marker_string
     'CD3+CD4+CD25hiCD127lo'
     """
+    return dict(_populations())
+
+
+@cache
+def _populations() -> dict[str, Population]:
     content = load_yaml("populations.yaml")
 
     def entry(name: str, given: dict[str, Any], **more: bool) -> Population:
