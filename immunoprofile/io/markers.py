@@ -44,7 +44,7 @@ _ALIASES: dict[str, tuple[str, ...]] = {
     "NKG2D": ("CD314",),
     "NKp46": ("CD335",),
     "CD107a": ("LAMP-1",),
-    VIABILITY: ("Aqua", "TO-PRO-3"),
+    VIABILITY: ("Aqua", "TO-PRO-3", "Helix NP", "Helix NP Blue", "Helix NP Green", "Helix NP NIR"),
     "CD16+CD56": ("CD16CD56", "CD56+CD16", "CD16/CD56", "CD56/CD16", "CD16/56", "CD16+56"),
     "CD14+CD19": ("CD14CD19", "CD19+CD14", "CD14/CD19", "CD19/CD14", "Dump"),
 }  # fmt: skip
@@ -72,7 +72,11 @@ _DYE = "(?:" + "|".join((
     r"SB ?\d{3}", r"Super Bright ?\d{3}", r"Brilliant (?:Violet|Ultra ?Violet|Blue)™? ?\d{3}",
     r"(?:Alexa(?: ?Fluor)?™?|AF|Ax) ?-?\d{3}", r"e(?:F|Fluor™?)? ?\d{3}", "V4[05]0", "V500", "VioBlue", "VioGreen",
     r"VioBright ?\w*", "Pac(?:ific)? ?(?:Blue?|Orange)", "PB", "PO", "KrO", "Krome Orange",
-    r"Q(?:dot|D) ?\d{3}", "AmCyan",
+    r"Q(?:dot|D) ?\d{3}", "AmCyan", r"Vio ?\d{3}", r"Real(?:Blue|Yellow)™? ?\d{3}", r"[im]Fluor™?(?: Violet)? ?\d{3}",
+    r"Spark(?: ?(?:Blue|Violet|UV|NIR|YG|Red|PLUS))+™? ?[A-Z]?\d{3}", r"cFluor™? ?[A-Z]{1,3} ?\d{3}",
+    r"(?:StarBright|SB)™? (?:Ultra ?Violet|Violet|Blue|Yellow|Red) ?\d{3}", r"KIRAVIA(?: Blue)?™? ?\d{3}",
+    r"DyLight™? ?\d{3}",
+    r"NovaFluor™? (?:Blue|Yellow|Red) ?\d{2,3}(?:/\d+S)?",
     r"Cy ?[57](?:\.5)?",
 )) + ")(?:-[AHW])?"  # fmt: skip
 _LONGEST_LABEL = 100
@@ -94,6 +98,9 @@ _METALS = (
 _VENDOR_FIELDS = re.compile(r"^(?P<rest>[^;]+);[^;]*;\d{3}/\d{2,3}@.*$")
 # A single letter after a hyphen is area, height or width of a channel: CD3-A is not CD3a.
 _CD = re.compile(r"^CD[\s_-]*(\d{1,3})(?:[\s_-]*(RA|RO|RB|L)|[\s_]?([A-Z]))?$", re.IGNORECASE)
+
+# A label with a second name of the same marker: CD197 (CCR7).
+_TWO_NAMES = re.compile(r"^(?P<one>[^()\[\]]+?)\s*[(\[](?P<other>[^()\[\]]+)[)\]]$")
 
 _FUNCTIONAL = {"CD25", "CD127", "FoxP3", "Ki-67", "HLA-DR", "CD38", "CCR7", "CD45RA", "CD45RO", "CD57", "CD62L", "CD69"}
 
@@ -161,6 +168,9 @@ def _known(name: str) -> str | None:
         return alias
     if _is_viability(name):
         return VIABILITY
+    if both := _TWO_NAMES.match(name):
+        one, other = (_known(part.strip()) for part in both.groups())
+        return one if one == other else None
     number = _CD.match(name)
     if not number:
         return None
@@ -184,6 +194,8 @@ def _bare(name: str) -> str:
         found = pattern.match(name)
         if found:
             rest = next(text for text in found.groupdict().values() if text).strip()
+            if re.fullmatch(r"\([^()]+\)", rest):  # FITC (CD3)
+                rest = rest[1:-1].strip()
             # One dye is taken off, and species or isotope besides: "human CD3 FITC".
             return _known(rest) or (rest if _DYE_ONLY.match(rest) else _bare(rest))
     return name

@@ -36,6 +36,13 @@ from immunoprofile.io.markers import canonical_marker, find_marker, marker_of_ch
         ("Amine Aqua", "Viability"), ("ViViD", "Viability"), ("L/D APC-Cy7", "Viability"), ("FVS700", "Viability"),
         ("Zombie UV", "Viability"), ("Via Dye Red", "Viability"), ("7AAD viability", "Viability"),
         ("Propidium Iodide", "Viability"), ("TO-PRO-3", "Viability"), ("Live/Dead (BV510)", "Viability"),
+        # Two names of one marker, and dyes of recent years.
+        ("CD56 (NCAM) PE", "CD56"), ("CD127 (IL-7Ra)", "CD127"), ("CCR7 [CD197]", "CCR7"),
+        ("CD279(PD-1)-BV785", "PD-1"),
+        ("PE-Cy7 CD25 (IL-2Ra)", "CD25"), ("FITC (CD3)", "CD3"), ("CD45 (LCA)(Y89)Di", "CD45"),
+        ("CD3 Spark Blue 550", "CD3"), ("Spark NIR 685-CD19", "CD19"), ("CD4 cFluor V420", "CD4"),
+        ("CD34 StarBright Violet 440", "CD34"), ("CD3 NovaFluor Yellow 690", "CD3"), ("CD14 Vio770", "CD14"),
+        ("CD25 RealBlue 780", "CD25"), ("iFluor 488 CD8", "CD8"), ("Helix NP", "Viability"),
         # Mass cytometry.
         ("Cisplatin(Pt195)Di", "Viability"),
         ("CD3(Er170)Di", "CD3"), ("CD3(110:114)Dd", "CD3"), ("HLA-DR(Yb174)Dd", "HLA-DR"), ("170Er_CD3", "CD3"),
@@ -54,6 +61,7 @@ def test_spellings_are_understood(label, marker):
         "CD19/TCRgd", "CD56+IgK", "VIVID / CD14", "CD3 UCHT1", "CD4 CD8", "pp38", "DNA1", "BC1", "Isotype Control",
         "Deadbox", "Live cells CD3+", "Aqua Blue", "Blue", "Dye", "Red 710", "Cells", "Liver", "Viability CD14",
         "LD CD19", "Alive", "710", "PIP2", "Viagen", "GFP/FITC-A", "CD3-A", "CD8b", "CD3e", "", "CD", "CD3PE",
+        "CD3 (CD4)", "CD16 (CD56)", "CD3 (UCHT1)", "Helix", "Spark", "Vio770",
     ],
 )  # fmt: skip
 def test_what_is_not_understood_keeps_its_spelling(label):
