@@ -244,7 +244,7 @@ def batch_of(row: Mapping[Any, Any]) -> Batch:
 def _state(rows: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     """State of a batch by the rows of its control, and why in words."""
     if not rows:
-        return "NO_CONTROL", "no control of this batch and tube could be read"
+        return "NO_CONTROL", "no control of this batch and tube was judged: none there, not readable, or excluded"
     failed = [row for row in rows if row["state"] == "FAIL"]
     holding = [row for row in rows if row["holds"]]
     if held := [row for row in failed if row["holds"]]:
@@ -316,13 +316,22 @@ def note_controls(study: Study, controls: pd.DataFrame, batches: pd.DataFrame, n
         elif row["state"] == "WARN":
             notes.add("warning", "CONTROL_WARN", f"{what} asks for a look: {row['why']}", **place)
         elif row["state"] == "NO_CONTROL" and row["visits"]:
-            notes.add("warning", "CONTROL_MISSING", f"{what}: none that could be read, so nothing is known of it",
-                      table="samples", action="run a control aliquot with every batch")  # fmt: skip
+            notes.add(
+                "warning", "CONTROL_MISSING",
+                f"{what}: none was judged (none there, not readable, or excluded), so nothing is known of it",
+                table="samples", action="run a control aliquot with every batch",
+            )  # fmt: skip
         elif row["state"] == "NOT_EVALUABLE":
             unknown.setdefault((row["tube"], row["why"]), []).append(row["batch_id"])
     for (tube, why), names in unknown.items():
         notes.add("warning", "CONTROL_NOT_EVALUABLE", f"controls of tube {tube}, batches {', '.join(names)}: {why}",
                   table="control_targets", action="declare a target in control_targets")  # fmt: skip
+    for row in records(study.samples, "samples"):
+        if row["role"] == "control" and row["exclude_flag"]:
+            # It may be the one that failed: who looks at the batch has to know that there was another.
+            what = f"control {row['sample_id']} of batch {row['batch_id'] or '(none)'}, tube {row['tube_id']}"
+            notes.add("warning", "CONTROL_EXCLUDED", f"{what} was excluded and not judged: {row['exclude_reason']}",
+                      table="samples", sample_id=row["sample_id"])  # fmt: skip
     _note_releases(study, controls, batches, notes)
 
 

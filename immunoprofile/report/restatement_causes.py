@@ -160,8 +160,11 @@ def _tables(old: Results, new: Results) -> Iterable[Cause]:
         if old.output(name) == new.output(name):
             continue
         before, after = (Counter(tuple(sorted(row.items())) for row in one.rows(name)) for one in (old, new))
-        apart = (before - after) + (after - before)
-        subjects = Counter(dict(row).get("usubjid", "") for row in apart.elements())
+        gone, came = (
+            Counter(dict(row).get("usubjid", "") for row in apart.elements())
+            for apart in (before - after, after - before)
+        )
+        subjects = gone | came  # a row that was changed is gone and came: one row, so the larger of both counts
         for subject, rows in sorted(subjects.items()):
             words = f"{table}.csv, {rows} row{'s' if rows > 1 else ''}" + (f" of {subject}" if subject else "")
             never = frozenset() if table == "samples" else _OF_EVENTS

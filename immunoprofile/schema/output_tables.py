@@ -90,7 +90,7 @@ CONTROL_STATES: Final[dict[str, str]] = {
     "HELD": "a rule is broken: the reports of the batch are held",
     "RELEASED": "a rule is broken, and a person released the batch with a reason",
     "NOT_EVALUABLE": "no target yet: nothing is known",
-    "NO_CONTROL": "the batch has no control that could be read: nothing is known",
+    "NO_CONTROL": "the batch has no control that was judged: nothing is known",
 }
 
 PRECISION_COLUMNS: Final = (

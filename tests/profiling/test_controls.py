@@ -238,6 +238,22 @@ def test_repeating_a_failed_control_does_not_make_it_pass(tmp_path):
     assert small.batches.loc["B01", "state"] == "HELD"
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_control_that_was_excluded_is_told(tmp_path, again):
+    """Leaving out the one that failed ends no hold in silence, whether or not another one stands in."""
+    head = HEAD.replace("blood_volume_ul\n", "blood_volume_ul,exclude_flag,exclude_reason\n")
+    rows = [control(1, attempt="1", name="C01"), sample("S-1", "BL", 1)]
+    rows += [control(1, attempt="2", name="C01b")] if again else []
+    text = "".join(row.replace("\n", ",Y,aliquot thawed\n" if row.startswith("C01,") else ",,\n") for row in rows)
+    small = Small(tmp_path, [], {"C01b": 5000, "S-1_BL": 4000}, control_targets=TARGETS)
+    write_study(tmp_path / "study", files=False, samples=head + text, control_targets=TARGETS)
+    small.study = ip.read_study(tmp_path / "study", require_files=False)
+    assert small.batches.loc["B01", "state"] == ("PASS" if again else "NO_CONTROL")
+    (told,) = small.notes.query("code == 'CONTROL_EXCLUDED'").to_dict("records")
+    assert (told["severity"], told["sample_id"]) == ("warning", "C01")
+    assert told["message"] == "control C01 of batch B01, tube t was excluded and not judged: aliquot thawed"
+
+
 def test_replicates_of_a_run_are_judged_by_their_mean_and_their_range(tmp_path):
     names = [control(1, replicate=str(n), name=f"C01r{n}") for n in (1, 2)]
     targets = TARGETS.replace("50,2,,", "50,2,2,")
