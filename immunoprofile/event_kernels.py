@@ -260,13 +260,15 @@ def any_has_all_bits(words, bits):
 
 
 @_jit
-def running_total(values, low, high, out):
-    """Sum of the values until each, drawn in to a range."""
-    total = 0.0
-    out[0] = total
-    for k in range(values.size):
-        total += min(max(values[k], low), high)
-        out[k + 1] = total
+def running_total(values, low, high, edges, out):
+    """Sum of the values before each edge (ascending), drawn in to a range."""
+    total, begin = 0.0, 0
+    for number in range(edges.size):
+        for value in values[begin : edges[number]]:
+            drawn = low if value < low else value
+            total += high if drawn > high else drawn
+        begin = edges[number]
+        out[number] = total
 
 
 @_jit

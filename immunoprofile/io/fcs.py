@@ -11,6 +11,7 @@ import io
 import logging
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,12 +108,12 @@ class Sample:
         """Number of recorded events."""
         return int(self.events.shape[0])
 
-    @property
+    @cached_property
     def labels(self) -> tuple[tuple[str, str], ...]:
         """(``$PnN``, ``$PnS``) of each channel."""
         return tuple((channel.pnn, channel.pns) for channel in self.channels)
 
-    @property
+    @cached_property
     def markers(self) -> tuple[str, ...]:
         """Canonical marker of each channel."""
         return tuple(channel.marker for channel in self.channels)

@@ -178,6 +178,7 @@ def _assess(gated: GatedSample, values: ScaledValues, limits: Limits) -> EventQu
         comp=gated.spillover,
         scales=scales,
         transformed=transformed,
+        compensated=lambda: gated.compensated,
         dead_fallback=fallback,
         limits=limits,
     )

@@ -150,14 +150,15 @@ def bin_means(
     numpy.ndarray
         Bins x channels.
     """
-    if event_loops.loaded():
-        total = np.empty((len(columns), len(columns[0]) + 1))
-        for column, (low, high), line in zip(columns, ends, total, strict=True):
-            event_loops.loops().running_total(np.ascontiguousarray(column), low, high, line)
-    else:
-        drawn_in = [np.clip(column, low, high) for column, (low, high) in zip(columns, ends, strict=True)]
-        total = np.array([np.concatenate([[0.0], np.cumsum(column)]) for column in drawn_in])
-    return np.asarray((total[:, starts + size] - total[:, starts]).T / size, dtype=np.float64)
+    edges = np.unique(np.concatenate([starts, starts + size]))
+    total = np.empty((len(columns), len(edges)))
+    for column, (low, high), line in zip(columns, ends, total, strict=True):
+        if event_loops.loaded():
+            event_loops.loops().running_total(np.ascontiguousarray(column), low, high, edges, line)
+        else:
+            line[:] = np.concatenate([[0.0], np.cumsum(np.clip(column, low, high))])[edges]
+    first, last = np.searchsorted(edges, starts), np.searchsorted(edges, starts + size)
+    return np.asarray((total[:, last] - total[:, first]).T / size, dtype=np.float64)
 
 
 def steadied(series: NDArray[np.float64], window: int) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from immunoprofile.resources.checks import Finding, quality_checks
 from immunoprofile.scale_table import Biexponential
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -120,6 +120,7 @@ def assess(
     comp: Spillover | None = None,
     scales: Mapping[str, Scale] | None = None,
     transformed: Mapping[int, NDArray[np.float64]] | None = None,
+    compensated: Callable[[], NDArray[np.float64]] | None = None,
     order: Literal["time", "file"] = "time",
     dead_search: tuple[float, float] = DEAD_SEARCH,
     dead_fallback: float | None = None,
@@ -138,6 +139,8 @@ def assess(
         linear.
     transformed
         Column -> its values, compensated and on their scale, where they are at hand already; the others are computed.
+    compensated
+        Gives the events with ``comp`` removed, where others need them as well; asked only where they are needed here.
     order
         ``file`` follows the signal in the order of the file, also without Time. The rules stay the robust ones.
     dead_search, dead_fallback
@@ -160,7 +163,9 @@ def assess(
     followed = channels_to_follow(sample)
     # Compensation changes only what a matrix can name, so nothing is left to do where all of that is at hand.
     inside = () if comp is None else comp.positions(sample)
-    events = compensate(sample, comp) if any(at in inside and at not in known for at in followed) else sample.events
+    events = sample.events
+    if any(at in inside and at not in known for at in followed):
+        events = compensate(sample, comp) if compensated is None else compensated()
     names = [sample.channels[at].pnn for at in followed]
     values = np.empty((len(followed), sample.n_events)).T
     for number, at in enumerate(followed):

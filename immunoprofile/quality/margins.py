@@ -101,10 +101,11 @@ def margins(
             smallest, largest = float(values.min()), float(values.max())
             lower[number] = max(min(max(REFERENCE_LOWEST, smallest), 0.0), smallest)
             upper[number] = min(channel.pnr - 1, largest)
-        # A missing rail is NaN, and nothing compares with it.
-        at_low, at_high = values <= lower[number], values >= upper[number]
-        low[number], high[number] = int(at_low.sum()), int(at_high.sum())
-        bad |= at_low | at_high
+        for rail, count, beyond in ((lower, low, np.less_equal), (upper, high, np.greater_equal)):
+            if not np.isnan(rail[number]):  # a missing rail
+                at_rail = beyond(values, rail[number])
+                count[number] = np.count_nonzero(at_rail)
+                bad |= at_rail
     return Margins(tuple(wanted), lower, upper, low, high, bad)
 
 
