@@ -331,3 +331,19 @@ def bit_planes(words, out):
                 half >>= 1
             for bit in range(64):
                 out[64 * row + bit, part] = block[bit]
+
+
+@_jit
+def narrowed(shapes, chosen, above, out, counts):
+    """Planes of the chosen shapes within those of the parents, and how many bits each has."""
+    for row in range(chosen.size):
+        shape, parent, line = shapes[chosen[row]], above[row], out[row]
+        total = np.uint64(0)
+        for k in range(line.size):
+            word = shape[k] & parent[k]
+            line[k] = word
+            word -= (word >> _ONE) & np.uint64(0x5555555555555555)
+            word = (word & np.uint64(0x3333333333333333)) + ((word >> np.uint64(2)) & np.uint64(0x3333333333333333))
+            word = (word + (word >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+            total += (word * np.uint64(0x0101010101010101)) >> np.uint64(56)
+        counts[row] = total

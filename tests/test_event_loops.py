@@ -8,7 +8,7 @@ import pytest
 from immunoprofile import event_loops
 from immunoprofile.density import densities, tops
 from immunoprofile.gate.raster import BINS, GateRaster, _Axis, _bins, _grid, read_rasters, write_rasters
-from immunoprofile.gate.shifted_counts import _planes
+from immunoprofile.gate.shifted_counts import _narrowed, _planes
 from immunoprofile.order_statistics import at_ranks, median, medians, medians_of_groups, quantiles, quantiles_of_blocks
 from immunoprofile.quality._follow import bin_means, bins_of
 from immunoprofile.scale_table import BOUND, LEAST_VALUES, Biexponential, ScaleTable
@@ -209,6 +209,18 @@ def test_every_bit_of_an_event_is_found_in_its_plane(rows: int, n: int, compiled
         bits = words[plane // 64] >> np.uint64(plane % 64) & np.uint64(1)
         np.testing.assert_array_equal(told[plane, :n], bits)
         assert not told[plane, n:].any()
+
+
+def test_planes_within_their_parents_are_counted(compiled):
+    rng = np.random.default_rng(1)
+    shapes = rng.integers(0, 2**64, (5, 7), dtype=np.uint64)
+    shapes[0], shapes[1] = 0, 2**64 - 1
+    chosen, above = np.array([1, 0, 4, 4, 1]), rng.integers(0, 2**64, (5, 7), dtype=np.uint64)
+    above[4] = 2**64 - 1
+    inside, counts = _narrowed(shapes, chosen, above)
+    np.testing.assert_array_equal(inside, shapes[chosen] & above)
+    assert counts == np.bitwise_count(shapes[chosen] & above).sum(axis=1).tolist()
+    assert counts[4] == 7 * 64
 
 
 @pytest.mark.parametrize("most", [0, 2**16 - 1, 2**16, 2**32 - 1])

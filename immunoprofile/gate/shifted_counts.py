@@ -87,17 +87,18 @@ def shifted_counts(
     # The kernel where the file itself was gated by it, whose plan is kept for the next file of the same gates.
     masks = evaluate(ways.gates, seen, gated.spillover, compiled=gated.engine.tier == "kernel").masks
     shapes = _planes(masks.words) if len(ways.gates) else None
-    everything = _planes(np.ones((1, seen.n_events), dtype=np.uint64))[0]
-    found: dict[str, Bits] = {ROOT: np.broadcast_to(everything, (RUNS, len(everything)))}
+    everything = np.full((RUNS, -(-seen.n_events // 64)), np.iinfo(np.uint64).max, dtype=np.uint64)
+    if seen.n_events % 64:
+        everything[:, -1] = (1 << seen.n_events % 64) - 1
+    found: dict[str, Bits] = {ROOT: everything}
     counts: dict[str, list[int]] = {}
     for gate in strategy.gates:
+        above = found[gate.parent]
         if gate.kind in BOOLEAN_KINDS or shapes is None:
-            inside = _combined(gate, found)
+            inside, numbers = _narrowed(_combined(gate, found), np.arange(RUNS), above)
         else:
-            inside = shapes[ways.of_runs[gate.population]]
-        # Bits after the last event are cut off by the parent.
-        found[gate.population] = inside & found[gate.parent]
-        counts[gate.population] = np.bitwise_count(found[gate.population]).sum(axis=1, dtype=np.int64).tolist()
+            inside, numbers = _narrowed(shapes, ways.of_runs[gate.population], above)
+        found[gate.population], counts[gate.population] = inside, numbers
     evaluated = {
         population: bool(ways.moved[population].cuts) and all(cut in ways.places for cut in ways.moved[population].cuts)
         for population in strategy.populations
@@ -120,6 +121,17 @@ def _planes(words: Bits) -> Bits:
     bits = [word >> np.uint64(bit) & np.uint64(1) for word in words for bit in range(64)]
     packed = np.packbits(np.array(bits, dtype=bool), axis=1, bitorder="little")
     return np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
+
+
+def _narrowed(shapes: Bits, chosen: NDArray[np.int64], above: Bits) -> tuple[Bits, list[int]]:
+    """Planes of the chosen shapes within those of the parents, and how many events are in each."""
+    if event_loops.loaded():
+        inside, counts = np.empty_like(above), np.empty(len(chosen), dtype=np.int64)
+        event_loops.loops().narrowed(shapes, chosen, above, inside, counts)
+        return inside, counts.tolist()
+    # Bits after the last event are cut off by the parent.
+    inside = shapes[chosen] & above
+    return inside, np.bitwise_count(inside).sum(axis=1, dtype=np.int64).tolist()
 
 
 def _combined(gate: Gate, found: Mapping[str, Bits]) -> Bits:
