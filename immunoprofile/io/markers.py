@@ -99,8 +99,17 @@ _VENDOR_FIELDS = re.compile(r"^(?P<rest>[^;]+);[^;]*;\d{3}/\d{2,3}@.*$")
 # A single letter after a hyphen is area, height or width of a channel: CD3-A is not CD3a.
 _CD = re.compile(r"^CD[\s_-]*(\d{1,3})(?:[\s_-]*(RA|RO|RB|L)|[\s_]?([A-Z]))?$", re.IGNORECASE)
 
-# A label with a second name of the same marker: CD197 (CCR7).
+# A label with a second name of the same marker, CD197 (CCR7), or with a usual clone, CD3 (OKT3).
 _TWO_NAMES = re.compile(r"^(?P<one>[^()\[\]]+?)\s*[(\[](?P<other>[^()\[\]]+)[)\]]$")
+
+_CLONE = re.compile("|".join((
+    r"OKT ?[348]", r"UCHT[12]", r"HIT(?:2|3a|8a)", r"SK[1-9]\d?", r"RPA-?T[48]", "L200", r"S?RFT-?[48]\w*", "2H7",
+    "L27", "HIB19", "SJ25-?C1", "J3-?119", "M5E2", "6[13]D3", "M(?:φ|phi)P9", "RM052", "3G8", r"B73\.1", "HCD56",
+    "B159", r"5\.1H11", r"NCAM16\.2", "CMSSB", "N901", "BC96", "M-?A251", "2A3", r"B1\.49\.9", "A019D5", "HIL-7R-M21",
+    "eBioRDR5", r"R34[.-]34", "259D", "206D", "PCH101", "236A/E7", "150D", "HI100", "2H4", "UCHL1", "G043H7", "150503",
+    "3D12", "L243", "G46-6", "Immu-?357", "HB7", "LS198-4-3", "HNK-?1", "TB01", "NC1", "NK-1", "B56", "20Raj1", "HI30",
+    "2D1", "J33", r"MEM-\d+", r"EH12\.\w+", "DREG-?56", "FN50",
+)), re.IGNORECASE)  # fmt: skip
 
 _FUNCTIONAL = {"CD25", "CD127", "FoxP3", "Ki-67", "HLA-DR", "CD38", "CCR7", "CD45RA", "CD45RO", "CD57", "CD62L", "CD69"}
 
@@ -169,8 +178,10 @@ def _known(name: str) -> str | None:
     if _is_viability(name):
         return VIABILITY
     if both := _TWO_NAMES.match(name):
-        one, other = (_known(part.strip()) for part in both.groups())
-        return one if one == other else None
+        one = _known(both["one"])
+        return (
+            one if one and (_CLONE.fullmatch(both["other"].strip()) or one == _known(both["other"].strip())) else None
+        )
     number = _CD.match(name)
     if not number:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -35,7 +36,8 @@ _TRANSFORMED_BELOW = 25.0
 """Linear intensities of a cytometer reach hundreds; values that all stay below this were transformed before."""
 _LEAST_USED = 0.05
 """Share of the stated range that the brightest event of all channels reaches, at least, where the range is true."""
-_MASS = ("cytof", "helios", "dvs", "xt")
+# Mass cytometers by their $CYT; CytoFLEX and Attune NxT are none.
+_MASS = re.compile(r"cytof(?!lex)|\b(?:helios|hyperion)\b|\bdvs|^xt$", re.IGNORECASE)
 _LINEAGE: Final = (
     ("t", "", (("CD3", "+"),)),
     ("cd4", "t", (("CD4", "+"), ("CD8", "-"))),
@@ -117,13 +119,18 @@ def fit_scale(values: NDArray[np.float64], top: float, *, mass: bool = False) ->
     return Scale.of("logicle", {"T": high, "W": round(width, 2), "M": DECADES, "A": 0.0})
 
 
+def is_mass_cytometer(name: str) -> bool:
+    """Whether the name of an instrument ($CYT) is that of a mass cytometer."""
+    return _MASS.search(name.strip()) is not None
+
+
 def propose(events: Events) -> Proposal:
     """Scales of all channels, and gates of cells, singlets, living cells and lineages at valleys of the data.
 
     No valley, no gate: the edge of a range is never proposed as a cut.
     """
     found = Proposal()
-    mass = any(word in events.cytometer.casefold() for word in _MASS)
+    mass = is_mass_cytometer(events.cytometer)
     light = [name for name in events.names if not (is_time(name) or is_scatter(name))]
     if light and not mass and all(np.percentile(events.column(n), 99.9) < _TRANSFORMED_BELOW for n in light):
         found.missing.append("all intensities are below 25: the values look transformed already; export them linear")

@@ -38,7 +38,8 @@ from immunoprofile.io.markers import canonical_marker, find_marker, marker_of_ch
         ("Propidium Iodide", "Viability"), ("TO-PRO-3", "Viability"), ("Live/Dead (BV510)", "Viability"),
         # Two names of one marker, and dyes of recent years.
         ("CD56 (NCAM) PE", "CD56"), ("CD127 (IL-7Ra)", "CD127"), ("CCR7 [CD197]", "CCR7"),
-        ("CD279(PD-1)-BV785", "PD-1"),
+        ("CD279(PD-1)-BV785", "PD-1"), ("CD3 (OKT3)", "CD3"),
+        ("CD4 (RPA-T4) APC", "CD4"), ("FITC CD127 (hIL-7R-M21)", "CD127"), ("CD14 (MφP9)", "CD14"),
         ("PE-Cy7 CD25 (IL-2Ra)", "CD25"), ("FITC (CD3)", "CD3"), ("CD45 (LCA)(Y89)Di", "CD45"),
         ("CD3 Spark Blue 550", "CD3"), ("Spark NIR 685-CD19", "CD19"), ("CD4 cFluor V420", "CD4"),
         ("CD34 StarBright Violet 440", "CD34"), ("CD3 NovaFluor Yellow 690", "CD3"), ("CD14 Vio770", "CD14"),
@@ -61,7 +62,7 @@ def test_spellings_are_understood(label, marker):
         "CD19/TCRgd", "CD56+IgK", "VIVID / CD14", "CD3 UCHT1", "CD4 CD8", "pp38", "DNA1", "BC1", "Isotype Control",
         "Deadbox", "Live cells CD3+", "Aqua Blue", "Blue", "Dye", "Red 710", "Cells", "Liver", "Viability CD14",
         "LD CD19", "Alive", "710", "PIP2", "Viagen", "GFP/FITC-A", "CD3-A", "CD8b", "CD3e", "", "CD", "CD3PE",
-        "CD3 (CD4)", "CD16 (CD56)", "CD3 (UCHT1)", "Helix", "Spark", "Vio770",
+        "CD3 (CD4)", "CD16 (CD56)", "CD3 (beads)", "CD56 (bright)", "Panel (OKT3)", "Helix", "Spark", "Vio770",
     ],
 )  # fmt: skip
 def test_what_is_not_understood_keeps_its_spelling(label):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from immunoprofile.skeleton.proposals import COFACTOR, fit_scale, propose
+from immunoprofile.skeleton.proposals import COFACTOR, fit_scale, is_mass_cytometer, propose
 from immunoprofile.skeleton.tubes import Events
 
 RNG = np.random.default_rng(11)
@@ -44,6 +44,27 @@ def test_mass_cytometry_has_the_arcsinh_of_its_cofactor():
     places = scale.apply(np.array([0.0, 5.0, 500.0]))
     expected = np.arcsinh(np.array([0.0, 5.0, 500.0]) / COFACTOR)
     np.testing.assert_allclose(places / places[1], expected / expected[1], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "mass"),
+    [
+        ("DVSSCIENCES-CYTOF-5.1.559", True), ("CyTOF2", True), ("CyTOF XT", True), ("Helios", True), ("XT", True),
+        ("Fluidigm Helios 7.0", True), ("CytoFLEX", False), ("CytoFLEX S", False), ("", False),
+        ("Attune NxT", False), ("4486521 Attune NxT Acoustic Focusing Cyt", False), ("Cytek Aurora", False),
+        ("Beckman Coulter CytoFLEX LX", False), ("ID7000 next", False), ("FACSExt", False), ("Navios EX", False),
+    ],
+)  # fmt: skip
+def test_a_mass_cytometer_is_told_by_whole_names(name, mass):
+    """Of light, an arcsinh of cofactor 5 parts the negatives at zero, and half of the living cells are cut off."""
+    assert is_mass_cytometer(name) is mass
+    dead = RNG.random(6000) < 0.1
+    dye = np.where(dead, RNG.lognormal(np.log(9000), 0.3, 6000), RNG.normal(0, 150, 6000))
+    found = propose(events_of({"Viability": dye, "CD3": light(6000, 2000)}, cytometer=name))
+    assert {scale.kind for scale in found.scales.values()} == {"asinh" if mass else "logicle"}
+    if not mass:
+        (live,) = (gate for gate in found.gates if gate.population == "live")
+        assert 400 < live.limits[0].high < 6000
 
 
 def test_top_is_that_of_the_detectors_unless_the_data_deny_it():
