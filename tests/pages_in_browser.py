@@ -18,8 +18,9 @@ PAPERS = {"A4": 710, "Letter": 733}
 """Pixels between the margins of a page of paper, at 96 an inch."""
 
 _OVER_THE_EDGE = """width => [...document.querySelectorAll(
-    'p, li, dd, dt, h1, h2, h3, caption, .scroll, figure, nav, summary')]
-    .filter(one => one.checkVisibility() && !one.parentElement.closest('.scroll, figure')
+    'p, li, dd, dt, h1, h2, h3, caption, figcaption, .scroll, figure, nav, summary')]
+    .filter(one => one.checkVisibility()
+        && (one.matches('caption, figcaption') || !one.parentElement.closest('.scroll, figure'))
         && one.getBoundingClientRect().right > width + 1)
     .map(one => one.tagName + ' ' + one.textContent.trim().slice(0, 40))"""
 _CUT_ON_PAPER = """width => [...document.querySelectorAll('table, figure, img, p, ul, caption')]
@@ -44,7 +45,8 @@ def chromium() -> Iterator[Any]:
 
 
 def too_wide(page: Any) -> list[str]:
-    """What reaches over the edge of a screen or a sheet, with the width; tables and figures may scroll in their box."""
+    """What reaches over the edge of a screen or a sheet, with the width; tables and figures may scroll in their box,
+    what is written below them may not."""
     found = []
     for width in SCREENS:
         page.set_viewport_size({"width": width, "height": 844})
