@@ -54,7 +54,8 @@ def run_study(
     out
         Results folder; made when absent.
     jobs
-        Files to gate at the same time (threads), and reports (processes). The bytes do not depend on it.
+        Files to gate at the same time (threads; from 400 files on processes), and reports (processes from 80 pages on,
+        and with ``pdf``; fewer are made sooner than a process starts). The bytes do not depend on it.
     cells
         Also write ``cells/<sample>.h5ad`` with all events of every sample.
     pdf

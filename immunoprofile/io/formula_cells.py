@@ -18,6 +18,8 @@ _BEGINS: Final = re.compile(rf"(?!{_NUMBER}\Z)[=+\-@\t\r].", re.DOTALL)
 _WRITTEN: Final = re.compile(rf"'*(?!{_NUMBER}\Z)[=+\-@\t\r].", re.DOTALL)
 _GUARDED: Final = re.compile(rf"'+(?!{_NUMBER}\Z)[=+\-@\t\r].", re.DOTALL)
 
+_FIRST: Final = frozenset("'=+-@\t\r")
+
 
 def is_formula(text: object) -> bool:
     """Whether a spreadsheet would take a cell for a formula."""
@@ -53,7 +55,8 @@ def _mapped(table: pd.DataFrame, *, guard: bool) -> pd.DataFrame:
         values = column.cat.categories if column.dtype == "category" else column
         if values.dtype.kind not in "OUS" and str(values.dtype) != "string":
             continue
-        if any(isinstance(value, str) and pattern.match(value) for value in values):
+        # Few cells begin like one: the others need no look at what follows.
+        if any(pattern.match(value) for value in values if isinstance(value, str) and value[:1] in _FIRST):
             result = result.copy() if result is table else result
             result[name] = column.astype(object).map(function)
     return result

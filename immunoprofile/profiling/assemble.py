@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -302,6 +303,7 @@ def _by_marker(
     return pd.DataFrame(found, columns=columns, index=index, dtype="float64")
 
 
+@lru_cache(maxsize=1024)
 def _key(marker: str) -> str:
     return "".join(c if c.isalnum() else "_" for c in marker.casefold())
 

@@ -91,7 +91,8 @@ def write_all(
     subject, visit
         Only the pages of this subject or visit; the cohort page is then left as it is.
     jobs
-        Processes. The bytes written do not depend on it.
+        Processes; fewer than 80 pages without PDF are made in this one, in less time than a process takes to start. The
+        bytes written do not depend on it.
     pdf
         Also write each page as PDF (needs the ``pdf`` extra).
     progress
