@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 from immunoprofile.compensation.applied import CLEAR, FLAG, already_compensated, compensated_names
 from immunoprofile.compensation.findings import check
@@ -169,8 +172,17 @@ def asked_about(sample: Sample, chosen: Choice, *, doubt: Doubt = "warn") -> Cho
 
 def matrix_notices(spillover: Spillover) -> tuple[Notice, ...]:
     """What `findings.check` says of a matrix that is applied; small negative coefficients are usual and not told."""
+    content = np.asarray(spillover.matrix, dtype=np.float64).tobytes()
+    return _matrix_notices(spillover.channels, content, spillover.source, per_cent=spillover.per_cent)
+
+
+@lru_cache(maxsize=256)
+def _matrix_notices(channels: tuple[str, ...], content: bytes, source: str, *, per_cent: bool) -> tuple[Notice, ...]:
+    """The same, kept for the next file: most files of a study carry a matrix that others have."""
+    matrix = np.frombuffer(content).reshape(len(channels), len(channels))
+    spillover = Spillover(channels, matrix, source, per_cent)
     notices = []
-    if spillover.per_cent:
+    if per_cent:
         notices.append(
             Notice("COMP_PER_CENT", "the spillover matrix is in per cent (diagonal 100) and was divided by 100",
                    "compare it with that of other files of the panel", "note")
