@@ -2,9 +2,11 @@
 
     python -m benchmarks.placement_trial gains [SUBJECTS] [EVENTS]
     python -m benchmarks.placement_trial cd25
+    python -m benchmarks.placement_trial cost [ROUNDS]
 
 ``gains``: every batch has gains of its own, +-15 % a channel, shared by patients and the control aliquot; the same
 cells without gains beside. ``cd25``: CD25 of all CD4 cells raised after the first dose, without or with more Treg.
+``cost``: a run of the demo with fixed and with placed gates in turn, one job: processor time of the gating stage.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 import immunoprofile as ip
+from benchmarks.whole_run import ROOT, call
 from immunoprofile.datasets import panels, study_folder
 from immunoprofile.datasets.composition import control_compositions
 from immunoprofile.datasets.cytometer import acquire
@@ -160,11 +163,31 @@ def run_cd25() -> None:
     print(pd.DataFrame(rows).round(3).to_string(index=False))
 
 
+def run_cost(rounds: int) -> None:
+    """What placing the gates of the demo adds to the gating stage; the first round compiles, and is not counted."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        study, times = Path(folder) / "study", Path(folder) / "times.json"
+        call(ROOT, ["simulate", str(study)], times)
+        for number in range(-1, rounds):
+            spent = {}
+            for name, gates in (("fixed", ROOT / "gating"), ("placed", ROOT / "gating" / "placed")):
+                out = Path(folder) / f"{name}-{number}"
+                words = ["run", str(study), "--out", str(out), "--gates", str(gates), "--jobs", "1"]
+                spent[name] = call(ROOT, words, times)["gate the files"][1]
+            if number >= 0:
+                rows.append(spent | {"more, %": 100 * (spent["placed"] / spent["fixed"] - 1)})
+    table = pd.DataFrame(rows)
+    print(table.round(2).to_string(), f"\nmedian: {table['more, %'].median():.0f} % more")
+
+
 def main() -> None:
     logging.disable(logging.WARNING)
     what, *sizes = sys.argv[1:] or ["gains"]
     if what == "cd25":
         run_cd25()
+    elif what == "cost":
+        run_cost(int(sizes[0]) if sizes else 3)
     else:
         subjects, events = (int(text) for text in [*sizes, "12", "8000"][:2]) if sizes else (12, 8000)
         run_gains(subjects, events)
