@@ -32,6 +32,9 @@ TIED: Final = 1e-9
 LARGEST_TABLE: Final = 4_000_000
 """Numbers that are held at once for a part of the permutations."""
 
+MANY_SUBJECTS: Final = 500
+"""So many have their pairs reckoned as they are dealt: a table of all pairs would grow with the square."""
+
 WHERE: Final = "permutation of courses"
 
 
@@ -139,6 +142,14 @@ class Courses:
         to = np.concatenate(groups)
         dealt = to[places]
         x, y, seen = self.x * self.seen, self.y * self.seen, self.seen.astype(np.float64)
+        if len(to) >= MANY_SUBJECTS:
+            stays = np.array([y, seen, y**2, seen])[:, to]
+            step = max(1, LARGEST_TABLE // x.size)
+            parts = [
+                [np.einsum("psv,sv->p", one[some], two) for one, two in zip((x, x**2, seen, seen), stays, strict=True)]
+                for some in (dealt[k : k + step] for k in range(0, len(dealt), step))
+            ]
+            return _scaled(*(np.concatenate(sums) for sums in zip(*parts, strict=True)))
         tables = [(x @ y.T), (x**2) @ seen.T, seen @ (y**2).T, seen @ seen.T]
         return _scaled(*(table[dealt, to].sum(axis=1) for table in tables))
 
@@ -152,20 +163,47 @@ class Courses:
         return _scaled(*sums)
 
 
+class _Pairs(NamedTuple):
+    """What least squares needs of pairs of a course of ``x`` and one of ``y``, over the places at which both were seen.
+
+    Attributes
+    ----------
+    x, y
+        Pairs x places: free of the mean of the pair.
+    sums
+        Of each pair: products, squares of x, of y, and degrees of freedom.
+    """
+
+    x: Floats
+    y: Floats
+    sums: tuple[Floats, ...]
+
+    @classmethod
+    def of(cls, x: Floats, y: Floats, both: NDArray[np.bool_]) -> _Pairs:
+        used = both.astype(np.float64)
+        rows = used.sum(axis=2)
+        each = np.maximum(rows, 1)[:, :, None]
+        x = used * (x - (used * x).sum(axis=2, keepdims=True) / each)
+        y = used * (y - (used * y).sum(axis=2, keepdims=True) / each)
+        sums = ((x * y).sum(axis=2), (x**2).sum(axis=2), (y**2).sum(axis=2), np.maximum(rows - 1, 0))
+        return cls(x, y, sums)
+
+    def dealt(self, places: NDArray[np.intp], to: NDArray[np.intp]) -> _Pairs:
+        """Those of some assignments, of a table of all pairs."""
+        return _Pairs(self.x[places, to], self.y[places, to], tuple(one[places, to] for one in self.sums))
+
+
 class _Arm:
-    """Courses of one arm: for every pair of a course of ``x`` and one of ``y`` what least squares needs of it.
+    """Courses of one arm, dealt anew.
 
     The means of the pairs are taken out of the values, then those of the visits by their normal equations.
     """
 
     def __init__(self, x: Floats, y: Floats, seen: NDArray[np.bool_]) -> None:
-        both = (seen[:, None, :] & seen[None, :, :]).astype(np.float64)
-        rows = both.sum(axis=2)
-        each = np.maximum(rows, 1)[:, :, None]
-        self.x = both * (x[:, None, :] - (both * x[:, None, :]).sum(axis=2, keepdims=True) / each)
-        self.y = both * (y[None, :, :] - (both * y[None, :, :]).sum(axis=2, keepdims=True) / each)
-        self.pairs = [(self.x * self.y).sum(axis=2), (self.x**2).sum(axis=2), (self.y**2).sum(axis=2),
-                      np.maximum(rows - 1, 0)]  # fmt: skip
+        self.x, self.y, self.seen = x, y, seen
+        self.table: _Pairs | None = None
+        if len(x) < MANY_SUBJECTS:
+            self.table = _Pairs.of(x[:, None, :], y[None, :, :], seen[:, None, :] & seen[None, :, :])
         # normal equations depend on the places alone: one table for each two kinds of courses
         kinds, self.kind = np.unique(seen, axis=0, return_inverse=True)
         self.kind = self.kind.reshape(-1)
@@ -184,9 +222,13 @@ class _Arm:
         size, axes = np.linalg.eigh(self.normal[self.kind[dealt], self.kind[to]].sum(axis=1))
         held = size > 1e-9
         weight = np.where(held, 1 / np.where(held, size, 1), 0.0)
-        x, y = (np.einsum("pkl,pk->pl", axes, table[dealt, to].sum(axis=1)) for table in (self.x, self.y))
+        if self.table is not None:
+            pairs = self.table.dealt(dealt, to)
+        else:
+            pairs = _Pairs.of(self.x[dealt], self.y[None], self.seen[dealt] & self.seen[None])
+        x, y = (np.einsum("pkl,pk->pl", axes, one.sum(axis=1)) for one in (pairs.x, pairs.y))
         spent = [(weight * one * two).sum(axis=1) for one, two in ((x, y), (x, x), (y, y))]
-        total = [table[dealt, to].sum(axis=1) for table in self.pairs]
+        total = [one.sum(axis=1) for one in pairs.sums]
         return np.array([*(one - two for one, two in zip(total[:3], spent, strict=True)), total[3] - held.sum(axis=1)])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from dataclasses import replace
 from itertools import permutations
 
 import anndata
@@ -10,6 +12,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
+import immunoprofile.tl.courses as courses_module
 from benchmarks.campaign import SITUATIONS, Situation, trial
 from immunoprofile import tl
 from immunoprofile.errors import AnalysisError
@@ -47,6 +50,28 @@ def test_permutation_by_hand(missing: float) -> None:
     assert (found.permutations, found.exact) == (144, True)
     assert found.p_value == pytest.approx(np.mean(np.array(sizes) >= observed - 1e-12))
     assert np.mean(np.array(sizes) <= found.quantile + 1e-12) >= 0.95
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.3])
+@pytest.mark.parametrize("within", [False, True])
+def test_many_subjects_need_no_table_of_all_pairs(
+    missing: float, within: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same statistics from the pairs that are dealt; memory then grows with the subjects, not with their square."""
+    small = replace(random_courses(5, (9, 12), missing=missing), within=within)
+    table = small.permute()
+    monkeypatch.setattr(courses_module, "MANY_SUBJECTS", 1)
+    assert small.permute() == pytest.approx(table, rel=1e-12)
+    many = replace(random_courses(6, (900, 900), missing=missing), within=within)
+    monkeypatch.setattr(courses_module, "LARGEST_TABLE", 50_000)
+    places = np.stack([np.arange(1800)] * 30)
+    judge = many._within if within else many._plain
+    tracemalloc.start()
+    found = judge([np.arange(900), np.arange(900, 1800)], places)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert np.ptp(found) == 0.0  # the same assignment thirty times
+    assert peak < 900 * 900 * 8
 
 
 def within_by_hand(courses: Courses, dealt: list[int]) -> tuple[float, int]:
