@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,7 +48,11 @@ def gate_share(
     for one in left_out:
         typer.echo(f"left out: {one.file}: {(one.exception or {})['message']}", err=True)
     typer.echo(f"shard {shard}: {len(outcomes) - len(left_out)} of {len(outcomes)} files gated")
-    typer.echo(f"when all {shard.of} shards have ended: immunoprofile run {folder} --out {out} --join")
+    # As it must be typed: a join with other gates would gate everything again.
+    words = ["immunoprofile", "run", str(folder), "--out", str(out)]
+    words += ([] if gates is None else ["--gates", str(gates)]) + (["--cells"] if cells else []) + ["--join"]
+    when = f"when all {shard.of} shards have ended" if shard.of > 1 else "then"
+    typer.echo(f"{when}: {shlex.join(words)}")
     if left_out:
         raise typer.Exit(EXIT_LEFT_OUT)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -187,6 +188,22 @@ def test_a_folder_without_shards_and_shards_of_different_numbers_are_told(folder
         read_provenance(out)  # what check and report say: no advice that is refused in its turn
     assert "--join' with" not in str(refused.value)
     assert command(folder, out).exit_code == 0
+    assert trial.content(out) == whole
+
+
+def test_the_command_that_a_shard_names_joins_it_as_it_stands(folder, whole, tmp_path):
+    """With the same gates: without them all files would be gated again, by others."""
+    out, gates = tmp_path / "results here", tmp_path / "other gates"
+    shutil.copytree(folder / "gates", gates)
+    words = ["run", str(folder / "study"), "--gates", str(gates), "--out", str(out), "--quiet"]
+    for number in (1, 2):
+        told = CliRunner().invoke(app, [*words, "--shard", f"{number}/2"])
+    (line,) = (line for line in told.output.splitlines() if line.startswith("when all 2 shards have ended: "))
+    program, *asked = shlex.split(line.partition(": ")[2])
+    assert program == "immunoprofile"
+    done = CliRunner().invoke(app, [*asked, "--quiet"])
+    assert done.exit_code == 0, done.output
+    assert "gated again" not in done.output
     assert trial.content(out) == whole
 
 
