@@ -9,6 +9,8 @@ from typing import Final
 
 DEFAULT_CV: Final = 0.20
 """Coefficient of variation of a visit without treatment (biology and assay), where the study has no replicates."""
+MOST_CV: Final = 10.0
+"""Largest CV that is stated (1,000 %): beyond it replicates have nothing in common, and it is infinite."""
 FEWEST_DOF: Final = 10
 """Degrees of freedom from which a CV is used. From 10 on the CV is known to about a fifth (22 %) and the widening that
 keeps "within noise" at 95 % is at most 14 % (t of 2.23 in place of 1.96)."""
@@ -71,8 +73,11 @@ def cv_to_log_sd(cv: float) -> float:
 
 
 def log_sd_to_cv(sd: float) -> float:
-    """CV (a fraction) of a log-normal quantity whose natural logarithm has an SD: sqrt(exp(SD^2) - 1)."""
-    return math.sqrt(math.expm1(sd * sd))
+    """CV (a fraction) of a log-normal quantity whose natural logarithm has an SD: sqrt(exp(SD^2) - 1).
+
+    Infinite beyond `MOST_CV`: two tubes that have nothing in common tell no number.
+    """
+    return math.sqrt(math.expm1(sd * sd)) if sd <= cv_to_log_sd(MOST_CV) else math.inf
 
 
 def precision(groups: Sequence[Sequence[Replicate]]) -> Precision | None:

@@ -158,7 +158,7 @@ def precision(source: Source) -> tuple[Block, ...]:
         row(
             source.display(one["population"]), "cells/µL" if one["measure"] == "abs" else "% of parent",
             _KINDS[one["kind"]], Cell(f"{one['groups']:.0f}", one["groups"]), _number(one["cv"], "{:.1f}"),
-            f"{one['cv_lower']:.1f} to {one['cv_upper']:.1f}", _number(one["loq_events"], "{:.0f}"),
+            _span(one["cv_lower"], one["cv_upper"]), _number(one["loq_events"], "{:.0f}"),
             _number(one["loq"], "{:.3g}"), f"yes, CV {one['cv_used']:.1f} %" if one["used"] else f"no: {one['note']}",
         )
         for one in found
@@ -198,3 +198,8 @@ def noise_words(source: Source) -> str:
         f"asymmetric reference change value, by replicates of this study {own}; all others CV {DEFAULT_CV:.2f} "
         "of a visit (default); plus counting noise of both visits"
     )
+
+
+def _span(lower: float, upper: float) -> str:
+    """Limits of a CV in per cent; of few replicates that differ much no upper one is known."""
+    return f"{lower:.1f} to {upper:.1f}" if math.isfinite(upper) else f"{lower:.1f} or more"

@@ -120,7 +120,7 @@ def test_shards_at_the_same_time_one_of_them_killed_are_joined_to_the_bytes_of_o
     assert [process.returncode for process in processes[:2]] == [0, 0], told
     assert processes[2].returncode != 0
     assert "shard 1/3: 14 of 14 files gated" in told[0][0] or "shard 1/3: 13 of 13 files gated" in told[0][0]
-    assert f"run {folder / 'study'} --out {out} --join" in told[1][0]
+    assert f"run {folder / 'study'} --out {out} --gates {folder / 'gates'} --join" in told[1][0]
     done = trial.gated(out)
     for reads in (verify, ip.read_results):
         with pytest.raises(ResultsError, match=r"shards of 3 \(ended: 1-2; begun and not ended: 3\) are not joined"):

@@ -19,7 +19,7 @@ from immunoprofile import pl
 from immunoprofile.cli import EXIT_LEFT_OUT, app
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.pp.precision import DEFAULT_CV
-from immunoprofile.report.batch_controls import noise_of, noise_words
+from immunoprofile.report.batch_controls import noise_of, noise_words, precision
 from immunoprofile.report.source import Source
 from immunoprofile.report.view import VisitView
 from immunoprofile.schema import CONTROL_COLUMNS, PRECISION_COLUMNS
@@ -173,3 +173,9 @@ def test_no_day_stands_in_anything_that_blinded_reports_write(held: tuple[Path, 
         assert not re.search(r"C01\b|\.fcs\b", text), name
     twin = json.loads(texts["cohort.json"])
     assert '"control_lot": "L1"' in json.dumps(twin)  # the chart is there
+
+
+def test_limits_of_few_replicates_have_no_number_that_nobody_can_believe(profile: Any) -> None:
+    told = repr(precision(Source(precise(profile, cv_upper=math.inf))))
+    assert "5.4 or more" in told
+    assert "5.4 to 10.0" in repr(precision(Source(precise(profile))))
