@@ -147,15 +147,15 @@ def common_slope(subjects: Any, visits: Any, x: Floats, y: Floats) -> float:
     It is the slope that the repeated-measures correlation tests; subjects with one row take no part. NaN where ``x``
     does not vary besides subject and visit.
     """
+    from immunoprofile.tl.association import without_means
+
     owners, names = np.asarray(subjects, dtype=str), np.asarray(visits, dtype=str)
     known, repeats = np.unique(owners, return_counts=True)
     keep = np.isin(owners, known[repeats > 1])
     owners, names, x, y = owners[keep], names[keep], x[keep], y[keep]
     if len(x) == 0:
         return math.nan
-    labels = [owners[:, None] == np.unique(owners), names[:, None] == np.unique(names)]
-    nuisance = np.concatenate(labels, axis=1).astype(np.float64)
-    rest_x, rest_y = (value - nuisance @ np.linalg.lstsq(nuisance, value, rcond=None)[0] for value in (x, y))
+    rest_x, rest_y = without_means(owners, names, np.column_stack([x, y]))[0].T
     spread = float(rest_x @ rest_x)
     if spread <= 1e-12 * max(float(np.sum((x - x.mean()) ** 2)), 1e-300):
         return math.nan

@@ -166,7 +166,7 @@ def endpoint_courses(view: CohortView) -> tuple[tuple[PanelMeasure, tuple[Series
         name, measure = endpoint.population, endpoint.measure
         values = {row: source.value(row, name, measure).number for row in every}
         found.append((measure, group(name, f"{source.display(name)}{view.gates.mark(name, measure)}", values)))
-    table = source.visits.obsm.get(schema.FUNCTIONAL_READOUTS)
+    table = source.obsm.get(schema.FUNCTIONAL_READOUTS)
     known = source.visits.uns.get(schema.UNS_READOUTS)
     if table is not None and known is not None:
         units = dict(zip(known["id"].astype(str), known["unit"].astype(str), strict=True))

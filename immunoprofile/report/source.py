@@ -341,6 +341,11 @@ class Source:
         return {name: np.asarray(layers[name], dtype=np.float64) for name in layer_names(self.visits)}
 
     @cached_property
+    def obsm(self) -> dict[str, Any]:
+        """Tables beside the visits object; to be asked for one, anndata compares the visits of all of them."""
+        return dict(self.visits.obsm)
+
+    @cached_property
     def _positive(self) -> Mapping[str, NDArray[np.float64]]:
         from immunoprofile.pp.baseline import positive_absolute, positive_percentages
 

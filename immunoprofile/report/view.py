@@ -95,9 +95,8 @@ class VisitView:
     @cached_property
     def sample_ids(self) -> frozenset[str]:
         """Every acquisition of the visit in the samples table, used or not."""
-        own = (self.subject, self.visit)
-        rows = self.source.sample_rows.items()
-        return frozenset(name for name, one in rows if (one["usubjid"], one["visit"]) == own)
+        own = self.source.of_subject("samples", self.subject)
+        return frozenset(one["sample_id"] for one in own if one["visit"] == self.visit)
 
     @cached_property
     def rows(self) -> tuple[key_table.Row, ...]:

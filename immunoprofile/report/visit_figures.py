@@ -274,7 +274,7 @@ def _on_the_way(view: VisitView, tube: str, panels: dict[Key, Panel]) -> list[Ke
 def ratio_course(view: VisitView) -> RatioCourse:
     """Ratios until the visit; those that were never measured are left out."""
     source = view.source
-    table: Any = source.visits.obsm.get("ratios")
+    table: Any = source.obsm.get("ratios")
     rows = rows_until(view) if view.row is not None else []
     if table is None or not rows:
         return RatioCourse((), (), ())

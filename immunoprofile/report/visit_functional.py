@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
 def readouts(view: VisitView) -> tuple[Block, ...]:
     """Every readout of the study at baseline, at the previous visit and now; nothing when the study has none."""
-    visits = view.source.visits
-    known: pd.DataFrame | None = visits.uns.get(schema.UNS_READOUTS)
-    values: pd.DataFrame | None = visits.obsm.get(schema.FUNCTIONAL_READOUTS)
+    known: pd.DataFrame | None = view.source.visits.uns.get(schema.UNS_READOUTS)
+    values: pd.DataFrame | None = view.source.obsm.get(schema.FUNCTIONAL_READOUTS)
     if known is None or values is None or not len(known):
         return ()
     if view.row is None:

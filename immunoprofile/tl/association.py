@@ -64,6 +64,40 @@ class RepeatedCorrelation(NamedTuple):
     words: str = ""
 
 
+def without_means(subject: NDArray[Any], cell: NDArray[Any], values: Floats) -> tuple[Floats, int]:
+    """What is left of values when the means of subjects and of cells (visits, or arm x visit) are taken out.
+
+    Parameters
+    ----------
+    subject, cell
+        One entry a row.
+    values
+        Rows x columns.
+
+    Returns
+    -------
+    ndarray, int
+        Residuals of least squares, rows x columns, and the rank of what was taken out.
+
+    Notes
+    -----
+    The means of subjects are taken out of the cells as well (Frisch and Waugh 1933, Econometrica 1:387; Lovell 1963,
+    J Am Stat Assoc 58:993): a column for each subject would take the cube of their number.
+    """
+    if not len(values):
+        return values, 0
+    _, place, rows = np.unique(subject, return_inverse=True, return_counts=True)
+
+    def inside(table: Floats) -> Floats:
+        sums = np.zeros((len(rows), table.shape[1]))
+        np.add.at(sums, place, table)
+        return np.asarray(table - (sums / rows[:, None])[place])
+
+    cells, left = inside(_indicators(cell)), inside(values)
+    left -= cells @ np.linalg.lstsq(cells, left, rcond=None)[0]
+    return left, len(rows) + int(np.linalg.matrix_rank(cells))
+
+
 def repeated_correlation(
     subject: ArrayLike,
     x: ArrayLike,
@@ -111,14 +145,12 @@ def repeated_correlation(
     who, a, b, labels, arms = who[keep], a[keep], b[keep], labels[keep], arms[keep]
     n, subjects = len(who), len(np.unique(who))
     cells = np.unique(np.stack([arms, labels], axis=1), axis=0, return_inverse=True)[1].reshape(-1) if n else labels
-    nuisance = np.column_stack([_indicators(who), _indicators(cells)])
-    spent = int(np.linalg.matrix_rank(nuisance)) if n else 0
+    both = np.column_stack([a, b])
+    left, spent = without_means(who, cells, both)
     within_terms = spent - subjects + 1
     if n < ROWS_PER_PARAMETER * within_terms or not n:
         raise AnalysisError(f"{n} rows are fewer than {ROWS_PER_PARAMETER} for each of {within_terms} terms within "
                             "subjects", where=WHERE)  # fmt: skip
-    both = np.column_stack([a, b])
-    left = both - nuisance @ np.linalg.lstsq(nuisance, both, rcond=None)[0]
     for values, residual, what in ((a, left[:, 0], "the population"), (b, left[:, 1], "CMV-DNA")):
         if fitted_without_error(values, residual):
             raise AnalysisError(f"{what} does not vary within subjects", where=WHERE)
