@@ -56,8 +56,9 @@ def change(
 
     ``adata.uns['change']``
         DataFrame with ``schema.STATISTIC_COLUMNS``, one row an endpoint x visit x arm. ``estimate`` is the
-        pseudo-median of the differences on the analysis scale, ``effect`` back-transformed. ``note`` tells zero
-        differences that were left out, and when no p below 0.05 is possible.
+        pseudo-median of the differences on the analysis scale, ``effect`` back-transformed. ``method`` says whether p
+        is exact or, with more than 500 pairs, by saddlepoint (:func:`signed_rank`). ``note`` tells zero differences
+        that were left out, and when no p below 0.05 is possible.
 
     Raises
     ------
@@ -82,7 +83,8 @@ def score_signed_rank(contrast: Contrast, *, confidence: float = 0.95) -> Score:
     differences = contrast.changes
     found, test = hodges_lehmann(differences, confidence=confidence), signed_rank(differences)
     return Score(
-        (found.estimate, found.lower, found.upper, test.p_value), "Wilcoxon signed rank, exact; Hodges-Lehmann",
+        (found.estimate, found.lower, found.upper, test.p_value),
+        f"Wilcoxon signed rank, {test.method}; Hodges-Lehmann",
         (_note(len(differences), test.n, test.n_zero), contrast.methods_note(), contrast.zero_note()),
         found.conf_level,
     )  # fmt: skip
