@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -249,8 +250,15 @@ class Gate:
         vertices = tuple((move(x_axis, x), move(y_axis, y)) for x, y in self.vertices)
         return replace(self, dimensions=dimensions, vertices=vertices)
 
-    def faults(self) -> Iterator[tuple[str, object]]:
+    def faults(self) -> tuple[tuple[str, object], ...]:
         """What is wrong with the gate by itself, with the value found: (fault, value)."""
+        return self._faults
+
+    @cached_property
+    def _faults(self) -> tuple[tuple[str, object], ...]:
+        return tuple(self._found_faults())
+
+    def _found_faults(self) -> Iterator[tuple[str, object]]:
         markers = [dimension.marker for dimension in self.dimensions]
         for marker in sorted({marker for marker in markers if markers.count(marker) > 1}):
             yield f"{marker} stands twice among its dimensions", ""

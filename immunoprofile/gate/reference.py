@@ -7,11 +7,9 @@ events of its sample are not at hand.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 from immunoprofile.errors import Problems
 from immunoprofile.gate.template_tables import number_in, parse_rows, quoted, read_lines
@@ -40,12 +38,6 @@ class Reference:
     marker: str
     places: tuple[float, ...]
     heights: tuple[float, ...]
-
-
-@lru_cache(maxsize=64)
-def by_field(references: tuple[Reference, ...]) -> tuple[dict[str, Any], ...]:
-    """What `dataclasses.asdict` gives of references, made once for all gates that were placed from one template."""
-    return tuple(asdict(one) for one in references)
 
 
 def read_references(path: Path, problems: Problems) -> tuple[Reference, ...]:

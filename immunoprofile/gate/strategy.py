@@ -5,15 +5,13 @@ Nothing here evaluates a gate or knows FlowKit; an edit returns a new value.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
 
 from immunoprofile.errors import GateError, Problem, Problems
+from immunoprofile.gate.content_hash import content_sha256
 from immunoprofile.gate.data_units import Units, in_data_units, on_scale
 from immunoprofile.gate.gates import (
     BOOLEAN_KINDS,
@@ -30,7 +28,7 @@ from immunoprofile.gate.gates import (
 from immunoprofile.gate.known import KnownSample, LimitValues
 from immunoprofile.gate.methods import CUT_SHIFT, MOST_CUT_SHIFT
 from immunoprofile.gate.overrides import Override
-from immunoprofile.gate.reference import Reference, by_field
+from immunoprofile.gate.reference import Reference
 from immunoprofile.gate.scales import Scale
 from immunoprofile.schema import SAMPLE_ID
 
@@ -338,17 +336,7 @@ class Strategy:
     @cached_property
     def sha256(self) -> str:
         """Hash of the meaning: equal gates have equal hashes, however they were written."""
-        content = asdict(replace(self, references=())) | {"references": by_field(self.references)}
-        del content["units"]
-        for gate in (*content["gates"], *(gate for _, gate in content["custom"])):
-            del gate["note"]
-            _drop_unused(gate, complement=False, ellipsoid=None, quadrant_of="", arguments=())
-            for dimension in gate["dimensions"]:
-                _drop_unused(dimension, ratio=None, matrix="")
-        content["custom"] = sorted(content["custom"], key=lambda pair: (pair[0], pair[1]["population"]))
-        _drop_unused(content, matrices=(), custom=[], samples=(), limits="file", default_scale="",
-                     marker_scales=(), references=(), cut_shift=CUT_SHIFT)  # fmt: skip
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return content_sha256({one.name: getattr(self, one.name) for one in fields(self)})
 
     @property
     def usual_scale(self) -> str:
@@ -381,13 +369,6 @@ class Strategy:
 def _inside(value: float, dimension: Dimension) -> bool:
     low, high = dimension.minimum, dimension.maximum
     return (low is None or low < value) and (high is None or value < high)
-
-
-def _drop_unused(content: dict[str, Any], **defaults: object) -> None:
-    """Take out what has its default, so that a new field does not change the hash of strategies without it."""
-    for name, default in defaults.items():
-        if content[name] == default:
-            del content[name]
 
 
 @dataclass(frozen=True)

@@ -117,8 +117,10 @@ class PlacedEvents:
         """Values inside a population on an axis, in the order of the file, within 1e-12 of its scale."""
         key = (parent, dimension.marker, dimension.scale, dimension.compensated)
         if key not in self._known:
-            linear = self.values.of(dimension, self._rows_of(parent))
-            self._known[key] = linear if dimension.scale is None else self.scales[dimension.scale].shown(linear)
+            known = self.values.of(dimension, self._rows_of(parent))
+            if dimension.scale is not None:
+                known = self.scales[dimension.scale].shown(known, out_of=self.values.sample.n_events)
+            self._known[key] = known
         return self._known[key]
 
     def against(self, gate: Gate, dimension: Dimension) -> NDArray[np.float64]:

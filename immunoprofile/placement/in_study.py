@@ -225,7 +225,10 @@ class _Subject:
         if not self.usubjid:
             return [self._by_itself(row) for row in self.rows]
         anchor = self._anchor()
-        return [self._of(row, anchor) for row in self.rows]
+        settled = [self._of(row, anchor) for row in self.rows]
+        # Most visits have the very gates of the first: one object, whose hash and checks are made once.
+        alike: dict[tuple[Gate, ...], Strategy] = {}
+        return [replace(one, strategy=alike.setdefault(one.strategy.gates, one.strategy)) for one in settled]
 
     def _by_itself(self, row: _Row) -> _Settled:
         """A control: the gates of its batch are placed on it."""
