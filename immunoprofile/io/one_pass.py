@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, Protocol
 
@@ -75,14 +76,17 @@ class OnePass:
     noted
         What was read of it before. Other bytes at the same places, or another size, mean that the file was changed
         meanwhile.
+    memories
+        How many pieces of memory the caller fills in turn (`readinto`): so many reads may wait to be hashed, that the
+        caller need not wait for each.
     """
 
-    def __init__(self, handle: ReadsInto, noted: NotedReading) -> None:
-        self._handle, self._noted = handle, noted
+    def __init__(self, handle: ReadsInto, noted: NotedReading, *, memories: int = 1) -> None:
+        self._handle, self._noted, self._memories = handle, noted, memories
         self._digest = hashlib.sha256()
         # One thread hashes what was read while the caller works on it.
         self._pool = ThreadPoolExecutor(1) if noted.size >= HASHED_BESIDE else None
-        self._hashing: Future[None] | None = None
+        self._hashing: deque[Future[None]] = deque()
         handle.seek(0, os.SEEK_END)  # a buffer of what was read before is dropped by this, not by going back
         self._at = handle.seek(0)
 
@@ -103,7 +107,7 @@ class OnePass:
 
     def readinto(self, buffer: memoryview, /) -> int:
         """Fill memory from the place that was reached; returns the number of bytes."""
-        self._hashed()
+        self._wait(self._memories - 1)
         got = self._handle.readinto(buffer) or 0
         self._passed(buffer[:got])
         return got
@@ -120,16 +124,15 @@ class OnePass:
             pass
         if self._at != self._noted.size:
             raise changed(self._noted.where)
-        self._hashed()
+        self._wait(0)
         if self._pool is not None:
             self._pool.shutdown()
         return self._digest.hexdigest()
 
-    def _hashed(self) -> None:
-        """Wait until what was read is hashed: from here on its memory may be filled anew."""
-        if self._hashing is not None:
-            self._hashing.result()
-            self._hashing = None
+    def _wait(self, most: int) -> None:
+        """Wait until no more reads than these are to be hashed: the memory of the others may be filled anew."""
+        while len(self._hashing) > most:
+            self._hashing.popleft().result()
 
     def _passed(self, content: bytes | memoryview) -> int:
         begin, end = self._at, self._at + len(content)
@@ -140,8 +143,8 @@ class OnePass:
         if self._pool is None:
             self._digest.update(content)
         elif len(content):
-            self._hashed()
-            self._hashing = self._pool.submit(self._digest.update, content)
+            self._wait(self._memories - 1)
+            self._hashing.append(self._pool.submit(self._digest.update, content))
         self._at = end
         return len(content)
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from immunoprofile.workers.flow import flow
 from immunoprofile.workers.parent import end_with_parent
 from immunoprofile.workers.shared import Shared, call
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -70,13 +75,25 @@ def in_order(function: Callable[[Item], Result], items: Iterable[Item], *, jobs:
     items
         Taken as they are needed.
     jobs
-        Number of threads.
+        Number of threads; 1 works in the thread of the caller.
     """
-    from threadpoolctl import threadpool_limits
+    with _loaded_libraries(len(sys.modules)).limit(limits=1, user_api="blas"):
+        if jobs <= 1:
+            yield from map(function, items)
+            return
+        with ThreadPoolExecutor(max_workers=jobs) as pool:
+            yield from flow(lambda item: pool.submit(function, item), items, room=lambda: 2 * jobs, ordered=True)
 
-    jobs = max(1, jobs)
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(max_workers=jobs) as pool:
-        yield from flow(lambda item: pool.submit(function, item), items, room=lambda: 2 * jobs, ordered=True)
+
+@lru_cache(maxsize=1)
+def _loaded_libraries(modules: int) -> ThreadpoolController:
+    """Libraries that have threads of their own; looking for them takes longer than gating a small file.
+
+    They are looked for again when there are more modules than at the last time.
+    """
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 13
 """Events that are read at once: with a dozen channels they fit the second cache."""
+_MEMORIES = 2
+"""Chunks in memory: one is hashed while the next is read and gated."""
 
 
 class EventsNeededError(Exception):
@@ -111,7 +114,7 @@ def _opened(path: Path, head: FcsHead, survey: Survey | None) -> Iterator[ReadsI
         if survey is None:
             yield handle
             return
-        passing = OnePass(handle, head.noted)
+        passing = OnePass(handle, head.noted, memories=_MEMORIES)
         yield passing
         survey.sha256 = passing.sha256()
 
@@ -192,13 +195,14 @@ class _Stream:
         width = len(layout.channels)
         multiply = np.array([scale.timestep for scale in scales])
         divide = np.array([scale.gain for scale in scales])
-        buffer = np.empty((min(CHUNK, max(layout.n_events, 1)), width), dtype=np.uint32)
-        view = memoryview(buffer.view(np.uint8).reshape(-1))  # type: ignore[arg-type]
+        memories = np.empty((_MEMORIES, min(CHUNK, max(layout.n_events, 1)), width), dtype=np.uint32)
+        turns = cycle((one, memoryview(one.view(np.uint8).reshape(-1))) for one in memories)  # type: ignore[arg-type]
         swapped = layout.byte_order != ("<" if np.little_endian else ">")
-        stored = buffer.view(f"{layout.byte_order}f4")
         with _opened(self.path, self.head, self.survey) as handle:
             for start in range(part * CHUNK, layout.n_events, parts * CHUNK):
                 n = min(CHUNK, layout.n_events - start)
+                buffer, view = next(turns)
+                stored = buffer.view(f"{layout.byte_order}f4")
                 handle.seek(layout.data_offset + start * width * 4)
                 filled = 0
                 while filled < n * width * 4:
