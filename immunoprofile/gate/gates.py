@@ -236,14 +236,8 @@ class Gate:
 
     def moved(self, move: Callable[[Dimension, float], float]) -> Gate:
         """The same gate with every limit and every corner passed through a function of its axis and its place."""
-        dimensions = tuple(
-            replace(
-                d,
-                minimum=None if d.minimum is None else move(d, d.minimum),
-                maximum=None if d.maximum is None else move(d, d.maximum),
-            )
-            for d in self.dimensions
-        )
+        dimensions = tuple(_with_limits(d, *(None if at is None else move(d, at) for at in (d.minimum, d.maximum)))
+                           for d in self.dimensions)  # fmt: skip
         if len(self.dimensions) != 2:
             return replace(self, dimensions=dimensions)
         x_axis, y_axis = self.dimensions
@@ -322,6 +316,12 @@ class Gate:
             yield "the covariance matrix cannot be inverted", ""
         if not math.isfinite(shape.distance_square) or shape.distance_square < 0:
             yield "the squared distance is not zero or more", shape.distance_square
+
+
+def _with_limits(dimension: Dimension, minimum: float | None, maximum: float | None) -> Dimension:
+    if (minimum, maximum) == (dimension.minimum, dimension.maximum):
+        return dimension
+    return replace(dimension, minimum=minimum, maximum=maximum)
 
 
 def ellipse_corners(shape: Ellipsoid, corners: int = 64) -> tuple[tuple[float, float], ...]:

@@ -106,6 +106,8 @@ class Controls:
     """Sample -> why a control could not be used."""
     _aliquots: dict[tuple[str, str], Aliquot | None] = field(default_factory=dict)
     _fmo: dict[str, SampleValues | None] = field(default_factory=dict)
+    _shifts: dict[tuple[tuple[str, str], tuple[str, str], str, str, float], Shift] = field(default_factory=dict)
+    """Found once for all gates and subjects: panel and batch of both aliquots, population, marker, farthest shift."""
     _lock: RLock = field(default_factory=RLock)
 
     def __post_init__(self) -> None:
@@ -194,7 +196,11 @@ class Controls:
                 return f"the control {aliquot.name} has too few events in {seen_in(gate)}"
             curves.append(curve)
         arguments = arguments_of_axis(gate)
-        found = shift_between(curves[1], curves[0], bound=arguments["shift"] * span, span=span)
+        bound = arguments["shift"] * span
+        key = ((early.panel, early.batch), (late.panel, late.batch), seen_in(gate), dimension.marker, bound)
+        if key not in self._shifts:
+            self._shifts[key] = shift_between(curves[1], curves[0], bound=bound, span=span)
+        found = self._shifts[key]
         if found.at_edge or found.agreement < arguments["agree"]:
             return f"the controls of batches {early.batch} and {late.batch} do not agree ({found.agreement:.2f})"
         return found

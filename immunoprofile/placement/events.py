@@ -133,12 +133,24 @@ class PlacedEvents:
             limits = [d.minimum for d in gate.dimensions] + [d.maximum for d in gate.dimensions]
             close = [np.abs(values - limit) < _NEAR for limit in limits if limit is not None]
             near = np.flatnonzero(np.logical_or.reduce(close))
+        elif gate.kind == "polygon":
+            near = np.flatnonzero(self._near_an_edge(gate))
         exact = values.copy()
         if near.size:
             rows = self._rows_of(gate.parent)
             linear = self.values.of(dimension, near if rows is None else rows[near])
             exact[near] = self.scales[dimension.scale].apply(linear)
         return exact
+
+    def _near_an_edge(self, gate: Gate) -> NDArray[Bool]:
+        """Events of the parent of a polygon that lie so near to the line of an edge that the table may err."""
+        x, y = (self.inside(gate.parent, d) for d in gate.dimensions)
+        found = np.zeros(x.size, dtype=bool)
+        with np.errstate(all="ignore"):
+            for (x0, y0), (x1, y1) in zip(gate.vertices, (*gate.vertices[1:], gate.vertices[0]), strict=True):
+                across, up = x1 - x0, y1 - y0
+                found |= np.abs((x - x0) * up - (y - y0) * across) <= _NEAR * (abs(across) + abs(up))
+        return found
 
     def finite(self, parent: str, dimension: Dimension) -> NDArray[np.float64]:
         """The same without what is no number."""

@@ -183,6 +183,30 @@ def test_a_value_next_to_a_limit_is_decided_by_the_scale_itself(treg):
         assert gate_sample(moved, strategy).mask("t")[moved.events[:, column] == value].all()
 
 
+def test_an_event_on_the_edge_of_a_polygon_is_decided_by_the_scale_itself(treg):
+    """Triangles with a corner on an event and upright, level and slanting edges through it, in both directions."""
+    _, _, moved, _, _ = treg
+    fixed = ip.gate.load(ip.gate.shipped_folder())["treg"]
+    axes = tuple(replace(d, compensated=False) for d in fixed["treg"].dimensions)
+    scales = dict(fixed.scales)
+    columns = [next(n for n, c in enumerate(moved.channels) if c.marker == d.marker) for d in axes]
+    places = [scales[d.scale].apply(moved.events[:, c]) for d, c in zip(axes, columns, strict=True)]
+    order = np.argsort(places[0])
+    assert moved.n_events >= 8_192  # the table is taken
+    for event in order[[2_000, 11_000, 20_000]]:
+        x, y = (float(one[event]) for one in places)
+        for corners in (
+            ((x, y), (x, y + 0.3), (x + 0.4, y)),
+            ((x, y), (x - 0.4, y), (x, y - 0.3)),
+            ((x - 0.2, y - 0.1), (x + 0.2, y + 0.1), (x + 0.3, y - 0.4)),
+        ):
+            gate = replace(fixed["treg"], parent="root", dimensions=axes, vertices=corners)
+            strategy = replace(fixed, gates=(gate,), references=(), beads="")
+            inside = place(moved, strategy).events.mask("treg")
+            assert inside.any()
+            assert np.array_equal(inside, gate_sample(moved, strategy).mask("treg")), corners
+
+
 def test_what_has_no_answer_keeps_the_template_and_asks_for_review(treg):
     fixed, _, moved, *_ = treg
     placed = place(moved, with_method(fixed, "treg_foxp3", "mindensity", events=1e6))
