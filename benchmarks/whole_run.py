@@ -57,11 +57,12 @@ def cpu():
 def stage(self, name):
     Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak starts anew
     wall, used = time.perf_counter(), cpu()
-    yield
+    with own(self, name):  # what the build itself does about a stage
+        yield
     found[name] = (time.perf_counter() - wall, cpu() - used, memory("VmHWM"))
 
 
-Stages.stage = stage
+own, Stages.stage = Stages.stage, stage
 code = 0
 try:
     app(sys.argv[2:], standalone_mode=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ import typer
 import typer.core
 
 from immunoprofile._version import __version__
+from immunoprofile.cli import own_process
 from immunoprofile.errors import ImmunoprofileError
 
 EXIT_ERROR = 1
@@ -65,9 +65,7 @@ QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress bars.")]
 def _root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,  # noqa: FBT002
 ) -> None:
-    # The process is ours and makes many small tables that live on: looked through as often as by default, they cost a
-    # twentieth of a run. What holds no circle is freed at once all the same.
-    gc.set_threshold(50_000, 20, 50)
+    own_process.settle()
     if version:
         typer.echo(__version__)
         raise typer.Exit
@@ -84,6 +82,7 @@ class Stages:
     def stage(self, name: str) -> Iterator[None]:
         """Time what is done inside, and print it."""
         begun = time.perf_counter()
+        own_process.live_on()
         yield
         self._say(name, time.perf_counter() - begun)
 
