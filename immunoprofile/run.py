@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from immunoprofile.io.only_writer import only_writer
+from immunoprofile.profiling.gate_files import suited
 from immunoprofile.profiling.locking import refuse_lost_history
 from immunoprofile.profiling.on_cluster import joined, located
 from immunoprofile.profiling.preflight import prepare
@@ -16,7 +17,7 @@ from immunoprofile.profiling.run import gate_study
 from immunoprofile.profiling.sealing import PROVENANCE, begin
 from immunoprofile.report.complete import Asked, Stage, complete, made_already
 from immunoprofile.tl.plan_check import check_plan
-from immunoprofile.workers import Processes, Threads
+from immunoprofile.workers import Processes
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -54,8 +55,9 @@ def run_study(
     out
         Results folder; made when absent.
     jobs
-        Files to gate at the same time (threads; from 400 files on processes), and reports (processes from 80 pages on,
-        and with ``pdf``; fewer are made sooner than a process starts). The bytes do not depend on it.
+        Files to gate at the same time (threads; from 100 files on processes, 400 elsewhere than on Linux), and reports
+        (processes where they are there already, from 80 pages on, and with ``pdf``; fewer are made sooner than a
+        process starts). The bytes do not depend on it.
     cells
         Also write ``cells/<sample>.h5ad`` with all events of every sample.
     pdf
@@ -91,9 +93,28 @@ def run_study(
     --------
     >>> profile = ip.run_study(study, gates, out="results", jobs=2)  # doctest: +SKIP
     """
-    study, out = located(study, Path(out), client)
+    with Processes(jobs) as processes:
+        return run_with(processes, study, gates, out=Path(out), cells=cells, pdf=pdf, progress=progress, stage=stage,
+                        client=client, wait=wait)  # fmt: skip
+
+
+def run_with(
+    processes: Processes,
+    study: Study,
+    gates: GateSet,
+    *,
+    out: Path,
+    cells: bool,
+    pdf: bool,
+    progress: bool,
+    stage: Stage | None,
+    client: Client | None,
+    wait: float,
+) -> Profile:
+    """`run_study` with processes that may have been begun before the study was read."""
+    study, out = located(study, out, client)
     timed = stage or (lambda _: nullcontext())
-    asked = Asked(workers=Processes(jobs), pdf=pdf, progress=progress)
+    asked = Asked(workers=processes, pdf=pdf, progress=progress)
     if (out / PROVENANCE).exists():
         with only_writer(out, "run"):
             with timed("compare with last run"):
@@ -101,6 +122,8 @@ def run_study(
             if provenance is not None:
                 with timed("unchanged, read back"):
                     return Profile.read(out, study=study, provenance=provenance)
+    if client is None:
+        suited(processes, out, study.samples["sample_id"])  # they load while the study is looked at
     check_plan(study, gates)
     prepared = prepare(study, gates)
     refuse_lost_history(study, prepared.gates, out)
@@ -108,7 +131,7 @@ def run_study(
         cluster = joined(client, study, out, wait=wait)
         begin(out, study.config.study_id, source=study.folder)
         with timed("gate the files"):
-            gated = gate_study(study, prepared, out, cluster or Threads(jobs), cells=cells, progress=progress)
+            gated = gate_study(study, prepared, out, cluster or processes, cells=cells, progress=progress)
             profile = Profile.read(out, study=study, provenance=gated.facts)
         asked = replace(asked, workers=cluster or asked.workers)
         return complete(profile, gated, asked, stage)[0]

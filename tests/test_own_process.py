@@ -9,7 +9,7 @@ FAULTS = """
 import resource, sys
 import numpy as np
 if sys.argv[1] == "settled":
-    from immunoprofile.cli.own_process import settle
+    from immunoprofile.workers.own_process import settle
     settle()
 def columns():  # of one file after the other: each larger than what is cut from the heap at once
     return [np.ones(1 << 18) for _ in range(16)]

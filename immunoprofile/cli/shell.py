@@ -13,8 +13,8 @@ import typer
 import typer.core
 
 from immunoprofile._version import __version__
-from immunoprofile.cli import own_process
 from immunoprofile.errors import ImmunoprofileError
+from immunoprofile.workers import own_process
 
 EXIT_ERROR = 1
 EXIT_LEFT_OUT = 3

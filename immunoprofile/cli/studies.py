@@ -326,6 +326,19 @@ def _simulate_once(folder: Path, record: Path, settings: dict[str, Any], *, prog
     datasets.il2_cmv(folder, **options, progress=progress)
 
 
+def _is_new_work(study: Path, out: Path) -> bool:
+    """Whether a study looks, before it is read, as if many of its files were to be gated."""
+    from immunoprofile.workers import MANY_FILES
+
+    if any((out / name).exists() for name in ("provenance.json", "records")):
+        return False  # how much is left is known when the study is read
+    try:
+        with (study / "samples.csv").open("rb") as table:
+            return sum(1 for _ in table) > MANY_FILES
+    except OSError:
+        return False  # the error is told by who reads the study
+
+
 def _run(
     study_folder: Path,
     out: Path,
@@ -339,21 +352,26 @@ def _run(
     client: Client | None = None,
     wait: float = 60.0,
 ) -> None:
-    from immunoprofile import gate
-    from immunoprofile.io.files import write_text
-    from immunoprofile.profiling.sealing import RUN_LOG
-    from immunoprofile.run import run_study
-    from immunoprofile.study import read_study
+    from immunoprofile.workers import Processes
 
-    with stages.stage("read the study"):
-        study = read_study(study_folder)
-        source = gates_of(study_folder, gates)
-        strategies = gate.load(source)
-    typer.echo(f"gates: {source}")
-    result = run_study(
-        study, strategies, out=out, jobs=jobs, cells=cells, pdf=pdf, progress=progress, stage=stages.stage,
-        client=client, wait=wait,
-    )  # fmt: skip
+    with Processes(jobs) as processes:
+        if client is None and _is_new_work(study_folder, out):
+            processes.begin()  # they load while this process loads and reads the study
+        from immunoprofile import gate
+        from immunoprofile.io.files import write_text
+        from immunoprofile.profiling.sealing import RUN_LOG
+        from immunoprofile.run import run_with
+        from immunoprofile.study import read_study
+
+        with stages.stage("read the study"):
+            study = read_study(study_folder)
+            source = gates_of(study_folder, gates)
+            strategies = gate.load(source)
+        typer.echo(f"gates: {source}")
+        result = run_with(
+            processes, study, strategies, out=out, cells=cells, pdf=pdf, progress=progress, stage=stages.stage,
+            client=client, wait=wait,
+        )  # fmt: skip
     stages.total()
     write_text(out / RUN_LOG, "\n".join(stages.lines) + "\n")
     typer.echo(repr(result))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +16,8 @@ from immunoprofile.profiling.one_file import process
 from immunoprofile.profiling.outcome import Outcome, Request
 from immunoprofile.profiling.records import path_of
 from immunoprofile.study import Study
-from immunoprofile.workers import Processes, Threads, Workers
+from immunoprofile.workers import MANY_FILES, Processes, Threads, Workers
 from immunoprofile.workers.shared import SEE
-
-MANY_FILES = 400
-"""Files from which on several jobs are processes: one starts in the time of some fifty files, and then does not wait
-for the interpreter, which a thread holds for two thirds of its time."""
 
 
 def requests_of(study: Study, gates: StudyGates, placed: Mapping[str, Strategy] | None = None) -> list[Request]:
@@ -75,9 +71,11 @@ def gate_all(
 
     from immunoprofile.io.progress import hidden
 
-    _load_what_scales_need(requests)
+    workers = suited(workers, out, (one.sample_id for one in requests))
+    if isinstance(workers, Threads):
+        _load_what_scales_need(requests)
     alike = {id(one): one for own in requests for one in (own.gates, own.limits, own.places, own.documents)}
-    results = _suited(workers, requests, out).results(
+    results = workers.results(
         _Gate(out, cells=cells), requests, shared=tuple(alike.values()), name=lambda own: own.file, warm=True
     )
     done = tqdm(results, total=len(requests), desc="gating", unit="file", disable=hidden(wanted=progress))
@@ -98,12 +96,29 @@ def _load_what_scales_need(requests: list[Request]) -> None:
         from immunoprofile.gate import _flowkit  # noqa: F401
 
 
-def _suited(workers: Workers, requests: list[Request], out: Path) -> Workers:
-    """Processes in the place of threads, where so many files were never gated that they earn back their start."""
-    if not isinstance(workers, Threads) or workers.jobs == 1:
+def suited(workers: Workers, out: Path, samples: Iterable[str]) -> Workers:
+    """Workers for files: processes are begun where so many were never gated that they earn back their start.
+
+    Parameters
+    ----------
+    workers
+        Those of the run.
+    out
+        Results folder, where records of files may be from earlier.
+    samples
+        Which files.
+
+    Returns
+    -------
+    Workers
+        The same, or threads in the place of processes that are not there and would not pay.
+    """
+    if not isinstance(workers, Processes) or workers.begun:
         return workers
-    left = sum(not path_of(out, request.sample_id).is_file() for request in requests)
-    return Processes(workers.jobs) if left >= MANY_FILES else workers
+    if workers.jobs == 1 or sum(not path_of(out, one).is_file() for one in samples) < MANY_FILES:
+        return Threads(workers.jobs)
+    workers.begin()
+    return workers
 
 
 @dataclass(frozen=True)

@@ -104,11 +104,8 @@ def _gate(request: Request, sample: Sample, out: Path, *, cells: bool) -> tuple[
         drawn = request.gates.in_force(request.sample_id, request.tube)
         match = replace(match, strategy=overridden(request.placed, drawn))
     gated = gate_sample(sample, match, comp_source=request.comp_source)
-    values = ScaledValues(gated)
-    events = _assess(gated, values, request.limits)
     written = [out / "quality" / f"{request.sample_id}.npz", out / "rasters" / f"{request.sample_id}.npz"]
-    write_flags(events, written[0])
-    write_rasters(rasterise(gated, values=values), written[1])
+    events = look_at(gated, request.limits, *written)
     written += request.documents.write(gated, out / "gating" / f"{request.sample_id}.xml")
     if cells:
         written.append(out / "cells" / f"{request.sample_id}.h5ad")
@@ -133,6 +130,25 @@ def _gate(request: Request, sample: Sample, out: Path, *, cells: bool) -> tuple[
         shifted=shifted_rows(gated, request),
     )
     return outcome, written
+
+
+def look_at(gated: GatedSample, limits: Limits, flags: Path, rasters: Path) -> EventQuality:
+    """Checks of the events of a file, written with its plots.
+
+    Parameters
+    ----------
+    gated
+        The file with its gates.
+    limits
+        Limits of the checks that the study sets.
+    flags, rasters
+        Files to write.
+    """
+    values = ScaledValues(gated)
+    events = _assess(gated, values, limits)
+    write_flags(events, flags)
+    write_rasters(rasterise(gated, values=values), rasters)
+    return events
 
 
 def _intensities(

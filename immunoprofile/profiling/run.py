@@ -31,7 +31,7 @@ from immunoprofile.profiling.clinical_half import add_clinical, add_il2_hours
 from immunoprofile.profiling.control_runs import batch_table, control_table, flag_batches, note_controls
 from immunoprofile.profiling.findings import channel_swaps, panel_findings, specimen_findings
 from immunoprofile.profiling.functional import add_functional
-from immunoprofile.profiling.gate_files import gate_all, requests_of
+from immunoprofile.profiling.gate_files import gate_all, requests_of, suited
 from immunoprofile.profiling.gate_overrides import flag_visits, note_gate_overrides, override_table
 from immunoprofile.profiling.gate_spread import add_gatings, gate_spread_table
 from immunoprofile.profiling.locking import refuse_lost_history
@@ -48,7 +48,7 @@ from immunoprofile.profiling.sealing import VISITS, Gated, begin, seal, sweep
 from immunoprofile.resources.checks import quality_table
 from immunoprofile.schema.reconciliation import STUDY_RECONCILE_COLUMNS, VERDICT_SHARE
 from immunoprofile.study import Study
-from immunoprofile.workers import Threads, Workers
+from immunoprofile.workers import Processes, Workers
 
 if TYPE_CHECKING:
     import anndata
@@ -97,7 +97,8 @@ def profile(
     with only_writer(out, "run"):
         cluster = joined(client, study, out, wait=wait)
         begin(out, study.config.study_id, source=study.folder)
-        gated = gate_study(study, prepared, out, cluster or Threads(jobs), cells=cells, progress=progress)
+        with Processes(jobs) as processes:
+            gated = gate_study(study, prepared, out, cluster or processes, cells=cells, progress=progress)
         sweep(out, gated.files)
         provenance = seal(out, gated.facts, gated.files, parts=("profile",))
         return Profile.read(out, study=study, provenance=provenance)
@@ -131,6 +132,7 @@ def gate_study(
     if gates.ledger.content:
         written.append(out / LEDGER)
         write_bytes(written[-1], gates.ledger.content)
+    workers = suited(workers, out, study.samples["sample_id"])
     placement = place_study(study, gates, workers, progress=progress)
     outcomes = gate_all(requests_of(study, gates, placement.strategies), out, workers, cells=cells, progress=progress)
     flow = pp.quality_checks(study.config.check_limits)["flow_rate"]

@@ -16,13 +16,13 @@ from immunoprofile.gate.study_gates import GATED_ROLES
 from immunoprofile.io.only_writer import share_of
 from immunoprofile.io.records import records
 from immunoprofile.placement.in_study import place_study
-from immunoprofile.profiling.gate_files import gate_all, requests_of
+from immunoprofile.profiling.gate_files import gate_all, requests_of, suited
 from immunoprofile.profiling.locking import refuse_lost_history
 from immunoprofile.profiling.preflight import prepare
 from immunoprofile.profiling.records import path_of
 from immunoprofile.profiling.sealing import begin, refuse_other_study
 from immunoprofile.profiling.shard_notes import TAKE_UP, ShardNote, keep_note, notes_of
-from immunoprofile.workers import Threads
+from immunoprofile.workers import Processes
 
 if TYPE_CHECKING:
     from immunoprofile.gate.strategy import GateSet
@@ -106,10 +106,11 @@ def gate_shard(
         begin(out, study.config.study_id, source=study.folder, shared=True)
         note = ShardNote(shard.number, shard.of, files=len(own))
         keep_note(out, note)
-        workers = Threads(jobs)
-        placement = place_study(study, prepared.gates, workers, only=own, progress=progress)
-        requests = [one for one in requests_of(study, prepared.gates, placement.strategies) if one.sample_id in own]
-        outcomes = tuple(gate_all(requests, out, workers, cells=cells, progress=progress).values())
+        with Processes(jobs) as processes:
+            workers = suited(processes, out, own)
+            placement = place_study(study, prepared.gates, workers, only=own, progress=progress)
+            requests = [one for one in requests_of(study, prepared.gates, placement.strategies) if one.sample_id in own]
+            outcomes = tuple(gate_all(requests, out, workers, cells=cells, progress=progress).values())
         keep_note(out, ShardNote(shard.number, shard.of, files=len(own), ended=True))
     return outcomes
 

@@ -108,7 +108,8 @@ def write_pages(
 
     from immunoprofile.io.progress import hidden
 
-    least = _WORTH_WORKERS if pdf or (workers is not None and workers.elsewhere) else _WORTH_PROCESSES
+    there = workers is not None and (workers.elsewhere or (isinstance(workers, Processes) and workers.begun))
+    least = _WORTH_WORKERS if pdf or there else _WORTH_PROCESSES
     few = workers is None or len(pages) < least
     make = _Make(source, pdf=pdf)
     # The cohort page takes longest and is given out first.

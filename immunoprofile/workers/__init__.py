@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from immunoprofile.workers.here import Processes, Threads, in_order
+from immunoprofile.workers.here import MANY_FILES, Processes, Threads, in_order
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-__all__ = ["Processes", "Threads", "Workers", "in_order"]
+__all__ = ["MANY_FILES", "Processes", "Threads", "Workers", "in_order"]
 
 
 class Workers(Protocol):

@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
+from immunoprofile.workers.crew import FORKS, Crew
 from immunoprofile.workers.flow import flow
+from immunoprofile.workers.one_thread import ONE_THREAD
 from immunoprofile.workers.parent import end_with_parent
 from immunoprofile.workers.shared import Shared, call
 
@@ -23,10 +25,9 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-ONE_THREAD: Final = dict.fromkeys(
-    ("MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"
-)
-"""Environment in which a process keeps to one thread a task; read when the libraries are loaded."""
+MANY_FILES: Final = 100 if FORKS else 400
+"""Files to gate from which on several jobs are processes: to load what they need takes as long as some fifty files,
+once or for each of them, and then none waits for the interpreter, which a thread holds for two thirds of its time."""
 _QUIET: Final = (
     "ignore::UserWarning:joblib.externals.loky.backend.resource_tracker",
     "ignore::UserWarning:multiprocessing.resource_tracker",
@@ -96,18 +97,50 @@ def _loaded_libraries(modules: int) -> ThreadpoolController:
     return ThreadpoolController()
 
 
-@dataclass(frozen=True)
 class Processes:
     """Processes of this machine that end with this one.
 
-    Attributes
+    They have loaded what a run calls when they are there. With a context they stay until its end, else as long as one
+    call of `results`.
+
+    Parameters
     ----------
     jobs
         Number of processes; 1 works in this one.
     """
 
     elsewhere: ClassVar[bool] = False
-    jobs: int = 1
+
+    def __init__(self, jobs: int = 1) -> None:
+        self.jobs = max(1, jobs)
+        self._crew: Crew | None = None
+        self._stays = False
+
+    def __repr__(self) -> str:
+        return f"Processes({self.jobs})"
+
+    def __enter__(self) -> Self:
+        self._stays = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stays = False
+        self._end()
+
+    @property
+    def begun(self) -> bool:
+        """Whether they are there or being started, so that even few tasks are done by them."""
+        return self._crew is not None and not self._crew.ended
+
+    def begin(self) -> None:
+        """Start them, without waiting for them; only within a context, and where they can load beforehand (Linux)."""
+        if FORKS and self._stays and self.jobs > 1 and not self.begun:
+            self._crew = Crew(self.jobs)
+
+    def _end(self) -> None:
+        if self._crew is not None:
+            self._crew.close()
+            self._crew = None
 
     def results(
         self,
@@ -121,21 +154,37 @@ class Processes:
         """See `Workers.results`; as they come."""
         if self.jobs == 1:
             yield from map(function, items)
-            return
-        from joblib.externals.loky import ProcessPoolExecutor
-
-        with tempfile.TemporaryDirectory(prefix="immunoprofile-") as folder, _quiet_helpers():
-            common = Shared(Path(folder) / "shared.pickle", (function, *shared))
-            pool = ProcessPoolExecutor(self.jobs, initializer=end_with_parent, env=ONE_THREAD)
-            done = False
+        elif FORKS:
+            if not self.begun:
+                self._crew = Crew(self.jobs)
+            assert self._crew is not None
             try:
-                yield from flow(
-                    lambda item: pool.submit(call, common.place, common.pack(item)),
-                    items, room=lambda: 2 * self.jobs, ordered=False,
-                )  # fmt: skip
-                done = True
+                yield from self._crew.results(function, items, shared, name)
             finally:
-                pool.shutdown(wait=done, kill_workers=not done)
+                if not self._stays:
+                    self._end()
+        else:
+            yield from _by_loky(self.jobs, function, items, shared)
+
+
+def _by_loky(
+    jobs: int, function: Callable[[Item], Result], items: Iterable[Item], shared: Sequence[Any]
+) -> Iterator[Result]:
+    """Results by processes that each load for themselves, where none can be forked safely."""
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    with tempfile.TemporaryDirectory(prefix="immunoprofile-") as folder, _quiet_helpers():
+        common = Shared(Path(folder) / "shared.pickle", (function, *shared))
+        pool = ProcessPoolExecutor(jobs, initializer=end_with_parent, env=ONE_THREAD)
+        done = False
+        try:
+            yield from flow(
+                lambda item: pool.submit(call, common.place, common.pack(item)),
+                items, room=lambda: 2 * jobs, ordered=False,
+            )  # fmt: skip
+            done = True
+        finally:
+            pool.shutdown(wait=done, kill_workers=not done)
 
 
 @contextmanager

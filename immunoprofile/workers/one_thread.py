@@ -1,12 +1,16 @@
-"""One thread a task on the machines of a cluster: many tasks run beside each other there."""
+"""One thread a task in other processes: many tasks run beside each other there."""
 
 from __future__ import annotations
 
 import os
 import sys
 import threading
+from typing import Final
 
-from immunoprofile.workers.here import ONE_THREAD
+ONE_THREAD: Final = dict.fromkeys(
+    ("MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"
+)
+"""Environment in which a process keeps to one thread a task; read when the libraries are loaded."""
 
 _seen = threading.local()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import select
 import signal
 import threading
 import time
@@ -22,6 +23,19 @@ def end_with_parent() -> None:
         threading.Thread(target=_watch, args=(parent,), daemon=True, name="end with parent").start()
 
 
+def end_with_process(parent: int, alive: int) -> None:
+    """The same where this process was not started by multiprocessing (POSIX).
+
+    Parameters
+    ----------
+    parent
+        Process that started this one.
+    alive
+        Reading end of a pipe that ends with the process for which the work is done.
+    """
+    threading.Thread(target=_watch_process, args=(parent, alive), daemon=True, name="end with parent").start()
+
+
 def _watch(parent: Any) -> None:
     if getattr(parent, "_sentinel", None) is not None:
         connection.wait([parent.sentinel])
@@ -29,4 +43,11 @@ def _watch(parent: Any) -> None:
         # On POSIX a process whose parent has ended gets another one.
         while os.getppid() == parent.pid:
             time.sleep(_LOOK)
+    os._exit(1)
+
+
+def _watch_process(parent: int, alive: int) -> None:
+    # The pipe tells at once, unless a process that was forked from there holds it open as well.
+    while os.getppid() == parent and not select.select([alive], [], [], _LOOK)[0]:
+        pass
     os._exit(1)

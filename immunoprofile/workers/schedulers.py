@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.errors import ClusterError, NotAvailableError
 from immunoprofile.io.inputs import reason
-from immunoprofile.workers.here import ONE_THREAD
+from immunoprofile.workers.one_thread import ONE_THREAD
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
+
+from immunoprofile.errors import ImmunoprofileError
 
 
 def threads() -> dict[str, Any]:
@@ -93,3 +97,67 @@ def span(_: int) -> tuple[float, float]:
     begin = time.time()
     time.sleep(0.1)
     return begin, time.time()
+
+
+def where(_: int) -> tuple[int, int]:
+    """Process of a task, and the one that started it."""
+    time.sleep(0.05)
+    return os.getpid(), os.getppid()
+
+
+def slow(_: int) -> int:
+    """A task that takes a while; its process."""
+    time.sleep(0.2)
+    return os.getpid()
+
+
+def never_ready() -> None:
+    """A library that takes for ever to load."""
+    time.sleep(3600)
+
+
+noted: list[int] = []
+"""Threads of this process when it was told to note them."""
+
+
+def note_threads() -> None:
+    """Note the threads of this process, those of libraries as well."""
+    noted.append(len(list(Path("/proc/self/task").iterdir())))
+
+
+def loaded(_: int) -> tuple[int, bool, int]:
+    """Threads that the process that forked this one had, whether the compiler is loaded, and that process."""
+    time.sleep(0.05)
+    return noted[0], "numba" in sys.modules, os.getppid()
+
+
+def begin_a_thread() -> None:
+    """A library that begins a thread when it is loaded."""
+    threading.Thread(target=threading.Event().wait, daemon=True, name="of a library").start()
+
+
+def has_that_thread(_: int) -> tuple[int, bool]:
+    """Process of a task, and whether it has the thread of `begin_a_thread`."""
+    time.sleep(0.05)
+    return os.getpid(), any(one.name == "of a library" for one in threading.enumerate())
+
+
+REFUSED = ImmunoprofileError("it is refused", where="there", todo="do something else")
+
+
+def refuse(_: int) -> None:
+    """A task that raises an error of ours."""
+    raise REFUSED
+
+
+class CannotBeSentError(Exception):
+    """An error that holds what no other process can have."""
+
+    def __init__(self) -> None:
+        super().__init__("it holds a lock")
+        self.lock = threading.Lock()
+
+
+def raise_what_cannot_be_sent(_: int) -> None:
+    """A task whose error cannot be sent."""
+    raise CannotBeSentError

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from immunoprofile.errors import GateError, ImmunoprofileError, OutputError, Problem
-from immunoprofile.workers import Processes, Threads
+from immunoprofile.workers import Processes, Threads, here
 from immunoprofile.workers.flow import flow
 from immunoprofile.workers.shared import Shared, call
 from tests.cluster import on_workers
@@ -118,7 +118,9 @@ def test_threads_and_processes_answer_alike(workers):
     assert sorted(found) == list(range(20))
 
 
-def test_processes_keep_to_one_thread_a_task():
+@pytest.mark.parametrize("forks", [True, False])
+def test_processes_keep_to_one_thread_a_task(monkeypatch, forks):
+    monkeypatch.setattr(here, "FORKS", forks and here.FORKS)
     found = list(Processes(2).results(on_workers.of_task, range(4)))
     assert len({pid for pid, _ in found}) == 2
     for _, own in found:

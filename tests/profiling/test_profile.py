@@ -16,7 +16,7 @@ import immunoprofile as ip
 from immunoprofile import schema
 from immunoprofile.errors import GateError, NotAvailableError, ResultsError
 from immunoprofile.profiling.sealing import verify
-from immunoprofile.workers import Processes
+from immunoprofile.workers import crew, here
 from tests.folders import content
 from tests.io.fcs_files import events, spill_text, write
 from tests.small_study import TABLES, write_gates, write_study
@@ -122,20 +122,22 @@ def test_h5ad_round_trip_is_identical(profile, tmp_path):
     assert set(again.uns) == set(profile.visits.uns)
 
 
-@pytest.mark.parametrize("many", [1 << 30, 0], ids=["threads", "processes"])
-def test_same_bytes_whatever_the_jobs(folder, gates, profile, monkeypatch, many):
+@pytest.mark.skipif(not crew.FORKS, reason="only Linux forks workers")
+@pytest.mark.parametrize(("many", "jobs"), [(1 << 30, 2), (0, 2), (0, 3)], ids=["threads", "processes", "three"])
+def test_same_bytes_whatever_the_jobs(folder, gates, profile, monkeypatch, many, jobs):
     from immunoprofile.profiling import gate_files
 
     begun = []
     monkeypatch.setattr(gate_files, "MANY_FILES", many)
-    monkeypatch.setattr(gate_files, "Processes", lambda jobs: begun.append(jobs) or Processes(jobs))
-    again = ip.profile(ip.read_study(folder / "study"), gates, out=folder / f"again {many}", jobs=2)
+    monkeypatch.setattr(here, "Crew", lambda jobs: begun.append(jobs) or crew.Crew(jobs))
+    out = folder / f"again {many} {jobs}"
+    again = ip.profile(ip.read_study(folder / "study"), gates, out=out, jobs=jobs)
     assert content(profile.folder) == content(again.folder)
-    assert begun == ([] if many else [2])
+    assert begun == ([] if many else [jobs])
     # What was gated is not gated again, so that nothing is started for it.
     monkeypatch.setattr(gate_files, "MANY_FILES", max(many, 1))
-    ip.profile(ip.read_study(folder / "study"), gates, out=folder / f"again {many}", jobs=2)
-    assert begun == ([] if many else [2])
+    ip.profile(ip.read_study(folder / "study"), gates, out=out, jobs=jobs)
+    assert begun == ([] if many else [jobs])
 
 
 def test_killed_run_resumes_to_the_same_bytes(folder, gates, profile, monkeypatch):

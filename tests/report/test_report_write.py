@@ -34,12 +34,13 @@ def test_all_reports_have_the_same_bytes_for_any_jobs(
     monkeypatch.setattr(pages, "_WORTH_PROCESSES", 4)  # so few would be made in this process
     one = report.write_all(small, tmp_path / "one")
     two = report.write_all(small, tmp_path / "two", jobs=2)
+    three = report.write_all(small, tmp_path / "three", jobs=3)
     assert [path.relative_to(tmp_path / "one") for path in one] == [path.relative_to(tmp_path / "two") for path in two]
-    assert len(one) == 22
+    assert len(three) == len(one) == 22
     assert one[-1] == tmp_path / "one" / "reports" / "cohort.html"
     assert one[5] == tmp_path / "one" / "reports" / "IL2CMV-01-001" / "D14.html"
-    for first, second in zip(one, two, strict=True):
-        assert first.read_bytes() == second.read_bytes()
+    for first, second, third in zip(one, two, three, strict=True):
+        assert first.read_bytes() == second.read_bytes() == third.read_bytes()
     assert not list(tmp_path.rglob("*.tmp*"))
     assert one[5].read_text(encoding="utf-8") == report.visit(profile, "IL2CMV-01-001", "D14").html
 

@@ -1,4 +1,4 @@
-"""What a command settles of its process, which is its own: memory, and the search for circles."""
+"""What a command settles of its process and its workers, which are its own: memory, and the search for circles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LARGE: Final = 32 << 20
 
 
 def settle() -> None:
-    """Called once, before a command begins."""
+    """Called once, before a command begins and before its workers load anything."""
     # It makes many small tables that live on: looked through as often as by default, they cost a twentieth of a run.
     # What holds no circle is freed at once all the same.
     gc.set_threshold(50_000, 20, 50)
