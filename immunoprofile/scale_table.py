@@ -139,19 +139,18 @@ class Biexponential:
     m: float
     a: float
 
-    def apply(self, values: NDArray[np.float64], *, out_of: int = 0) -> NDArray[np.float64]:
+    def apply(self, values: NDArray[np.float64], *, by_table: bool = False) -> NDArray[np.float64]:
         """Places of linear values, same shape, at most `BOUND` from the scale itself.
 
         Parameters
         ----------
         values
             Linear values.
-        out_of
-            How many there are where these come from, if more: who asks for parts of a whole says its size, and all
-            parts come by the table or none.
+        by_table
+            Also where they are few: who asks again and again for a few has the table made once.
         """
         flat = np.ascontiguousarray(values, dtype=np.float64).ravel()
-        table = _table(self) if max(flat.size, out_of) >= LEAST_VALUES else None
+        table = _table(self) if by_table or flat.size >= LEAST_VALUES else None
         return (self.exactly if table is None else table)(flat).reshape(np.shape(values))
 
     def exactly(self, flat: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -97,14 +97,14 @@ class Scale:
             out = (flat + p["A"]) / (p["T"] + p["A"])
         return np.asarray(out, dtype=np.float64).reshape(np.shape(values))
 
-    def shown(self, values: NDArray[np.float64], *, out_of: int = 0) -> NDArray[np.float64]:
+    def shown(self, values: NDArray[np.float64], *, by_table: bool = False) -> NDArray[np.float64]:
         """`apply` for figures, medians and checks: many values by a table, within 1e-12 of it. Gates never use it.
 
-        ``out_of`` is the number of values where these are a part of, if they are one: `Biexponential.apply`.
+        ``by_table`` also takes few from it: `Biexponential.apply`.
         """
         if self.kind not in ("logicle", "hyperlog"):
             return self.apply(values)
-        return self._biexponential().apply(values, out_of=out_of)
+        return self._biexponential().apply(values, by_table=by_table)
 
     def _biexponential(self) -> Biexponential:
         p = self.by_letter

@@ -119,7 +119,7 @@ class PlacedEvents:
         if key not in self._known:
             known = self.values.of(dimension, self._rows_of(parent))
             if dimension.scale is not None:
-                known = self.scales[dimension.scale].shown(known, out_of=self.values.sample.n_events)
+                known = self.scales[dimension.scale].shown(known, by_table=True)
             self._known[key] = known
         return self._known[key]
 
