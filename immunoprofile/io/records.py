@@ -3,18 +3,105 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, overload
+
+import numpy as np
 
 from immunoprofile import schema
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
+
+    Cells = list[Any] | NDArray[Any]
 
 BLANK: Final[Mapping[str, Any]] = {"text": "", "number": math.nan, "flag": None}
 """What stands for a missing cell of each kind."""
 _YES: Final = frozenset({"true", "y", "yes", "1", "1.0"})
 _NO: Final = frozenset({"false", "n", "no", "0", "0.0"})
+_AT_ONCE: Final = 4096
+"""Rows whose cells are made into plain values together."""
+
+
+class Rows(Sequence[dict[str, Any]]):
+    """Rows of a table as plain values (`records`), each made when it is asked for.
+
+    What is kept are columns, which a table of text shares: a dictionary for each row of a large trial takes many times
+    the memory of its table.
+
+    Parameters
+    ----------
+    table, name
+        As for `records`.
+    """
+
+    def __init__(self, table: pd.DataFrame, name: str = "") -> None:
+        kinds = schema.cell_kinds(name) if name else {}
+        # Of a table of the results folder the schema names what is not text.
+        other = "text" if name in schema.RESULT_TABLES else ""
+        self._columns: dict[str, Cells] = {
+            str(column): _cells(table[column], kinds.get(str(column), other)) for column in table.columns
+        }
+        self._absent = {column: BLANK[kind] for column, kind in kinds.items() if column not in self._columns}
+        self._places: dict[tuple[str, ...], Mapping[Any, Sequence[int]]] = {}
+        self._size = len(table) if self._columns or self._absent else 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    @overload
+    def __getitem__(self, place: int) -> dict[str, Any]: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[dict[str, Any]]: ...
+
+    def __getitem__(self, place: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        if isinstance(place, slice):
+            return self.at(range(*place.indices(self._size)))
+        if not -self._size <= place < self._size:
+            raise IndexError(place)
+        return {name: _plain(column[place]) for name, column in self._columns.items()} | self._absent
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for begin in range(0, self._size, _AT_ONCE):
+            end = min(begin + _AT_ONCE, self._size)
+            some = {name: _listed(column[begin:end]) for name, column in self._columns.items()}
+            some |= {name: [blank] * (end - begin) for name, blank in self._absent.items()}
+            for row in zip(*some.values(), strict=True):
+                yield dict(zip(some, row, strict=True))
+
+    def at(self, places: Iterable[int]) -> list[dict[str, Any]]:
+        """Rows at these places."""
+        return [self[place] for place in places]
+
+    def cell(self, place: int, name: str, default: Any = None) -> Any:
+        """One cell; ``default`` where the table has no such column."""
+        column = self._columns.get(name)
+        return self._absent.get(name, default) if column is None else _plain(column[place])
+
+    def column(self, name: str) -> list[Any]:
+        """All cells of a column; KeyError for an unknown one."""
+        return [self._absent[name]] * self._size if name in self._absent else _listed(self._columns[name])
+
+    def about(self, value: Any, *names: str) -> list[dict[str, Any]]:
+        """Rows with this cell in a column (these cells in several), found without reading the others again."""
+        return self.at(self.places(*names).get(value, ()))
+
+    def places(self, *names: str) -> Mapping[Any, Sequence[int]]:
+        """Places of the rows by the cell of a column (by the cells of several), in the order of the table."""
+        if names in self._places:
+            return self._places[names]
+        keys = self.column(names[0]) if len(names) == 1 else zip(*map(self.column, names), strict=True)
+        found: dict[Any, array[int]] = {}
+        for place, key in enumerate(keys):
+            own = found.get(key)
+            if own is None:
+                own = found[key] = array("I")
+            own.append(place)
+        self._places[names] = found
+        return found
 
 
 def records(table: pd.DataFrame, name: str = "") -> list[dict[str, Any]]:
@@ -39,12 +126,7 @@ def records(table: pd.DataFrame, name: str = "") -> list[dict[str, Any]]:
     ValueError
         The schema has no table ``name``.
     """
-    kinds = schema.cell_kinds(name) if name else {}
-    # Of a table of the results folder the schema names what is not text.
-    other = "text" if name in schema.RESULT_TABLES else ""
-    columns = {str(column): cells(table[column], kinds.get(str(column), other)) for column in table.columns}
-    columns |= {column: [BLANK[kind]] * len(table) for column, kind in kinds.items() if column not in columns}
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return list(Rows(table, name))
 
 
 def numbered(table: pd.DataFrame, name: str = "") -> Iterator[tuple[int, dict[str, Any]]]:
@@ -69,17 +151,21 @@ def cells(column: Iterable[Any], kind: str = "") -> list[Any]:
     """Cells of a column as plain values; without a kind (``text``, ``number``, ``flag``) that of its dtype."""
     import pandas as pd
 
-    if not isinstance(column, pd.Series):
-        column = pd.Series(list(column), dtype=object)
+    return _listed(_cells(column if isinstance(column, pd.Series) else pd.Series(list(column), dtype=object), kind))
+
+
+def _cells(column: pd.Series[Any], kind: str) -> Cells:
+    """The same as an array where the column is one of its kind already."""
+    import pandas as pd
 
     if not kind:
         dtype = column.dtype
         kind = "flag" if pd.api.types.is_bool_dtype(dtype) else "number" if _is_number(dtype) else "text"
     if kind == "number":
-        if column.dtype == float:
-            return column.to_numpy().tolist()
+        if column.dtype == np.float64:
+            return column.to_numpy()
         numbers = column if _is_number(column.dtype) else pd.to_numeric(column.astype(object), errors="coerce")
-        return [float(one) for one in numbers.to_numpy(dtype=float, na_value=math.nan)]
+        return np.asarray(numbers.to_numpy(dtype=np.float64, na_value=math.nan))
     if kind == "text" and column.dtype == object and (words := _plain_words(column.to_numpy())) is not None:
         return words
     plain = column.astype(object).to_numpy()
@@ -89,17 +175,27 @@ def cells(column: Iterable[Any], kind: str = "") -> list[Any]:
     return ["" if lost else str(one) for one, lost in zip(plain, missing, strict=True)]
 
 
-def _plain_words(values: Iterable[object]) -> list[str] | None:
+def _listed(column: Cells) -> list[Any]:
+    return column.tolist() if isinstance(column, np.ndarray) else list(column)
+
+
+def _plain(cell: Any) -> Any:
+    return float(cell) if type(cell) is np.float64 else cell
+
+
+def _plain_words(values: NDArray[np.object_]) -> Cells | None:
     """Cells of a column that holds words, None and NaN; None where it holds anything else."""
     found = []
+    whole = True
     for one in values:
         if type(one) is str:
             found.append(one)
         elif one is None or (type(one) is float and math.isnan(one)):
             found.append("")
+            whole = False
         else:
             return None
-    return found
+    return values if whole else found
 
 
 def _is_number(dtype: Any) -> bool:

@@ -38,11 +38,11 @@ class ControlChart:
 
 def batches_of(source: Source, subject: str, visit: str) -> list[dict[str, Any]]:
     """Rows of control_batches.csv about the acquisitions that were used at a visit."""
-    batches = source.records.get("control_batches", [])
+    batches = source.records.get("control_batches", ())
     if not batches:
         return []
     used = source.samples.get((subject, visit), {}).values()
-    own = {batch_of(source.sample_rows[name]) for name in used}
+    own = {batch_of(source.sample_row(name)) for name in used}
     return [one for one in batches if (one["batch_id"], one["tube"], one["panel_id"]) in own]
 
 
@@ -93,7 +93,7 @@ def of_visit(view: VisitView) -> tuple[Block, ...]:
 def of_cohort(view: CohortView) -> tuple[Block, ...]:
     """Charts of the controls of each tube, batches with their state, and precision from replicates."""
     source = view.source
-    batches = source.records.get("control_batches", [])
+    batches = source.records.get("control_batches", ())
     if not batches:
         said = "No control aliquots in this study: nothing is known of instrument and reagents between its batches."
         return (Text(said), *precision(source))
@@ -125,7 +125,7 @@ def of_cohort(view: CohortView) -> tuple[Block, ...]:
 
 def _charts(view: CohortView) -> tuple[Block, ...]:
     source = view.source
-    every = source.records.get("controls", [])
+    every = source.records.get("controls", ())
     blocks = []
     for tube in dict.fromkeys(one["tube"] for one in every):
         own = tuple(one for one in every if one["tube"] == tube)
@@ -147,7 +147,7 @@ def _undated(rows: tuple[Mapping[str, Any], ...]) -> tuple[Mapping[str, Any], ..
 
 def precision(source: Source) -> tuple[Block, ...]:
     """CV and limit of quantification of every population with replicates."""
-    found = source.records.get("precision", [])
+    found = source.records.get("precision", ())
     if not found:
         return ()
     heads = columns(
@@ -176,7 +176,7 @@ def _number(value: float, form: str) -> Cell:
 
 def noise_of(source: Source, population: str, measure: str) -> tuple[float, str]:
     """CV by which changes of a population are judged, a fraction, and where it comes from in words."""
-    for one in source.records.get("precision", []):
+    for one in source.records.get("precision", ()):
         if (one["population"], one["measure"]) == (population, measure) and one["used"]:
             what = f"{one['tubes']:.0f} {_KINDS[one['kind']]} in {one['groups']:.0f} groups"
             return one["cv_used"] / 100, f"{what}{', ' if one['note'] else ''}{one['note']}"
@@ -185,7 +185,7 @@ def noise_of(source: Source, population: str, measure: str) -> tuple[float, str]
 
 def noise_words(source: Source) -> str:
     """CVs of this study that judge changes, for the provenance."""
-    used = [one for one in source.records.get("precision", []) if one["used"]]
+    used = [one for one in source.records.get("precision", ()) if one["used"]]
     default = f"CV {DEFAULT_CV:.2f} of a visit (default, no replicates of this study)"
     if not used:
         return f"asymmetric reference change value, {default} plus counting noise of both visits"

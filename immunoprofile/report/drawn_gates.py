@@ -23,15 +23,17 @@ NO_LEDGER: Final = "no gate was drawn anew in this study"
 def in_force(source: Source, subject: str, visit: str) -> list[dict[str, Any]]:
     """Rows of gate_overrides.csv in force for the acquisitions that were used at a visit."""
     used = set(source.samples.get((subject, visit), {}).values())
-    own = (source.results_of("gate_overrides") or {}).get(subject, [])
+    own = source.results_of("gate_overrides", subject) or ()
     return [row for row in own if row["in_force"] and row["sample_id"] in used]
 
 
 def mark(source: Source, row: int | None, population: str, measure: Measure) -> str:
     """`MARK` for a number that hangs on a gate that was drawn anew, else nothing."""
-    if row is None or not source.results_of("gate_overrides"):
+    if row is None:
         return ""
     drawn = in_force(source, source.obs(row, "usubjid"), source.obs(row, "visit"))
+    if not drawn:
+        return ""
     hanging = {(one["tube"], name) for one in drawn for name in one["affects"].split("; ")}
     return MARK if hanging & gates_behind(source, population, measure) else ""
 

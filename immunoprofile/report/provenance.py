@@ -82,7 +82,7 @@ def _facts(source: Source) -> Table:
 
 
 def _tube(source: Source, visit: str, tube: str, sample_id: str) -> Row:
-    provenance, own = source.profile.provenance, source.sample_rows[sample_id]
+    provenance, own = source.profile.provenance, source.sample_row(sample_id)
     path = own["fcs_path"]
     gates = _mapping(_mapping(provenance.get("gates")).get(tube))
     sha = _plain(_mapping(provenance.get("inputs")).get(path)) or own["sha256"]
@@ -107,7 +107,7 @@ def compensation(source: Source, sample_id: str) -> str:
         return _COMPENSATION.get(found, found)
     if flagged:
         return _COMPENSATION["none"]
-    declared = source.sample_rows[sample_id]["comp_source"]
+    declared = source.sample_row(sample_id)["comp_source"]
     return f"{_COMPENSATION[declared]} (as declared)" if declared in _COMPENSATION else wording.UNKNOWN
 
 

@@ -17,7 +17,7 @@ from immunoprofile import schema
 from immunoprofile.errors import NotAvailableError
 from immunoprofile.get import layer_names
 from immunoprofile.io.dates import iso_day
-from immunoprofile.io.records import BLANK, cells, records
+from immunoprofile.io.records import BLANK, Rows, cells, records
 from immunoprofile.pl.series import anchors_of, axis_day
 from immunoprofile.pp.verdict import tube_states
 from immunoprofile.report import wording
@@ -49,8 +49,7 @@ class Source:
     config: StudyConfig = field(init=False)
     visits: AnnData = field(init=False)
     _failures: dict[tuple[str, str], NDArray[np.bool_]] = field(init=False, default_factory=dict)
-    _by_subject: dict[str, dict[str, list[dict[str, Any]]]] = field(init=False, default_factory=dict)
-    _grouped: dict[str, dict[str, list[dict[str, Any]]]] = field(init=False, default_factory=dict)
+    _results: dict[str, Rows] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "config", self.profile.study.config)
@@ -66,7 +65,7 @@ class Source:
     # --- tables -------------------------------------------------------------------------------
 
     @cached_property
-    def records(self) -> dict[str, list[dict[str, Any]]]:
+    def records(self) -> dict[str, Rows]:
         """Tables of the study and of the run as plain rows."""
         study, made = self.profile.study, self.profile.tables
         tables: dict[str, pd.DataFrame] = {
@@ -75,13 +74,11 @@ class Source:
         tables |= {name: getattr(self.profile, name) for name in ("quality", "exceptions", "virology")}
         tables["queries"] = made.get("queries", study.queries)
         tables |= {name: made[name] for name in ("controls", "control_batches", "precision") if name in made}
-        return {name: records(table, name) for name, table in tables.items()}
+        return {name: Rows(table, name) for name, table in tables.items()}
 
     def of_subject(self, name: str, subject: str) -> list[dict[str, Any]]:
         """Rows of a table of `records` about a subject, found without reading the others again."""
-        if name not in self._grouped:
-            self._grouped[name] = _by_subject(self.records[name])
-        return self._grouped[name].get(subject, [])
+        return self.records[name].about(subject, "usubjid")
 
     def study_of(self, subject: str) -> SimpleNamespace:
         """The study as if it had this subject only (`SubjectStudies`)."""
@@ -97,48 +94,40 @@ class Source:
 
     def exceptions_of(self, subject: str, sample_ids: Iterable[str]) -> list[dict[str, Any]]:
         """Exceptions about a subject or one of its samples, in the order of the table."""
-        places = {place for key in (("", subject), *(("sample", one) for one in sample_ids))
-                  for place in self._exception_places.get(key, ())}  # fmt: skip
-        return [self.records["exceptions"][place] for place in sorted(places)]
-
-    @cached_property
-    def _exception_places(self) -> dict[tuple[str, str], list[int]]:
-        found: dict[tuple[str, str], list[int]] = {}
-        for place, row in enumerate(self.records["exceptions"]):
-            found.setdefault(("", row["usubjid"]), []).append(place)
-            found.setdefault(("sample", row["sample_id"]), []).append(place)
-        return found
+        rows = self.records["exceptions"]
+        places = set(rows.places("usubjid").get(subject, ()))
+        places.update(*(rows.places("sample_id").get(one, ()) for one in sample_ids))
+        return rows.at(sorted(places))
 
     def queries_about(self, asked: Iterable[str]) -> list[dict[str, Any]]:
         """Queries about any of these records, in the order of the table."""
-        places = sorted({place for one in asked for place in self._query_places.get(one, ())})
-        return [self.records["queries"][place] for place in places]
-
-    @cached_property
-    def _query_places(self) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {}
-        for place, row in enumerate(self.records["queries"]):
-            found.setdefault(row["record"], []).append(place)
-        return found
+        rows = self.records["queries"]
+        return rows.at(sorted({place for one in asked for place in rows.places("record").get(one, ())}))
 
     @cached_property
     def uncompensated(self) -> frozenset[str]:
         """Acquisitions that the checks flag as not compensated."""
-        return frozenset(row["sample_id"] for row in self.records["quality"] if row["flag"] == "COMP_NONE")
+        return self._checked("flag", "COMP_NONE")
 
-    def results_of(self, name: str) -> dict[str, list[dict[str, Any]]] | None:
-        """Rows of a table of the results folder (`schema.RESULT_TABLES`) by subject; None when it is not there."""
-        if name not in self._by_subject:
-            table = self.profile.tables.get(name)
-            if table is None:
-                return None
-            self._by_subject[name] = _by_subject(records(table, name))
-        return self._by_subject[name]
+    def _checked(self, column: str, value: str) -> frozenset[str]:
+        """Acquisitions with a row of the quality table that says so."""
+        checks = self.records["quality"]
+        said = zip(checks.column("sample_id"), checks.column(column), strict=True)
+        return frozenset(sample_id for sample_id, one in said if one == value)
+
+    def results_of(self, name: str, subject: str) -> list[dict[str, Any]] | None:
+        """Rows of a table of the results folder (`schema.RESULT_TABLES`) about a subject; None when it is not there."""
+        table = self.profile.tables.get(name)
+        if table is None:
+            return None
+        if name not in self._results:
+            self._results[name] = Rows(table, name)
+        return self._results[name].about(subject, "usubjid")
 
     @cached_property
     def subjects(self) -> list[str]:
         """All subjects in the order of the table."""
-        return [row["usubjid"] for row in self.records["subjects"]]
+        return self.records["subjects"].column("usubjid")
 
     def subject(self, usubjid: str) -> dict[str, Any]:
         """Row of a subject; KeyError for an unknown one."""
@@ -169,18 +158,11 @@ class Source:
     @cached_property
     def rows(self) -> dict[tuple[str, str], int]:
         """(subject, visit) -> row of the visits object."""
-        return {(one["usubjid"], one["visit"]): row for row, one in enumerate(self._obs)}
+        return {key: places[-1] for key, places in self._obs.places("usubjid", "visit").items()}
 
     def rows_of(self, subject: str) -> list[int]:
         """Rows of a subject."""
-        return self._rows_of.get(subject, [])
-
-    @cached_property
-    def _rows_of(self) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {}
-        for (subject, _), row in self.rows.items():
-            found.setdefault(subject, []).append(row)
-        return found
+        return list(self._obs.places("usubjid").get(subject, ()))
 
     def virology_of(self, subject: str) -> pd.DataFrame:
         """CMV-DNA results of a subject."""
@@ -194,7 +176,8 @@ class Source:
     @cached_property
     def baselines(self) -> dict[str, int]:
         """Subject -> baseline row."""
-        return {one["usubjid"]: row for row, one in enumerate(self._obs) if one["baseline_flag"]}
+        marked = zip(self._obs.column("usubjid"), self._obs.column("baseline_flag"), strict=True)
+        return {subject: row for row, (subject, flag) in enumerate(marked) if flag}
 
     @cached_property
     def anchors(self) -> dict[str, date]:
@@ -245,22 +228,19 @@ class Source:
         """(subject, visit, tube) -> worst state of the checks that judge the tube."""
         return tube_states(self.profile.quality)
 
-    @cached_property
-    def checks(self) -> dict[tuple[str, str], list[dict[str, Any]]]:
-        """(subject, visit) -> rows of the quality table."""
-        found: dict[tuple[str, str], list[dict[str, Any]]] = {}
-        for row in self.records["quality"]:
-            unblinds = row["flag"] in BLINDED_FLAGS or row["check"] in BLINDED_CHECKS
-            if not (self.blinded and unblinds):
-                found.setdefault((row["usubjid"], row["visit"]), []).append(row)
-        return found
+    def checks(self, subject: str, visit: str) -> list[dict[str, Any]]:
+        """Rows of the quality table about a visit, without those that would unblind."""
+        own = self.records["quality"].about((subject, visit), "usubjid", "visit")
+        if not self.blinded:
+            return own
+        return [row for row in own if row["flag"] not in BLINDED_FLAGS and row["check"] not in BLINDED_CHECKS]
 
     def fail_reason(self, subject: str, visit: str, tube: str) -> str:
         """Why a tube failed: each check with its value and its limits."""
         words = [
             f"{check_title(row['check'])} {wording.measured(row['value'], row['unit'])} "
             f"({wording.limit_words(row['limits'], row['unit'])})"
-            for row in self.checks.get((subject, visit), [])
+            for row in self.checks(subject, visit)
             if row["tube"] == tube and row["state"] == "FAIL"
         ]
         return "; ".join(dict.fromkeys(words)) or "quality check failed"
@@ -274,8 +254,7 @@ class Source:
         """
         gated = set(cells(self.profile.counts["sample_id"], "text"))
         found: dict[tuple[str, str], dict[str, list[tuple[float, str]]]] = {}
-        judged = {row["sample_id"] for row in self.records["quality"]}
-        failed = {row["sample_id"] for row in self.records["quality"] if row["state"] == "FAIL"}
+        judged, failed = set(self.records["quality"].column("sample_id")), self._checked("state", "FAIL")
         for row in self.records["samples"]:
             name = row["sample_id"]
             if row["role"] == "sample" and name in gated:
@@ -287,7 +266,7 @@ class Source:
 
     def percentages(self, sample_id: str) -> dict[str, float]:
         """Population -> per cent of its parent in one acquisition."""
-        return {name: pct for name, (pct, _) in self._counted.get(sample_id, {}).items()}
+        return {name: row["pct_parent"] for name, row in self._counted(sample_id).items()}
 
     @cached_property
     def rasters(self) -> RecentRasters:
@@ -296,25 +275,26 @@ class Source:
 
     def parents_of(self, sample_id: str) -> dict[str, str]:
         """Population -> parent in one acquisition."""
-        return {name: parent for name, (_, parent) in self._counted.get(sample_id, {}).items()}
+        return {name: row["parent"] for name, row in self._counted(sample_id).items()}
+
+    def _counted(self, sample_id: str) -> dict[str, dict[str, Any]]:
+        own = self._counts.about(sample_id, "sample_id")
+        return {row["population"]: row for row in reversed(own)}  # the first of a population counts
 
     @cached_property
-    def _counted(self) -> dict[str, dict[str, tuple[float, str]]]:
-        found: dict[str, dict[str, tuple[float, str]]] = {}
-        for row in records(self.profile.counts, "counts"):
-            found.setdefault(row["sample_id"], {}).setdefault(row["population"], (row["pct_parent"], row["parent"]))
-        return found
+    def _counts(self) -> Rows:
+        return Rows(self.profile.counts, "counts")
 
-    @cached_property
-    def sample_rows(self) -> dict[str, dict[str, Any]]:
-        """sample_id -> row of the samples table."""
-        return {row["sample_id"]: row for row in self.records["samples"]}
+    def sample_row(self, sample_id: str) -> dict[str, Any]:
+        """Row of the samples table; KeyError for an unknown acquisition."""
+        rows = self.records["samples"]
+        return rows[rows.places("sample_id")[sample_id][-1]]
 
     def flags(self, subject: str, visit: str) -> list[str]:
         """Flag codes of a visit in the order of the vocabulary, without those that would unblind."""
         row = self.rows.get((subject, visit))
         codes = set() if row is None else set(self.obs(row, "flags").split())
-        codes |= {check["flag"] for check in self.checks.get((subject, visit), [])} - {""}
+        codes |= {check["flag"] for check in self.checks(subject, visit)} - {""}
         if self.blinded:
             codes -= BLINDED_FLAGS
         return [code for code in schema.FLAGS if code in codes] + sorted(codes - schema.FLAGS.keys())
@@ -322,8 +302,8 @@ class Source:
     # --- values -------------------------------------------------------------------------------
 
     @cached_property
-    def _obs(self) -> list[dict[str, Any]]:
-        return records(self.visits.obs, "obs")
+    def _obs(self) -> Rows:
+        return Rows(self.visits.obs, "obs")
 
     @cached_property
     def _var(self) -> dict[str, dict[str, Any]]:
@@ -377,7 +357,7 @@ class Source:
     def obs(self, row: int | None, name: str) -> Any:
         """Entry of ``obs``; blank (empty text, NaN) without a row or column."""
         blank = BLANK[schema.cell_kinds("obs").get(name, "text")]
-        return blank if row is None else self._obs[row].get(name, blank)
+        return blank if row is None else self._obs.cell(row, name, blank)
 
     def layer(self, name: str, row: int, population: str) -> float:
         """One number of a layer; NaN when there is no such layer."""
@@ -440,10 +420,3 @@ class Source:
         if self.layer(schema.PARENT_COUNTS, row, population) == 0:
             return "not done: no events in the parent"
         return "not done: not gated in this tube"
-
-
-def _by_subject(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        found.setdefault(row["usubjid"], []).append(row)
-    return found

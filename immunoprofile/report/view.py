@@ -111,7 +111,7 @@ class VisitView:
     @cached_property
     def judged(self) -> list[dict[str, Any]]:
         """Rows of the quality table."""
-        return self.source.checks.get((self.subject, self.visit), [])
+        return self.source.checks(self.subject, self.visit)
 
     @cached_property
     def checks(self) -> tuple[visit_quality.CheckRow, ...]:
@@ -160,8 +160,7 @@ class VisitView:
 
     def table(self, name: str) -> list[dict[str, Any]] | None:
         """Rows of the subject in a table of the results folder; None when the run has no such table."""
-        rows = self.source.results_of(name)
-        return None if rows is None else rows.get(self.subject, [])
+        return self.source.results_of(name, self.subject)
 
     @cached_property
     def cmv_results(self) -> pd.DataFrame:

@@ -200,7 +200,7 @@ def header(view: VisitView) -> tuple[tuple[str, str], ...]:
     entries.append(("Specimen", _SPECIMENS.get(specimen, specimen)))
     if not source.blinded:
         entries.append(("Collected", view.obs("collected_dtc").replace("T", " ")))
-        acquired = {source.sample_rows[name]["acquired_dtc"].replace("T", " ") for name in view.tubes.values()}
+        acquired = {source.sample_row(name)["acquired_dtc"].replace("T", " ") for name in view.tubes.values()}
         entries.append(("Acquired", _span(sorted(acquired - {""}))))
         if view.row is not None:
             for name, label, given in (

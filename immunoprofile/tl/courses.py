@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Places = NDArray[np.integer]
 
 PERMUTATIONS: Final = 1999
 """Random permutations; all are tried where there are no more."""
@@ -29,7 +30,7 @@ LEAST_PERMUTATIONS: Final = 20
 TIED: Final = 1e-9
 """Statistics that differ by less of their size are equal."""
 
-LARGEST_TABLE: Final = 4_000_000
+LARGEST_TABLE: Final = 1_000_000
 """Numbers that are held at once for a part of the permutations."""
 
 MANY_SUBJECTS: Final = 500
@@ -137,23 +138,23 @@ class Courses:
         quantile = float(np.sort(found)[len(found) - 1 - most]) * (1 + TIED) if most >= 0 else 1.0
         return CoursePermutation(p_value, quantile, len(found), exact, observed)
 
-    def _plain(self, groups: list[NDArray[np.intp]], places: NDArray[np.intp]) -> Floats:
+    def _plain(self, groups: list[NDArray[np.intp]], places: Places) -> Floats:
         """Correlation times the root of shared rows over all rows."""
         to = np.concatenate(groups)
-        dealt = to[places]
         x, y, seen = self.x * self.seen, self.y * self.seen, self.seen.astype(np.float64)
         if len(to) >= MANY_SUBJECTS:
             stays = np.array([y, seen, y**2, seen])[:, to]
             step = max(1, LARGEST_TABLE // x.size)
             parts = [
                 [np.einsum("psv,sv->p", one[some], two) for one, two in zip((x, x**2, seen, seen), stays, strict=True)]
-                for some in (dealt[k : k + step] for k in range(0, len(dealt), step))
+                for some in (to[places[k : k + step]] for k in range(0, len(places), step))
             ]
             return _scaled(*(np.concatenate(sums) for sums in zip(*parts, strict=True)))
         tables = [(x @ y.T), (x**2) @ seen.T, seen @ (y**2).T, seen @ seen.T]
+        dealt = to[places]
         return _scaled(*(table[dealt, to].sum(axis=1) for table in tables))
 
-    def _within(self, groups: list[NDArray[np.intp]], places: NDArray[np.intp]) -> Floats:
+    def _within(self, groups: list[NDArray[np.intp]], places: Places) -> Floats:
         """Correlation inside subjects, adjusted for arm x visit, times the root of its degrees of freedom."""
         sums, start = np.zeros((4, len(places))), 0
         for group in groups:
@@ -188,7 +189,7 @@ class _Pairs(NamedTuple):
         sums = ((x * y).sum(axis=2), (x**2).sum(axis=2), (y**2).sum(axis=2), np.maximum(rows - 1, 0))
         return cls(x, y, sums)
 
-    def dealt(self, places: NDArray[np.intp], to: NDArray[np.intp]) -> _Pairs:
+    def dealt(self, places: Places, to: NDArray[np.intp]) -> _Pairs:
         """Those of some assignments, of a table of all pairs."""
         return _Pairs(self.x[places, to], self.y[places, to], tuple(one[places, to] for one in self.sums))
 
@@ -211,13 +212,13 @@ class _Arm:
         each = np.maximum(shared.sum(axis=2), 1)[:, :, None, None]
         self.normal = shared[..., None] * np.eye(seen.shape[1]) - shared[..., None] * shared[:, :, None, :] / each
 
-    def sums(self, dealt: NDArray[np.intp]) -> Floats:
+    def sums(self, dealt: Places) -> Floats:
         """Products, squares of x and of y, degrees of freedom: one column an assignment."""
         subjects, places = dealt.shape[1], self.normal.shape[-1]
         step = max(1, LARGEST_TABLE // (subjects * places**2))
         return np.concatenate([self._some(dealt[k : k + step]) for k in range(0, len(dealt), step)], axis=1)
 
-    def _some(self, dealt: NDArray[np.intp]) -> Floats:
+    def _some(self, dealt: Places) -> Floats:
         to = np.arange(dealt.shape[1])
         size, axes = np.linalg.eigh(self.normal[self.kind[dealt], self.kind[to]].sum(axis=1))
         held = size > 1e-9
@@ -233,20 +234,27 @@ class _Arm:
 
 
 @lru_cache(maxsize=8)
-def _assignments(sizes: tuple[int, ...], *, exact: bool, permutations: int, seed: int) -> NDArray[np.intp]:
+def _assignments(sizes: tuple[int, ...], *, exact: bool, permutations: int, seed: int) -> Places:
     """Places among all subjects, arm after arm: first as they are, then all assignments or so many random ones.
 
-    Intervals ask for the same ones again and again.
+    Intervals ask for the same ones again and again. They are as small as the number of subjects allows: with thousands
+    of subjects this is the largest table of a run.
     """
-    starts = np.cumsum((0, *sizes[:-1]))
+    subjects, starts = sum(sizes), np.cumsum((0, *sizes[:-1])).tolist()
+    kind = np.min_scalar_type(subjects)
     if exact:
         orders = product(*(every(range(start, start + size)) for start, size in zip(starts, sizes, strict=True)))
-        dealt = np.array([np.concatenate(one) for one in orders], dtype=np.intp)
+        dealt = np.array([np.arange(subjects), *(np.concatenate(one) for one in orders)], dtype=kind)
     else:
         rng = np.random.default_rng(seed)
-        dealt = np.concatenate([start + rng.random((permutations, size)).argsort(axis=1)
-                                for start, size in zip(starts, sizes, strict=True)], axis=1)  # fmt: skip
-    dealt = np.concatenate([np.arange(sum(sizes), dtype=np.intp)[None, :], dealt])
+        dealt = np.empty((1 + permutations, subjects), dtype=kind)
+        dealt[0] = np.arange(subjects)
+        for start, size in zip(starts, sizes, strict=True):
+            step = max(1, LARGEST_TABLE // max(1, size))
+            for begin in range(0, permutations, step):
+                rows = min(step, permutations - begin)
+                drawn = start + rng.random((rows, size)).argsort(axis=1)
+                dealt[1 + begin : 1 + begin + rows, start : start + size] = drawn
     dealt.flags.writeable = False
     return dealt
 

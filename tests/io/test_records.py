@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from immunoprofile import schema
-from immunoprofile.io.records import cells, numbered, records
+from immunoprofile.io.records import Rows, cells, numbered, records
 
 MISSING = [None, pd.NA, math.nan, np.nan, pd.NaT]
 
@@ -85,3 +85,41 @@ def test_runs_of_the_plan_have_their_counts_as_numbers_and_all_else_as_text() ->
     kinds = schema.cell_kinds(schema.UNS_PLAN_RUNS)
     assert tuple(kinds) == schema.PLAN_RUN_COLUMNS
     assert {name for name, kind in kinds.items() if kind == "number"} == {"rows", "not_estimable", "subjects"}
+
+
+def test_rows_are_records_without_a_list_of_them() -> None:
+    table = pd.DataFrame({
+        "usubjid": ["S2", "S1", "S2", None], "visit": ["A", "A", "B", "A"], "value": [1.5, math.nan, 3, 4],
+        "fasting": [True, None, False, True],
+    })  # fmt: skip
+    rows, expected = Rows(table, "labs"), records(table, "labs")
+    assert len(rows) == 4
+    for found in (list(rows), [rows[place] for place in range(4)], rows[:], rows.at(range(-4, 0))):
+        assert repr(found) == repr(expected)
+    assert all(type(row["value"]) is float for row in rows[:])
+    assert rows.about("S2", "usubjid") == [expected[0], expected[2]]
+    assert rows.about(("S2", "B"), "usubjid", "visit") == [expected[2]]
+    assert rows.about("S3", "usubjid") == []
+    assert (rows.cell(0, "value"), rows.cell(0, "unit"), rows.cell(0, "no such", "x")) == (1.5, "", "x")
+    assert rows.column("unit") == [""] * 4
+    with pytest.raises(IndexError):
+        rows[4]
+
+
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 9000])
+def test_rows_are_made_in_pieces(size: int) -> None:
+    rows = Rows(pd.DataFrame({"number": range(size), "word": [str(one) for one in range(size)]}))
+    assert list(rows) == [{"number": float(one), "word": str(one)} for one in range(size)]
+
+
+def test_rows_of_text_share_the_cells_of_their_table() -> None:
+    import tracemalloc
+
+    words = [f"a word of {one}" for one in range(20_000)]
+    table = pd.DataFrame({name: words for name in "abcdefgh"})
+    tracemalloc.start()
+    rows = Rows(table)
+    used = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert rows[7]["c"] is words[7]
+    assert used < 100_000, "a list of the rows takes 10 MB"

@@ -74,6 +74,16 @@ def test_many_subjects_need_no_table_of_all_pairs(
     assert peak < 900 * 900 * 8
 
 
+def test_assignments_are_those_of_one_draw_and_as_small_as_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = (7, 300)
+    monkeypatch.setattr(courses_module, "LARGEST_TABLE", 2_000)
+    found = courses_module._assignments(sizes, exact=False, permutations=50, seed=4)
+    rng = np.random.default_rng(4)
+    drawn = np.concatenate([rng.random((50, 7)).argsort(axis=1), 7 + rng.random((50, 300)).argsort(axis=1)], axis=1)
+    np.testing.assert_array_equal(found, [np.arange(307), *drawn])
+    assert found.dtype == np.uint16
+
+
 def within_by_hand(courses: Courses, dealt: list[int]) -> tuple[float, int]:
     """Partial correlation by least squares on the rows that an assignment uses, and its degrees of freedom."""
     subject, cell, x, y = [], [], [], []
