@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from immunoprofile.errors import CompensationError
+from immunoprofile.io.fcs import neighbours
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -127,7 +128,7 @@ def compensate(sample: Sample, spillover: Spillover | None) -> NDArray[np.float6
     """
     if spillover is None:
         return sample.events
-    columns = spillover.positions(sample)
+    columns = neighbours(spillover.positions(sample))
     events = sample.events.copy(order="K")
     recorded = sample.events.T
     # In parts that stay within the cache. None is of a single event, which would be solved with other roundings.

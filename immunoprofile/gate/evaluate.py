@@ -16,7 +16,7 @@ from immunoprofile.gate.file_units import in_units_of
 from immunoprofile.gate.matching import Match, match
 from immunoprofile.gate.notices import needs_matrix, notices_of
 from immunoprofile.gate.strategy import ROOT, GateSet, Strategy
-from immunoprofile.io.fcs import Sample, fluorescence_positions
+from immunoprofile.io.fcs import Sample, fluorescence_positions, neighbours
 from immunoprofile.order_statistics import medians_of_groups
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class GatedSample:
                 within.append(number[gate.parent])
         known = list(number)[1:]
         places, sizes = [masks.place(name) for name in known], [counts[name] for name in known]
-        medians = medians_of_groups(self.compensated.T[columns], masks.words, places, sizes, within)
+        medians = medians_of_groups(self.compensated.T[neighbours(columns)], masks.words, places, sizes, within)
         return {
             (population, marker): value
             for population, row in zip(known, medians.tolist(), strict=True)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 from immunoprofile.errors import GateError, Problem, Problems
 from immunoprofile.gate.content_hash import content_sha256
@@ -226,6 +227,18 @@ class Strategy:
                 except GateError as error:
                     for problem in error.problems:
                         problems.add(f"sample {sample}, {problem.where}", problem.what, value=problem.value)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        """Made once: what is kept for the next file of the same gates is found by it, several times a file."""
+        return hash(tuple(getattr(self, field.name) for field in fields(self)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The hash of a text is another one in another process.
+        return {name: value for name, value in vars(self).items() if name != "_hash"}
 
     @property
     def populations(self) -> tuple[str, ...]:

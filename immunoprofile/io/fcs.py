@@ -29,7 +29,7 @@ from immunoprofile.io.markers import find_marker, is_scatter, marker_of_channel,
 from immunoprofile.io.one_pass import NotedReading, OnePass, ReadsInto, changed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -107,6 +107,11 @@ class Sample:
     def n_events(self) -> int:
         """Number of recorded events."""
         return int(self.events.shape[0])
+
+    @cached_property
+    def by_event(self) -> NDArray[np.float64]:
+        """The same events with the values of one event next to each other, for what walks event by event."""
+        return np.ascontiguousarray(self.events)
 
     @cached_property
     def labels(self) -> tuple[tuple[str, str], ...]:
@@ -428,6 +433,12 @@ def _channel(entry: ChannelText, scale: Scale) -> Channel:
         decades=scale.decades,
         log0=scale.log0,
     )
+
+
+def neighbours(columns: Sequence[int]) -> slice | list[int]:
+    """Columns as a slice where they follow each other, so that taking them copies nothing; else as they are."""
+    first, last = (columns[0], columns[-1]) if columns else (0, -1)
+    return slice(first, last + 1) if list(columns) == list(range(first, last + 1)) else list(columns)
 
 
 def fluorescence_positions(sample: Sample) -> list[int]:

@@ -12,7 +12,7 @@ from immunoprofile.quality.dead_cells import DeadCells, dead_cells
 from immunoprofile.quality.doublets import SingletGate, not_gated, singlet_gate
 from immunoprofile.quality.flow_rate import FlowRate, flow_rate, moments_of, time_of
 from immunoprofile.quality.margins import Margins, margins
-from immunoprofile.quality.stability import Stability, signal_stability
+from immunoprofile.quality.stability import Stability, stability_of
 from immunoprofile.resources.checks import Finding, quality_checks
 from immunoprofile.scale_table import Biexponential
 
@@ -167,11 +167,11 @@ def assess(
     if any(at in inside and at not in known for at in followed):
         events = compensate(sample, comp) if compensated is None else compensated()
     names = [sample.channels[at].pnn for at in followed]
-    values = np.empty((len(followed), sample.n_events)).T
-    for number, at in enumerate(followed):
-        values[:, number] = known[at] if at in known else _transformed(events[:, at], sample.channels[at], scales or {})
+    values = [
+        known[at] if at in known else _transformed(events[:, at], sample.channels[at], scales or {}) for at in followed
+    ]
     time, reason = time_of(sample)
-    stability = signal_stability(values, names, time=time, order=order, rules="robust")
+    stability = stability_of(values, names, sample.n_events, time=time, order=order, rules="robust")
     if time is None and order == "time" and stability.assessable:
         nothing = np.zeros(sample.n_events, dtype=bool)
         stability = replace(stability, assessable=False, reason=reason, bad_events=nothing)
@@ -299,7 +299,7 @@ def _histogram(
 
 def _dead(
     sample: Sample,
-    values: NDArray[np.float64],
+    values: list[NDArray[np.float64]],
     followed: list[int],
     singlets: SingletGate,
     search: tuple[float, float],
@@ -308,7 +308,7 @@ def _dead(
     columns = [number for number, at in enumerate(followed) if sample.channels[at].kind == "viability"]
     if len(columns) != 1:
         return None
-    return dead_cells(values[:, columns[0]], search=search, fallback=fallback, fit_on=~singlets.bad_events)
+    return dead_cells(values[columns[0]], search=search, fallback=fallback, fit_on=~singlets.bad_events)
 
 
 def _bin_time(stability: Stability, time: NDArray[np.float64] | None) -> NDArray[np.float64]:

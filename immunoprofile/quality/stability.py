@@ -165,8 +165,26 @@ def signal_stability(
     >>> bool(found.bad_events[8_000:10_000].all()), bool(found.bad_channels[:, 0].any())
     (True, False)
     """
+    columns = list(values.T)
+    return stability_of(
+        columns, channels, len(values), time=time, order=order, rules=rules, force_tree=force_tree, mad_limit=mad_limit
+    )
+
+
+def stability_of(
+    columns: Sequence[NDArray[np.float64]],
+    channels: Sequence[str],
+    n: int,
+    *,
+    time: NDArray[np.float64] | None = None,
+    order: Literal["time", "file"] = "time",
+    rules: Rules | None = None,
+    force_tree: int = TREE_FROM,
+    mad_limit: float = MAD_LIMIT,
+) -> Stability:
+    """`signal_stability` of channels that need not lie in one array: ``n`` values of each."""
     chosen: Rules = rules or ("reference" if order == "file" else "robust")
-    n, width = values.shape
+    width = len(columns)
     sorted_already = order == "file" or time is None or bool(np.all(time[1:] >= time[:-1]))
     positions = np.arange(n) if sorted_already or time is None else np.argsort(time, kind="stable")
     size = bin_size(n)
@@ -180,12 +198,13 @@ def signal_stability(
     reason = ""
     if not width or len(starts) < (FEWEST_BINS if chosen == "robust" else 1):
         reason = f"fewer than {FEWEST_BINS} bins of {size} events" if width else "no channel to follow"
-    elif not np.all(np.isfinite(values)):
+    elif not all(np.isfinite(column).all() for column in columns):
         reason = "the signal holds values that are no numbers"
     if reason:
         return _nothing(reason, chosen, channels, n, size)
 
-    columns = list(values.T) if sorted_already else [column[positions] for column in values.T]
+    if not sorted_already:
+        columns = [column[positions] for column in columns]
     found = [bins_of(column, starts, size) for column in columns]
     medians_of_bins = np.column_stack([one.medians for one in found])
     followed = [follow(one.peaks) for one in found]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from immunoprofile import gate
 from immunoprofile.compensation import from_keywords
 from immunoprofile.errors import GateError
+from immunoprofile.gate.engine.resolve import resolve
 from immunoprofile.gate.gates import Ellipsoid, Matrix, Ratio
 from immunoprofile.gate.strategy import Dimension, Gate, Operand, Strategy
 from immunoprofile.gate.traps import traps
@@ -209,3 +211,18 @@ def test_plots_draw_ellipses_own_matrices_and_flowjo_scales(sample):
     x = np.column_stack([np.array(outline.x) - 7e4, np.array(outline.y) - 4e4])
     distance = (2 * x[:, 0] ** 2 - 2 * x[:, 0] * x[:, 1] + 4 * x[:, 1] ** 2) / 7e8
     np.testing.assert_allclose(distance, 2.0, rtol=1e-9)
+
+
+def test_hash_is_made_anew_in_another_process():
+    strategy = Strategy("t", (RECTANGLE,))
+    first = hash(strategy)
+    again = pickle.loads(pickle.dumps(strategy))
+    assert "_hash" in vars(strategy)
+    assert "_hash" not in vars(again)
+    assert again == strategy
+    assert hash(again) == first
+    nodes = resolve(strategy, ("FSC-A", "SSC-A"), has_spillover=False)
+    copied = pickle.loads(pickle.dumps(nodes))
+    assert copied == nodes
+    assert hash(copied) == hash(nodes) == hash(tuple(nodes))
+    assert "_hash" not in vars(pickle.loads(pickle.dumps(nodes)))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from immunoprofile.errors import FcsError, ImmunoprofileError
-from immunoprofile.io.fcs import read_fcs, read_fcs_bytes, read_fcs_datasets
+from immunoprofile.io.fcs import neighbours, read_fcs, read_fcs_bytes, read_fcs_datasets
 from immunoprofile.io.fcs_source import FcsSource, amplifiers_of, named_source
 from tests.io.fcs_bytes import encode_stream, fcs
 
@@ -398,3 +398,9 @@ def test_a_broken_data_set_does_not_spoil_the_sound_one(tmp_path, damage):
         read_fcs(path, dataset=2)
     if damage != "data":
         assert "NOTICE_DATA_SET_BROKEN" in str(read_fcs(path).repairs)
+
+
+@pytest.mark.parametrize(("columns", "taken"), [([2, 3, 4], slice(2, 5)), ([0], slice(0, 1)), ([1, 3], [1, 3]),
+                                                ([3, 2], [3, 2]), ([], slice(0, 0))])  # fmt: skip
+def test_columns_that_follow_each_other_are_a_slice(columns, taken):
+    assert neighbours(columns) == taken

@@ -59,7 +59,7 @@ def evaluate(strategy: Strategy, sample: Sample, spillover: Spillover | None, *,
     reason = "few events: nothing was compiled"
     if compiled:
         try:
-            words, counts, decided = _by_kernel(sample.events, nodes, known)
+            words, counts, decided = _by_kernel(sample, nodes, known)
             return evaluation_of(strategy, words, counts, EngineRecord("kernel", decided))
         except NotPlannedError as unplanned:
             reason = str(unplanned)
@@ -89,20 +89,22 @@ def _by_flowkit(strategy: Strategy, sample: Sample, spillover: Spillover | None,
 
 
 def _by_kernel(
-    events: NDArray[np.float64], nodes: tuple[Node, ...], known: Mapping[str, Matrix]
+    sample: Sample, nodes: tuple[Node, ...], known: Mapping[str, Matrix]
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64], int]:
     from immunoprofile.gate.engine.bound import bind_plan
     from immunoprofile.gate.engine.columns import WIDE
 
     bound = bind_plan(nodes, known)
-    n, width = events.shape
+    n, width = sample.events.shape
+    # The kernel walks event by event; a file in memory is kept channel by channel. Small ones are turned once, for
+    # their gates and the moved ones.
+    events = sample.by_event if n <= WIDE_CHUNK else sample.events
     words = np.empty((word_count(len(nodes)), n), dtype=np.uint64)
     counts = np.zeros(len(nodes), dtype=np.int64)
     ones = np.ones(width)
     decided = 0
     for start in range(0, n, WIDE_CHUNK):
-        # The kernel walks event by event; a file in memory is kept channel by channel.
-        part = np.array(events[start : start + WIDE_CHUNK], order="C")
+        part = np.ascontiguousarray(events[start : start + WIDE_CHUNK])
         out = np.empty((len(words), len(part)), dtype=np.uint64)
         near = bound.run(out, counts, wide=part, source=WIDE, n_events=len(part), multiply=ones, divide=ones)
         correct(out, counts, near, part[near], nodes, known)

@@ -8,8 +8,8 @@ raises `NotPlannedError`, and FlowKit itself answers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -95,6 +95,27 @@ class Node:
     operands: tuple[tuple[int, bool], ...] = ()
 
 
+class Nodes(tuple[Node, ...]):
+    """Nodes of a strategy, parents and operands first; what files of the same gates ask of them is found once."""
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return super().__hash__()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The hash of a text is another one in another process.
+        return Nodes, (tuple(self),)
+
+    @cached_property
+    def used_matrices(self) -> tuple[str, ...]:
+        """Names of the matrices that the gates read through, in order of first use."""
+        names = (axis.feature.matrix for node in self for axis in node.axes)
+        return tuple(dict.fromkeys(name for name in names if name is not None))
+
+
 @dataclass(frozen=True, eq=False)
 class Matrix:
     """A spillover matrix and the columns of the file that it refers to."""
@@ -104,7 +125,7 @@ class Matrix:
 
 
 @lru_cache(maxsize=64)
-def resolve(strategy: Strategy, names: tuple[str, ...], *, has_spillover: bool) -> tuple[Node, ...]:
+def resolve(strategy: Strategy, names: tuple[str, ...], *, has_spillover: bool) -> Nodes:
     """Nodes of a strategy, parents and operands before the gates that need them.
 
     Parameters
@@ -144,7 +165,7 @@ def resolve(strategy: Strategy, names: tuple[str, ...], *, has_spillover: bool) 
         matrix = _matrix_of(gate, read, named, has_spillover=has_spillover)
         axes = tuple(_axis(gate, dimension, matrix, columns, scales) for dimension in gate.dimensions)
         nodes.append(_node(gate, parent, axes))
-    return tuple(nodes)
+    return Nodes(nodes)
 
 
 def _matrix_of(gate: Gate, read: Sequence[Dimension], named: set[str], *, has_spillover: bool) -> str | None:
@@ -192,7 +213,7 @@ def _node(gate: Gate, parent: int, axes: tuple[Axis, ...]) -> Node:
 
 
 def matrices(
-    nodes: Sequence[Node], strategy: Strategy, names: tuple[str, ...], spillover: Spillover | None
+    nodes: Nodes, strategy: Strategy, names: tuple[str, ...], spillover: Spillover | None
 ) -> dict[str, Matrix]:
     """The matrices that the gates use, on the columns of the file.
 
@@ -205,7 +226,7 @@ def matrices(
     if spillover is not None:
         known[FILE_MATRIX] = (spillover.channels, spillover.matrix)
     found: dict[str, Matrix] = {}
-    for used in dict.fromkeys(a.feature.matrix for node in nodes for a in node.axes if a.feature.matrix is not None):
+    for used in nodes.used_matrices:
         channels, array = known[used]
         values = np.array(array, dtype=np.float64)
         if values.shape != (len(channels), len(channels)):
