@@ -55,8 +55,9 @@ def _mapped(table: pd.DataFrame, *, guard: bool) -> pd.DataFrame:
         values = column.cat.categories if column.dtype == "category" else column
         if values.dtype.kind not in "OUS" and str(values.dtype) != "string":
             continue
-        # Few cells begin like one: the others need no look at what follows.
-        if any(pattern.match(value) for value in values if isinstance(value, str) and value[:1] in _FIRST):
+        # Few words stand in many rows, and few begin like one: the others need no look at what follows.
+        words = {value for value in values.tolist() if isinstance(value, str)}
+        if any(pattern.match(word) for word in words if word[:1] in _FIRST):
             result = result.copy() if result is table else result
             result[name] = column.astype(object).map(function)
     return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,12 +70,10 @@ def gate_spread_table(outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
     rows: list[tuple[Any, ...]] = []
     for outcome in sorted(outcomes.values(), key=lambda one: one.sample_id):
         counted = {row[0]: (row[2], row[4], row[5]) for row in outcome.counts}
-        by_name = {row.population: row for row in outcome.shifted}
+        numbers_of = _numbers(outcome.shifted, counted)
         for row in outcome.shifted:
             parent, n, n_parent = counted[row.population]
-            numbers: tuple[float, ...] = (np.nan,) * 6
-            if row.counts:
-                numbers = _numbers(row, by_name.get(parent), n, n_parent)
+            numbers = numbers_of.get(row.population, (np.nan,) * 6)
             rows.append(
                 (outcome.sample_id, outcome.tube, row.population, parent, n, n_parent, row.share, row.n_cuts, *numbers,
                  row.main_cut, row.main_share if row.main_cut else np.nan, row.own, row.not_moved, _reason(row))
@@ -83,23 +81,33 @@ def gate_spread_table(outcomes: Mapping[str, Outcome]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(schema.GATE_SPREAD_COLUMNS))
 
 
-def _numbers(row: Shifted, above: Shifted | None, n: int, n_parent: int) -> tuple[float, ...]:
-    """Least, most and relative SD of the count and of the percentage."""
-    counts = np.array(row.counts, dtype=np.float64)
-    parents = np.array(above.counts if above is not None and above.counts else (n_parent,) * RUNS, dtype=np.float64)
+def _numbers(rows: Sequence[Shifted], counted: Mapping[str, tuple[str, int, int]]) -> dict[str, tuple[float, ...]]:
+    """Least, most and relative SD of the count and of the percentage, of each population that has counts."""
+    known = {row.population: row for row in rows if row.counts}
+    if not known:
+        return {}
+    n, n_parent = (np.array([counted[name][place] for name in known]) for place in (1, 2))
+    counts = np.array([row.counts for row in known.values()], dtype=np.float64)
+    above = (known.get(counted[name][0]) for name in known)
+    # A parent under no moved cut has its one count in every gating.
+    of_parents = [(total,) * RUNS if row is None else row.counts for row, total in zip(above, n_parent, strict=True)]
+    parents = np.array(of_parents, dtype=np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         percentages = np.where(parents > 0, 100 * counts / parents, np.nan)
-    known = percentages[~np.isnan(percentages)]
-    events, share = log_shifts(counts, n), log_shifts(counts, n) - log_shifts(parents, n_parent)
-    return (
-        counts.min(), counts.max(), _cv(events),
-        float(known.min()) if known.size else np.nan, float(known.max()) if known.size else np.nan,
-        _cv(share) if n_parent else np.nan,
-    )  # fmt: skip
+    events = log_shifts(counts, n)
+    share = events - log_shifts(parents, n_parent)
+    # Of the percentages that are known; NaN where none is.
+    columns = (counts.min(axis=1), counts.max(axis=1), np.fmin.reduce(percentages, axis=1),
+               np.fmax.reduce(percentages, axis=1))  # fmt: skip
+    found = zip(*(column.tolist() for column in columns), spread(events).tolist(), spread(share).tolist(), strict=True)
+    return {
+        name: (least, most, _cv(of_count), low, high, _cv(of_share) if total else np.nan)
+        for name, total, (least, most, low, high, of_count, of_share) in zip(known, n_parent, found, strict=True)
+    }
 
 
-def _cv(logs: Any) -> float:
-    return round(100 * float(spread(logs)), _DIGITS)
+def _cv(spread_of_logs: float) -> float:
+    return round(100 * spread_of_logs, _DIGITS)
 
 
 def _reason(row: Shifted) -> str:
