@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
 from immunoprofile.errors import ResultsError
@@ -36,6 +37,7 @@ from immunoprofile.profiling.sealing import (
     verify,
 )
 from immunoprofile.profiling.unchanged import content_of, same_files
+from immunoprofile.report.beside import early_pages, written_beside
 from immunoprofile.report.pages import pages_of, write_pages
 from immunoprofile.report.source import Source
 from immunoprofile.tl.declared import declared
@@ -120,13 +122,19 @@ def complete(profile: Profile, gated: Gated, asked: Asked, stage: Stage | None =
     pages = pages_of(source, folder / "reports", subject=asked.subject, visit=asked.visit)
     made = Made(folder, _key(gated, asked))
     missing = [page for page in pages if asked.again or not made.has(page.files(pdf=asked.pdf))]
-    with stage("statistics"):
-        if missing or not made.has_statistics:
-            made.add_statistics(analyse(profile))
-        else:
-            add_statistics(profile.visits, folder)
-    with stage("reports"):
-        write_pages(source, missing, workers=asked.workers, pdf=asked.pdf, progress=asked.progress, wrote=made.add)
+    early = early_pages(missing, asked.workers)
+    with written_beside(source, early, asked.workers, pdf=asked.pdf, progress=asked.progress, wrote=made.add) as finish:
+        with stage("statistics"):
+            if missing or not made.has_statistics:
+                made.add_statistics(analyse(profile))
+            else:
+                add_statistics(profile.visits, folder)
+        with stage("reports"):
+            workers, late = (
+                (None, [page for page in missing if page not in early]) if early else (asked.workers, missing)
+            )
+            write_pages(source, late, workers=workers, pdf=asked.pdf, progress=asked.progress, wrote=made.add)
+            finish()
     with stage("hashes"):
         written = [path for page in pages for path in page.files(pdf=asked.pdf)]
         files = {**gated.files, **made.files(written, others=not asked.everything)}
@@ -272,6 +280,7 @@ class Made:
 
     def __init__(self, folder: Path, key: str) -> None:
         self.key = key
+        self._lock = RLock()
         self._folder = folder
         self._path = folder / PARTIAL / _MADE
         self._earlier_key, self._earlier = _earlier(folder)
@@ -293,17 +302,19 @@ class Made:
     def add(self, paths: list[Path]) -> None:
         """Note files that were made."""
         new = {path.relative_to(self._folder).as_posix(): sha256_of(path) for path in paths}
-        self._files |= new
-        try:
-            with self._path.open("ab") as handle:
-                handle.write(b"".join(map(_line, _rows(new))))
-        except OSError as error:
-            raise cannot_write(self._path, error) from error
+        with self._lock:  # pages are noted while statistics are made
+            self._files |= new
+            try:
+                with self._path.open("ab") as handle:
+                    handle.write(b"".join(map(_line, _rows(new))))
+            except OSError as error:
+                raise cannot_write(self._path, error) from error
 
     def add_statistics(self, paths: list[Path]) -> None:
         """Note the statistics, in place of those that were there."""
-        self._files = {name: sha for name, sha in self._files.items() if name.startswith("reports/")}
-        self.add(paths)
+        with self._lock:
+            self._files = {name: sha for name, sha in self._files.items() if name.startswith("reports/")}
+            self.add(paths)
 
     def files(self, pages: list[Path], *, others: bool) -> dict[str, str]:
         """Path -> SHA-256 of the statistics and of pages; with ``others`` also of pages of an earlier run."""

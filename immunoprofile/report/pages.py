@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from immunoprofile.report.source import Source
 
 
-_WORTH_WORKERS = 4
+WORTH_WORKERS = 4
 """Pages for which it pays to send them to workers that are there, or to start processes for PDF."""
 _WORTH_PROCESSES = 80
 """Pages without PDF for which it pays to start processes: one starts in the time of some 35 pages."""
@@ -108,8 +108,8 @@ def write_pages(
 
     from immunoprofile.io.progress import hidden
 
-    there = workers is not None and (workers.elsewhere or (isinstance(workers, Processes) and workers.begun))
-    least = _WORTH_WORKERS if pdf or there else _WORTH_PROCESSES
+    there = workers is not None and (workers.elsewhere or are_there(workers))
+    least = WORTH_WORKERS if pdf or there else _WORTH_PROCESSES
     few = workers is None or len(pages) < least
     make = _Make(source, pdf=pdf)
     # The cohort page takes longest and is given out first.
@@ -119,6 +119,11 @@ def write_pages(
     for paths in tqdm(written, total=len(pages), desc="reports", unit="report", disable=hidden(wanted=progress)):
         wrote(paths)
     return [path for page in pages for path in page.files(pdf=pdf)]
+
+
+def are_there(workers: Workers | None) -> bool:
+    """Whether processes of this machine were begun already, which then make even few pages."""
+    return isinstance(workers, Processes) and workers.begun
 
 
 @dataclass(frozen=True)
