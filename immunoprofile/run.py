@@ -132,6 +132,7 @@ def run_with(
         begin(out, study.config.study_id, source=study.folder)
         with timed("gate the files"):
             gated = gate_study(study, prepared, out, cluster or processes, cells=cells, progress=progress)
+            del prepared  # its tables are in the folder: of many subjects they are not held twice
             profile = Profile.read(out, study=study, provenance=gated.facts)
         asked = replace(asked, workers=cluster or asked.workers)
         return complete(profile, gated, asked, stage)[0]

@@ -104,6 +104,31 @@ class Rows(Sequence[dict[str, Any]]):
         return found
 
 
+class Parts:
+    """A table by the cells of a column or of several; each part is made when it is asked for.
+
+    A table for each of thousands of visits takes more memory than all of their rows.
+
+    Parameters
+    ----------
+    table
+        Any table.
+    names
+        Columns of text.
+    """
+
+    def __init__(self, table: pd.DataFrame, *names: str) -> None:
+        self._table = table
+        groups = table.groupby(list(names) if len(names) > 1 else names[0], sort=False, observed=True).indices
+        self._places = {
+            tuple(map(str, key)) if isinstance(key, tuple) else (str(key),): places for key, places in groups.items()
+        }
+
+    def of(self, *cells: str) -> pd.DataFrame:
+        """Rows with these cells, in the order of the table; none where there are no such rows."""
+        return self._table.iloc[self._places.get(cells, [])]
+
+
 def records(table: pd.DataFrame, name: str = "") -> list[dict[str, Any]]:
     """Rows of a table as plain values.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from immunoprofile.errors import AnalysisError
-from immunoprofile.io.records import cells, records
+from immunoprofile.io.records import Parts, cells, records
 from immunoprofile.pp.flags import split_flags, update_flags
 from immunoprofile.resources.checks import QualityRow, quality_checks, quality_table
 from immunoprofile.schema import FLAGS, QUALITY_COLUMNS, UNS_QUALITY
@@ -81,17 +81,14 @@ def verdict(
     checks = quality_checks(limits)
     of_tube = {tube: quality_checks(own) for tube, own in (tube_limits or {}).items()}
     treated = _treated(adata, il2_subjects)
-    by_visit = {
-        (str(subject), str(visit)): group
-        for (subject, visit), group in tubes.groupby(["usubjid", "visit"], sort=True, observed=True)
-    }
+    by_visit = Parts(tubes, "usubjid", "visit")
     of_sample = {} if samples is None else {row["sample_id"]: row for row in reversed(records(samples, "samples"))}
     # Taken out once: AnnData looks at its shape whenever a layer is asked for.
     layers = {name: np.asarray(values) for name, values in adata.layers.items()}
     rows: list[QualityRow] = []
     for number, row in enumerate(records(adata.obs, "obs")):
         key = (row["usubjid"], row["visit"])
-        visit = Visit(adata, number, row, by_visit.get(key), of_sample, received_il2=key[0] in treated, layers=layers)
+        visit = Visit(adata, number, row, by_visit.of(*key), of_sample, received_il2=key[0] in treated, layers=layers)
 
         def add(
             name: str,

@@ -13,7 +13,7 @@ from immunoprofile import schema
 from immunoprofile.gate.definition import definition, difference_in_words, differences
 from immunoprofile.gate.strategy import Strategy
 from immunoprofile.io.dates import days_between
-from immunoprofile.io.records import records
+from immunoprofile.io.records import Parts, records
 from immunoprofile.io.references import UNSCHEDULED
 from immunoprofile.profiling import timeline
 from immunoprofile.profiling.outcome import Chosen, Outcome
@@ -201,9 +201,9 @@ def _obs(
     numbers |= {visit: 900.0 + n for n, visit in enumerate(unscheduled, 1)}
     count_tube = study.config.count_tube
     # Taken apart once: a look through the whole tables for every visit would grow with the square of the study.
-    results = dict(iter(virology.groupby(["usubjid", "visit"], sort=False)))
+    results = Parts(virology, "usubjid", "visit")
     labs = study.labs[study.labs["test"].isin(timeline.BLOOD_COUNT)]
-    counts = dict(iter(labs.groupby("usubjid", sort=False)))
+    counts = Parts(labs, "usubjid")
     table: list[dict[str, Any]] = []
     for usubjid, visit in rows:
         subject = study.subject(usubjid)
@@ -220,9 +220,9 @@ def _obs(
             **{name: lead[name] for name in _OF_SAMPLE},
         }
         record |= _beads(own, chosen.get((usubjid, visit, str(count_tube))), count_tube, gates)
-        count = timeline.blood_count(counts.get(usubjid, labs.iloc[:0]), usubjid, lead["collected_dtc"])
+        count = timeline.blood_count(counts.of(usubjid), usubjid, lead["collected_dtc"])
         record |= {"alc": count.alc, "wbc": count.wbc, "cbc_hours": count.hours, "cbc_ambiguous": count.ambiguous}
-        record |= _cmv(results.get((usubjid, visit), virology.iloc[:0]))
+        record |= _cmv(results.of(usubjid, visit))
         table.append(record)
     obs = pd.DataFrame(table, index=pd.Index([f"{u}_{v}" for u, v in rows], name=None)) if table else _no_visits()
     obs["visit"] = pd.Categorical(obs["visit"], categories=_visit_order(study), ordered=True)

@@ -5,11 +5,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final
 
+from immunoprofile.io.records import Parts
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import pandas as pd
-
     from immunoprofile.gate.raster import GateRaster
     from immunoprofile.profiling.results import Profile
 
@@ -29,10 +27,7 @@ class SubjectStudies:
         self._config = profile.study.config
         tables = {name: getattr(profile.study, name, None) for name in _OF_STUDY}
         tables |= {name: profile.tables.get(name) for name in _OF_RESULTS}
-        self._tables: dict[str, tuple[pd.DataFrame | None, Mapping[str, Sequence[int]]]] = {
-            name: (table, {} if table is None else table.groupby(table["usubjid"].astype(str), sort=False).indices)
-            for name, table in tables.items()
-        }
+        self._tables = {name: None if table is None else Parts(table, "usubjid") for name, table in tables.items()}
         self._last: tuple[str, SimpleNamespace] | None = None
 
     def of(self, subject: str) -> SimpleNamespace:
@@ -41,10 +36,7 @@ class SubjectStudies:
         The results are ``dose_adequacy`` and ``cmv_confounders``, None where the run has none.
         """
         if self._last is None or self._last[0] != subject:
-            own = {
-                name: None if table is None else table.iloc[list(places.get(subject, ()))]
-                for name, (table, places) in self._tables.items()
-            }
+            own = {name: None if parts is None else parts.of(subject) for name, parts in self._tables.items()}
             self._last = subject, SimpleNamespace(config=self._config, **own)
         return self._last[1]
 

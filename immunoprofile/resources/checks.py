@@ -7,6 +7,7 @@ Every room that checks something (events of a file, a compensation matrix, a vis
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -106,10 +107,9 @@ class Finding:
         of
             Population or readout of a check that is made for several, joined to its name.
         """
-        name = f"{self.check} {of}".strip()
-        return QualityRow(
-            usubjid, visit, tube, sample_id, name, self.value, self.unit, self.limits, self.state, self.flag
-        )
+        # the same few words stand in thousands of rows
+        name, limits = sys.intern(f"{self.check} {of}".strip()), sys.intern(self.limits)
+        return QualityRow(usubjid, visit, tube, sample_id, name, self.value, self.unit, limits, self.state, self.flag)
 
 
 @dataclass(frozen=True)

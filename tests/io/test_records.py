@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from immunoprofile import schema
-from immunoprofile.io.records import Rows, cells, numbered, records
+from immunoprofile.io.records import Parts, Rows, cells, numbered, records
 
 MISSING = [None, pd.NA, math.nan, np.nan, pd.NaT]
 
@@ -123,3 +123,13 @@ def test_rows_of_text_share_the_cells_of_their_table() -> None:
     tracemalloc.stop()
     assert rows[7]["c"] is words[7]
     assert used < 100_000, "a list of the rows takes 10 MB"
+
+
+def test_parts_of_a_table_are_its_rows_in_order() -> None:
+    table = pd.DataFrame({"usubjid": ["S2", "S1", "S2", None], "visit": ["A", "A", "B", "A"], "n": range(4)})
+    table["visit"] = table["visit"].astype("category")
+    both, one = Parts(table, "usubjid", "visit"), Parts(table, "usubjid")
+    pd.testing.assert_frame_equal(both.of("S2", "B"), table[2:3])
+    pd.testing.assert_frame_equal(one.of("S2"), table.iloc[[0, 2]])
+    assert one.of("S3").empty
+    assert list(both.of("S1", "B").columns) == list(table.columns)
