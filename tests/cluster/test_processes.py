@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from immunoprofile.errors import ImmunoprofileError, OutputError
-from immunoprofile.workers import Processes, crew
+from immunoprofile.workers import Processes, crew, server
 from tests.cluster import on_workers
 
 pytestmark = pytest.mark.skipif(not crew.FORKS, reason="only Linux forks workers")
@@ -80,9 +80,9 @@ def test_processes_that_load_for_nothing_end_at_once(monkeypatch):
     monkeypatch.setattr(crew, "LOADS", ("tests.cluster.on_workers:never_ready",))
     with pytest.raises(OutputError, match="not what it should be"), Processes(2) as workers:
         workers.begin()
-        server = workers._crew._server.pid
+        loading = workers._crew._server.pid
         raise OutputError("not what it should be")
-    assert are_gone({server})
+    assert are_gone({loading})
 
 
 def test_what_is_loaded_is_there_before_the_first_task_and_the_server_has_one_thread(monkeypatch):
@@ -102,6 +102,14 @@ def test_a_server_with_threads_does_not_fork(monkeypatch):
     assert {there for _, there in seen} == {True}
     assert len({pid for pid, _ in seen}) == 2
     assert are_gone({pid for pid, _ in seen})
+
+
+def test_a_system_that_does_not_tell_its_threads_is_not_trusted_to_have_one(monkeypatch):
+    def hidden(_):
+        raise FileNotFoundError("/proc")
+
+    monkeypatch.setattr(server.Path, "iterdir", hidden)
+    assert server._threads() > 1
 
 
 def test_an_error_of_a_task_comes_as_it_was_and_the_workers_end(light, tmp_path):
@@ -186,9 +194,9 @@ def test_workers_end_with_their_parent_however_it_ends(tmp_path, number):
     pids: set[int] = set()
     while len(pids) < 2:
         pids.add(int(process.stdout.readline()))
-    server = {int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in pids}
-    assert len(server) == 1 and process.pid not in server
+    parents = {int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in pids}
+    assert len(parents) == 1 and process.pid not in parents
     process.send_signal(number)
     process.communicate(timeout=WAIT)
     assert process.returncode != 0
-    assert are_gone(pids | server)
+    assert are_gone(pids | parents)
