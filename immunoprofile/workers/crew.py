@@ -63,20 +63,25 @@ class Crew:
     """
 
     def __init__(self, jobs: int) -> None:
+        # Temporary files of the workers are in it too: nobody else removes them when they are killed. Where this
+        # process is killed, the server removes it.
+        self._folder = tempfile.TemporaryDirectory(prefix="immunoprofile-", ignore_cleanup_errors=True)
+        folder = self._folder.name
         pairs = [Pipe() for _ in range(jobs)]
         self._own: list[Connection[bytes, bytes]] = [pair[0] for pair in pairs]
         theirs = [pair[1] for pair in pairs]
         alive, self._alive = os.pipe()
         ends = [one.fileno() for one in theirs]
-        places = {"parent": os.getpid(), "alive": alive, "ends": ends, "loads": LOADS}
+        places = {"parent": os.getpid(), "alive": alive, "ends": ends, "loads": LOADS, "folder": folder}
         try:
             # In a group of its own, so that it and its workers can be ended at once.
             self._server = subprocess.Popen(
                 command(places), pass_fds=[alive, *ends], stdin=subprocess.DEVNULL, process_group=0,
-                env=os.environ | ONE_THREAD | _NO_THREADS,
+                env=os.environ | ONE_THREAD | _NO_THREADS | {"TMPDIR": folder},
             )  # fmt: skip
         except BaseException:
             os.close(self._alive)
+            self._folder.cleanup()
             raise
         finally:
             os.close(alive)
@@ -97,7 +102,7 @@ class Crew:
     ) -> Iterator[Result]:
         """See `Workers.results`; as they come. Where it is not gone through to its end, the workers are ended."""
         jobs, done = len(self._own), False
-        with tempfile.TemporaryDirectory(prefix="immunoprofile-") as folder, ThreadPoolExecutor(jobs) as pool:
+        with tempfile.TemporaryDirectory(dir=self._folder.name) as folder, ThreadPoolExecutor(jobs) as pool:
             common = Shared(Path(folder) / "shared.pickle", (function, *shared))
 
             def submit(item: Item) -> Any:
@@ -148,6 +153,7 @@ class Crew:
                 os.killpg(self._server.pid, signal.SIGKILL)
             self._server.wait()
         os.close(self._alive)
+        self._folder.cleanup()
 
 
 def _taken(future: Any) -> Any:

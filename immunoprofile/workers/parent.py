@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import select
+import shutil
 import signal
 import threading
 import time
@@ -23,7 +24,7 @@ def end_with_parent() -> None:
         threading.Thread(target=_watch, args=(parent,), daemon=True, name="end with parent").start()
 
 
-def end_with_process(parent: int, alive: int) -> None:
+def end_with_process(parent: int, alive: int, folder: str = "") -> None:
     """The same where this process was not started by multiprocessing (POSIX).
 
     Parameters
@@ -32,8 +33,10 @@ def end_with_process(parent: int, alive: int) -> None:
         Process that started this one.
     alive
         Reading end of a pipe that ends with the process for which the work is done.
+    folder
+        Folder to remove then.
     """
-    threading.Thread(target=_watch_process, args=(parent, alive), daemon=True, name="end with parent").start()
+    threading.Thread(target=_watch_process, args=(parent, alive, folder), daemon=True, name="end with parent").start()
 
 
 def _watch(parent: Any) -> None:
@@ -46,8 +49,15 @@ def _watch(parent: Any) -> None:
     os._exit(1)
 
 
-def _watch_process(parent: int, alive: int) -> None:
+def remove(folder: str) -> None:
+    """Remove a folder, which may be gone already."""
+    if folder:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _watch_process(parent: int, alive: int, folder: str) -> None:
     # The pipe tells at once, unless a process that was forked from there holds it open as well.
     while os.getppid() == parent and not select.select([alive], [], [], _LOOK)[0]:
         pass
+    remove(folder)
     os._exit(1)

@@ -20,7 +20,7 @@ from pkgutil import resolve_name
 from typing import Any, Final
 
 from immunoprofile.errors import ImmunoprofileError
-from immunoprofile.workers.parent import end_with_process
+from immunoprofile.workers.parent import end_with_process, remove
 from immunoprofile.workers.shared import call
 
 START: Final = """
@@ -32,7 +32,7 @@ main(**places)
 """Program of the server."""
 
 
-def main(parent: int, alive: int, ends: Sequence[int], loads: Sequence[str]) -> None:
+def main(parent: int, alive: int, ends: Sequence[int], loads: Sequence[str], folder: str = "") -> None:
     """Load modules, then serve each of the connections by a process.
 
     Parameters
@@ -45,6 +45,8 @@ def main(parent: int, alive: int, ends: Sequence[int], loads: Sequence[str]) -> 
         Connections; each asks for one process.
     loads
         Modules to load before, and functions (``module:function``) to call.
+    folder
+        Temporary folder to remove at the end, which the parent cannot when it is killed.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent answers Ctrl-C
     for descriptor in (alive, *ends):
@@ -54,7 +56,7 @@ def main(parent: int, alive: int, ends: Sequence[int], loads: Sequence[str]) -> 
         if callable(found):
             found()
     if len(ends) == 1:
-        end_with_process(parent, alive)
+        end_with_process(parent, alive, folder)
         _serve(ends[0])
         return
     if _threads() > 1:
@@ -73,16 +75,21 @@ def main(parent: int, alive: int, ends: Sequence[int], loads: Sequence[str]) -> 
                 _serve(end)
     for end in ends:
         os.close(end)
-    end_with_process(parent, alive)
+    end_with_process(parent, alive, folder)
     for _ in ends:
         os.wait()
+    remove(folder)
 
 
 def command(places: dict[str, Any]) -> list[str]:
     """Command line that calls `main` in a new process, with the path of this one."""
     import json
 
-    path = [place or str(Path.cwd()) for place in sys.path]
+    try:
+        here = [str(Path.cwd())]
+    except FileNotFoundError:  # it was deleted, and nothing is loaded from there
+        here = []
+    path = [one for place in sys.path for one in ([place] if place else here)]
     options = [f"-W{option}" for option in sys.warnoptions]
     return [sys.executable, "-P", *options, "-c", START, json.dumps(places), json.dumps(path)]
 

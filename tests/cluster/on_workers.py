@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -114,6 +115,13 @@ def slow(_: int) -> int:
 def never_ready() -> None:
     """A library that takes for ever to load."""
     time.sleep(3600)
+
+
+def write_and_wait() -> None:
+    """A library that needs a temporary file and a long time."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "something").touch()
+        time.sleep(3600)
 
 
 noted: list[int] = []

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -83,6 +84,24 @@ def test_processes_that_load_for_nothing_end_at_once(monkeypatch):
         loading = workers._crew._server.pid
         raise OutputError("not what it should be")
     assert are_gone({loading})
+
+
+def test_workers_that_are_killed_leave_nothing_temporary(monkeypatch, tmp_path):
+    monkeypatch.setattr(crew, "LOADS", ("tests.cluster.on_workers:write_and_wait",))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(OutputError, match="not what it should be"), Processes(2) as workers:
+        workers.begin()
+        assert comes(lambda: list(tmp_path.rglob("something")))
+        raise OutputError("not what it should be")
+    assert not any(tmp_path.iterdir())
+
+
+def test_processes_begin_in_a_folder_that_was_deleted(light, monkeypatch, tmp_path):
+    (tmp_path / "deleted").mkdir()
+    monkeypatch.chdir(tmp_path / "deleted")
+    (tmp_path / "deleted").rmdir()
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    assert sorted(Processes(2).results(abs, range(3))) == [0, 1, 2]
 
 
 def test_what_is_loaded_is_there_before_the_first_task_and_the_server_has_one_thread(monkeypatch):
@@ -183,9 +202,12 @@ def test_a_script_without_a_guard_is_run_once(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda one: one.name)
 def test_workers_end_with_their_parent_however_it_ends(tmp_path, number):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
     process = subprocess.Popen(
         script(tmp_path, "on_workers.slow", 10**6),
         cwd=tmp_path,
+        env=os.environ | {"TMPDIR": str(temporary)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -200,3 +222,4 @@ def test_workers_end_with_their_parent_however_it_ends(tmp_path, number):
     process.communicate(timeout=WAIT)
     assert process.returncode != 0
     assert are_gone(pids | parents)
+    assert comes(lambda: not any(temporary.iterdir())), "nothing temporary is left"
