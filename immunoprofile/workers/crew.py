@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import signal
@@ -66,7 +67,23 @@ class Crew:
         # Temporary files of the workers are in it too: nobody else removes them when they are killed. Where this
         # process is killed, the server removes it.
         self._folder = tempfile.TemporaryDirectory(prefix="immunoprofile-", ignore_cleanup_errors=True)
-        folder = self._folder.name
+        self.ended = False
+        try:
+            self._start(jobs, self._folder.name)
+        except OSError as error:
+            self._folder.cleanup()
+            if error.errno not in (errno.EMFILE, errno.ENFILE, errno.EAGAIN):
+                raise
+            raise ImmunoprofileError(
+                f"this machine does not give so many processes ({error.strerror})", where=f"{jobs} jobs",
+                todo="use fewer jobs",
+            ) from error  # fmt: skip
+        self._free: SimpleQueue[Connection[bytes, bytes]] = SimpleQueue()
+        for one in self._own:
+            self._free.put(one)
+        self._answered = False
+
+    def _start(self, jobs: int, folder: str) -> None:
         pairs = [Pipe() for _ in range(jobs)]
         self._own: list[Connection[bytes, bytes]] = [pair[0] for pair in pairs]
         theirs = [pair[1] for pair in pairs]
@@ -81,17 +98,11 @@ class Crew:
             )  # fmt: skip
         except BaseException:
             os.close(self._alive)
-            self._folder.cleanup()
             raise
         finally:
             os.close(alive)
             for one in theirs:
                 one.close()
-        self._free: SimpleQueue[Connection[bytes, bytes]] = SimpleQueue()
-        for one in self._own:
-            self._free.put(one)
-        self._answered = False
-        self.ended = False
 
     def results(
         self,

@@ -104,6 +104,20 @@ def test_processes_begin_in_a_folder_that_was_deleted(light, monkeypatch, tmp_pa
     assert sorted(Processes(2).results(abs, range(3))) == [0, 1, 2]
 
 
+def test_more_jobs_than_the_system_gives_are_told(light, tmp_path, monkeypatch):
+    import resource
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+    try:
+        with pytest.raises(ImmunoprofileError, match=r"400 jobs: .*Too many open files.* -> use fewer jobs"):
+            list(Processes(400).results(abs, range(3)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert not any(tmp_path.iterdir())
+
+
 def test_what_is_loaded_is_there_before_the_first_task_and_the_server_has_one_thread(monkeypatch):
     monkeypatch.setattr(crew, "LOADS", (*crew.LOADS, "tests.cluster.on_workers:note_threads"))
     with Processes(2) as workers:
