@@ -22,8 +22,17 @@ _FLAT: Final = 350.0
 
 
 def counted(ranks: Ranks) -> bool:
-    """Whether the distribution is the exact one: up to 500 ranks, or fewer than 100 different ones."""
-    return len(ranks) <= MOST_EXACT or len(np.unique(ranks)) < FEWEST_SIZES
+    """Whether the distribution is the exact one.
+
+    It is up to 500 ranks, with fewer than 100 different ones, and where so many share one that the sums of the others
+    do not fill the gaps between its multiples.
+    """
+    if len(ranks) <= MOST_EXACT:
+        return True
+    sizes, shared = np.unique(ranks, return_counts=True)
+    squares = shared * sizes.astype(np.float64) ** 2
+    spread_of_others = np.sqrt(squares.sum() - squares) / 2
+    return len(sizes) < FEWEST_SIZES or bool((spread_of_others < sizes).any())
 
 
 def distribution(ranks: Ranks) -> Floats:

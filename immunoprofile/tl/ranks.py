@@ -95,8 +95,8 @@ def signed_rank(differences: ArrayLike) -> SignedRank:
     Notes
     -----
     p is the probability, over all 2^n signs, of a rank sum at least as far from its mean. With more than 500
-    differences of 100 or more sizes it is that of a saddlepoint approximation to the same distribution, whose relative
-    error is below 1e-4 down to p = 1e-30.
+    differences of 100 or more sizes, none of which nearly all have, it is that of a saddlepoint approximation to the
+    same distribution, whose relative error is below 1e-4 down to p = 1e-30.
     """
     kept, n_zero = rounded(differences)
     kept = kept[kept != 0]

@@ -59,6 +59,20 @@ def test_few_sizes_are_counted_at_any_number() -> None:
     assert counted(np.tile(sizes[1:], 10))
 
 
+def test_one_size_that_most_have_is_counted() -> None:
+    """1,000 changes of one size beside 100 others: by saddlepoint p would be wrong by 1e-3 of itself."""
+    others = np.arange(1, FEWEST_SIZES + 1) * np.where(np.arange(FEWEST_SIZES) % 3, 1, -1)
+    changes = np.concatenate([others, np.repeat([1000.0, -1000.0], [600, 400])])
+    ranks = np.rint(2 * rankdata(np.abs(changes))).astype(int)
+    tail = np.cumsum(distribution(ranks)[::-1])[::-1]
+    found = signed_rank(changes)
+    assert found.method == "exact"
+    assert found.p_value == pytest.approx(2 * tail[ranks[changes > 0].sum()], rel=1e-9)
+    # Half as many leave no gap.
+    changes = np.concatenate([others * 1.0, np.arange(101, 301), np.repeat([1000.0, -1000.0], [240, 160])])
+    assert signed_rank(changes).method == "saddlepoint"
+
+
 def test_as_many_rises_as_falls_have_p_one() -> None:
     sizes = np.arange(1, 601)
     falls = np.isin(sizes % 4, [0, 1])
