@@ -85,6 +85,7 @@ def fail(item: int) -> int:
     if number == "2":
         msg = "a real error"
         raise ValueError(msg)
+    time.sleep(0.1)  # the others are not done before the error is told
     return int(number)
 
 

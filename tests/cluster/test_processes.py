@@ -152,7 +152,7 @@ def test_an_error_of_a_task_comes_as_it_was_and_the_workers_end(light, tmp_path)
             list(workers.results(on_workers.fail, (f"{log}:{n}" for n in range(50))))
         assert "on_workers.py" in "".join(raised.value.__notes__)
         assert not workers.begun
-        assert len(log.read_text()) < 10, "what had not begun is not begun any more"
+        assert len(log.read_text()) < 40, "what had not begun is not begun any more"
         # The next call has new ones.
         assert len({pid for pid, _ in workers.results(on_workers.where, range(6))}) == 2
     with pytest.raises(ImmunoprofileError) as raised:
