@@ -67,14 +67,24 @@ class Rows(Sequence[dict[str, Any]]):
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for begin in range(0, self._size, _AT_ONCE):
             end = min(begin + _AT_ONCE, self._size)
-            some = {name: _listed(column[begin:end]) for name, column in self._columns.items()}
-            some |= {name: [blank] * (end - begin) for name, blank in self._absent.items()}
-            for row in zip(*some.values(), strict=True):
-                yield dict(zip(some, row, strict=True))
+            yield from self._made(
+                {name: _listed(column[begin:end]) for name, column in self._columns.items()}, end - begin
+            )
 
     def at(self, places: Iterable[int]) -> list[dict[str, Any]]:
-        """Rows at these places."""
-        return [self[place] for place in places]
+        """Rows at these places, made column by column."""
+        chosen = list(places)
+        where = np.array(chosen, dtype=np.intp)
+        columns = {
+            name: column[where].tolist() if isinstance(column, np.ndarray) else [column[place] for place in chosen]
+            for name, column in self._columns.items()
+        }
+        return list(self._made(columns, len(chosen)))
+
+    def _made(self, columns: dict[str, list[Any]], size: int) -> Iterator[dict[str, Any]]:
+        columns |= {name: [blank] * size for name, blank in self._absent.items()}
+        for row in zip(*columns.values(), strict=True):
+            yield dict(zip(columns, row, strict=True))
 
     def cell(self, place: int, name: str, default: Any = None) -> Any:
         """One cell; ``default`` where the table has no such column."""
