@@ -64,14 +64,15 @@ def gate_all(
     ----------
     requests
         From `requests_of`.
-    out, workers, cells, progress
+    out, cells, progress
         As for `gate_study`.
+    workers
+        From `suited`.
     """
     from tqdm import tqdm
 
     from immunoprofile.io.progress import hidden
 
-    workers = suited(workers, out, (one.sample_id for one in requests))
     if isinstance(workers, Threads):
         _load_what_scales_need(requests)
     alike = {id(one): one for own in requests for one in (own.gates, own.limits, own.places, own.documents)}

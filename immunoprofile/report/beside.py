@@ -21,10 +21,15 @@ class _EndedError(Exception):
     """Nobody waits for the pages any more."""
 
 
-def early_pages(pages: Sequence[Page], workers: Workers | None) -> list[Page]:
-    """Pages of visits, where processes are there that have nothing else to do; else none."""
+def parted(pages: Sequence[Page], workers: Workers | None) -> tuple[list[Page], list[Page]]:
+    """Pages that are made beside the statistics, and those after them.
+
+    The first are those of visits, where processes are there that have nothing else to do; else there are none.
+    """
     of_visits = [page for page in pages if page.subject]
-    return of_visits if are_there(workers) and len(of_visits) >= WORTH_WORKERS else []
+    if not are_there(workers) or len(of_visits) < WORTH_WORKERS:
+        return [], list(pages)
+    return of_visits, [page for page in pages if not page.subject]
 
 
 @contextmanager
@@ -44,7 +49,7 @@ def written_beside(
     source
         What they show. The block may write into ``visits.uns``: the pages are made of what it was before.
     pages
-        From `early_pages`.
+        From `parted`, the first.
     workers, pdf, progress
         As for `write_pages`.
     wrote

@@ -37,7 +37,7 @@ from immunoprofile.profiling.sealing import (
     verify,
 )
 from immunoprofile.profiling.unchanged import content_of, same_files
-from immunoprofile.report.beside import early_pages, written_beside
+from immunoprofile.report.beside import parted, written_beside
 from immunoprofile.report.pages import pages_of, write_pages
 from immunoprofile.report.source import Source
 from immunoprofile.tl.declared import declared
@@ -122,7 +122,7 @@ def complete(profile: Profile, gated: Gated, asked: Asked, stage: Stage | None =
     pages = pages_of(source, folder / "reports", subject=asked.subject, visit=asked.visit)
     made = Made(folder, _key(gated, asked))
     missing = [page for page in pages if asked.again or not made.has(page.files(pdf=asked.pdf))]
-    early = early_pages(missing, asked.workers)
+    early, late = parted(missing, asked.workers)
     with written_beside(source, early, asked.workers, pdf=asked.pdf, progress=asked.progress, wrote=made.add) as finish:
         with stage("statistics"):
             if missing or not made.has_statistics:
@@ -130,9 +130,8 @@ def complete(profile: Profile, gated: Gated, asked: Asked, stage: Stage | None =
             else:
                 add_statistics(profile.visits, folder)
         with stage("reports"):
-            workers, late = (
-                (None, [page for page in missing if page not in early]) if early else (asked.workers, missing)
-            )
+            # Where pages are made beside, the processes are at work with them.
+            workers = None if early else asked.workers
             write_pages(source, late, workers=workers, pdf=asked.pdf, progress=asked.progress, wrote=made.add)
             finish()
     with stage("hashes"):
