@@ -12,7 +12,7 @@ from immunoprofile.quality.dead_cells import DeadCells, dead_cells
 from immunoprofile.quality.doublets import SingletGate, not_gated, singlet_gate
 from immunoprofile.quality.flow_rate import FlowRate, flow_rate, moments_of, time_of
 from immunoprofile.quality.margins import Margins, margins
-from immunoprofile.quality.stability import Stability, stability_of
+from immunoprofile.quality.stability import Stability, signal_stability
 from immunoprofile.resources.checks import Finding, quality_checks
 from immunoprofile.scale_table import Biexponential
 
@@ -171,7 +171,8 @@ def assess(
         known[at] if at in known else _transformed(events[:, at], sample.channels[at], scales or {}) for at in followed
     ]
     time, reason = time_of(sample)
-    stability = stability_of(values, names, sample.n_events, time=time, order=order, rules="robust")
+    followed_values = values or np.empty((sample.n_events, 0))  # without a channel it is still so many events
+    stability = signal_stability(followed_values, names, time=time, order=order, rules="robust")
     if time is None and order == "time" and stability.assessable:
         nothing = np.zeros(sample.n_events, dtype=bool)
         stability = replace(stability, assessable=False, reason=reason, bad_events=nothing)

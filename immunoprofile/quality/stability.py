@@ -121,7 +121,7 @@ def bin_size(events: int) -> int:
 
 
 def signal_stability(
-    values: NDArray[np.float64],
+    values: NDArray[np.float64] | Sequence[NDArray[np.float64]],
     channels: Sequence[str],
     *,
     time: NDArray[np.float64] | None = None,
@@ -135,7 +135,8 @@ def signal_stability(
     Parameters
     ----------
     values
-        Events x channels, compensated and transformed, without Time.
+        Events x channels, compensated and transformed, without Time; or the columns one by one, at least one, which
+        need not lie in one array.
     channels
         Name of each column.
     time
@@ -165,24 +166,8 @@ def signal_stability(
     >>> bool(found.bad_events[8_000:10_000].all()), bool(found.bad_channels[:, 0].any())
     (True, False)
     """
-    columns = list(values.T)
-    return stability_of(
-        columns, channels, len(values), time=time, order=order, rules=rules, force_tree=force_tree, mad_limit=mad_limit
-    )
-
-
-def stability_of(
-    columns: Sequence[NDArray[np.float64]],
-    channels: Sequence[str],
-    n: int,
-    *,
-    time: NDArray[np.float64] | None = None,
-    order: Literal["time", "file"] = "time",
-    rules: Rules | None = None,
-    force_tree: int = TREE_FROM,
-    mad_limit: float = MAD_LIMIT,
-) -> Stability:
-    """`signal_stability` of channels that need not lie in one array: ``n`` values of each."""
+    columns = list(values.T) if isinstance(values, np.ndarray) else list(values)
+    n = len(values) if isinstance(values, np.ndarray) else len(columns[0])
     chosen: Rules = rules or ("reference" if order == "file" else "robust")
     width = len(columns)
     sorted_already = order == "file" or time is None or bool(np.all(time[1:] >= time[:-1]))
